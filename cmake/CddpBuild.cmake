@@ -1,0 +1,57 @@
+# How every target is compiled. Included once, by the top CMakeLists.txt.
+
+option(CDDP_BUILD_TESTS "Build tests and benchmarks" ON)
+option(CDDP_WITH_TORCH "Build the worker, which needs LibTorch; server and tools do without" ON)
+set(CDDP_SANITIZER "" CACHE STRING "Sanitizers for the whole build: '', 'address' (with undefined) or 'thread'")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(CDDP_CCACHE ccache)
+if(CDDP_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CDDP_CCACHE})
+endif()
+
+# Sums must not depend on the compiler's mood: no contraction of a*b+c behind our back (FMA is used where
+# it is written), and no -ffast-math anywhere.
+add_compile_options(-Wall -Wextra -Wno-unused-parameter -ffp-contract=off)
+
+if(CDDP_SANITIZER STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(CDDP_SANITIZER STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+elseif(CDDP_SANITIZER)
+  message(FATAL_ERROR "CDDP_SANITIZER=${CDDP_SANITIZER}: use 'address' or 'thread'")
+endif()
+
+# cddp_library(NAME SRCS... DEPS...): the one library target of a folder, also known as cddp::NAME.
+function(cddp_library NAME)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  add_library(cddp_${NAME} STATIC ${ARG_SRCS})
+  add_library(cddp::${NAME} ALIAS cddp_${NAME})
+  target_include_directories(cddp_${NAME} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_link_libraries(cddp_${NAME} PUBLIC ${ARG_DEPS})
+endfunction()
+
+# cddp_test(NAME LABEL SRCS... DEPS...): a GoogleTest program registered with ctest under LABEL.
+function(cddp_test NAME LABEL)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;DEPS" ${ARGN})
+  add_executable(${NAME} ${ARG_SRCS})
+  target_link_libraries(${NAME} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST
+    PROPERTIES LABELS ${LABEL} TIMEOUT ${ARG_TIMEOUT}
+    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+endfunction()

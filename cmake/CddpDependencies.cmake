@@ -1,0 +1,22 @@
+# Every external package, found in one place. All of them are Debian 12 packages (scripts/setup installs them);
+# LibTorch may also be a vendor build: -DCMAKE_PREFIX_PATH=<torch.utils.cmake_prefix_path>.
+
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(gRPC CONFIG REQUIRED)
+find_package(prometheus-cpp CONFIG REQUIRED)
+find_package(spdlog CONFIG REQUIRED)
+find_package(nlohmann_json CONFIG REQUIRED)
+find_package(hwy CONFIG REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)  # crc32c
+if(CDDP_WITH_TORCH)
+  find_package(Torch REQUIRED)
+endif()
+
+if(CDDP_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+  find_package(benchmark REQUIRED)
+endif()

@@ -1,0 +1,13 @@
+// Logs: spdlog to stderr, one line an event, key=value; standard output stays free for results.
+
+#ifndef COMMON_CONFIG_LOGGING_H_
+#define COMMON_CONFIG_LOGGING_H_
+
+namespace cddp {
+
+// Makes spdlog's default logger write to stderr with UTC timestamps. Call once, in main().
+void InitLogging();
+
+}  // namespace cddp
+
+#endif  // COMMON_CONFIG_LOGGING_H_

@@ -1,0 +1,82 @@
+// The parameter space: where each tensor of a model lies in one flat array of float32.
+//
+// All parameters are concatenated in model order. The array is cut into buckets of a fixed number of elements (the last
+// is shorter), whatever the tensors' bounds; a bucket is the unit of compression, exchange and aggregation. Buckets
+// depend on the model alone, never on the number of shards or workers, so adding shards cannot change a result.
+
+#ifndef COMMON_LAYOUT_PARAMETER_LAYOUT_H_
+#define COMMON_LAYOUT_PARAMETER_LAYOUT_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+
+namespace cddp {
+
+// A half-open range [begin, end) of elements.
+struct ElementRange {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+  uint64_t size() const { return end - begin; }
+  friend bool operator==(const ElementRange&, const ElementRange&) = default;
+};
+
+struct TensorSpec {
+  std::string name;            // as the model names it, e.g. "conv1.weight"
+  std::vector<int64_t> shape;  // empty for a scalar
+  friend bool operator==(const TensorSpec&, const TensorSpec&) = default;
+};
+
+// Immutable after Create; safe to read from any thread.
+class ParameterLayout {
+ public:
+  // Largest parameter space and bucket that any part of the system accepts (indices inside a bucket are 32 bits).
+  static constexpr uint64_t kMaxElements = uint64_t{1} << 36;
+  static constexpr uint64_t kMaxBucketElements = uint64_t{1} << 24;
+
+  // Tensors in model order. `bucket_elements` of 0 chooses DefaultBucketElements. InvalidArgument for an empty model, a
+  // negative or overflowing shape, a repeated name, or a size outside the limits above.
+  static absl::StatusOr<ParameterLayout> Create(std::vector<TensorSpec> tensors, uint64_t bucket_elements = 0);
+
+  // A power of two near total/32 between 16 Ki and 1 Mi elements: small models still make enough buckets to spread over
+  // several servers, large ones send about one megabyte a message, which is where gRPC is at its best.
+  static uint64_t DefaultBucketElements(uint64_t total_elements);
+
+  uint64_t total_elements() const { return total_elements_; }
+  uint64_t bucket_elements() const { return bucket_elements_; }
+  uint32_t bucket_count() const { return bucket_count_; }
+  ElementRange bucket_range(uint32_t bucket) const;
+  uint32_t bucket_length(uint32_t bucket) const { return static_cast<uint32_t>(bucket_range(bucket).size()); }
+
+  const std::vector<TensorSpec>& tensors() const { return tensors_; }
+  ElementRange tensor_range(size_t tensor) const { return {offsets_[tensor], offsets_[tensor + 1]}; }
+
+  // The parts of `bucket` that belong to tensors of fewer than `below` elements, relative to the bucket's start, sorted
+  // and merged: such tensors (biases, normalisation) are always sent whole.
+  std::vector<ElementRange> SmallTensorRanges(uint32_t bucket, uint64_t below) const;
+
+  // Equal exactly when two layouts agree on names, shapes, order and bucket length, collisions of its 64-bit hash
+  // aside (servers compare the tensors themselves, too).
+  uint64_t fingerprint() const { return fingerprint_; }
+
+  // Empty if equal; otherwise one line saying what differs first, "tensor 2 is fc1.weight[128,9216] here,
+  // fc1.weight[64,9216] there".
+  std::string DescribeDifference(const ParameterLayout& there) const;
+
+ private:
+  ParameterLayout() = default;
+
+  std::vector<TensorSpec> tensors_;
+  std::vector<uint64_t> offsets_;  // tensors_.size() + 1 entries
+  uint64_t total_elements_ = 0;
+  uint64_t bucket_elements_ = 0;
+  uint32_t bucket_count_ = 0;
+  uint64_t fingerprint_ = 0;
+};
+
+}  // namespace cddp
+
+#endif  // COMMON_LAYOUT_PARAMETER_LAYOUT_H_

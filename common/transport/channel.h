@@ -1,0 +1,19 @@
+// Client channels to servers.
+
+#ifndef COMMON_TRANSPORT_CHANNEL_H_
+#define COMMON_TRANSPORT_CHANNEL_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+
+namespace cddp {
+
+// A long-lived channel to host:port (or any gRPC target) with our message limits, keepalive and quick reconnection. It
+// connects on first use and is safe to use from any thread.
+std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address);
+
+}  // namespace cddp
+
+#endif  // COMMON_TRANSPORT_CHANNEL_H_

@@ -1,0 +1,31 @@
+#include "common/transport/layout_message.h"
+
+namespace cddp {
+
+v1::Layout ToMessage(const ParameterLayout& layout) {
+  v1::Layout message;
+  for (const TensorSpec& tensor : layout.tensors()) {
+    v1::Tensor* added = message.add_tensors();
+    added->set_name(tensor.name);
+    added->mutable_shape()->Add(tensor.shape.begin(), tensor.shape.end());
+  }
+  message.set_bucket_elements(layout.bucket_elements());
+  message.set_fingerprint(layout.fingerprint());
+  return message;
+}
+
+absl::StatusOr<ParameterLayout> FromMessage(const v1::Layout& message) {
+  if (message.bucket_elements() == 0) return absl::InvalidArgumentError("layout: bucket_elements is missing");
+  std::vector<TensorSpec> tensors;
+  tensors.reserve(message.tensors_size());
+  for (const v1::Tensor& tensor : message.tensors()) {
+    tensors.push_back({tensor.name(), {tensor.shape().begin(), tensor.shape().end()}});
+  }
+  absl::StatusOr<ParameterLayout> layout = ParameterLayout::Create(std::move(tensors), message.bucket_elements());
+  if (layout.ok() && layout->fingerprint() != message.fingerprint()) {
+    return absl::InvalidArgumentError("layout: the fingerprint does not fit the tensors");
+  }
+  return layout;
+}
+
+}  // namespace cddp

@@ -1,0 +1,20 @@
+// absl::Status and grpc::Status have the same codes; these carry code and message across.
+
+#ifndef COMMON_TRANSPORT_STATUS_H_
+#define COMMON_TRANSPORT_STATUS_H_
+
+#include <grpcpp/support/status.h>
+
+#include "absl/status/status.h"
+
+namespace cddp {
+
+grpc::Status ToGrpc(const absl::Status& status);
+absl::Status FromGrpc(const grpc::Status& status);
+
+// May the same call succeed later, unchanged? (connection lost, server starting or ending, deadline)
+bool IsRetryable(const grpc::Status& status);
+
+}  // namespace cddp
+
+#endif  // COMMON_TRANSPORT_STATUS_H_

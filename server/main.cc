@@ -1,0 +1,82 @@
+// cddp-server: one shard of the parameter space.
+
+#include <signal.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "absl/flags/flag.h"
+#include "absl/time/time.h"
+#include "common/config/command_line.h"
+#include "common/config/logging.h"
+#include "server/server.h"
+
+ABSL_FLAG(std::string, listen, "127.0.0.1:50051", "host:port for workers; port 0 takes any free one");
+ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:9464", "host:port of /metrics for Prometheus; empty: none");
+ABSL_FLAG(uint32_t, shard, 0, "index of this server, from 0");
+ABSL_FLAG(uint32_t, shards, 1, "number of servers");
+ABSL_FLAG(uint32_t, workers, 1, "number of workers; a step is complete when all have contributed");
+ABSL_FLAG(double, lr, 0.05, "learning rate");
+ABSL_FLAG(double, momentum, 0.9, "momentum of SGD, in [0, 1)");
+ABSL_FLAG(bool, nesterov, false, "Nesterov's momentum");
+ABSL_FLAG(double, weight_decay, 0, "L2 penalty, added to the gradient");
+ABSL_FLAG(double, publish_ratio, 0.01, "fraction of weight changes sent back each step, in (0, 1]; 1: dense");
+ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values sent back");
+ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent back");
+ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (biases, normalisation) are sent whole");
+ABSL_FLAG(uint64_t, max_parameters, uint64_t{1} << 31, "most parameters this server takes memory for");
+ABSL_FLAG(absl::Duration, lease, absl::Seconds(10), "a worker silent for this long counts as lost");
+ABSL_FLAG(std::string, progress, "", "'json': one JSON line on standard output when listening");
+
+namespace {
+
+cddp::ServerOptions OptionsFromFlags() {
+  cddp::ServerOptions options;
+  options.listen = absl::GetFlag(FLAGS_listen);
+  options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
+  cddp::ShardOptions& shard = options.shard;
+  shard.shard = absl::GetFlag(FLAGS_shard);
+  shard.shard_count = absl::GetFlag(FLAGS_shards);
+  shard.worker_count = absl::GetFlag(FLAGS_workers);
+  shard.lease = absl::GetFlag(FLAGS_lease);
+  shard.sgd = {absl::GetFlag(FLAGS_lr), absl::GetFlag(FLAGS_momentum), absl::GetFlag(FLAGS_nesterov),
+               absl::GetFlag(FLAGS_weight_decay)};
+  shard.publish.ratio = absl::GetFlag(FLAGS_publish_ratio);
+  shard.publish.value_encoding = absl::GetFlag(FLAGS_value_encoding);
+  shard.publish.index_encoding = absl::GetFlag(FLAGS_index_encoding);
+  shard.small_tensor_elements = absl::GetFlag(FLAGS_small_tensor_elements);
+  shard.max_parameters = absl::GetFlag(FLAGS_max_parameters);
+  return options;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  cddp::ParseCommandLineOrExit(argc, argv, "cddp-server: one shard of a Compressed-DDP parameter server");
+  cddp::InitLogging();
+
+  // Blocked before any thread starts, so that only the sigwait below sees them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  absl::StatusOr<std::unique_ptr<cddp::Server>> server = cddp::Server::Start(OptionsFromFlags());
+  if (!server.ok()) return cddp::ReportError(server.status());
+  spdlog::info("event=listening shard={} address={} metrics={}", absl::GetFlag(FLAGS_shard), (*server)->address(),
+               (*server)->metrics_address());
+  if (absl::GetFlag(FLAGS_progress) == "json") {
+    const nlohmann::json line = {
+        {"event", "listening"}, {"address", (*server)->address()}, {"metrics_address", (*server)->metrics_address()}};
+    std::printf("%s\n", line.dump().c_str());
+    std::fflush(stdout);
+  }
+
+  int signal = 0;
+  sigwait(&signals, &signal);
+  spdlog::info("event=ending signal={}", signal);
+  (*server)->Stop();
+  return 0;
+}

@@ -1,0 +1,88 @@
+#include "server/membership.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace cddp {
+
+absl::Status Membership::Join(uint32_t rank, uint64_t incarnation) {
+  if (rank >= worker_count_) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rank ", rank, " is outside the cluster's ", worker_count_, " workers (ranks count from 0)"));
+  }
+  absl::MutexLock lock(&mutex_);
+  Member& member = members_[rank];
+  if (member.incarnation > incarnation) {
+    return absl::FailedPreconditionError(absl::StrCat("a newer process holds rank ", rank, " (incarnation ",
+                                                      member.incarnation, " > ", incarnation,
+                                                      "): are two workers started with one --rank?"));
+  }
+  if (member.incarnation != incarnation) member = Member{};
+  member.rank = rank;
+  member.incarnation = incarnation;
+  member.last_heard = absl::Now();
+  return absl::OkStatus();
+}
+
+absl::Status Membership::CheckHolder(uint32_t rank, uint64_t incarnation) {
+  const auto member = members_.find(rank);
+  if (member == members_.end()) {
+    return absl::FailedPreconditionError(absl::StrCat("rank ", rank, " has not joined this server"));
+  }
+  if (member->second.incarnation != incarnation) {
+    return absl::FailedPreconditionError(absl::StrCat("another process holds rank ", rank, " (incarnation ",
+                                                      member->second.incarnation, ", not ", incarnation, ")"));
+  }
+  member->second.last_heard = absl::Now();
+  return absl::OkStatus();
+}
+
+absl::Status Membership::Touch(uint32_t rank, uint64_t incarnation) {
+  absl::MutexLock lock(&mutex_);
+  return CheckHolder(rank, incarnation);
+}
+
+absl::Status Membership::Heartbeat(uint32_t rank, uint64_t incarnation, uint64_t step, double loss) {
+  absl::MutexLock lock(&mutex_);
+  absl::Status status = CheckHolder(rank, incarnation);
+  if (!status.ok()) return status;
+  Member& member = members_[rank];
+  member.step = std::max(member.step, step);
+  member.loss = loss;
+  return absl::OkStatus();
+}
+
+absl::Status Membership::Leave(uint32_t rank, uint64_t incarnation, bool finished) {
+  absl::MutexLock lock(&mutex_);
+  absl::Status status = CheckHolder(rank, incarnation);
+  if (status.ok()) members_[rank].state = finished ? MemberState::kFinished : MemberState::kLeft;
+  return status;
+}
+
+void Membership::NoteContribution(uint32_t rank, uint64_t step, uint64_t bytes) {
+  absl::MutexLock lock(&mutex_);
+  const auto member = members_.find(rank);
+  if (member == members_.end()) return;
+  member->second.step = std::max(member->second.step, step);
+  member->second.received_bytes += bytes;
+}
+
+void Membership::NoteAnswer(uint32_t rank, uint64_t bytes) {
+  absl::MutexLock lock(&mutex_);
+  const auto member = members_.find(rank);
+  if (member != members_.end()) member->second.sent_bytes += bytes;
+}
+
+std::vector<Member> Membership::members() const {
+  absl::MutexLock lock(&mutex_);
+  const absl::Time now = absl::Now();
+  std::vector<Member> members;
+  for (const auto& [rank, member] : members_) {
+    members.push_back(member);
+    members.back().lost = member.state == MemberState::kJoined && now - member.last_heard > lease_;
+  }
+  return members;
+}
+
+}  // namespace cddp

@@ -1,0 +1,65 @@
+// Who takes part: one entry a rank, with the incarnation of the process that holds it.
+
+#ifndef SERVER_MEMBERSHIP_H_
+#define SERVER_MEMBERSHIP_H_
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+
+namespace cddp {
+
+enum class MemberState { kJoined, kFinished, kLeft };
+
+struct Member {
+  uint32_t rank = 0;
+  uint64_t incarnation = 0;
+  MemberState state = MemberState::kJoined;
+  uint64_t step = 0;  // last step it contributed to
+  double loss = 0;
+  uint64_t received_bytes = 0;
+  uint64_t sent_bytes = 0;
+  absl::Time last_heard;
+  bool lost = false;  // joined, but silent for longer than the lease
+};
+
+// Thread-safe. The view is fixed: ranks 0 .. worker_count - 1.
+class Membership {
+ public:
+  Membership(uint32_t worker_count, absl::Duration lease) : worker_count_(worker_count), lease_(lease) {}
+
+  static constexpr uint64_t kView = 1;
+
+  // Takes the rank, also from an older process. InvalidArgument for a rank outside the view, FailedPrecondition if a
+  // newer process holds it.
+  absl::Status Join(uint32_t rank, uint64_t incarnation);
+
+  // Checks that this process holds the rank and notes that it lives. FailedPrecondition otherwise.
+  absl::Status Touch(uint32_t rank, uint64_t incarnation);
+
+  // Touch, and what the call told besides.
+  absl::Status Heartbeat(uint32_t rank, uint64_t incarnation, uint64_t step, double loss);
+  absl::Status Leave(uint32_t rank, uint64_t incarnation, bool finished);
+
+  void NoteContribution(uint32_t rank, uint64_t step, uint64_t bytes);
+  void NoteAnswer(uint32_t rank, uint64_t bytes);
+
+  std::vector<Member> members() const;  // by rank
+
+ private:
+  absl::Status CheckHolder(uint32_t rank, uint64_t incarnation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const uint32_t worker_count_;
+  const absl::Duration lease_;
+  mutable absl::Mutex mutex_;
+  std::map<uint32_t, Member> members_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace cddp
+
+#endif  // SERVER_MEMBERSHIP_H_

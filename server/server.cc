@@ -1,0 +1,111 @@
+#include "server/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <spdlog/spdlog.h>
+
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/metrics/metrics_server.h"
+#include "common/transport/address.h"
+#include "common/transport/protocol.h"
+#include "server/service.h"
+
+namespace cddp {
+namespace {
+
+constexpr absl::Duration kWatchPeriod = absl::Milliseconds(500);
+constexpr absl::Duration kStuckAfter = absl::Seconds(10);
+constexpr absl::Duration kStopGrace = absl::Seconds(2);
+
+}  // namespace
+
+Server::Server(const ServerOptions& options)
+    : metrics_(std::make_unique<ServerMetrics>(options.shard.shard)),
+      shard_(std::make_unique<Shard>(options.shard, metrics_.get())),
+      service_(std::make_unique<ParameterService>(shard_.get(), metrics_.get())) {}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
+  if (absl::Status status = Validate(options.shard); !status.ok()) return status;
+  std::unique_ptr<Server> server(new Server(options));
+
+  static std::once_flag plugins;
+  std::call_once(plugins, [] {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  });
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(server->service_.get());
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.SetMaxSendMessageSize(kMaxMessageBytes);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a taken port is an error, not a shared one
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  server->grpc_ = builder.BuildAndStart();
+  if (server->grpc_ == nullptr || port == 0) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot listen on ", options.listen,
+                                                   ": is the port taken, or the host not this machine's? (--listen)"));
+  }
+  server->address_ = absl::StrCat(HostOf(options.listen), ":", port);
+
+  if (!options.metrics_listen.empty()) {
+    absl::StatusOr<std::unique_ptr<MetricsServer>> metrics_server =
+        MetricsServer::Start(options.metrics_listen, server->metrics_->registry());
+    if (!metrics_server.ok()) return metrics_server.status();
+    server->metrics_server_ = *std::move(metrics_server);
+  }
+  server->watcher_ = std::thread([raw = server.get()] { raw->Watch(); });
+  return server;
+}
+
+Server::~Server() {
+  Stop();
+  if (grpc_ != nullptr) grpc_->Wait();
+}
+
+void Server::Stop() {
+  std::call_once(stop_once_, [this] {
+    stopping_.Notify();
+    if (watcher_.joinable()) watcher_.join();
+    if (grpc_ == nullptr) return;
+    grpc_->GetHealthCheckService()->SetServingStatus(false);
+    shard_->Close(absl::UnavailableError("the server is ending"));
+    grpc_->Shutdown(absl::ToChronoTime(absl::Now() + kStopGrace));
+  });
+}
+
+std::string Server::metrics_address() const { return metrics_server_ == nullptr ? "" : metrics_server_->address(); }
+
+void Server::Watch() {
+  absl::Time told = absl::InfinitePast();
+  while (!stopping_.WaitForNotificationWithTimeout(kWatchPeriod)) {
+    const ShardStatus status = shard_->status();
+    const absl::Time now = absl::Now();
+    metrics_->min_version.Set(static_cast<double>(status.min_version));
+    metrics_->max_version.Set(static_cast<double>(status.max_version));
+    int joined = 0;
+    int lost = 0;
+    for (const Member& member : status.members) {
+      joined += member.state == MemberState::kJoined && !member.lost;
+      lost += member.lost;
+    }
+    metrics_->workers_joined.Set(joined);
+    metrics_->workers_lost.Set(lost);
+    metrics_->waiting_for.Set(static_cast<double>(status.waiting.ranks.size()));
+    const bool open = !status.waiting.ranks.empty();
+    metrics_->waiting_since.Set(open ? absl::ToDoubleSeconds(status.waiting.since - absl::UnixEpoch()) : 0);
+    if (open && now - status.waiting.since > kStuckAfter && now - told > kStuckAfter) {
+      told = now;
+      spdlog::warn("event=round_waits seconds={:.0f} workers={}", absl::ToDoubleSeconds(now - status.waiting.since),
+                   absl::StrJoin(status.waiting.ranks, ","));
+    }
+  }
+}
+
+}  // namespace cddp

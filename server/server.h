@@ -1,0 +1,66 @@
+// A running server: shard, gRPC service with health and reflection, and the metrics port. main() and tests start it
+// alike.
+
+#ifndef SERVER_SERVER_H_
+#define SERVER_SERVER_H_
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "absl/synchronization/notification.h"
+#include "server/shard.h"
+
+namespace grpc {
+class Server;
+}
+
+namespace cddp {
+
+class MetricsServer;
+class ParameterService;
+
+struct ServerOptions {
+  std::string listen = "127.0.0.1:0";          // host:port; port 0: any free one
+  std::string metrics_listen = "127.0.0.1:0";  // likewise; empty: no metrics port
+  ShardOptions shard;
+};
+
+// Thread-safe.
+class Server {
+ public:
+  // Listens when it returns. InvalidArgument, naming flag and address, for options that make no sense or a port that is
+  // taken.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options);
+
+  // Stop(), then waits for the calls to end.
+  ~Server();
+
+  // Answers waiting and later calls with Unavailable, ends the listener within a few seconds. May be called twice.
+  void Stop();
+
+  const std::string& address() const { return address_; }
+  std::string metrics_address() const;
+  Shard& shard() { return *shard_; }
+
+ private:
+  explicit Server(const ServerOptions& options);
+  // Keeps gauges current and says in the log whom a stuck round waits for.
+  void Watch();
+
+  std::unique_ptr<ServerMetrics> metrics_;
+  std::unique_ptr<Shard> shard_;
+  std::unique_ptr<ParameterService> service_;
+  std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<MetricsServer> metrics_server_;
+  std::string address_;
+  std::once_flag stop_once_;
+  absl::Notification stopping_;
+  std::thread watcher_;
+};
+
+}  // namespace cddp
+
+#endif  // SERVER_SERVER_H_

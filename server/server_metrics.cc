@@ -1,0 +1,56 @@
+#include "server/server_metrics.h"
+
+namespace cddp {
+
+ServerMetrics::ServerMetrics(uint32_t shard)
+    : registry_(std::make_shared<prometheus::Registry>()),
+      shard_(std::to_string(shard)),
+      exchanges(Counter("cddp_server_exchanges_total", "Exchange calls answered with a version")),
+      exchange_errors(Counter("cddp_server_exchange_errors_total", "Exchange calls answered with an error")),
+      received_bytes(Counter("cddp_server_received_bytes_total", "Encoded updates received from workers, in bytes")),
+      sent_bytes(Counter("cddp_server_sent_bytes_total", "Encoded updates sent to workers, in bytes")),
+      rounds(Counter("cddp_server_rounds_total", "Bucket rounds completed: one version of one bucket each")),
+      refused_rounds(
+          Counter("cddp_server_refused_rounds_total", "Bucket rounds refused because a gradient was not finite")),
+      round_open(Seconds("cddp_server_round_open_seconds",
+                         "From the first to the last contribution of a round: how long workers wait for the slowest")),
+      aggregate(Seconds("cddp_server_aggregate_seconds", "Sum, optimizer and publishing of one round")),
+      min_version(Gauge("cddp_server_min_version", "Smallest version of the shard's buckets")),
+      max_version(Gauge("cddp_server_max_version", "Largest version of the shard's buckets")),
+      workers_joined(Gauge("cddp_server_workers_joined", "Workers that take part and were heard of within the lease")),
+      workers_lost(Gauge("cddp_server_workers_lost", "Workers that joined and are silent for longer than the lease")),
+      waiting_for(Gauge("cddp_server_waiting_for_workers", "Workers whose contribution the oldest open round lacks")),
+      waiting_since(Gauge("cddp_server_waiting_since_timestamp_seconds",
+                          "When the oldest open round got its first contribution; 0 if none is open")) {}
+
+prometheus::Counter& ServerMetrics::Counter(const std::string& name, const std::string& help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(*registry_).Add({{"shard", shard_}});
+}
+
+prometheus::Gauge& ServerMetrics::Gauge(const std::string& name, const std::string& help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(*registry_).Add({{"shard", shard_}});
+}
+
+prometheus::Histogram& ServerMetrics::Seconds(const std::string& name, const std::string& help) {
+  return prometheus::BuildHistogram()
+      .Name(name)
+      .Help(help)
+      .Register(*registry_)
+      .Add({{"shard", shard_}}, prometheus::Histogram::BucketBoundaries{1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03,
+                                                                        0.1, 0.3, 1, 3, 10, 30, 100});
+}
+
+void ServerMetrics::NoteExchange(uint64_t received, uint64_t sent) {
+  exchanges.Increment();
+  received_bytes.Increment(static_cast<double>(received));
+  sent_bytes.Increment(static_cast<double>(sent));
+}
+
+void ServerMetrics::NoteRound(const RoundTiming& timing) {
+  rounds.Increment();
+  if (timing.refused) refused_rounds.Increment();
+  round_open.Observe(absl::ToDoubleSeconds(timing.open));
+  aggregate.Observe(absl::ToDoubleSeconds(timing.aggregate));
+}
+
+}  // namespace cddp

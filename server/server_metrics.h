@@ -1,0 +1,56 @@
+// The server's Prometheus metrics, by the names of the dashboards.
+
+#ifndef SERVER_SERVER_METRICS_H_
+#define SERVER_SERVER_METRICS_H_
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "server/bucket_state.h"
+
+namespace cddp {
+
+// Owns the registry; all members are thread-safe. Every series carries the label shard.
+class ServerMetrics {
+ public:
+  explicit ServerMetrics(uint32_t shard);
+
+  std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
+
+  void NoteExchange(uint64_t received_bytes, uint64_t sent_bytes);
+  void NoteRound(const RoundTiming& timing);
+
+ private:
+  // Declared first: the references below are made from it.
+  const std::shared_ptr<prometheus::Registry> registry_;
+  const std::string shard_;
+  prometheus::Counter& Counter(const std::string& name, const std::string& help);
+  prometheus::Gauge& Gauge(const std::string& name, const std::string& help);
+  prometheus::Histogram& Seconds(const std::string& name, const std::string& help);
+
+ public:
+  prometheus::Counter& exchanges;
+  prometheus::Counter& exchange_errors;
+  prometheus::Counter& received_bytes;
+  prometheus::Counter& sent_bytes;
+  prometheus::Counter& rounds;
+  prometheus::Counter& refused_rounds;
+  prometheus::Histogram& round_open;
+  prometheus::Histogram& aggregate;
+  prometheus::Gauge& min_version;
+  prometheus::Gauge& max_version;
+  prometheus::Gauge& workers_joined;
+  prometheus::Gauge& workers_lost;
+  prometheus::Gauge& waiting_for;
+  prometheus::Gauge& waiting_since;
+};
+
+}  // namespace cddp
+
+#endif  // SERVER_SERVER_METRICS_H_

@@ -1,0 +1,201 @@
+#include "server/service.h"
+
+#include <spdlog/spdlog.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/codec/crc32c.h"
+#include "common/transport/layout_message.h"
+#include "common/transport/protocol.h"
+#include "common/transport/status.h"
+
+namespace cddp {
+namespace {
+
+grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const absl::Status& status) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+v1::WorkerStatus::State StateOf(const Member& member) {
+  switch (member.state) {
+    case MemberState::kFinished:
+      return v1::WorkerStatus::FINISHED;
+    case MemberState::kLeft:
+      return v1::WorkerStatus::LEFT;
+    case MemberState::kJoined:
+      break;
+  }
+  return member.lost ? v1::WorkerStatus::LOST : v1::WorkerStatus::JOINED;
+}
+
+// Streams the published weights, one bucket a message. Deletes itself when the call is over.
+class SnapshotWriter final : public grpc::ServerWriteReactor<v1::SnapshotChunk> {
+ public:
+  explicit SnapshotWriter(const Shard& shard) : shard_(shard) {
+    const std::optional<BucketRun> run = shard.buckets();
+    if (!run.has_value()) {
+      Finish(ToGrpc(absl::FailedPreconditionError("no worker has joined yet: there are no weights")));
+      return;
+    }
+    next_ = run->begin;
+    end_ = run->end;
+    WriteNext();
+  }
+
+  void OnWriteDone(bool ok) override {
+    if (ok) {
+      WriteNext();
+    } else {
+      Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the client went away"));
+    }
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  void WriteNext() {
+    if (next_ == end_) {
+      Finish(grpc::Status::OK);
+      return;
+    }
+    absl::StatusOr<Shard::BucketWeights> weights = shard_.Read(next_);
+    if (!weights.ok()) {
+      Finish(ToGrpc(weights.status()));
+      return;
+    }
+    const size_t bytes = weights->weights.size() * sizeof(float);
+    chunk_.set_bucket(next_++);
+    chunk_.set_version(weights->version);
+    chunk_.set_weights(weights->weights.data(), bytes);
+    chunk_.set_crc32c(Crc32c(weights->weights.data(), bytes));
+    StartWrite(&chunk_);
+  }
+
+  const Shard& shard_;
+  uint32_t next_ = 0;
+  uint32_t end_ = 0;
+  v1::SnapshotChunk chunk_;
+};
+
+}  // namespace
+
+absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::JoinResponse* response) {
+  if (request.protocol_version() != kProtocolVersion) {
+    return absl::InvalidArgumentError(absl::StrCat("worker ", request.worker().rank(), " speaks protocol version ",
+                                                   request.protocol_version(), ", this server ", kProtocolVersion,
+                                                   ": run one release everywhere"));
+  }
+  absl::StatusOr<ParameterLayout> layout = FromMessage(request.layout());
+  if (!layout.ok()) return layout.status();
+  absl::StatusOr<Shard::JoinResult> joined =
+      shard_.Join(request.worker().rank(), request.worker().incarnation(), request.worker_count(), *layout);
+  if (!joined.ok()) return joined.status();
+  response->set_shard(shard_.options().shard);
+  response->set_shard_count(shard_.options().shard_count);
+  response->set_bucket_begin(joined->buckets.begin);
+  response->set_bucket_end(joined->buckets.end);
+  response->set_view(Membership::kView);
+  response->set_lease_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(shard_.options().lease)));
+  response->set_version(joined->version);
+  return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* ParameterService::Join(grpc::CallbackServerContext* context, const v1::JoinRequest* request,
+                                                 v1::JoinResponse* response) {
+  const absl::Status status = FillJoin(*request, response);
+  if (status.ok()) {
+    spdlog::info("event=join rank={} incarnation={} peer={}", request->worker().rank(), request->worker().incarnation(),
+                 context->peer());
+  } else {
+    spdlog::warn("event=join_refused rank={} peer={} reason=\"{}\"", request->worker().rank(), context->peer(),
+                 std::string(status.message()));
+  }
+  return Answer(context, status);
+}
+
+grpc::ServerUnaryReactor* ParameterService::Leave(grpc::CallbackServerContext* context, const v1::LeaveRequest* request,
+                                                  v1::LeaveResponse* response) {
+  spdlog::info("event=leave rank={} finished={}", request->worker().rank(), request->finished());
+  return Answer(context, shard_.membership().Leave(request->worker().rank(), request->worker().incarnation(),
+                                                   request->finished()));
+}
+
+grpc::ServerUnaryReactor* ParameterService::Heartbeat(grpc::CallbackServerContext* context,
+                                                      const v1::HeartbeatRequest* request,
+                                                      v1::HeartbeatResponse* response) {
+  response->set_view(Membership::kView);
+  return Answer(context, shard_.membership().Heartbeat(request->worker().rank(), request->worker().incarnation(),
+                                                       request->step(), request->loss()));
+}
+
+grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext* context,
+                                                     const v1::ExchangeRequest* request,
+                                                     v1::ExchangeResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  // The request lives until Finish, so the contribution may point into it.
+  const Contribution contribution = {request->worker().rank(), request->step(), request->base_version(),
+                                     request->update(), request->non_finite()};
+  shard_.Exchange(request->worker().incarnation(), request->view(), request->bucket(), contribution,
+                  [reactor, response](const absl::StatusOr<ExchangeAnswer>& answer) {
+                    if (answer.ok()) {
+                      response->set_version(answer->version);
+                      response->set_update(*answer->update);
+                      response->set_refused(answer->refused);
+                    }
+                    reactor->Finish(ToGrpc(answer.status()));
+                  });
+  return reactor;
+}
+
+grpc::ServerWriteReactor<v1::SnapshotChunk>* ParameterService::Snapshot(grpc::CallbackServerContext* context,
+                                                                        const v1::SnapshotRequest* request) {
+  return new SnapshotWriter(shard_);
+}
+
+grpc::ServerUnaryReactor* ParameterService::Status(grpc::CallbackServerContext* context,
+                                                   const v1::StatusRequest* request, v1::StatusResponse* response) {
+  const ShardStatus status = shard_.status();
+  const absl::Time now = absl::Now();
+  response->set_shard(shard_.options().shard);
+  response->set_shard_count(shard_.options().shard_count);
+  response->set_protocol_version(kProtocolVersion);
+  response->set_worker_count(shard_.options().worker_count);
+  response->set_view(Membership::kView);
+  response->set_parameters(status.parameters);
+  response->set_shard_parameters(status.shard_parameters);
+  if (status.buckets.has_value()) {
+    response->set_bucket_begin(status.buckets->begin);
+    response->set_bucket_end(status.buckets->end);
+  }
+  response->set_min_version(status.min_version);
+  response->set_max_version(status.max_version);
+  for (const Member& member : status.members) {
+    v1::WorkerStatus* worker = response->add_workers();
+    worker->mutable_worker()->set_rank(member.rank);
+    worker->mutable_worker()->set_incarnation(member.incarnation);
+    worker->set_state(StateOf(member));
+    worker->set_step(member.step);
+    worker->set_silent_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(now - member.last_heard)));
+    worker->set_loss(member.loss);
+    worker->set_received_bytes(member.received_bytes);
+    worker->set_sent_bytes(member.sent_bytes);
+  }
+  for (uint32_t rank : status.waiting.ranks) response->add_waiting_for(rank);
+  if (!status.waiting.ranks.empty()) {
+    response->set_waiting_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(now - status.waiting.since)));
+  }
+  response->set_received_bytes(static_cast<uint64_t>(metrics_.received_bytes.Value()));
+  response->set_sent_bytes(static_cast<uint64_t>(metrics_.sent_bytes.Value()));
+  response->set_exchanges(static_cast<uint64_t>(metrics_.exchanges.Value()));
+  response->set_refused_exchanges(static_cast<uint64_t>(metrics_.exchange_errors.Value()));
+  response->set_refused_steps(static_cast<uint64_t>(metrics_.refused_rounds.Value()));
+  response->set_uptime_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(now - started_)));
+  response->set_weights_crc32c(shard_.Checksum());
+  return Answer(context, absl::OkStatus());
+}
+
+}  // namespace cddp

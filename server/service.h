@@ -1,0 +1,43 @@
+// The gRPC face of a shard: messages in, messages out. All gRPC types of the server live here and in server.cc.
+
+#ifndef SERVER_SERVICE_H_
+#define SERVER_SERVICE_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include "absl/time/time.h"
+#include "cddp/v1/parameter_server.grpc.pb.h"
+#include "server/shard.h"
+
+namespace cddp {
+
+// Callback API: no call holds a thread while it waits. Thread-safe.
+class ParameterService final : public v1::ParameterServer::CallbackService {
+ public:
+  // `shard` and `metrics` must outlive the service.
+  ParameterService(Shard* shard, ServerMetrics* metrics) : shard_(*shard), metrics_(*metrics), started_(absl::Now()) {}
+
+  grpc::ServerUnaryReactor* Join(grpc::CallbackServerContext* context, const v1::JoinRequest* request,
+                                 v1::JoinResponse* response) override;
+  grpc::ServerUnaryReactor* Leave(grpc::CallbackServerContext* context, const v1::LeaveRequest* request,
+                                  v1::LeaveResponse* response) override;
+  grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context, const v1::HeartbeatRequest* request,
+                                      v1::HeartbeatResponse* response) override;
+  grpc::ServerUnaryReactor* Exchange(grpc::CallbackServerContext* context, const v1::ExchangeRequest* request,
+                                     v1::ExchangeResponse* response) override;
+  grpc::ServerWriteReactor<v1::SnapshotChunk>* Snapshot(grpc::CallbackServerContext* context,
+                                                        const v1::SnapshotRequest* request) override;
+  grpc::ServerUnaryReactor* Status(grpc::CallbackServerContext* context, const v1::StatusRequest* request,
+                                   v1::StatusResponse* response) override;
+
+ private:
+  absl::Status FillJoin(const v1::JoinRequest& request, v1::JoinResponse* response);
+
+  Shard& shard_;
+  ServerMetrics& metrics_;
+  const absl::Time started_;
+};
+
+}  // namespace cddp
+
+#endif  // SERVER_SERVICE_H_

@@ -1,0 +1,161 @@
+#include "server/shard.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace cddp {
+
+absl::Status Validate(const ShardOptions& options) {
+  if (options.shard_count == 0 || options.shard >= options.shard_count) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--shard=", options.shard, " is outside --shards=", options.shard_count));
+  }
+  if (options.worker_count == 0) return absl::InvalidArgumentError("--workers must be at least 1");
+  if (!(options.publish.ratio > 0 && options.publish.ratio <= 1)) {
+    return absl::InvalidArgumentError(absl::StrCat("--publish_ratio=", options.publish.ratio, " is outside (0, 1]"));
+  }
+  return Validate(options.sgd);
+}
+
+absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLayout& layout) const {
+  absl::StatusOr<ShardMap> map = ShardMap::Create(layout.bucket_count(), options_.shard_count);
+  if (!map.ok()) return map.status();
+  const BucketRun run = map->run(options_.shard);
+  const uint64_t parameters = layout.bucket_range(run.end - 1).end - layout.bucket_range(run.begin).begin;
+  if (parameters > options_.max_parameters) {
+    return absl::InvalidArgumentError(absl::StrCat("this shard would hold ", parameters, " parameters, more than its ",
+                                                   "--max_parameters=", options_.max_parameters,
+                                                   ": raise it or use more servers"));
+  }
+  auto space = std::make_unique<Space>(Space{layout, run, {}});
+  BucketOptions bucket_options = {options_.worker_count, options_.sgd, options_.publish};
+  for (uint32_t bucket = run.begin; bucket < run.end; ++bucket) {
+    bucket_options.publish.always_sent.clear();
+    for (const ElementRange& range : layout.SmallTensorRanges(bucket, options_.small_tensor_elements)) {
+      bucket_options.publish.always_sent.push_back(
+          {static_cast<uint32_t>(range.begin), static_cast<uint32_t>(range.end)});
+    }
+    absl::StatusOr<std::unique_ptr<BucketState>> state =
+        BucketState::Create(layout.bucket_length(bucket), bucket_options);
+    if (!state.ok()) return state.status();
+    space->buckets.push_back(*std::move(state));
+  }
+  return space;
+}
+
+absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnation, uint32_t worker_count,
+                                              const ParameterLayout& layout) {
+  if (worker_count != options_.worker_count) {
+    return absl::InvalidArgumentError(absl::StrCat("worker ", rank, " was started with --workers=", worker_count,
+                                                   ", this server with --workers=", options_.worker_count));
+  }
+  absl::MutexLock lock(&join_mutex_);
+  if (!closed_.ok()) return closed_;
+  if (space_ == nullptr) {
+    absl::StatusOr<std::unique_ptr<Space>> space = MakeSpace(layout);
+    if (!space.ok()) return space.status();
+    if (absl::Status status = membership_.Join(rank, incarnation); !status.ok()) return status;
+    space_ = *std::move(space);
+    published_space_.store(space_.get(), std::memory_order_release);
+  } else {
+    if (const std::string difference = layout.DescribeDifference(space_->layout); !difference.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("worker ", rank, " has another model than those before it: ",
+                                                     difference, "; start all workers with one --model"));
+    }
+    if (absl::Status status = membership_.Join(rank, incarnation); !status.ok()) return status;
+  }
+  JoinResult result = {space_->run, UINT64_MAX};
+  for (const auto& bucket : space_->buckets) result.version = std::min(result.version, bucket->version());
+  return result;
+}
+
+void Shard::Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const Contribution& contribution,
+                     ExchangeDone done) {
+  absl::Status status = membership_.Touch(contribution.rank, incarnation);
+  const Space* space = this->space();
+  if (status.ok() && view != Membership::kView) {
+    status = absl::FailedPreconditionError(
+        absl::StrCat("view ", view, " is not the present one, ", Membership::kView, ": join again"));
+  }
+  if (status.ok() && space == nullptr) {
+    status = absl::FailedPreconditionError("no worker has joined yet");
+  }
+  if (status.ok() && !space->run.contains(bucket)) {
+    status = absl::InvalidArgumentError(absl::StrCat("bucket ", bucket, " is not of this server, which owns [",
+                                                     space->run.begin, ", ", space->run.end, ")"));
+  }
+  if (!status.ok()) {
+    metrics_.exchange_errors.Increment();
+    done(status);
+    return;
+  }
+  const std::optional<RoundTiming> timing = space->at(bucket).Exchange(
+      contribution, [this, rank = contribution.rank, step = contribution.step, bytes = contribution.update.size(),
+                     done = std::move(done)](const absl::StatusOr<ExchangeAnswer>& answer) {
+        if (answer.ok()) {
+          membership_.NoteContribution(rank, step, bytes);
+          membership_.NoteAnswer(rank, answer->update->size());
+          metrics_.NoteExchange(bytes, answer->update->size());
+        } else {
+          metrics_.exchange_errors.Increment();
+        }
+        done(answer);
+      });
+  if (timing.has_value()) metrics_.NoteRound(*timing);
+}
+
+ShardStatus Shard::status() const {
+  ShardStatus status;
+  status.members = membership_.members();
+  const Space* space = this->space();
+  if (space == nullptr) return status;
+  status.buckets = space->run;
+  status.parameters = space->layout.total_elements();
+  status.min_version = UINT64_MAX;
+  for (const auto& bucket : space->buckets) {
+    const uint64_t version = bucket->version();
+    status.min_version = std::min(status.min_version, version);
+    status.max_version = std::max(status.max_version, version);
+    status.shard_parameters += bucket->length();
+    BucketState::Waiting waiting = bucket->waiting();
+    if (waiting.since < status.waiting.since) status.waiting = std::move(waiting);
+  }
+  return status;
+}
+
+uint32_t Shard::Checksum() const {
+  uint32_t crc = 0;
+  if (const Space* space = this->space(); space != nullptr) {
+    for (const auto& bucket : space->buckets) crc = bucket->Checksum(crc);
+  }
+  return crc;
+}
+
+std::optional<BucketRun> Shard::buckets() const {
+  const Space* space = this->space();
+  return space == nullptr ? std::nullopt : std::optional(space->run);
+}
+
+absl::StatusOr<Shard::BucketWeights> Shard::Read(uint32_t bucket) const {
+  const Space* space = this->space();
+  if (space == nullptr) return absl::FailedPreconditionError("no worker has joined yet: there are no weights");
+  if (!space->run.contains(bucket)) return absl::InvalidArgumentError("bucket is not of this server");
+  BucketWeights weights;
+  weights.version = space->at(bucket).Read(&weights.weights);
+  if (weights.version == 0) return absl::FailedPreconditionError("the weights are not initialised yet");
+  return weights;
+}
+
+void Shard::Close(const absl::Status& why) {
+  {
+    absl::MutexLock lock(&join_mutex_);
+    closed_ = why;
+  }
+  if (const Space* space = this->space(); space != nullptr) {
+    for (const auto& bucket : space->buckets) bucket->Close(why);
+  }
+}
+
+}  // namespace cddp

@@ -1,0 +1,115 @@
+// One server's part of the parameter space: its buckets, the layout they come from, and who takes part.
+
+#ifndef SERVER_SHARD_H_
+#define SERVER_SHARD_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/layout/parameter_layout.h"
+#include "common/layout/shard_map.h"
+#include "server/bucket_state.h"
+#include "server/membership.h"
+#include "server/optimizer.h"
+#include "server/server_metrics.h"
+
+namespace cddp {
+
+struct ShardOptions {
+  uint32_t shard = 0;
+  uint32_t shard_count = 1;
+  uint32_t worker_count = 1;
+  absl::Duration lease = absl::Seconds(10);
+  SgdOptions sgd;
+  CompressorOptions publish;                    // how changes of the published weights are encoded; ratio 1: dense
+  uint64_t small_tensor_elements = 0;           // tensors smaller than this are published whole
+  uint64_t max_parameters = uint64_t{1} << 31;  // largest shard this server takes memory for
+};
+
+// InvalidArgument naming the flag that makes no sense.
+absl::Status Validate(const ShardOptions& options);
+
+// What a person wants to know; see StatusResponse in the proto.
+struct ShardStatus {
+  std::optional<BucketRun> buckets;  // none before the first Join
+  uint64_t parameters = 0;
+  uint64_t shard_parameters = 0;
+  uint64_t min_version = 0;
+  uint64_t max_version = 0;
+  std::vector<Member> members;
+  BucketState::Waiting waiting;  // of the round open longest
+};
+
+// Thread-safe.
+class Shard {
+ public:
+  // `metrics` must outlive the shard. `options` must be valid.
+  Shard(const ShardOptions& options, ServerMetrics* metrics)
+      : options_(options), metrics_(*metrics), membership_(options.worker_count, options.lease) {}
+
+  const ShardOptions& options() const { return options_; }
+
+  struct JoinResult {
+    BucketRun buckets;
+    uint64_t version = 0;  // smallest of the shard's buckets
+  };
+  // The first worker's layout is the cluster's; memory for the buckets is taken here. InvalidArgument for another
+  // layout (saying what differs) or one this server cannot hold; FailedPrecondition as Membership::Join.
+  absl::StatusOr<JoinResult> Join(uint32_t rank, uint64_t incarnation, uint32_t worker_count,
+                                  const ParameterLayout& layout);
+
+  // See BucketState::Exchange; `bucket` counts in the whole parameter space.
+  void Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const Contribution& contribution,
+                ExchangeDone done);
+
+  Membership& membership() { return membership_; }
+
+  ShardStatus status() const;
+
+  // crc32c of the published weights, buckets in order; 0 before the first Join. Reads all of them.
+  uint32_t Checksum() const;
+
+  // Reads the published weights of one bucket. FailedPrecondition before the weights are initialised.
+  struct BucketWeights {
+    uint64_t version = 0;
+    std::vector<float> weights;
+  };
+  std::optional<BucketRun> buckets() const;
+  absl::StatusOr<BucketWeights> Read(uint32_t bucket) const;
+
+  // Answers every waiting and later Exchange with `why`.
+  void Close(const absl::Status& why);
+
+ private:
+  // Set once, by the first Join; then read without a lock.
+  struct Space {
+    ParameterLayout layout;
+    BucketRun run;
+    std::vector<std::unique_ptr<BucketState>> buckets;
+    BucketState& at(uint32_t bucket) const { return *buckets[bucket - run.begin]; }
+  };
+
+  absl::StatusOr<std::unique_ptr<Space>> MakeSpace(const ParameterLayout& layout) const;
+  const Space* space() const { return published_space_.load(std::memory_order_acquire); }
+
+  const ShardOptions options_;
+  ServerMetrics& metrics_;
+  Membership membership_;
+
+  absl::Mutex join_mutex_;
+  std::unique_ptr<Space> space_ ABSL_GUARDED_BY(join_mutex_);
+  absl::Status closed_ ABSL_GUARDED_BY(join_mutex_);
+  std::atomic<const Space*> published_space_{nullptr};
+};
+
+}  // namespace cddp
+
+#endif  // SERVER_SHARD_H_

@@ -1,0 +1,209 @@
+// Servers and workers together, in one process: what the design's guarantees say of a whole cluster.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "tests/integration/local_cluster.h"
+
+namespace cddp {
+namespace {
+
+CompressorOptions TopK(double ratio, ValueEncoding values = ValueEncoding::kFp16) {
+  CompressorOptions options;
+  options.ratio = ratio;
+  options.value_encoding = values;
+  return options;
+}
+
+ParameterLayout Layout() {
+  return *ParameterLayout::Create({{"fc1.weight", {60, 50}}, {"fc1.bias", {60}}, {"fc2.weight", {10, 60}}}, 512);
+}
+
+std::vector<float> Noise(size_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+// Worker r pulls towards its own target; the minimum of the sum is the mean of the targets.
+class Quadratic {
+ public:
+  Quadratic(uint32_t workers, size_t count) : curvature_(Noise(count, 99)) {
+    for (uint32_t rank = 0; rank < workers; ++rank) targets_.push_back(Noise(count, rank));
+    for (float& c : curvature_) c = 0.5f + std::abs(c);
+  }
+
+  GradientFunction gradient() const {
+    return [this](uint32_t rank, uint64_t, absl::Span<const float> weights, absl::Span<float> gradient) {
+      for (size_t i = 0; i < weights.size(); ++i) gradient[i] = curvature_[i] * (weights[i] - targets_[rank][i]);
+    };
+  }
+
+  double DistanceFromMinimum(const std::vector<float>& weights) const {
+    double squares = 0;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      double mean = 0;
+      for (const std::vector<float>& target : targets_) mean += target[i] / static_cast<double>(targets_.size());
+      squares += (weights[i] - mean) * (weights[i] - mean);
+    }
+    return std::sqrt(squares / static_cast<double>(weights.size()));
+  }
+
+ private:
+  std::vector<float> curvature_;
+  std::vector<std::vector<float>> targets_;
+};
+
+struct Shape {
+  uint32_t servers;
+  uint32_t workers;
+};
+class ClusterShapeTest : public ::testing::TestWithParam<Shape> {};
+
+TEST_P(ClusterShapeTest, ConvergesOnAQuadraticCompressedBothWays) {
+  const ParameterLayout layout = Layout();
+  const Quadratic problem(GetParam().workers, layout.total_elements());
+  LocalClusterOptions options;
+  options.servers = GetParam().servers;
+  options.workers = GetParam().workers;
+  options.sgd = {/*lr=*/0.02, /*momentum=*/0, false, 0};
+  options.push = options.publish = TopK(0.05);
+  const LocalRun run = RunLocalCluster(options, layout, Noise(layout.total_elements(), 7), 800, problem.gradient());
+  EXPECT_LT(problem.DistanceFromMinimum(run.weights), 0.05);
+  EXPECT_LT(run.last_traffic.pushed_bytes, layout.total_elements() * 4 / 15);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, ClusterShapeTest, ::testing::Values(Shape{1, 1}, Shape{2, 4}, Shape{3, 5}),
+                         [](const auto& info) {
+                           return std::to_string(info.param.servers) + "x" + std::to_string(info.param.workers);
+                         });
+
+TEST(ClusterTest, DenseTrainingEqualsPlainSgdBitForBit) {
+  const ParameterLayout layout = Layout();
+  const Quadratic problem(1, layout.total_elements());
+  LocalClusterOptions options;
+  options.workers = 1;
+  options.push = options.publish = TopK(1, ValueEncoding::kFp32);
+  const std::vector<float> initial = Noise(layout.total_elements(), 7);
+  const LocalRun run = RunLocalCluster(options, layout, initial, 20, problem.gradient());
+
+  std::vector<float> weights = initial;
+  std::vector<float> momentum(weights.size());
+  std::vector<float> gradient(weights.size());
+  for (uint64_t step = 1; step <= 20; ++step) {
+    problem.gradient()(0, step, weights, absl::MakeSpan(gradient));
+    for (size_t i = 0; i < weights.size(); ++i) {
+      momentum[i] = 0.9f * momentum[i] + gradient[i];
+      weights[i] += -0.1f * momentum[i];
+    }
+  }
+  EXPECT_EQ(run.weights, weights);
+}
+
+TEST(ClusterTest, TheNumberOfServersDoesNotChangeABit) {
+  const ParameterLayout layout = Layout();
+  const Quadratic problem(4, layout.total_elements());
+  const std::vector<float> initial = Noise(layout.total_elements(), 7);
+  LocalClusterOptions options;
+  options.workers = 4;
+  options.push = options.publish = TopK(0.02);
+  options.small_tensor_elements = 100;
+  options.sgd.weight_decay = 1e-3;
+  std::vector<std::vector<float>> weights;
+  for (uint32_t servers : {1, 2, 3, 1}) {
+    options.servers = servers;
+    weights.push_back(RunLocalCluster(options, layout, initial, 30, problem.gradient()).weights);
+  }
+  EXPECT_EQ(weights[0], weights[1]);
+  EXPECT_EQ(weights[0], weights[2]);
+  EXPECT_EQ(weights[0], weights[3]) << "the same run again";
+}
+
+TEST(ClusterTest, WhatWasSentPlusTheResidualIsWhatWasFedIn) {
+  // Plain SGD with lr 1 and dense publishing: the weights move by minus the mean of all that was sent.
+  const ParameterLayout layout = Layout();
+  constexpr uint32_t kWorkers = 3;
+  constexpr uint64_t kSteps = 25;
+  std::vector<double> fed(layout.total_elements());
+  for (uint32_t rank = 0; rank < kWorkers; ++rank) {
+    for (uint64_t step = 1; step <= kSteps; ++step) {
+      const std::vector<float> gradient = Noise(fed.size(), rank * 1000 + static_cast<uint32_t>(step));
+      for (size_t i = 0; i < fed.size(); ++i) fed[i] += gradient[i];
+    }
+  }
+  LocalClusterOptions options;
+  options.workers = kWorkers;
+  options.servers = 2;
+  options.sgd = {/*lr=*/1, /*momentum=*/0, false, 0};
+  options.push = TopK(0.03);
+  options.publish = TopK(1, ValueEncoding::kFp32);
+  const LocalRun run = RunLocalCluster(options, layout, std::vector<float>(fed.size()), kSteps,
+                                       [&](uint32_t rank, uint64_t step, auto, absl::Span<float> gradient) {
+                                         const std::vector<float> noise =
+                                             Noise(fed.size(), rank * 1000 + static_cast<uint32_t>(step));
+                                         std::copy(noise.begin(), noise.end(), gradient.begin());
+                                       });
+  for (size_t i = 0; i < fed.size(); ++i) {
+    double held = 0;
+    for (const std::vector<float>& residual : run.residuals) held += residual[i];
+    ASSERT_NEAR(-run.weights[i] * double{kWorkers} + held, fed[i], 1e-3) << "element " << i;
+  }
+}
+
+TEST(ClusterTest, ANonFiniteGradientIsRefusedEverywhereAndTrainingGoesOn) {
+  const ParameterLayout layout = Layout();
+  const Quadratic problem(3, layout.total_elements());
+  LocalClusterOptions options;
+  options.workers = 3;
+  options.servers = 2;
+  options.sgd = {/*lr=*/0.1, /*momentum=*/0, false, 0};
+  options.push = TopK(1, ValueEncoding::kFp32);
+  options.publish = TopK(1, ValueEncoding::kFp32);
+  const auto poisoned = [&](uint32_t rank, uint64_t step, absl::Span<const float> weights, absl::Span<float> gradient) {
+    problem.gradient()(rank, step, weights, gradient);
+    if (rank == 1 && step == 3) gradient[700] = std::numeric_limits<float>::quiet_NaN();
+  };
+  const LocalRun run = RunLocalCluster(options, layout, Noise(layout.total_elements(), 7), 150, poisoned);
+  EXPECT_LT(problem.DistanceFromMinimum(run.weights), 0.01);
+}
+
+TEST(ClusterTest, ARestoredResidualContinuesBitIdentically) {
+  const ParameterLayout layout = Layout();
+  const Quadratic problem(1, layout.total_elements());
+  LocalClusterOptions options;
+  options.workers = 1;
+  options.push = options.publish = TopK(0.05);
+  const std::vector<float> initial = Noise(layout.total_elements(), 7);
+  const LocalRun undisturbed = RunLocalCluster(options, layout, initial, 20, problem.gradient());
+
+  const std::string path = ::testing::TempDir() + "/residual";
+  LocalServers servers(options);
+  std::vector<float> weights = initial;
+  std::vector<float> gradient(weights.size());
+  for (int life = 0; life < 2; ++life) {
+    auto client = *ClusterClient::Join(servers.ClientOptions(0), layout);
+    auto exchange = *GradientExchange::Create(layout, {options.push, 0}, client.get());
+    if (life == 0) {
+      ASSERT_TRUE(exchange->Initialise(absl::MakeSpan(weights), true).ok());
+    } else {
+      ASSERT_TRUE(exchange->Restore(path).ok());
+      EXPECT_EQ(exchange->step(), 11u);
+    }
+    for (int i = 0; i < 10; ++i) {
+      problem.gradient()(0, exchange->step(), weights, absl::MakeSpan(gradient));
+      const absl::StatusOr<StepTraffic> traffic = exchange->Step(gradient, absl::MakeSpan(weights));
+      ASSERT_TRUE(traffic.ok()) << traffic.status();
+    }
+    ASSERT_TRUE(exchange->Save(path).ok());
+  }
+  EXPECT_EQ(weights, undisturbed.weights);
+}
+
+}  // namespace
+}  // namespace cddp

@@ -1,0 +1,76 @@
+#include "tests/integration/local_cluster.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+namespace cddp {
+
+LocalServers::LocalServers(const LocalClusterOptions& options) : options_(options) {
+  for (uint32_t shard = 0; shard < options.servers; ++shard) {
+    ServerOptions server_options;
+    server_options.metrics_listen = "";
+    server_options.shard.shard = shard;
+    server_options.shard.shard_count = options.servers;
+    server_options.shard.worker_count = options.workers;
+    server_options.shard.sgd = options.sgd;
+    server_options.shard.publish = options.publish;
+    server_options.shard.small_tensor_elements = options.small_tensor_elements;
+    absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(server_options);
+    if (!server.ok()) {
+      ADD_FAILURE() << server.status();
+      return;
+    }
+    addresses_.push_back((*server)->address());
+    servers_.push_back(*std::move(server));
+  }
+}
+
+ClusterClientOptions LocalServers::ClientOptions(uint32_t rank) const {
+  ClusterClientOptions client;
+  client.addresses = addresses_;
+  client.rank = rank;
+  client.worker_count = options_.workers;
+  client.server_timeout = absl::Seconds(30);
+  return client;
+}
+
+LocalRun RunLocalCluster(const LocalClusterOptions& options, const ParameterLayout& layout,
+                         const std::vector<float>& initial, uint64_t steps, const GradientFunction& gradient) {
+  LocalServers servers(options);
+  LocalRun run;
+  run.residuals.resize(options.workers);
+  std::vector<std::vector<float>> weights(options.workers, std::vector<float>(layout.total_elements()));
+  weights[0] = initial;
+
+  const auto work = [&](uint32_t rank) {
+    absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(servers.ClientOptions(rank), layout);
+    ASSERT_TRUE(client.ok()) << client.status();
+    absl::StatusOr<std::unique_ptr<GradientExchange>> exchange =
+        GradientExchange::Create(layout, {options.push, options.small_tensor_elements}, client->get());
+    ASSERT_TRUE(exchange.ok()) << exchange.status();
+    const absl::Status initialised = (*exchange)->Initialise(absl::MakeSpan(weights[rank]), rank == 0);
+    ASSERT_TRUE(initialised.ok()) << initialised;
+    std::vector<float> gradients(layout.total_elements());
+    for (uint64_t step = 1; step <= steps; ++step) {
+      gradient(rank, step, weights[rank], absl::MakeSpan(gradients));
+      absl::StatusOr<StepTraffic> traffic = (*exchange)->Step(gradients, absl::MakeSpan(weights[rank]));
+      ASSERT_TRUE(traffic.ok()) << traffic.status();
+      if (rank == 0) run.last_traffic = *traffic;
+    }
+    const absl::Span<const float> residual = (*exchange)->residual();
+    run.residuals[rank].assign(residual.begin(), residual.end());
+    (*client)->Leave(/*finished=*/true);
+  };
+  std::vector<std::thread> threads;
+  for (uint32_t rank = 0; rank < options.workers; ++rank) threads.emplace_back(work, rank);
+  for (std::thread& thread : threads) thread.join();
+
+  for (uint32_t rank = 1; rank < options.workers; ++rank) {
+    EXPECT_EQ(weights[rank], weights[0]) << "replica of rank " << rank;
+  }
+  run.weights = weights[0];
+  return run;
+}
+
+}  // namespace cddp

@@ -1,0 +1,193 @@
+// Real processes, as a person starts them: whole clusters through `cddp train`, and what each program says to bad
+// input.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+
+namespace {
+
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+
+struct Outcome {
+  int exit_code = -1;
+  std::string output;  // standard output and error together
+};
+
+Outcome Run(const std::string& command) {
+  Outcome outcome;
+  FILE* pipe = popen(absl::StrCat(command, " 2>&1 </dev/null").c_str(), "r");
+  if (pipe == nullptr) return outcome;
+  char piece[4096];
+  for (size_t got; (got = fread(piece, 1, sizeof piece, pipe)) > 0;) outcome.output.append(piece, got);
+  const int status = pclose(pipe);
+  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return outcome;
+}
+
+std::string Bin(const std::string& name) { return absl::StrCat(CDDP_BIN, "/", name); }
+
+void PutBigEndian(std::ofstream& file, uint32_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) file.put(static_cast<char>(value >> shift));
+}
+
+// A small data set of IDX files that a linear model can learn: class c has a bright square at its own place.
+void WriteDataSet(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  uint32_t random = 1;
+  for (const auto& [name, count] : {std::pair{"train", 640u}, std::pair{"t10k", 100u}}) {
+    std::ofstream images(folder / absl::StrCat(name, "-images-idx3-ubyte"), std::ios::binary);
+    std::ofstream labels(folder / absl::StrCat(name, "-labels-idx1-ubyte"), std::ios::binary);
+    PutBigEndian(images, 0x803);
+    for (uint32_t extent : {count, 12u, 12u}) PutBigEndian(images, extent);
+    PutBigEndian(labels, 0x801);
+    PutBigEndian(labels, count);
+    for (uint32_t i = 0; i < count; ++i) {
+      const uint32_t label = i % 4;
+      labels.put(static_cast<char>(label));
+      for (uint32_t pixel = 0; pixel < 144; ++pixel) {
+        random = random * 1664525 + 1013904223;
+        const bool bright = pixel / 12 / 6 == label / 2 && pixel % 12 / 6 == label % 2;
+        images.put(static_cast<char>((random >> 24) / 4 + (bright ? 150 : 0)));
+      }
+    }
+  }
+}
+
+class ProcessTest : public ::testing::Test {
+ protected:
+  ProcessTest()
+      : folder_(std::filesystem::path(::testing::TempDir()) /
+                absl::StrCat("cddp_process_", getpid(), "_",
+                             ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
+    std::filesystem::remove_all(folder_);
+    WriteDataSet(data());
+  }
+  ~ProcessTest() override { std::filesystem::remove_all(folder_); }
+
+  std::filesystem::path data() const { return folder_ / "data"; }
+
+  std::string Train(const std::string& flags, const std::string& output = "run") const {
+    return absl::StrCat(Bin("cddp"), " train --data_dir=", data().string(), " --output=", (folder_ / output).string(),
+                        " --model=mlp --epochs=2 --batch_size=16 ", flags);
+  }
+
+  nlohmann::json Report(const std::string& output = "run") const {
+    std::ifstream file(folder_ / output / "report.json");
+    return nlohmann::json::parse(file);
+  }
+
+  const std::filesystem::path folder_;
+};
+
+TEST_F(ProcessTest, ClustersOfSeveralShapesLearn) {
+  for (const auto& [servers, workers] : {std::pair{1, 1}, std::pair{2, 4}, std::pair{3, 5}}) {
+    const std::string output = absl::StrCat(servers, "x", workers);
+    const Outcome run = Run(Train(absl::StrCat("--lr=0.02 --servers=", servers, " --workers=", workers), output));
+    ASSERT_EQ(run.exit_code, 0) << run.output;
+    const nlohmann::json report = Report(output);
+    EXPECT_GE(report.at("epochs").back().at("test_accuracy").get<double>(), 0.9) << output;
+    EXPECT_TRUE(std::filesystem::exists(folder_ / output / "model.pt"));
+    EXPECT_TRUE(std::filesystem::exists(folder_ / output / "report.svg"));
+  }
+}
+
+TEST_F(ProcessTest, TheSameSeedGivesTheSameWeightsWithAnyNumberOfServers) {
+  std::string checksum;
+  for (int servers : {1, 2, 3, 1}) {
+    const Outcome run = Run(Train(absl::StrCat("--workers=3 --servers=", servers)));
+    ASSERT_EQ(run.exit_code, 0) << run.output;
+    const std::string got = Report().at("weights_crc32c");
+    if (checksum.empty()) checksum = got;
+    EXPECT_EQ(got, checksum) << servers << " servers";
+  }
+  ASSERT_EQ(Run(Train("--workers=3 --seed=43")).exit_code, 0);
+  EXPECT_NE(Report().at("weights_crc32c"), checksum);
+}
+
+TEST_F(ProcessTest, DenseModeGoesThroughTheSamePath) {
+  const Outcome run = Run(Train("--nocompress --workers=2 --lr=0.02"));
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_GE(Report().at("epochs").back().at("test_accuracy").get<double>(), 0.9);
+  EXPECT_NEAR(Report().at("push_saved").get<double>(), 0, 0.01);
+}
+
+struct BadCase {
+  std::string command;
+  std::string says;
+};
+
+TEST_F(ProcessTest, BadInputIsOneClearLineAndExitCodeTwo) {
+  const std::string worker = absl::StrCat(Bin("cddp-worker"), " --data_dir=", data().string(), " ");
+  const std::vector<BadCase> cases = {
+      {Train("--nonsense"), "unknown flag --nonsense"},
+      {Train("--ratio=0"), "ratio"},
+      {Train("--ratio=1.5"), "ratio"},
+      {Train("--ratio=nan"), "ratio"},
+      {Train("--workers=0"), "workers"},
+      {Train("--lr=-1"), "--lr=-1"},
+      {Train("--model=transformer"), "unknown model 'transformer'"},
+      {Train("--servers=500"), "more servers (500)"},
+      {Train("--batch_size=100000"), "batch"},
+      {absl::StrCat(Bin("cddp"), " fly"), "fly"},
+      {worker + "--model=transformer", "unknown model 'transformer'"},
+      {worker + "--ratio=2", "--ratio=2"},
+      {worker + "--rank=3 --workers=2", "--rank=3"},
+      {worker + "--servers=nonsense", "'nonsense' is not an address"},
+      {worker + "--data_dir=/no/such/folder", "/no/such/folder"},
+      {absl::StrCat(Bin("cddp-server"), " --listen=127.0.0.1:0 --metrics_listen= --shard=2 --shards=2"), "--shard=2"},
+      {absl::StrCat(Bin("cddp-server"), " --publish_ratio=0"), "--publish_ratio=0"},
+      {absl::StrCat(Bin("cddp-server"), " --listen=256.0.0.1:0 --metrics_listen="), "cannot listen on 256.0.0.1"},
+  };
+  for (const BadCase& bad : cases) {
+    const Outcome outcome = Run(bad.command);
+    EXPECT_EQ(outcome.exit_code, 2) << bad.command << "\n" << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr(bad.says)) << bad.command;
+  }
+}
+
+TEST_F(ProcessTest, DamagedDataSetsAreNamed) {
+  const std::filesystem::path images = data() / "train-images-idx3-ubyte";
+  std::filesystem::resize_file(images, 100);
+  Outcome outcome = Run(absl::StrCat(Bin("cddp-worker"), " --data_dir=", data().string()));
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.output, HasSubstr("train-images-idx3-ubyte"));
+  EXPECT_THAT(outcome.output, HasSubstr("truncated"));
+  std::filesystem::remove(images);
+  outcome = Run(absl::StrCat(Bin("cddp-worker"), " --data_dir=", data().string()));
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.output, HasSubstr("train-images-idx3-ubyte"));
+}
+
+TEST_F(ProcessTest, AnUnreachableServerIsNamedAfterTheStatedTime) {
+  const Outcome outcome = Run(absl::StrCat(Bin("cddp-worker"), " --model=mlp --data_dir=", data().string(),
+                                           " --servers=127.0.0.1:1 --server_timeout=300ms"));
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output, ContainsRegex("server 127.0.0.1:1 was out of reach for"));
+}
+
+TEST_F(ProcessTest, ATakenPortIsAnErrorNotASharedPort) {
+  // The first server tells its address and runs on; the second wants the same port.
+  const std::string script = absl::StrCat(
+      "mkfifo ", (folder_ / "out").string(), "; ", Bin("cddp-server"),
+      " --listen=127.0.0.1:0 --metrics_listen= ", "--progress=json 2>/dev/null >", (folder_ / "out").string(),
+      " & server=$!; read line <", (folder_ / "out").string(),
+      "; address=${line#*address\\\":\\\"}; address=${address%%\\\"*}; ", Bin("cddp-server"),
+      " --metrics_listen= --listen=$address; code=$?; kill $server; wait $server; ", "echo first=$?; exit $code");
+  const Outcome outcome = Run(absl::StrCat("bash -c \"", absl::StrReplaceAll(script, {{"$", "\\$"}}), "\""));
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("cannot listen on 127.0.0.1:"));
+  EXPECT_THAT(outcome.output, HasSubstr("first=0")) << "SIGTERM ends a server cleanly";
+}
+
+}  // namespace

@@ -1,0 +1,225 @@
+// What a server says to clients that are wrong, foreign or hostile, and what any gRPC tool may ask it.
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include "cddp/v1/parameter_server.grpc.pb.h"
+#include "common/codec/crc32c.h"
+#include "common/codec/update_codec.h"
+#include "common/transport/channel.h"
+#include "common/transport/layout_message.h"
+#include "common/transport/protocol.h"
+#include "tests/integration/local_cluster.h"
+
+namespace cddp {
+namespace {
+
+using ::testing::HasSubstr;
+
+class WireTest : public ::testing::Test {
+ protected:
+  WireTest() : layout_(*ParameterLayout::Create({{"w", {40}}}, 10)), servers_(Options()) {
+    stub_ = v1::ParameterServer::NewStub(CreateChannel(servers_.addresses()[1]));
+  }
+
+  static LocalClusterOptions Options() {
+    LocalClusterOptions options;
+    options.workers = 1;
+    options.servers = 2;
+    return options;
+  }
+
+  v1::JoinRequest GoodJoin() const {
+    v1::JoinRequest request;
+    request.set_protocol_version(kProtocolVersion);
+    request.mutable_worker()->set_rank(0);
+    request.mutable_worker()->set_incarnation(5);
+    request.set_worker_count(1);
+    *request.mutable_layout() = ToMessage(layout_);
+    return request;
+  }
+
+  grpc::Status Join(const v1::JoinRequest& request) {
+    grpc::ClientContext context;
+    return stub_->Join(&context, request, &join_response_);
+  }
+
+  v1::ExchangeRequest GoodExchange(uint64_t step) const {
+    v1::ExchangeRequest request;
+    request.mutable_worker()->set_rank(0);
+    request.mutable_worker()->set_incarnation(5);
+    request.set_view(1);
+    request.set_bucket(2);
+    request.set_step(step);
+    request.set_base_version(step);
+    std::vector<float> values(10, 1.0f);
+    EncodeDense(absl::MakeSpan(values), ValueEncoding::kFp32, request.mutable_update());
+    return request;
+  }
+
+  grpc::Status Exchange(const v1::ExchangeRequest& request) {
+    grpc::ClientContext context;
+    return stub_->Exchange(&context, request, &exchange_response_);
+  }
+
+  v1::StatusResponse Status() {
+    grpc::ClientContext context;
+    v1::StatusResponse response;
+    EXPECT_TRUE(stub_->Status(&context, {}, &response).ok());
+    return response;
+  }
+
+  const ParameterLayout layout_;
+  LocalServers servers_;
+  std::unique_ptr<v1::ParameterServer::Stub> stub_;
+  v1::JoinResponse join_response_;
+  v1::ExchangeResponse exchange_response_;
+};
+
+TEST_F(WireTest, JoinTellsWhoOwnsWhat) {
+  ASSERT_TRUE(Join(GoodJoin()).ok());
+  EXPECT_EQ(join_response_.shard(), 1u);
+  EXPECT_EQ(join_response_.shard_count(), 2u);
+  EXPECT_EQ(join_response_.bucket_begin(), 2u);
+  EXPECT_EQ(join_response_.bucket_end(), 4u);
+  EXPECT_EQ(join_response_.version(), 0u);
+}
+
+TEST_F(WireTest, JoinRefusesAnotherProtocolLayoutOrWorkerCount) {
+  v1::JoinRequest request = GoodJoin();
+  request.set_protocol_version(kProtocolVersion + 1);
+  grpc::Status status = Join(request);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("protocol version"));
+
+  request = GoodJoin();
+  request.set_worker_count(3);
+  EXPECT_THAT(Join(request).error_message(), HasSubstr("--workers=3"));
+
+  request = GoodJoin();
+  request.mutable_worker()->set_rank(9);
+  EXPECT_THAT(Join(request).error_message(), HasSubstr("rank 9"));
+  EXPECT_EQ(Status().parameters(), 0u) << "a refused first Join leaves no layout behind";
+
+  ASSERT_TRUE(Join(GoodJoin()).ok());
+  request = GoodJoin();
+  *request.mutable_layout() = ToMessage(*ParameterLayout::Create({{"w", {41}}}, 10));
+  status = Join(request);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("tensor 0 is w[41] here, w[40] there"));
+}
+
+TEST_F(WireTest, JoinRefusesLayoutsThatCannotBeHeld) {
+  v1::JoinRequest request = GoodJoin();
+  *request.mutable_layout() = ToMessage(*ParameterLayout::Create({{"w", {5}}}, 10));
+  EXPECT_THAT(Join(request).error_message(), HasSubstr("more servers (2) than the model has buckets (1)"));
+
+  request = GoodJoin();
+  *request.mutable_layout() = ToMessage(*ParameterLayout::Create({{"w", {int64_t{1} << 35}}}, 1 << 20));
+  EXPECT_THAT(Join(request).error_message(), HasSubstr("--max_parameters"));
+
+  request = GoodJoin();
+  request.mutable_layout()->mutable_tensors(0)->set_shape(0, -7);
+  EXPECT_EQ(Join(request).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(WireTest, ExchangeRefusesWhatDoesNotFitAndCountsIt) {
+  EXPECT_EQ(Exchange(GoodExchange(0)).error_code(), grpc::StatusCode::FAILED_PRECONDITION) << "not joined";
+  ASSERT_TRUE(Join(GoodJoin()).ok());
+  ASSERT_TRUE(Exchange(GoodExchange(0)).ok());
+  EXPECT_EQ(exchange_response_.version(), 1u);
+  const uint32_t weights = Status().weights_crc32c();
+
+  v1::ExchangeRequest request = GoodExchange(1);
+  request.mutable_worker()->set_incarnation(4);
+  EXPECT_THAT(Exchange(request).error_message(), HasSubstr("another process holds rank 0"));
+  request = GoodExchange(1);
+  request.set_view(2);
+  EXPECT_THAT(Exchange(request).error_message(), HasSubstr("view 2"));
+  request = GoodExchange(1);
+  request.set_bucket(0);
+  EXPECT_THAT(Exchange(request).error_message(), HasSubstr("not of this server"));
+  request = GoodExchange(1);
+  request.set_base_version(0);
+  EXPECT_THAT(Exchange(request).error_message(), HasSubstr("base version 0"));
+  request = GoodExchange(1);
+  request.mutable_update()->back() ^= 0x7f;  // a huge or non-finite value, or fine: flip the header too
+  request.mutable_update()->front() ^= 0x7f;
+  EXPECT_EQ(Exchange(request).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  request = GoodExchange(1);
+  request.set_update(std::string(1 << 16, 'x'));
+  EXPECT_EQ(Exchange(request).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+
+  const v1::StatusResponse status = Status();
+  EXPECT_EQ(status.weights_crc32c(), weights) << "nothing changed";
+  EXPECT_EQ(status.refused_exchanges(), 7u);
+  EXPECT_TRUE(Exchange(GoodExchange(1)).ok()) << "and the round goes on";
+}
+
+TEST_F(WireTest, OversizedMessagesAreRefusedBeforeTheyAreRead) {
+  ASSERT_TRUE(Join(GoodJoin()).ok());
+  v1::ExchangeRequest request = GoodExchange(0);
+  request.set_update(std::string(kMaxMessageBytes + 1, 'x'));
+  grpc::ChannelArguments unlimited;
+  unlimited.SetMaxSendMessageSize(-1);
+  auto stub = v1::ParameterServer::NewStub(
+      grpc::CreateCustomChannel(servers_.addresses()[1], grpc::InsecureChannelCredentials(), unlimited));
+  grpc::ClientContext context;
+  EXPECT_EQ(stub->Exchange(&context, request, &exchange_response_).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(WireTest, SnapshotStreamsThePublishedWeights) {
+  const auto read = [&](std::vector<v1::SnapshotChunk>* chunks) {
+    grpc::ClientContext context;
+    auto reader = stub_->Snapshot(&context, {});
+    v1::SnapshotChunk chunk;
+    while (reader->Read(&chunk)) chunks->push_back(chunk);
+    return reader->Finish();
+  };
+  std::vector<v1::SnapshotChunk> chunks;
+  EXPECT_EQ(read(&chunks).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  ASSERT_TRUE(Join(GoodJoin()).ok());
+  ASSERT_TRUE(Exchange(GoodExchange(0)).ok());
+  EXPECT_EQ(read(&chunks).error_code(), grpc::StatusCode::FAILED_PRECONDITION) << "bucket 3 has no weights yet";
+  v1::ExchangeRequest other = GoodExchange(0);
+  other.set_bucket(3);
+  ASSERT_TRUE(Exchange(other).ok());
+
+  chunks.clear();
+  ASSERT_TRUE(read(&chunks).ok());
+  ASSERT_EQ(chunks.size(), 2u);
+  uint32_t crc = 0;
+  for (const v1::SnapshotChunk& chunk : chunks) {
+    EXPECT_EQ(chunk.version(), 1u);
+    EXPECT_EQ(chunk.weights().size(), 40u);
+    EXPECT_EQ(chunk.crc32c(), Crc32c(chunk.weights().data(), chunk.weights().size()));
+    crc = Crc32c(chunk.weights().data(), chunk.weights().size(), crc);
+  }
+  EXPECT_EQ(crc, Status().weights_crc32c());
+}
+
+TEST_F(WireTest, StatusShowsWorkersAndTraffic) {
+  ASSERT_TRUE(Join(GoodJoin()).ok());
+  ASSERT_TRUE(Exchange(GoodExchange(0)).ok());
+  v1::StatusResponse status = Status();
+  EXPECT_EQ(status.parameters(), 40u);
+  EXPECT_EQ(status.shard_parameters(), 20u);
+  EXPECT_EQ(status.max_version(), 1u);
+  EXPECT_EQ(status.min_version(), 0u);
+  EXPECT_EQ(status.received_bytes(), GoodExchange(0).update().size());
+  ASSERT_EQ(status.workers_size(), 1);
+  EXPECT_EQ(status.workers(0).state(), v1::WorkerStatus::JOINED);
+  EXPECT_EQ(status.workers(0).received_bytes(), status.received_bytes());
+
+  grpc::ClientContext context;
+  v1::LeaveRequest leave;
+  *leave.mutable_worker() = GoodJoin().worker();
+  leave.set_finished(true);
+  v1::LeaveResponse left;
+  ASSERT_TRUE(stub_->Leave(&context, leave, &left).ok());
+  EXPECT_EQ(Status().workers(0).state(), v1::WorkerStatus::FINISHED);
+}
+
+}  // namespace
+}  // namespace cddp

@@ -1,0 +1,72 @@
+#include "common/config/command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "absl/flags/flag.h"
+
+ABSL_FLAG(int, test_number, 1, "a number");
+ABSL_FLAG(bool, test_switch, false, "a switch");
+ABSL_FLAG(std::string, test_text, "", "a text");
+
+namespace cddp {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class CommandLineTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    absl::SetFlag(&FLAGS_test_number, 1);
+    absl::SetFlag(&FLAGS_test_switch, false);
+    absl::SetFlag(&FLAGS_test_text, "");
+  }
+};
+
+TEST_F(CommandLineTest, ReadsEveryForm) {
+  const auto positional =
+      ParseCommandLine({"train", "--test_number=7", "--test_switch", "--test_text", "a b", "x", "--", "--y"});
+  ASSERT_TRUE(positional.ok()) << positional.status();
+  EXPECT_THAT(*positional, ElementsAre("train", "x", "--y"));
+  EXPECT_EQ(absl::GetFlag(FLAGS_test_number), 7);
+  EXPECT_TRUE(absl::GetFlag(FLAGS_test_switch));
+  EXPECT_EQ(absl::GetFlag(FLAGS_test_text), "a b");
+  ASSERT_TRUE(ParseCommandLine({"--notest_switch"}).ok());
+  EXPECT_FALSE(absl::GetFlag(FLAGS_test_switch));
+}
+
+TEST_F(CommandLineTest, ReadsAFlagFile) {
+  const std::string path = ::testing::TempDir() + "/flags";
+  std::ofstream(path) << "# comment\n\n--test_number=9\n  --test_switch\n";
+  ASSERT_TRUE(ParseCommandLine({"--flagfile=" + path}).ok());
+  EXPECT_EQ(absl::GetFlag(FLAGS_test_number), 9);
+  EXPECT_TRUE(absl::GetFlag(FLAGS_test_switch));
+  std::ofstream(path) << "--flagfile=" << path << "\n";
+  EXPECT_THAT(ParseCommandLine({"--flagfile=" + path}).status().message(), HasSubstr("include each other"));
+}
+
+TEST_F(CommandLineTest, NamesWhatIsWrong) {
+  EXPECT_THAT(ParseCommandLine({"--nonsense=1"}).status().message(), HasSubstr("unknown flag --nonsense"));
+  EXPECT_THAT(ParseCommandLine({"--test_number=many"}).status().message(), HasSubstr("--test_number=many"));
+  EXPECT_THAT(ParseCommandLine({"--test_number"}).status().message(), HasSubstr("needs a value"));
+  EXPECT_THAT(ParseCommandLine({"--notest_number"}).status().message(), HasSubstr("unknown flag --notest_number"));
+  EXPECT_THAT(ParseCommandLine({"--flagfile=/no/such/file"}).status().message(), HasSubstr("/no/such/file"));
+}
+
+TEST_F(CommandLineTest, BadInputExitsWithTwoAndOneLine) {
+  char program[] = "program";
+  char flag[] = "--nonsense";
+  char* argv[] = {program, flag};
+  EXPECT_EXIT(ParseCommandLineOrExit(2, argv), ::testing::ExitedWithCode(kExitBadInput), "unknown flag --nonsense");
+}
+
+TEST_F(CommandLineTest, DescribesOnlyTheFilesAskedFor) {
+  EXPECT_THAT(DescribeFlags({"command_line_test.cc"}), HasSubstr("--test_number (default 1)\n      a number"));
+  EXPECT_EQ(DescribeFlags({"no_such_file.cc"}), "");
+}
+
+}  // namespace
+}  // namespace cddp

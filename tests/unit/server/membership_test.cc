@@ -1,0 +1,54 @@
+#include "server/membership.h"
+
+#include <gtest/gtest.h>
+
+namespace cddp {
+namespace {
+
+TEST(MembershipTest, TheNewerProcessHoldsTheRank) {
+  Membership membership(2, absl::Seconds(10));
+  EXPECT_TRUE(membership.Join(0, 100).ok());
+  EXPECT_TRUE(membership.Join(0, 100).ok()) << "a retried Join";
+  EXPECT_TRUE(membership.Touch(0, 100).ok());
+  EXPECT_TRUE(membership.Join(0, 200).ok());
+  EXPECT_EQ(membership.Touch(0, 100).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(membership.Join(0, 150).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(membership.Touch(0, 200).ok());
+}
+
+TEST(MembershipTest, RefusesStrangers) {
+  Membership membership(2, absl::Seconds(10));
+  EXPECT_EQ(membership.Join(2, 1).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(membership.Touch(1, 1).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(membership.Heartbeat(1, 1, 0, 0).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(membership.Leave(1, 1, true).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(MembershipTest, SilenceBeyondTheLeaseIsLost) {
+  Membership membership(2, absl::ZeroDuration());
+  ASSERT_TRUE(membership.Join(0, 1).ok());
+  ASSERT_TRUE(membership.Join(1, 1).ok());
+  ASSERT_TRUE(membership.Leave(1, 1, /*finished=*/true).ok());
+  const std::vector<Member> members = membership.members();
+  ASSERT_EQ(members.size(), 2u);
+  EXPECT_TRUE(members[0].lost);
+  EXPECT_FALSE(members[1].lost) << "who has finished is not lost";
+  EXPECT_EQ(members[1].state, MemberState::kFinished);
+}
+
+TEST(MembershipTest, CountsTrafficAndProgress) {
+  Membership membership(1, absl::Seconds(10));
+  ASSERT_TRUE(membership.Join(0, 1).ok());
+  membership.NoteContribution(0, 5, 100);
+  membership.NoteContribution(0, 4, 10);
+  membership.NoteAnswer(0, 7);
+  ASSERT_TRUE(membership.Heartbeat(0, 1, 3, 0.5).ok());
+  const Member member = membership.members().front();
+  EXPECT_EQ(member.step, 5u);
+  EXPECT_EQ(member.received_bytes, 110u);
+  EXPECT_EQ(member.sent_bytes, 7u);
+  EXPECT_EQ(member.loss, 0.5);
+}
+
+}  // namespace
+}  // namespace cddp

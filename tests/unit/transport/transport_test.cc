@@ -1,0 +1,60 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/transport/address.h"
+#include "common/transport/backoff.h"
+#include "common/transport/layout_message.h"
+#include "common/transport/status.h"
+
+namespace cddp {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(AddressTest, SplitsAndChecks) {
+  EXPECT_THAT(*ParseAddresses("a:1, b:2"), ElementsAre("a:1", "b:2"));
+  EXPECT_THAT(*ParseAddresses("dns:///server-0.cddp:50051"), ElementsAre("dns:///server-0.cddp:50051"));
+  EXPECT_THAT(ParseAddresses("").status().message(), HasSubstr("no server address"));
+  EXPECT_THAT(ParseAddresses("a").status().message(), HasSubstr("'a' is not an address"));
+  EXPECT_FALSE(ParseAddresses("a:0").ok());
+  EXPECT_FALSE(ParseAddresses("a:65536").ok());
+  EXPECT_FALSE(ParseAddresses(":1").ok());
+  EXPECT_THAT(ParseAddresses("a:1,a:1").status().message(), HasSubstr("twice"));
+  EXPECT_EQ(HostOf("127.0.0.1:50051"), "127.0.0.1");
+}
+
+TEST(BackoffTest, GrowsToItsLimitAndTellsWorkersApart) {
+  Backoff first(1);
+  Backoff second(2);
+  EXPECT_NE(first.Next(), second.Next());
+  for (int i = 0; i < 20; ++i) first.Next();
+  EXPECT_GE(first.Next(), absl::Seconds(1.5));
+  EXPECT_LE(first.Next(), absl::Seconds(2.5));
+  first.Reset();
+  EXPECT_LE(first.Next(), absl::Milliseconds(63));
+}
+
+TEST(LayoutMessageTest, RoundTripsAndRefusesAForeignFingerprint) {
+  const ParameterLayout layout = *ParameterLayout::Create({{"w", {3, 4}}, {"s", {}}}, 5);
+  v1::Layout message = ToMessage(layout);
+  const absl::StatusOr<ParameterLayout> back = FromMessage(message);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->DescribeDifference(layout), "");
+  message.set_fingerprint(message.fingerprint() + 1);
+  EXPECT_FALSE(FromMessage(message).ok());
+  message = ToMessage(layout);
+  message.set_bucket_elements(0);
+  EXPECT_FALSE(FromMessage(message).ok());
+}
+
+TEST(StatusTest, CodesAndMessagesCross) {
+  const absl::Status status = absl::FailedPreconditionError("why");
+  EXPECT_EQ(FromGrpc(ToGrpc(status)), status);
+  EXPECT_TRUE(ToGrpc(absl::OkStatus()).ok());
+  EXPECT_TRUE(IsRetryable(ToGrpc(absl::UnavailableError(""))));
+  EXPECT_FALSE(IsRetryable(ToGrpc(absl::InvalidArgumentError(""))));
+}
+
+}  // namespace
+}  // namespace cddp

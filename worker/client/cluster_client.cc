@@ -1,0 +1,209 @@
+#include "worker/client/cluster_client.h"
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/grpcpp.h>
+#include <spdlog/spdlog.h>
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cddp/v1/parameter_server.grpc.pb.h"
+#include "common/transport/backoff.h"
+#include "common/transport/channel.h"
+#include "common/transport/layout_message.h"
+#include "common/transport/protocol.h"
+#include "common/transport/status.h"
+
+namespace cddp {
+namespace {
+
+constexpr absl::Duration kJoinDeadline = absl::Seconds(5);
+constexpr absl::Duration kShortCallDeadline = absl::Seconds(5);
+
+v1::WorkerId IdOf(const ClusterClientOptions& options) {
+  v1::WorkerId id;
+  id.set_rank(options.rank);
+  id.set_incarnation(options.incarnation);
+  return id;
+}
+
+absl::Status Named(const absl::Status& status, const std::string& address) {
+  return absl::Status(status.code(), absl::StrCat("server ", address, ": ", status.message()));
+}
+
+absl::Status OutOfReach(const std::string& address, absl::Duration since, const grpc::Status& last) {
+  return absl::UnavailableError(absl::StrCat("server ", address, " was out of reach for ",
+                                             absl::FormatDuration(absl::Trunc(since, absl::Milliseconds(100))), " (",
+                                             last.error_message(), "): is it running, and --servers right?"));
+}
+
+}  // namespace
+
+struct ClusterClient::Server {
+  std::string address;
+  std::unique_ptr<v1::ParameterServer::Stub> stub;
+};
+
+// One Exchange from first try to answer. Owned by the chain of its callbacks.
+struct ClusterClient::ExchangeCall {
+  ExchangeCall(uint64_t seed) : backoff(seed) {}
+  Server* server = nullptr;
+  v1::ExchangeRequest request;
+  v1::ExchangeResponse response;
+  std::function<void(absl::StatusOr<PulledUpdate>)> done;
+  std::optional<grpc::ClientContext> context;  // one a try
+  grpc::Alarm alarm;
+  Backoff backoff;
+  absl::Time lost_since = absl::InfiniteFuture();
+};
+
+ClusterClient::ClusterClient(const ClusterClientOptions& options, const ShardMap& map) : options_(options), map_(map) {
+  for (const std::string& address : options_.addresses) {
+    servers_.push_back(std::make_unique<Server>(Server{address, v1::ParameterServer::NewStub(CreateChannel(address))}));
+  }
+}
+
+absl::StatusOr<std::unique_ptr<ClusterClient>> ClusterClient::Join(const ClusterClientOptions& options,
+                                                                   const ParameterLayout& layout) {
+  absl::StatusOr<ShardMap> map =
+      ShardMap::Create(layout.bucket_count(), static_cast<uint32_t>(options.addresses.size()));
+  if (!map.ok()) return map.status();
+  ClusterClientOptions complete = options;
+  if (complete.incarnation == 0) complete.incarnation = static_cast<uint64_t>(absl::ToUnixMicros(absl::Now()));
+  std::unique_ptr<ClusterClient> client(new ClusterClient(complete, *map));
+  for (uint32_t shard = 0; shard < client->servers_.size(); ++shard) {
+    if (absl::Status status = client->JoinServer(shard, layout); !status.ok()) return status;
+  }
+  client->heartbeats_ = std::thread([raw = client.get()] { raw->SendHeartbeats(); });
+  return client;
+}
+
+absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& layout) {
+  Server& server = *servers_[shard];
+  v1::JoinRequest request;
+  request.set_protocol_version(kProtocolVersion);
+  *request.mutable_worker() = IdOf(options_);
+  request.set_worker_count(options_.worker_count);
+  *request.mutable_layout() = ToMessage(layout);
+
+  Backoff backoff(options_.rank);
+  const absl::Time begin = absl::Now();
+  v1::JoinResponse response;
+  while (true) {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + kJoinDeadline));
+    const grpc::Status status = server.stub->Join(&context, request, &response);
+    if (status.ok()) break;
+    if (!IsRetryable(status)) return Named(FromGrpc(status), server.address);
+    const absl::Duration pause = backoff.Next();
+    if (absl::Now() + pause - begin > options_.server_timeout) {
+      return OutOfReach(server.address, absl::Now() - begin, status);
+    }
+    absl::SleepFor(pause);
+  }
+  if (response.shard_count() != map_.shard_count()) {
+    return absl::InvalidArgumentError(absl::StrCat("server ", server.address, " is one of ", response.shard_count(),
+                                                   " servers, but --servers names ", map_.shard_count()));
+  }
+  if (response.shard() != shard) {
+    return absl::InvalidArgumentError(absl::StrCat("server ", server.address, " is shard ", response.shard(),
+                                                   ", but stands at place ", shard,
+                                                   " of --servers: name them in shard order"));
+  }
+  view_ = response.view();
+  version_ = std::min<uint64_t>(version_, response.version());
+  heartbeat_period_ = absl::Milliseconds(std::max<uint32_t>(response.lease_ms() / 3, 1));
+  return absl::OkStatus();
+}
+
+ClusterClient::~ClusterClient() {
+  ending_.Notify();
+  if (heartbeats_.joinable()) heartbeats_.join();
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(
+      +[](int* calls) { return *calls == 0; }, &calls_));
+}
+
+void ClusterClient::SendHeartbeats() {
+  v1::HeartbeatRequest request;
+  *request.mutable_worker() = IdOf(options_);
+  while (!ending_.WaitForNotificationWithTimeout(heartbeat_period_)) {
+    request.set_step(step_.load(std::memory_order_relaxed));
+    request.set_loss(loss_.load(std::memory_order_relaxed));
+    for (const auto& server : servers_) {
+      grpc::ClientContext context;
+      context.set_deadline(absl::ToChronoTime(absl::Now() + heartbeat_period_));
+      v1::HeartbeatResponse response;
+      const grpc::Status status = server->stub->Heartbeat(&context, request, &response);
+      if (!status.ok()) {
+        spdlog::warn("event=heartbeat_failed server={} reason=\"{}\"", server->address, status.error_message());
+      }
+    }
+  }
+}
+
+void ClusterClient::Exchange(PushedUpdate push, std::function<void(absl::StatusOr<PulledUpdate>)> done) {
+  auto* call = new ExchangeCall(options_.rank);
+  call->server = servers_[map_.shard_of(push.bucket)].get();
+  call->done = std::move(done);
+  *call->request.mutable_worker() = IdOf(options_);
+  call->request.set_view(view_);
+  call->request.set_bucket(push.bucket);
+  call->request.set_step(push.step);
+  call->request.set_base_version(push.step);
+  call->request.set_update(std::move(push.update));
+  call->request.set_non_finite(push.non_finite);
+  {
+    absl::MutexLock lock(&mutex_);
+    ++calls_;
+  }
+  Send(call);
+}
+
+void ClusterClient::Send(ExchangeCall* call) {
+  call->context.emplace();  // no deadline: a round lasts as long as the slowest worker; keepalive finds a dead server
+  call->server->stub->async()->Exchange(
+      &*call->context, &call->request, &call->response, [this, call](const grpc::Status& status) {
+        if (status.ok()) {
+          Finish(call, PulledUpdate{call->response.version(), std::move(*call->response.mutable_update()),
+                                    call->response.refused()});
+          return;
+        }
+        if (!IsRetryable(status)) {
+          Finish(call, Named(FromGrpc(status), call->server->address));
+          return;
+        }
+        const absl::Time now = absl::Now();
+        call->lost_since = std::min(call->lost_since, now);
+        if (now - call->lost_since > options_.server_timeout || ending_.HasBeenNotified()) {
+          Finish(call, OutOfReach(call->server->address, now - call->lost_since, status));
+          return;
+        }
+        call->alarm.Set(absl::ToChronoTime(now + call->backoff.Next()), [this, call](bool) { Send(call); });
+      });
+}
+
+void ClusterClient::Finish(ExchangeCall* call, absl::StatusOr<PulledUpdate> result) {
+  call->done(std::move(result));
+  delete call;
+  absl::MutexLock lock(&mutex_);
+  --calls_;
+}
+
+void ClusterClient::Leave(bool finished) {
+  v1::LeaveRequest request;
+  *request.mutable_worker() = IdOf(options_);
+  request.set_finished(finished);
+  for (const auto& server : servers_) {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + kShortCallDeadline));
+    v1::LeaveResponse response;
+    const grpc::Status status = server->stub->Leave(&context, request, &response);
+    if (!status.ok()) {
+      spdlog::warn("event=leave_failed server={} reason=\"{}\"", server->address, status.error_message());
+    }
+  }
+}
+
+}  // namespace cddp

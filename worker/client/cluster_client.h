@@ -1,0 +1,101 @@
+// A worker's connection to all servers of a cluster.
+
+#ifndef WORKER_CLIENT_CLUSTER_CLIENT_H_
+#define WORKER_CLIENT_CLUSTER_CLIENT_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
+#include "common/layout/parameter_layout.h"
+#include "common/layout/shard_map.h"
+
+namespace cddp {
+
+struct ClusterClientOptions {
+  std::vector<std::string> addresses;  // of the servers, in shard order
+  uint32_t rank = 0;
+  uint32_t worker_count = 1;
+  uint64_t incarnation = 0;  // 0: the present time
+  // How long a server may be out of reach, at the start or in between, before the worker gives up.
+  absl::Duration server_timeout = absl::Seconds(60);
+};
+
+struct PushedUpdate {
+  uint32_t bucket = 0;
+  uint64_t step = 0;
+  std::string update;  // empty: zero
+  bool non_finite = false;
+};
+
+struct PulledUpdate {
+  uint64_t version = 0;
+  std::string update;  // empty: no change
+  bool refused = false;
+};
+
+// Thread-safe.
+class ClusterClient {
+ public:
+  // Joins every server, trying again with backoff while one is out of reach. Unavailable, naming the address, after
+  // server_timeout; the server's own error, naming it, if it refuses.
+  static absl::StatusOr<std::unique_ptr<ClusterClient>> Join(const ClusterClientOptions& options,
+                                                             const ParameterLayout& layout);
+  // Waits for calls under way: their callbacks run before this returns.
+  ~ClusterClient();
+
+  // Pushes one bucket's update to the server that owns it. `done` is called once, from a gRPC thread, perhaps before
+  // this returns; it must not block. Connection losses are retried (the server counts a retry once) until
+  // server_timeout; other errors end the call.
+  void Exchange(PushedUpdate push, std::function<void(absl::StatusOr<PulledUpdate>)> done);
+
+  // Tells every server that this worker is done. Errors are logged only: the work is done either way.
+  void Leave(bool finished);
+
+  // What the next heartbeats tell.
+  void NoteProgress(uint64_t step, double loss) {
+    step_.store(step, std::memory_order_relaxed);
+    loss_.store(loss, std::memory_order_relaxed);
+  }
+
+  // Smallest version of any bucket at the time of Join; 0 if the weights were not initialised.
+  uint64_t version() const { return version_; }
+  uint32_t shard_count() const { return map_.shard_count(); }
+
+ private:
+  struct Server;  // channel and stub
+  struct ExchangeCall;
+
+  ClusterClient(const ClusterClientOptions& options, const ShardMap& map);
+  absl::Status JoinServer(uint32_t shard, const ParameterLayout& layout);
+  void SendHeartbeats();
+  void Send(ExchangeCall* call);
+  void Finish(ExchangeCall* call, absl::StatusOr<PulledUpdate> result);
+
+  const ClusterClientOptions options_;
+  const ShardMap map_;
+  std::vector<std::unique_ptr<Server>> servers_;
+  uint64_t view_ = 0;
+  uint64_t version_ = UINT64_MAX;
+  absl::Duration heartbeat_period_ = absl::Seconds(3);
+  std::atomic<uint64_t> step_{0};
+  std::atomic<double> loss_{0};
+  absl::Notification ending_;
+  std::thread heartbeats_;
+
+  absl::Mutex mutex_;
+  int calls_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_CLIENT_CLUSTER_CLIENT_H_

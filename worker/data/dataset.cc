@@ -1,0 +1,62 @@
+#include "worker/data/dataset.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "worker/data/idx_file.h"
+
+namespace cddp {
+namespace {
+
+absl::StatusOr<ImageSet> LoadSet(const std::string& prefix, uint64_t limit) {
+  absl::StatusOr<IdxArray> images = ReadIdxFile(absl::StrCat(prefix, "-images-idx3-ubyte"), 3);
+  if (!images.ok()) return images.status();
+  absl::StatusOr<IdxArray> labels = ReadIdxFile(absl::StrCat(prefix, "-labels-idx1-ubyte"), 1);
+  if (!labels.ok()) return labels.status();
+  if (images->extents[0] != labels->extents[0]) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(prefix, "-*: ", images->extents[0], " images but ", labels->extents[0], " labels"));
+  }
+  if (images->bytes.empty()) return absl::InvalidArgumentError(absl::StrCat(prefix, "-images-idx3-ubyte: is empty"));
+  ImageSet set = {images->extents[1], images->extents[2], std::move(images->bytes), std::move(labels->bytes)};
+  if (limit != 0 && limit < set.count()) {
+    set.labels.resize(limit);
+    set.pixels.resize(limit * set.rows * set.cols);
+  }
+  return set;
+}
+
+}  // namespace
+
+absl::StatusOr<ImageDataset> LoadImageDataset(const std::string& folder, const DatasetLimits& limits) {
+  absl::StatusOr<ImageSet> train = LoadSet(absl::StrCat(folder, "/train"), limits.train_examples);
+  if (!train.ok()) return train.status();
+  absl::StatusOr<ImageSet> test = LoadSet(absl::StrCat(folder, "/t10k"), limits.test_examples);
+  if (!test.ok()) return test.status();
+  if (train->rows != test->rows || train->cols != test->cols) {
+    return absl::InvalidArgumentError(absl::StrCat(folder, ": training images are ", train->rows, "x", train->cols,
+                                                   ", test images ", test->rows, "x", test->cols));
+  }
+  ImageDataset data = {*std::move(train), *std::move(test)};
+  data.classes = 1 + std::max(*std::max_element(data.train.labels.begin(), data.train.labels.end()),
+                              *std::max_element(data.test.labels.begin(), data.test.labels.end()));
+
+  // Sums of bytes and of their squares are exact in 64 bits up to 2^48 pixels.
+  uint64_t sum = 0;
+  uint64_t squares = 0;
+  for (const uint64_t pixel : data.train.pixels) {
+    sum += pixel;
+    squares += pixel * pixel;
+  }
+  const double count = static_cast<double>(data.train.pixels.size());
+  const double mean = static_cast<double>(sum) / count;
+  const double variance = static_cast<double>(squares) / count - mean * mean;
+  if (!(variance > 0)) return absl::InvalidArgumentError(absl::StrCat(folder, ": all training pixels are equal"));
+  data.pixel_mean = mean / 255;
+  data.pixel_stddev = std::sqrt(variance) / 255;
+  return data;
+}
+
+}  // namespace cddp

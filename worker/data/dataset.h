@@ -1,0 +1,42 @@
+// Image classification data sets in IDX files: MNIST, Fashion-MNIST, KMNIST, EMNIST or one's own.
+
+#ifndef WORKER_DATA_DATASET_H_
+#define WORKER_DATA_DATASET_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace cddp {
+
+struct ImageSet {
+  uint32_t rows = 0;
+  uint32_t cols = 0;
+  std::vector<uint8_t> pixels;  // [count, rows, cols]
+  std::vector<uint8_t> labels;  // [count]
+  uint64_t count() const { return labels.size(); }
+};
+
+struct ImageDataset {
+  ImageSet train;
+  ImageSet test;
+  uint32_t classes = 0;     // largest label + 1
+  double pixel_mean = 0;    // of all training pixels, scaled to [0, 1]
+  double pixel_stddev = 0;  // likewise; above 0
+};
+
+// 0: all examples; otherwise only the first so many.
+struct DatasetLimits {
+  uint64_t train_examples = 0;
+  uint64_t test_examples = 0;
+};
+
+// Reads train-images-idx3-ubyte, train-labels-idx1-ubyte and their t10k- counterparts from `folder`. NotFound or
+// InvalidArgument, naming the file, if one is missing, damaged, empty or does not fit the others.
+absl::StatusOr<ImageDataset> LoadImageDataset(const std::string& folder, const DatasetLimits& limits);
+
+}  // namespace cddp
+
+#endif  // WORKER_DATA_DATASET_H_

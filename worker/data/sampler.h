@@ -1,0 +1,49 @@
+// Which examples a worker sees in which step: disjoint between workers, reshuffled each epoch, repeatable anywhere.
+
+#ifndef WORKER_DATA_SAMPLER_H_
+#define WORKER_DATA_SAMPLER_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+
+namespace cddp {
+
+struct SamplerOptions {
+  uint64_t examples = 0;
+  uint32_t rank = 0;
+  uint32_t worker_count = 1;
+  uint32_t batch_size = 1;
+  uint64_t seed = 42;
+};
+
+// Each epoch all workers make the same permutation from (seed, epoch) alone and worker r takes its positions
+// r, r + W, r + 2W, ... The rest that fills no batch at every worker is left out, other examples each epoch. Not
+// thread-safe.
+class EpochSampler {
+ public:
+  // InvalidArgument if the examples do not fill one batch at every worker.
+  static absl::StatusOr<EpochSampler> Create(const SamplerOptions& options);
+
+  // The same at all workers.
+  uint64_t steps_per_epoch() const { return steps_; }
+
+  // Must precede Batch. Epochs may be started in any order.
+  void StartEpoch(uint64_t epoch);
+
+  // batch_size example indices of `step` < steps_per_epoch(); valid until the next StartEpoch.
+  absl::Span<const uint32_t> Batch(uint64_t step) const;
+
+ private:
+  EpochSampler(const SamplerOptions& options, uint64_t steps) : options_(options), steps_(steps) {}
+
+  SamplerOptions options_;
+  uint64_t steps_;
+  std::vector<uint32_t> mine_;  // this epoch's examples of this worker, in order
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_DATA_SAMPLER_H_

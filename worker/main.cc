@@ -1,0 +1,84 @@
+// cddp-worker: one data-parallel replica.
+
+#include <thread>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "common/codec/encoding.h"
+#include "common/config/command_line.h"
+#include "common/config/logging.h"
+#include "common/transport/address.h"
+#include "worker/trainer/trainer.h"
+
+ABSL_FLAG(uint32_t, rank, 0, "index of this worker, from 0");
+ABSL_FLAG(uint32_t, workers, 1, "number of workers");
+ABSL_FLAG(std::string, servers, "127.0.0.1:50051", "addresses of all servers, host:port,..., in shard order");
+ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn or resnet18");
+ABSL_FLAG(std::string, data_dir, "data/mnist", "folder with the four IDX files of the data set");
+ABSL_FLAG(uint64_t, train_examples, 0, "use only the first so many training examples; 0: all");
+ABSL_FLAG(uint64_t, test_examples, 0, "use only the first so many test examples; 0: all");
+ABSL_FLAG(uint32_t, epochs, 5, "passes over the training set");
+ABSL_FLAG(uint32_t, batch_size, 64, "examples a step of this worker");
+ABSL_FLAG(uint64_t, seed, 42, "seed of initial weights, sampling and dropout");
+ABSL_FLAG(int32_t, threads, 1, "threads of forward and backward passes");
+ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient sent each step, in (0, 1]; 1: dense");
+ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values sent");
+ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent");
+ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (biases, normalisation) are sent whole");
+ABSL_FLAG(uint64_t, bucket_elements, 0, "length of a bucket; 0: by the model's size; must be the same at all workers");
+ABSL_FLAG(absl::Duration, server_timeout, absl::Seconds(60), "how long a server may be out of reach");
+ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:0", "host:port of /metrics for Prometheus; empty: none");
+ABSL_FLAG(std::string, model_output, "", "file for the trained model (rank 0); Python's torch.load opens it");
+ABSL_FLAG(bool, stop_on_non_finite, false, "end with an error at the first non-finite gradient instead of skipping");
+ABSL_FLAG(std::string, progress, "", "'json': one JSON line an event on standard output");
+
+namespace {
+
+absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
+  cddp::TrainerOptions options;
+  absl::StatusOr<std::vector<std::string>> addresses = cddp::ParseAddresses(absl::GetFlag(FLAGS_servers));
+  if (!addresses.ok()) return addresses.status();
+  options.cluster.addresses = *std::move(addresses);
+  options.cluster.rank = absl::GetFlag(FLAGS_rank);
+  options.cluster.worker_count = absl::GetFlag(FLAGS_workers);
+  options.cluster.server_timeout = absl::GetFlag(FLAGS_server_timeout);
+  if (options.cluster.rank >= options.cluster.worker_count) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--rank=", options.cluster.rank, " is outside --workers=", options.cluster.worker_count));
+  }
+  options.model = absl::GetFlag(FLAGS_model);
+  options.data_dir = absl::GetFlag(FLAGS_data_dir);
+  options.train_examples = absl::GetFlag(FLAGS_train_examples);
+  options.test_examples = absl::GetFlag(FLAGS_test_examples);
+  options.epochs = absl::GetFlag(FLAGS_epochs);
+  options.batch_size = absl::GetFlag(FLAGS_batch_size);
+  options.seed = absl::GetFlag(FLAGS_seed);
+  options.threads = absl::GetFlag(FLAGS_threads);
+  options.bucket_elements = absl::GetFlag(FLAGS_bucket_elements);
+  options.exchange.compressor.ratio = absl::GetFlag(FLAGS_ratio);
+  options.exchange.compressor.value_encoding = absl::GetFlag(FLAGS_value_encoding);
+  options.exchange.compressor.index_encoding = absl::GetFlag(FLAGS_index_encoding);
+  options.exchange.small_tensor_elements = absl::GetFlag(FLAGS_small_tensor_elements);
+  options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
+  options.model_output = absl::GetFlag(FLAGS_model_output);
+  options.stop_on_non_finite = absl::GetFlag(FLAGS_stop_on_non_finite);
+  options.json_progress = absl::GetFlag(FLAGS_progress) == "json";
+  if (!(options.exchange.compressor.ratio > 0 && options.exchange.compressor.ratio <= 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--ratio=", options.exchange.compressor.ratio, " is outside (0, 1]"));
+  }
+  if (options.epochs == 0 || options.batch_size == 0 || options.threads < 1) {
+    return absl::InvalidArgumentError("--epochs, --batch_size and --threads must be at least 1");
+  }
+  return options;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  cddp::ParseCommandLineOrExit(argc, argv, "cddp-worker: one data-parallel replica of a Compressed-DDP cluster");
+  cddp::InitLogging();
+  absl::StatusOr<cddp::TrainerOptions> options = OptionsFromFlags();
+  const absl::Status status = options.ok() ? cddp::RunTraining(*options) : options.status();
+  return status.ok() ? 0 : cddp::ReportError(status);
+}

@@ -1,0 +1,99 @@
+#include "worker/trainer/progress.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+
+namespace cddp {
+namespace {
+
+constexpr absl::Duration kStepEventPeriod = absl::Milliseconds(500);
+
+void PrintLine(const nlohmann::json& line) {
+  std::printf("%s\n", line.dump().c_str());
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+void Progress::Joined(const JoinedEvent& event) {
+  if (json_) {
+    PrintLine({{"event", "joined"},
+               {"rank", rank_},
+               {"model", event.model},
+               {"parameters", event.parameters},
+               {"tensors", event.tensors},
+               {"buckets", event.buckets},
+               {"steps_per_epoch", event.steps_per_epoch}});
+    return;
+  }
+  spdlog::info("event=joined model={} parameters={} buckets={} steps_per_epoch={}", event.model, event.parameters,
+               event.buckets, event.steps_per_epoch);
+}
+
+void Progress::Step(uint64_t epoch, double last_loss, const EpochTotals& totals) {
+  const absl::Time now = absl::Now();
+  if (now - told_ < kStepEventPeriod || !json_) return;
+  told_ = now;
+  PrintLine({{"event", "step"},
+             {"rank", rank_},
+             {"epoch", epoch},
+             {"step", totals.steps},
+             {"loss", last_loss},
+             {"seconds",
+              {{"step", totals.step_seconds},
+               {"compute", totals.compute_seconds},
+               {"compress", totals.compress_seconds},
+               {"exchange", totals.exchange_seconds}}},
+             {"pushed_bytes", totals.pushed_bytes},
+             {"pulled_bytes", totals.pulled_bytes}});
+}
+
+void Progress::Epoch(uint64_t epoch, const EpochTotals& totals, uint64_t dense_bytes,
+                     const std::optional<TestResult>& test) {
+  const double mean_loss = totals.loss / static_cast<double>(std::max<uint64_t>(totals.steps, 1));
+  if (json_) {
+    nlohmann::json line = {{"event", "epoch"},
+                           {"rank", rank_},
+                           {"epoch", epoch},
+                           {"steps", totals.steps},
+                           {"refused_steps", totals.refused_steps},
+                           {"train_loss", mean_loss},
+                           {"seconds",
+                            {{"total", totals.step_seconds + totals.evaluate_seconds},
+                             {"compute", totals.compute_seconds},
+                             {"compress", totals.compress_seconds},
+                             {"exchange", totals.exchange_seconds},
+                             {"evaluate", totals.evaluate_seconds}}},
+                           {"pushed_bytes", totals.pushed_bytes},
+                           {"pulled_bytes", totals.pulled_bytes},
+                           {"dense_bytes", dense_bytes}};
+    if (test.has_value()) {
+      line["test_loss"] = test->loss;
+      line["test_accuracy"] = test->accuracy;
+    }
+    PrintLine(line);
+    return;
+  }
+  spdlog::info(
+      "event=epoch epoch={} train_loss={:.4f} step_ms={:.1f} pushed_bytes={} pulled_bytes={}{}", epoch, mean_loss,
+      1e3 * totals.step_seconds / static_cast<double>(std::max<uint64_t>(totals.steps, 1)), totals.pushed_bytes,
+      totals.pulled_bytes,
+      test.has_value() ? fmt::format(" test_loss={:.4f} test_accuracy={:.4f}", test->loss, test->accuracy) : "");
+}
+
+void Progress::Done(uint64_t steps, uint32_t weights_crc32c) {
+  const std::string checksum = absl::StrFormat("%08x", weights_crc32c);
+  if (json_) {
+    PrintLine({{"event", "done"}, {"rank", rank_}, {"steps", steps}, {"weights_crc32c", checksum}});
+    return;
+  }
+  spdlog::info("event=done steps={} weights_crc32c={}", steps, checksum);
+}
+
+}  // namespace cddp

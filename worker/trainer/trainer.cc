@@ -1,0 +1,158 @@
+#include "worker/trainer/trainer.h"
+
+#include <spdlog/spdlog.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/codec/crc32c.h"
+#include "common/metrics/metrics_server.h"
+#include "worker/data/dataset.h"
+#include "worker/data/sampler.h"
+#include "worker/model/training_model.h"
+#include "worker/trainer/progress.h"
+#include "worker/trainer/worker_metrics.h"
+
+namespace cddp {
+namespace {
+
+double SecondsSince(absl::Time begin) { return absl::ToDoubleSeconds(absl::Now() - begin); }
+
+// Everything a run needs, made in the order in which errors are cheapest to find: data, model, then the cluster.
+class Trainer {
+ public:
+  explicit Trainer(const TrainerOptions& options)
+      : options_(options), rank_(options.cluster.rank), metrics_(rank_), progress_(rank_, options.json_progress) {}
+
+  absl::Status Prepare() {
+    absl::StatusOr<ImageDataset> data =
+        LoadImageDataset(options_.data_dir, {options_.train_examples, options_.test_examples});
+    if (!data.ok()) return data.status();
+    data_ = std::make_unique<ImageDataset>(*std::move(data));
+
+    absl::StatusOr<EpochSampler> sampler = EpochSampler::Create(
+        {data_->train.count(), rank_, options_.cluster.worker_count, options_.batch_size, options_.seed});
+    if (!sampler.ok()) return sampler.status();
+    sampler_.emplace(*std::move(sampler));
+
+    absl::StatusOr<std::unique_ptr<TrainingModel>> model =
+        TrainingModel::Create({options_.model, options_.seed, rank_, options_.threads}, data_.get());
+    if (!model.ok()) return model.status();
+    model_ = *std::move(model);
+
+    absl::StatusOr<ParameterLayout> layout = ParameterLayout::Create(model_->tensors(), options_.bucket_elements);
+    if (!layout.ok()) return layout.status();
+    if (!options_.metrics_listen.empty()) {
+      absl::StatusOr<std::unique_ptr<MetricsServer>> server =
+          MetricsServer::Start(options_.metrics_listen, metrics_.registry());
+      if (!server.ok()) return server.status();
+      metrics_server_ = *std::move(server);
+      spdlog::info("event=metrics address={}", metrics_server_->address());
+    }
+    return Connect(*layout);
+  }
+
+  absl::Status Train() {
+    for (uint32_t epoch = 1; epoch <= options_.epochs; ++epoch) {
+      if (absl::Status status = TrainEpoch(epoch); !status.ok()) return status;
+    }
+    if (rank_ == 0 && !options_.model_output.empty()) {
+      if (absl::Status status = model_->Save(options_.model_output); !status.ok()) return status;
+    }
+    client_->Leave(/*finished=*/true);
+    progress_.Done(exchange_->step() - 1, Crc32c(model_->weights().data(), model_->weights().size() * sizeof(float)));
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Connect(const ParameterLayout& layout) {
+    absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options_.cluster, layout);
+    if (!client.ok()) return client.status();
+    client_ = *std::move(client);
+    if (client_->version() > 1) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the cluster is already at version ", client_->version(),
+                       ": joining a running training is not supported; start servers and workers anew"));
+    }
+    absl::StatusOr<std::unique_ptr<GradientExchange>> exchange =
+        GradientExchange::Create(layout, options_.exchange, client_.get());
+    if (!exchange.ok()) return exchange.status();
+    exchange_ = *std::move(exchange);
+    progress_.Joined({options_.model, layout.total_elements(), layout.tensors().size(), layout.bucket_count(),
+                      sampler_->steps_per_epoch()});
+    return exchange_->Initialise(model_->weights(), /*is_source=*/rank_ == 0);
+  }
+
+  absl::Status TrainEpoch(uint32_t epoch) {
+    EpochTotals totals;
+    sampler_->StartEpoch(epoch);
+    for (uint64_t step = 0; step < sampler_->steps_per_epoch(); ++step) {
+      if (absl::Status status = TrainStep(step, epoch, &totals); !status.ok()) return status;
+    }
+    std::optional<TestResult> test;
+    if (rank_ == 0) {  // the others wait for it in their next exchange
+      const absl::Time begin = absl::Now();
+      absl::StatusOr<Evaluation> evaluation = model_->Evaluate();
+      if (!evaluation.ok()) return evaluation.status();
+      totals.evaluate_seconds = SecondsSince(begin);
+      test = TestResult{evaluation->loss, evaluation->accuracy};
+      metrics_.NoteTest(evaluation->loss, evaluation->accuracy);
+    }
+    progress_.Epoch(epoch, totals, totals.steps * model_->weights().size() * sizeof(float), test);
+    return absl::OkStatus();
+  }
+
+  absl::Status TrainStep(uint64_t step, uint32_t epoch, EpochTotals* totals) {
+    const absl::Time begin = absl::Now();
+    absl::StatusOr<double> loss = model_->ForwardBackward(sampler_->Batch(step));
+    if (!loss.ok()) return loss.status();
+    const double compute_seconds = SecondsSince(begin);
+    absl::StatusOr<StepTraffic> traffic = exchange_->Step(model_->gradients(), model_->weights());
+    if (!traffic.ok()) return traffic.status();
+    if (traffic->refused) {
+      spdlog::warn("event=step_refused step={} reason=\"a gradient was not finite\"", exchange_->step() - 1);
+      if (options_.stop_on_non_finite) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("step ", exchange_->step() - 1,
+                         ": a gradient was not finite; lower --lr, or run without --stop_on_non_finite to skip it"));
+      }
+    }
+    ++totals->steps;
+    totals->refused_steps += traffic->refused;
+    totals->loss += *loss;
+    totals->step_seconds += SecondsSince(begin);
+    totals->compute_seconds += compute_seconds;
+    totals->compress_seconds += traffic->compress_seconds;
+    totals->exchange_seconds += traffic->exchange_seconds;
+    totals->pushed_bytes += traffic->pushed_bytes;
+    totals->pulled_bytes += traffic->pulled_bytes;
+    client_->NoteProgress(exchange_->step() - 1, *loss);
+    metrics_.NoteStep(*loss, compute_seconds, *traffic, model_->weights().size());
+    progress_.Step(epoch, *loss, *totals);
+    return absl::OkStatus();
+  }
+
+  const TrainerOptions& options_;
+  const uint32_t rank_;
+  WorkerMetrics metrics_;
+  Progress progress_;
+  std::unique_ptr<MetricsServer> metrics_server_;
+  std::unique_ptr<ImageDataset> data_;
+  std::optional<EpochSampler> sampler_;
+  std::unique_ptr<TrainingModel> model_;
+  std::unique_ptr<ClusterClient> client_;
+  std::unique_ptr<GradientExchange> exchange_;  // after client_: uses it
+};
+
+}  // namespace
+
+absl::Status RunTraining(const TrainerOptions& options) {
+  Trainer trainer(options);
+  if (absl::Status status = trainer.Prepare(); !status.ok()) return status;
+  return trainer.Train();
+}
+
+}  // namespace cddp

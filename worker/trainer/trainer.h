@@ -1,0 +1,38 @@
+// The training loop of one worker: batches, gradients, exchange, evaluation, the saved model.
+
+#ifndef WORKER_TRAINER_TRAINER_H_
+#define WORKER_TRAINER_TRAINER_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "worker/client/cluster_client.h"
+#include "worker/client/gradient_exchange.h"
+
+namespace cddp {
+
+struct TrainerOptions {
+  std::string model = "simple_cnn";
+  std::string data_dir = "data/mnist";
+  uint64_t train_examples = 0;  // 0: all
+  uint64_t test_examples = 0;
+  uint32_t epochs = 5;
+  uint32_t batch_size = 64;  // of this worker
+  uint64_t seed = 42;
+  int threads = 1;               // of LibTorch
+  uint64_t bucket_elements = 0;  // 0: by the model's size
+  GradientExchangeOptions exchange;
+  ClusterClientOptions cluster;
+  std::string metrics_listen;  // empty: no metrics port
+  std::string model_output;    // where rank 0 saves the trained model; empty: nowhere
+  bool stop_on_non_finite = false;
+  bool json_progress = false;
+};
+
+// Trains to the end. Errors say what to do; nothing is left running.
+absl::Status RunTraining(const TrainerOptions& options);
+
+}  // namespace cddp
+
+#endif  // WORKER_TRAINER_TRAINER_H_

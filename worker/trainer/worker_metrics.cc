@@ -1,0 +1,52 @@
+#include "worker/trainer/worker_metrics.h"
+
+namespace cddp {
+
+WorkerMetrics::WorkerMetrics(uint32_t rank)
+    : registry_(std::make_shared<prometheus::Registry>()),
+      rank_(std::to_string(rank)),
+      steps_(Counter("cddp_worker_steps_total", "Training steps done")),
+      refused_steps_(Counter("cddp_worker_refused_steps_total",
+                             "Training steps refused because a gradient at some worker was not finite")),
+      pushed_bytes_(Counter("cddp_worker_pushed_bytes_total", "Encoded gradients pushed, in bytes")),
+      pulled_bytes_(Counter("cddp_worker_pulled_bytes_total", "Encoded weight changes received, in bytes")),
+      dense_bytes_(
+          Counter("cddp_worker_dense_bytes_total", "What dense float32 gradients would have pushed, in bytes")),
+      compute_seconds_(Counter("cddp_worker_compute_seconds_total", "Time in forward and backward passes")),
+      compress_seconds_(Counter("cddp_worker_compress_seconds_total", "Time in compression")),
+      exchange_seconds_(Counter("cddp_worker_exchange_seconds_total", "Time waiting for servers and applying answers")),
+      train_loss_(Gauge("cddp_worker_train_loss", "Mean loss of the last batch")),
+      test_loss_(Gauge("cddp_worker_test_loss", "Mean loss on the test set after the last epoch (rank 0)")),
+      test_accuracy_(
+          Gauge("cddp_worker_test_accuracy_ratio", "Accuracy on the test set after the last epoch (rank 0)")),
+      residual_norm_(Gauge("cddp_worker_residual_norm", "Euclidean norm of what has not been sent yet")),
+      selected_ratio_(Gauge("cddp_worker_selected_ratio", "Part of the gradient's elements sent in the last step")) {}
+
+prometheus::Counter& WorkerMetrics::Counter(const std::string& name, const std::string& help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(*registry_).Add({{"rank", rank_}});
+}
+
+prometheus::Gauge& WorkerMetrics::Gauge(const std::string& name, const std::string& help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(*registry_).Add({{"rank", rank_}});
+}
+
+void WorkerMetrics::NoteStep(double loss, double compute_seconds, const StepTraffic& traffic, uint64_t parameters) {
+  steps_.Increment();
+  if (traffic.refused) refused_steps_.Increment();
+  pushed_bytes_.Increment(static_cast<double>(traffic.pushed_bytes));
+  pulled_bytes_.Increment(static_cast<double>(traffic.pulled_bytes));
+  dense_bytes_.Increment(static_cast<double>(parameters * sizeof(float)));
+  compute_seconds_.Increment(compute_seconds);
+  compress_seconds_.Increment(traffic.compress_seconds);
+  exchange_seconds_.Increment(traffic.exchange_seconds);
+  train_loss_.Set(loss);
+  residual_norm_.Set(traffic.residual_norm);
+  selected_ratio_.Set(static_cast<double>(traffic.selected) / static_cast<double>(parameters));
+}
+
+void WorkerMetrics::NoteTest(double loss, double accuracy) {
+  test_loss_.Set(loss);
+  test_accuracy_.Set(accuracy);
+}
+
+}  // namespace cddp

@@ -1,0 +1,51 @@
+// The worker's Prometheus metrics, by the names of the dashboards.
+
+#ifndef WORKER_TRAINER_WORKER_METRICS_H_
+#define WORKER_TRAINER_WORKER_METRICS_H_
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "worker/client/gradient_exchange.h"
+
+namespace cddp {
+
+// Owns the registry; thread-safe. Every series carries the label rank.
+class WorkerMetrics {
+ public:
+  explicit WorkerMetrics(uint32_t rank);
+
+  std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
+
+  void NoteStep(double loss, double compute_seconds, const StepTraffic& traffic, uint64_t parameters);
+  void NoteTest(double loss, double accuracy);
+
+ private:
+  const std::shared_ptr<prometheus::Registry> registry_;
+  const std::string rank_;
+  prometheus::Counter& Counter(const std::string& name, const std::string& help);
+  prometheus::Gauge& Gauge(const std::string& name, const std::string& help);
+
+  prometheus::Counter& steps_;
+  prometheus::Counter& refused_steps_;
+  prometheus::Counter& pushed_bytes_;
+  prometheus::Counter& pulled_bytes_;
+  prometheus::Counter& dense_bytes_;
+  prometheus::Counter& compute_seconds_;
+  prometheus::Counter& compress_seconds_;
+  prometheus::Counter& exchange_seconds_;
+  prometheus::Gauge& train_loss_;
+  prometheus::Gauge& test_loss_;
+  prometheus::Gauge& test_accuracy_;
+  prometheus::Gauge& residual_norm_;
+  prometheus::Gauge& selected_ratio_;
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_TRAINER_WORKER_METRICS_H_
