@@ -22,7 +22,7 @@ endif()
 
 # Sums must not depend on the compiler's mood: no contraction of a*b+c behind our back (FMA is used where
 # it is written), and no -ffast-math anywhere.
-add_compile_options(-Wall -Wextra -Wno-unused-parameter -ffp-contract=off)
+add_compile_options(-Wall -Wextra -Wno-unused-parameter -ffp-contract=off -fno-math-errno)
 
 if(CDDP_SANITIZER STREQUAL "address")
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)

@@ -17,10 +17,23 @@ std::vector<float>& ThreadSum(uint32_t length) {
   return sum;
 }
 
+CompressorOptions PublishOptions(const BucketOptions& options) {
+  CompressorOptions publish = options.publish;
+  if (options.consistency.mode != Consistency::kSync && publish.ratio < 1) publish.ratio /= options.worker_count;
+  return publish;
+}
+
 }  // namespace
 
+size_t ExchangeAnswer::bytes() const {
+  size_t bytes = 0;
+  for (const SharedUpdate& update : updates) bytes += update->size();
+  return bytes;
+}
+
 absl::StatusOr<std::unique_ptr<BucketState>> BucketState::Create(uint32_t length, const BucketOptions& options) {
-  absl::StatusOr<std::unique_ptr<BucketCompressor>> publisher = BucketCompressor::Create(length, options.publish);
+  absl::StatusOr<std::unique_ptr<BucketCompressor>> publisher =
+      BucketCompressor::Create(length, PublishOptions(options));
   if (!publisher.ok()) return publisher.status();
   return std::unique_ptr<BucketState>(new BucketState(length, options, *std::move(publisher)));
 }
@@ -30,8 +43,9 @@ BucketState::BucketState(uint32_t length, const BucketOptions& options, std::uni
       options_(options),
       published_(length),
       residual_(length),
-      optimizer_(options.sgd, length),
+      optimizer_(Optimizer::Create(options.optimizer, length)),
       publisher_(std::move(publisher)),
+      log_(length * sizeof(float)),  // a longer log is no better than the weights themselves
       slots_(options.worker_count) {}
 
 absl::Status BucketState::Check(const Contribution& contribution) const {
@@ -39,66 +53,149 @@ absl::Status BucketState::Check(const Contribution& contribution) const {
     return absl::InvalidArgumentError(
         absl::StrCat("rank ", contribution.rank, " is outside the ", slots_.size(), " workers"));
   }
-  const bool retry_of_last = contribution.step + 1 == version_;
-  if (contribution.step != version_ && !retry_of_last) {
+  if (contribution.base_version > version_) {
     return absl::FailedPreconditionError(
-        absl::StrCat("step ", contribution.step, " does not fit: this bucket is at step ", version_));
+        absl::StrCat("base version ", contribution.base_version, " is ahead: this bucket is at version ", version_));
   }
-  if (contribution.base_version != contribution.step) {
-    return absl::FailedPreconditionError(absl::StrCat("base version ", contribution.base_version, " does not fit step ",
-                                                      contribution.step, ": in synchronous training they are equal"));
+  if (options_.consistency.mode == Consistency::kSync && contribution.base_version != contribution.step) {
+    return absl::FailedPreconditionError(absl::StrCat("step ", contribution.step, " does not fit base version ",
+                                                      contribution.base_version,
+                                                      ": in synchronous training they are equal"));
   }
-  if (retry_of_last || contribution.update.empty()) return absl::OkStatus();
+  if (contribution.update.empty() || contribution.step < slots_[contribution.rank].next_step) return absl::OkStatus();
   return ValidateUpdate(contribution.update, length_).status();
 }
 
 std::optional<RoundTiming> BucketState::Exchange(const Contribution& contribution, ExchangeDone done) {
-  std::vector<ExchangeDone> answered;
-  absl::StatusOr<ExchangeAnswer> answer = ExchangeAnswer{};
+  std::vector<Reply> replies;
   std::optional<RoundTiming> timing;
   {
     absl::MutexLock lock(&mutex_);
     absl::Status status = closed_.ok() ? Check(contribution) : closed_;
-    if (!status.ok()) {
-      answer = status;
-      answered.push_back(std::move(done));
-    } else if (contribution.step != version_) {
-      answer = last_answer_;
-      answered.push_back(std::move(done));
+    if (status.ok() && contribution.step >= slots_[contribution.rank].next_step) status = Count(contribution);
+    if (status.ok()) {
+      slots_[contribution.rank].waiting.push_back({contribution.step, contribution.base_version, std::move(done)});
+      timing = Advance(&replies);
     } else {
-      Slot& slot = slots_[contribution.rank];
-      slot.waiting.push_back(std::move(done));
-      if (!slot.contributed) {
-        slot.contributed = true;
-        slot.contribution = contribution;
-        if (contributed_++ == 0) open_since_ = absl::Now();
-      }
-      if (contributed_ < slots_.size()) return std::nullopt;
-
-      const absl::Time complete = absl::Now();
-      status = CloseRound();
-      if (status.ok()) {
-        answer = last_answer_;
-        timing = RoundTiming{complete - open_since_, absl::Now() - complete, last_answer_.refused};
-      } else {
-        closed_ = status;
-        answer = status;
-      }
-      for (Slot& ready : slots_) {
-        std::move(ready.waiting.begin(), ready.waiting.end(), std::back_inserter(answered));
-        ready = Slot{};
-      }
-      contributed_ = 0;
-      open_since_ = absl::InfiniteFuture();
+      replies.push_back({std::move(done), status});
     }
   }
-  for (ExchangeDone& call : answered) call(answer);
+  for (Reply& reply : replies) reply.done(reply.answer);
   return timing;
 }
 
-absl::Status BucketState::SumContributions(absl::Span<float> sum) const {
+absl::Status BucketState::Count(const Contribution& contribution) {
+  Slot& slot = slots_[contribution.rank];
+  slot.active = true;
+  const bool late = RoundsAreShared() && contribution.step < version_;
+  if (late || slot.contributed) {
+    slot.last_refused = contribution.non_finite;
+    if (!contribution.non_finite && !contribution.update.empty()) {
+      late_.resize(length_);
+      if (absl::Status status = AddUpdate(contribution.update, absl::MakeSpan(late_)); !status.ok()) return status;
+    }
+  } else {
+    slot.contributed = true;
+    slot.contribution = contribution;
+    if (contributed_++ == 0) open_since_ = absl::Now();
+  }
+  slot.next_step = contribution.step + 1;
+  ++slot.clock;
+  return absl::OkStatus();
+}
+
+uint32_t BucketState::active_count() const {
+  return static_cast<uint32_t>(
+      std::count_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.active; }));
+}
+
+bool BucketState::RoundIsComplete() const {
+  if (contributed_ == 0) return false;
+  if (!RoundsAreShared()) return true;
+  const bool all =
+      std::all_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.contributed || !slot.active; });
+  if (version_ == 0) return contributed_ == slots_.size();  // the weights' source must be among them
+  return all || (options_.consistency.quorum != 0 && contributed_ >= options_.consistency.quorum);
+}
+
+std::optional<RoundTiming> BucketState::Advance(std::vector<Reply>* replies) {
+  std::optional<RoundTiming> timing;
+  if (RoundIsComplete()) {
+    const absl::Time complete = absl::Now();
+    const absl::Time open_since = open_since_;
+    const absl::Status status = CloseRound();
+    bool refused = false;
+    for (Slot& slot : slots_) {
+      if (slot.contributed) refused = slot.last_refused;
+      slot.contributed = false;
+      slot.contribution = {};
+    }
+    contributed_ = 0;
+    open_since_ = absl::InfiniteFuture();
+    if (!status.ok()) closed_ = status;
+    timing = RoundTiming{complete - open_since, absl::Now() - complete, refused};
+  }
+  for (Slot& slot : slots_) {
+    auto keep = slot.waiting.begin();
+    for (Waiter& waiter : slot.waiting) {
+      if (!closed_.ok()) {
+        replies->push_back({std::move(waiter.done), closed_});
+      } else if (MayGoOn(slot, waiter)) {
+        replies->push_back({std::move(waiter.done), AnswerFor(slot, waiter)});
+      } else {
+        *keep++ = std::move(waiter);
+      }
+    }
+    slot.waiting.erase(keep, slot.waiting.end());
+  }
+  return timing;
+}
+
+bool BucketState::MayGoOn(const Slot& slot, const Waiter& waiter) const {
+  if (version_ == 0) return false;
+  switch (options_.consistency.mode) {
+    case Consistency::kSync:
+      return version_ > waiter.step;
+    case Consistency::kStale: {
+      uint64_t slowest = slot.clock;
+      for (const Slot& other : slots_) {
+        if (other.active) slowest = std::min(slowest, other.clock);
+      }
+      return slot.clock - slowest <= options_.consistency.max_staleness;
+    }
+    case Consistency::kAsync:
+      return true;
+  }
+  return true;
+}
+
+ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
+  ExchangeAnswer answer;
+  answer.version = version_;
+  answer.refused = slot.last_refused && waiter.step + 1 == slot.next_step;
+  if (std::optional<std::vector<SharedUpdate>> since = log_.Since(waiter.base_version); since.has_value()) {
+    answer.updates = *std::move(since);
+    return answer;
+  }
+  if (snapshot_version_ != version_) {
+    std::vector<float> weights = published_;
+    auto bytes = std::make_shared<std::string>();
+    EncodeDense(absl::MakeSpan(weights), ValueEncoding::kFp32, bytes.get());
+    snapshot_ = std::move(bytes);
+    snapshot_version_ = version_;
+  }
+  answer.updates = {snapshot_};
+  answer.replaces = true;
+  return answer;
+}
+
+absl::Status BucketState::SumContributions(absl::Span<float> sum) {
+  if (!late_.empty()) {
+    std::copy(late_.begin(), late_.end(), sum.begin());
+    late_.clear();
+  }
   for (const Slot& slot : slots_) {  // rank order: float addition is not associative
-    if (slot.contribution.update.empty()) continue;
+    if (!slot.contributed || slot.contribution.update.empty()) continue;
     if (absl::Status status = AddUpdate(slot.contribution.update, sum); !status.ok()) return status;
   }
   return absl::OkStatus();
@@ -106,8 +203,11 @@ absl::Status BucketState::SumContributions(absl::Span<float> sum) const {
 
 absl::Status BucketState::CloseRound() {
   auto update = std::make_shared<std::string>();
-  const bool refused =
-      std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.contribution.non_finite; });
+  const bool refused = std::any_of(slots_.begin(), slots_.end(),
+                                   [](const Slot& slot) { return slot.contributed && slot.contribution.non_finite; });
+  for (Slot& slot : slots_) {
+    if (slot.contributed) slot.last_refused = refused;
+  }
   if (!refused) {
     std::vector<float>& sum = ThreadSum(length_);
     if (absl::Status status = SumContributions(absl::MakeSpan(sum)); !status.ok()) return status;
@@ -115,9 +215,9 @@ absl::Status BucketState::CloseRound() {
       published_ = sum;
       EncodeDense(absl::MakeSpan(sum), ValueEncoding::kFp32, update.get());
     } else {
-      const float scale = 1.0f / static_cast<float>(slots_.size());
+      const float scale = 1.0f / static_cast<float>(std::max(active_count(), 1u));
       for (float& value : sum) value *= scale;
-      optimizer_.Step(absl::MakeSpan(sum), published_, residual_);
+      optimizer_->Step(absl::MakeSpan(sum), published_, residual_);
       absl::StatusOr<CompressResult> compressed = publisher_->Compress(sum, absl::MakeSpan(residual_), update.get());
       if (!compressed.ok()) {
         return absl::FailedPreconditionError(absl::StrCat("the weights diverged in step ", version_, ": ",
@@ -128,12 +228,36 @@ absl::Status BucketState::CloseRound() {
     }
   }
   ++version_;
-  last_answer_ = ExchangeAnswer{version_, std::move(update), refused};
+  log_.Append(std::move(update));
   return absl::OkStatus();
 }
 
+void BucketState::Admit(uint32_t rank) {
+  absl::MutexLock lock(&mutex_);
+  Slot& slot = slots_[rank];
+  slot.active = true;
+  // What the process before it contributed to the open round counts; the new one's is then a retry.
+  slot.next_step = slot.contributed ? slot.contribution.step + 1 : 0;
+  slot.last_refused = false;
+  for (const Slot& other : slots_) {
+    if (other.active && &other != &slot) slot.clock = std::max(slot.clock, other.clock);
+  }
+}
+
+std::optional<RoundTiming> BucketState::Retire(uint32_t rank) {
+  std::vector<Reply> replies;
+  std::optional<RoundTiming> timing;
+  {
+    absl::MutexLock lock(&mutex_);
+    slots_[rank].active = false;
+    if (closed_.ok()) timing = Advance(&replies);
+  }
+  for (Reply& reply : replies) reply.done(reply.answer);
+  return timing;
+}
+
 void BucketState::Close(const absl::Status& why) {
-  std::vector<ExchangeDone> ended;
+  std::vector<Waiter> ended;
   {
     absl::MutexLock lock(&mutex_);
     if (closed_.ok()) closed_ = why;
@@ -144,12 +268,17 @@ void BucketState::Close(const absl::Status& why) {
     contributed_ = 0;
     open_since_ = absl::InfiniteFuture();
   }
-  for (ExchangeDone& call : ended) call(why);
+  for (Waiter& waiter : ended) waiter.done(why);
 }
 
 uint64_t BucketState::version() const {
   absl::MutexLock lock(&mutex_);
   return version_;
+}
+
+uint64_t BucketState::log_bytes() const {
+  absl::MutexLock lock(&mutex_);
+  return log_.bytes();
 }
 
 BucketState::Waiting BucketState::waiting() const {
@@ -158,7 +287,7 @@ BucketState::Waiting BucketState::waiting() const {
   if (contributed_ == 0) return waiting;
   waiting.since = open_since_;
   for (uint32_t rank = 0; rank < slots_.size(); ++rank) {
-    if (!slots_[rank].contributed) waiting.ranks.push_back(rank);
+    if (!slots_[rank].contributed && slots_[rank].active) waiting.ranks.push_back(rank);
   }
   return waiting;
 }

@@ -1,9 +1,10 @@
-// One bucket on its server: the open round, the weights, and the answer of the last version.
+// One bucket on its server: contributions, weights, and the changes that were published.
 //
-// Synchronous rounds: a round of step s is open until every worker of the view has contributed; then the contributions
-// are summed in rank order (never in order of arrival, so the result is the same bit for bit), the mean goes through
-// the optimizer, and the change is published through the same error-feedback compressor that the workers use. The
-// answer is encoded once; every worker gets the same bytes.
+// Synchronous rounds: the round of step s is open until every active worker (or a quorum) has contributed; then the
+// contributions are summed in rank order (never in order of arrival, so the result is the same bit for bit), the mean
+// goes through the optimizer, and the change is published through the same error-feedback compressor that the workers
+// use. Stale and asynchronous training apply each contribution as a round of its own; with W workers each then counts
+// 1/W and publishes 1/W of the ratio, so that a step of all workers moves and costs as much as a synchronous one.
 //
 // True weights are kept as published + residual: what workers hold plus what they have not been told yet.
 
@@ -23,17 +24,21 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/compress/bucket_compressor.h"
+#include "server/consistency.h"
 #include "server/optimizer.h"
+#include "server/update_log.h"
 
 namespace cddp {
 
 struct ExchangeAnswer {
   uint64_t version = 0;
-  std::shared_ptr<const std::string> update;  // never null; shared by all waiting calls
+  std::vector<SharedUpdate> updates;  // to be added one after the other; shared by all waiting calls
+  bool replaces = false;              // `updates` is one dense update that holds the weights themselves
   bool refused = false;
+  size_t bytes() const;
 };
 
-// Called exactly once, from the thread that completes the round or ends the bucket.
+// Called exactly once, from the thread that makes the answer possible or ends the bucket.
 using ExchangeDone = std::function<void(const absl::StatusOr<ExchangeAnswer>&)>;
 
 // A worker's contribution to one step. `update` must stay valid until `done` has been called.
@@ -47,7 +52,8 @@ struct Contribution {
 
 struct BucketOptions {
   uint32_t worker_count = 1;
-  SgdOptions sgd;
+  ConsistencyOptions consistency;
+  OptimizerOptions optimizer;
   CompressorOptions publish;
 };
 
@@ -61,20 +67,28 @@ struct RoundTiming {
 // Thread-safe.
 class BucketState {
  public:
-  // `length`: elements of the bucket. Starts at version 0 with zero weights; step 0 sets them.
+  // `length`: elements of the bucket. Starts at version 0 with zero weights; step 0 sets them. All workers are active.
   static absl::StatusOr<std::unique_ptr<BucketState>> Create(uint32_t length, const BucketOptions& options);
 
-  // Takes one contribution and calls `done` when its round is complete, at once if it is a retry of the last version's.
-  // A second contribution of one worker to a step is never counted; its call gets the answer all the same. Returns
-  // timing if this call closed the round. Errors go to `done`: InvalidArgument for bad bytes, FailedPrecondition for a
-  // step or base version that does not fit; both change nothing.
+  // Takes one contribution and calls `done` when the consistency mode lets the worker go on, with the changes since its
+  // base version. A second contribution of one worker to a step is never counted; its call gets the answer all the
+  // same. A contribution to a round that closed without it counts in the open one. Returns timing if this call closed a
+  // round. Errors go to `done`: InvalidArgument for bad bytes, FailedPrecondition for a step or base version that does
+  // not fit; both change nothing.
   std::optional<RoundTiming> Exchange(const Contribution& contribution, ExchangeDone done);
+
+  // A new process holds `rank`: its steps count anew, and rounds wait for it.
+  void Admit(uint32_t rank);
+
+  // Rounds no longer wait for `rank`; what it has contributed counts. It is active again when it contributes.
+  std::optional<RoundTiming> Retire(uint32_t rank);
 
   // Ends the bucket: every waiting and every later call gets `why`.
   void Close(const absl::Status& why);
 
   uint32_t length() const { return length_; }
   uint64_t version() const;
+  uint64_t log_bytes() const;
 
   // Ranks that the open round still waits for, and since when it has been open; empty if none is open.
   struct Waiting {
@@ -90,32 +104,60 @@ class BucketState {
   uint32_t Checksum(uint32_t crc) const;
 
  private:
+  struct Waiter {
+    uint64_t step = 0;
+    uint64_t base_version = 0;
+    ExchangeDone done;
+  };
   struct Slot {
-    bool contributed = false;
+    bool active = true;
+    uint64_t next_step = 0;     // steps below it have been counted
+    uint64_t clock = 0;         // contributions counted
+    bool last_refused = false;  // the round of its last contribution was refused
+    bool contributed = false;   // to the open round
     Contribution contribution;
-    std::vector<ExchangeDone> waiting;  // more than one after retries
+    std::vector<Waiter> waiting;  // more than one after retries
+  };
+  // Calls to make once the lock is released: done(answer).
+  struct Reply {
+    ExchangeDone done;
+    absl::StatusOr<ExchangeAnswer> answer;
   };
 
   BucketState(uint32_t length, const BucketOptions& options, std::unique_ptr<BucketCompressor> publisher);
 
+  bool RoundsAreShared() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return options_.consistency.mode == Consistency::kSync || version_ == 0;
+  }
   absl::Status Check(const Contribution& contribution) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  // Applies the complete round and makes `last_answer_`.
+  // Notes a contribution that has not been counted before.
+  absl::Status Count(const Contribution& contribution) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint32_t active_count() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  bool RoundIsComplete() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // Closes the open round if it is complete, then moves every call that may go on from its slot to `replies`.
+  std::optional<RoundTiming> Advance(std::vector<Reply>* replies) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Applies the open round and appends to the log.
   absl::Status CloseRound() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status SumContributions(absl::Span<float> sum) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  absl::Status SumContributions(absl::Span<float> sum) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MayGoOn(const Slot& slot, const Waiter& waiter) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  ExchangeAnswer AnswerFor(const Slot& slot, const Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const uint32_t length_;
   const BucketOptions options_;
 
   mutable absl::Mutex mutex_;
-  uint64_t version_ ABSL_GUARDED_BY(mutex_) = 0;  // also the step of the open round
+  uint64_t version_ ABSL_GUARDED_BY(mutex_) = 0;  // in sync mode also the step of the open round
   std::vector<float> published_ ABSL_GUARDED_BY(mutex_);
   std::vector<float> residual_ ABSL_GUARDED_BY(mutex_);
-  SgdOptimizer optimizer_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<Optimizer> optimizer_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<BucketCompressor> publisher_ ABSL_GUARDED_BY(mutex_);
+  UpdateLog log_ ABSL_GUARDED_BY(mutex_);
+  SharedUpdate snapshot_ ABSL_GUARDED_BY(mutex_);  // published_ encoded, of snapshot_version_; made when asked for
+  uint64_t snapshot_version_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<float> late_ ABSL_GUARDED_BY(mutex_);  // sum of contributions to rounds that had closed; empty: none
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // by rank
   uint32_t contributed_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time open_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
-  ExchangeAnswer last_answer_ ABSL_GUARDED_BY(mutex_);
   absl::Status closed_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -17,10 +17,22 @@ ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:9464", "host:port of /metrics 
 ABSL_FLAG(uint32_t, shard, 0, "index of this server, from 0");
 ABSL_FLAG(uint32_t, shards, 1, "number of servers");
 ABSL_FLAG(uint32_t, workers, 1, "number of workers; a step is complete when all have contributed");
+ABSL_FLAG(cddp::Consistency, consistency, cddp::Consistency::kSync,
+          "sync: a step waits for all workers; stale: a worker waits while it is too far ahead; async: nobody waits");
+ABSL_FLAG(uint32_t, quorum, 0, "sync: a step waits for so many workers only, late ones count in the next; 0: for all");
+ABSL_FLAG(uint64_t, max_staleness, 4, "stale: most steps a worker may be ahead of the slowest");
+ABSL_FLAG(cddp::OptimizerKind, optimizer, cddp::OptimizerKind::kSgd, "sgd, adam or adamw");
 ABSL_FLAG(double, lr, 0.05, "learning rate");
+ABSL_FLAG(cddp::LearningRateSchedule, lr_schedule, cddp::LearningRateSchedule::kConstant, "constant, step or cosine");
+ABSL_FLAG(uint64_t, lr_warmup_steps, 0, "linear rise of the rate over so many steps, before the schedule");
+ABSL_FLAG(uint64_t, lr_decay_steps, 0, "step: steps between two decays; cosine: steps until the lowest rate");
+ABSL_FLAG(double, lr_decay_factor, 0.1, "step: factor of each decay; cosine: lowest rate as a part of --lr");
 ABSL_FLAG(double, momentum, 0.9, "momentum of SGD, in [0, 1)");
 ABSL_FLAG(bool, nesterov, false, "Nesterov's momentum");
-ABSL_FLAG(double, weight_decay, 0, "L2 penalty, added to the gradient");
+ABSL_FLAG(double, weight_decay, 0, "L2 penalty, added to the gradient; adamw: decoupled from it");
+ABSL_FLAG(double, beta1, 0.9, "adam, adamw: decay of the mean");
+ABSL_FLAG(double, beta2, 0.999, "adam, adamw: decay of the mean square");
+ABSL_FLAG(double, epsilon, 1e-8, "adam, adamw: added to the root mean square");
 ABSL_FLAG(double, publish_ratio, 0.01, "fraction of weight changes sent back each step, in (0, 1]; 1: dense");
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values sent back");
 ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent back");
@@ -40,8 +52,18 @@ cddp::ServerOptions OptionsFromFlags() {
   shard.shard_count = absl::GetFlag(FLAGS_shards);
   shard.worker_count = absl::GetFlag(FLAGS_workers);
   shard.lease = absl::GetFlag(FLAGS_lease);
-  shard.sgd = {absl::GetFlag(FLAGS_lr), absl::GetFlag(FLAGS_momentum), absl::GetFlag(FLAGS_nesterov),
-               absl::GetFlag(FLAGS_weight_decay)};
+  shard.consistency = {absl::GetFlag(FLAGS_consistency), absl::GetFlag(FLAGS_quorum),
+                       absl::GetFlag(FLAGS_max_staleness)};
+  cddp::OptimizerOptions& optimizer = shard.optimizer;
+  optimizer.kind = absl::GetFlag(FLAGS_optimizer);
+  optimizer.lr = {absl::GetFlag(FLAGS_lr), absl::GetFlag(FLAGS_lr_schedule), absl::GetFlag(FLAGS_lr_warmup_steps),
+                  absl::GetFlag(FLAGS_lr_decay_steps), absl::GetFlag(FLAGS_lr_decay_factor)};
+  optimizer.momentum = absl::GetFlag(FLAGS_momentum);
+  optimizer.nesterov = absl::GetFlag(FLAGS_nesterov);
+  optimizer.weight_decay = absl::GetFlag(FLAGS_weight_decay);
+  optimizer.beta1 = absl::GetFlag(FLAGS_beta1);
+  optimizer.beta2 = absl::GetFlag(FLAGS_beta2);
+  optimizer.epsilon = absl::GetFlag(FLAGS_epsilon);
   shard.publish.ratio = absl::GetFlag(FLAGS_publish_ratio);
   shard.publish.value_encoding = absl::GetFlag(FLAGS_value_encoding);
   shard.publish.index_encoding = absl::GetFlag(FLAGS_index_encoding);

@@ -6,7 +6,7 @@
 
 namespace cddp {
 
-absl::Status Membership::Join(uint32_t rank, uint64_t incarnation) {
+absl::StatusOr<bool> Membership::Join(uint32_t rank, uint64_t incarnation) {
   if (rank >= worker_count_) {
     return absl::InvalidArgumentError(
         absl::StrCat("rank ", rank, " is outside the cluster's ", worker_count_, " workers (ranks count from 0)"));
@@ -18,11 +18,12 @@ absl::Status Membership::Join(uint32_t rank, uint64_t incarnation) {
                                                       member.incarnation, " > ", incarnation,
                                                       "): are two workers started with one --rank?"));
   }
-  if (member.incarnation != incarnation) member = Member{};
+  const bool is_new = member.incarnation != incarnation;
+  if (is_new) member = Member{};
   member.rank = rank;
   member.incarnation = incarnation;
   member.last_heard = absl::Now();
-  return absl::OkStatus();
+  return is_new;
 }
 
 absl::Status Membership::CheckHolder(uint32_t rank, uint64_t incarnation) {
@@ -35,6 +36,7 @@ absl::Status Membership::CheckHolder(uint32_t rank, uint64_t incarnation) {
                                                       member->second.incarnation, ", not ", incarnation, ")"));
   }
   member->second.last_heard = absl::Now();
+  member->second.lost_told = false;
   return absl::OkStatus();
 }
 
@@ -74,15 +76,31 @@ void Membership::NoteAnswer(uint32_t rank, uint64_t bytes) {
   if (member != members_.end()) member->second.sent_bytes += bytes;
 }
 
+bool Membership::IsLost(const Member& member, absl::Time now) const {
+  return member.state == MemberState::kJoined && now - member.last_heard > lease_;
+}
+
 std::vector<Member> Membership::members() const {
   absl::MutexLock lock(&mutex_);
   const absl::Time now = absl::Now();
   std::vector<Member> members;
   for (const auto& [rank, member] : members_) {
     members.push_back(member);
-    members.back().lost = member.state == MemberState::kJoined && now - member.last_heard > lease_;
+    members.back().lost = IsLost(member, now);
   }
   return members;
+}
+
+std::vector<uint32_t> Membership::TakeNewlyLost() {
+  absl::MutexLock lock(&mutex_);
+  const absl::Time now = absl::Now();
+  std::vector<uint32_t> lost;
+  for (auto& [rank, member] : members_) {
+    if (!IsLost(member, now) || member.lost_told) continue;
+    member.lost_told = true;
+    lost.push_back(rank);
+  }
+  return lost;
 }
 
 }  // namespace cddp

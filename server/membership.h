@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
@@ -26,6 +26,7 @@ struct Member {
   uint64_t sent_bytes = 0;
   absl::Time last_heard;
   bool lost = false;  // joined, but silent for longer than the lease
+  bool lost_told = false;
 };
 
 // Thread-safe. The view is fixed: ranks 0 .. worker_count - 1.
@@ -35,9 +36,9 @@ class Membership {
 
   static constexpr uint64_t kView = 1;
 
-  // Takes the rank, also from an older process. InvalidArgument for a rank outside the view, FailedPrecondition if a
-  // newer process holds it.
-  absl::Status Join(uint32_t rank, uint64_t incarnation);
+  // Takes the rank, also from an older process; true if this process did not hold it before. InvalidArgument for a rank
+  // outside the view, FailedPrecondition if a newer process holds it.
+  absl::StatusOr<bool> Join(uint32_t rank, uint64_t incarnation);
 
   // Checks that this process holds the rank and notes that it lives. FailedPrecondition otherwise.
   absl::Status Touch(uint32_t rank, uint64_t incarnation);
@@ -51,7 +52,11 @@ class Membership {
 
   std::vector<Member> members() const;  // by rank
 
+  // Ranks that have become lost since the last call, each told once until it is heard of again.
+  std::vector<uint32_t> TakeNewlyLost();
+
  private:
+  bool IsLost(const Member& member, absl::Time now) const;
   absl::Status CheckHolder(uint32_t rank, uint64_t incarnation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const uint32_t worker_count_;

@@ -5,39 +5,53 @@
 
 #include <cstdint>
 #include <memory>
-#include <vector>
+#include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "server/learning_rate.h"
 
 namespace cddp {
 
-// Stochastic gradient descent as LibTorch's optim::SGD defines it (dampening 0):
-//   g += weight_decay * w;  m = momentum * m + g (m = g in the first step);  d = nesterov ? g + momentum * m : m;
-//   change = -lr * d.
-struct SgdOptions {
-  double lr = 0.05;
+// The algorithms are those of LibTorch's optim::SGD, Adam and AdamW, operation by operation in float32; t counts steps
+// from 1, g is the gradient, w the weight:
+//   sgd    g += weight_decay w;  m = momentum m + g (m = g at first);  change = -lr (nesterov ? g + momentum m : m)
+//   adam   g += weight_decay w;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
+//          change = -lr m / (1 - beta1^t) / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)      (Kingma & Ba 2015)
+//   adamw  adam without weight decay in g, and change -= lr weight_decay w               (Loshchilov & Hutter 2019)
+enum class OptimizerKind { kSgd, kAdam, kAdamW };
+
+struct OptimizerOptions {
+  OptimizerKind kind = OptimizerKind::kSgd;
+  LearningRateOptions lr;
   double momentum = 0.9;
   bool nesterov = false;
   double weight_decay = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
 };
 
-// InvalidArgument naming the value that makes no sense.
-absl::Status Validate(const SgdOptions& options);
+// InvalidArgument naming the flag whose value makes no sense.
+absl::Status Validate(const OptimizerOptions& options);
 
-// State of the optimizer for one bucket: 4 bytes an element with momentum, none without. Not thread-safe.
-class SgdOptimizer {
+// For ABSL_FLAG: "sgd", "adam", "adamw".
+bool AbslParseFlag(absl::string_view text, OptimizerKind* kind, std::string* error);
+std::string AbslUnparseFlag(OptimizerKind kind);
+
+// State for one bucket: 4 bytes an element for sgd with momentum, 8 for adam and adamw. Not thread-safe.
+class Optimizer {
  public:
-  SgdOptimizer(const SgdOptions& options, uint32_t length);
+  // `length`: elements of the bucket. `options` must be valid.
+  static std::unique_ptr<Optimizer> Create(const OptimizerOptions& options, uint32_t length);
+  virtual ~Optimizer() = default;
 
   // Turns `gradient` (in place) into the change of the weights. The true weights are `published` + `residual`
   // (common/compress/bucket_compressor.h); both are read only where weight decay needs them. All spans have `length`
   // elements.
-  void Step(absl::Span<float> gradient, absl::Span<const float> published, absl::Span<const float> residual);
-
- private:
-  SgdOptions options_;
-  std::vector<float> momentum_;  // empty without momentum
+  virtual void Step(absl::Span<float> gradient, absl::Span<const float> published,
+                    absl::Span<const float> residual) = 0;
 };
 
 }  // namespace cddp

@@ -85,10 +85,14 @@ std::string Server::metrics_address() const { return metrics_server_ == nullptr 
 void Server::Watch() {
   absl::Time told = absl::InfinitePast();
   while (!stopping_.WaitForNotificationWithTimeout(kWatchPeriod)) {
+    for (uint32_t rank : shard_->RetireLost()) {
+      spdlog::warn("event=worker_lost rank={} reason=\"silent for longer than the lease; the rest go on\"", rank);
+    }
     const ShardStatus status = shard_->status();
     const absl::Time now = absl::Now();
     metrics_->min_version.Set(static_cast<double>(status.min_version));
     metrics_->max_version.Set(static_cast<double>(status.max_version));
+    metrics_->log_bytes.Set(static_cast<double>(status.log_bytes));
     int joined = 0;
     int lost = 0;
     for (const Member& member : status.members) {

@@ -17,6 +17,7 @@ ServerMetrics::ServerMetrics(uint32_t shard)
       aggregate(Seconds("cddp_server_aggregate_seconds", "Sum, optimizer and publishing of one round")),
       min_version(Gauge("cddp_server_min_version", "Smallest version of the shard's buckets")),
       max_version(Gauge("cddp_server_max_version", "Largest version of the shard's buckets")),
+      log_bytes(Gauge("cddp_server_update_log_bytes", "Published updates kept for workers that are behind, in bytes")),
       workers_joined(Gauge("cddp_server_workers_joined", "Workers that take part and were heard of within the lease")),
       workers_lost(Gauge("cddp_server_workers_lost", "Workers that joined and are silent for longer than the lease")),
       waiting_for(Gauge("cddp_server_waiting_for_workers", "Workers whose contribution the oldest open round lacks")),

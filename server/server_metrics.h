@@ -45,6 +45,7 @@ class ServerMetrics {
   prometheus::Histogram& aggregate;
   prometheus::Gauge& min_version;
   prometheus::Gauge& max_version;
+  prometheus::Gauge& log_bytes;
   prometheus::Gauge& workers_joined;
   prometheus::Gauge& workers_lost;
   prometheus::Gauge& waiting_for;

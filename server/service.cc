@@ -33,6 +33,18 @@ v1::WorkerStatus::State StateOf(const Member& member) {
   return member.lost ? v1::WorkerStatus::LOST : v1::WorkerStatus::JOINED;
 }
 
+v1::Consistency ToMessage(Consistency mode) {
+  switch (mode) {
+    case Consistency::kSync:
+      return v1::SYNC;
+    case Consistency::kStale:
+      return v1::STALE;
+    case Consistency::kAsync:
+      return v1::ASYNC;
+  }
+  return v1::CONSISTENCY_UNSPECIFIED;
+}
+
 // Streams the published weights, one bucket a message. Deletes itself when the call is over.
 class SnapshotWriter final : public grpc::ServerWriteReactor<v1::SnapshotChunk> {
  public:
@@ -101,6 +113,7 @@ absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::Join
   response->set_view(Membership::kView);
   response->set_lease_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(shard_.options().lease)));
   response->set_version(joined->version);
+  response->set_consistency(ToMessage(shard_.options().consistency.mode));
   return absl::OkStatus();
 }
 
@@ -120,8 +133,7 @@ grpc::ServerUnaryReactor* ParameterService::Join(grpc::CallbackServerContext* co
 grpc::ServerUnaryReactor* ParameterService::Leave(grpc::CallbackServerContext* context, const v1::LeaveRequest* request,
                                                   v1::LeaveResponse* response) {
   spdlog::info("event=leave rank={} finished={}", request->worker().rank(), request->finished());
-  return Answer(context, shard_.membership().Leave(request->worker().rank(), request->worker().incarnation(),
-                                                   request->finished()));
+  return Answer(context, shard_.Leave(request->worker().rank(), request->worker().incarnation(), request->finished()));
 }
 
 grpc::ServerUnaryReactor* ParameterService::Heartbeat(grpc::CallbackServerContext* context,
@@ -143,8 +155,9 @@ grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext
                   [reactor, response](const absl::StatusOr<ExchangeAnswer>& answer) {
                     if (answer.ok()) {
                       response->set_version(answer->version);
-                      response->set_update(*answer->update);
+                      for (const SharedUpdate& update : answer->updates) response->add_updates(*update);
                       response->set_refused(answer->refused);
+                      response->set_replaces(answer->replaces);
                     }
                     reactor->Finish(ToGrpc(answer.status()));
                   });

@@ -16,7 +16,8 @@ absl::Status Validate(const ShardOptions& options) {
   if (!(options.publish.ratio > 0 && options.publish.ratio <= 1)) {
     return absl::InvalidArgumentError(absl::StrCat("--publish_ratio=", options.publish.ratio, " is outside (0, 1]"));
   }
-  return Validate(options.sgd);
+  if (absl::Status status = Validate(options.consistency, options.worker_count); !status.ok()) return status;
+  return Validate(options.optimizer);
 }
 
 absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLayout& layout) const {
@@ -30,7 +31,7 @@ absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLa
                                                    ": raise it or use more servers"));
   }
   auto space = std::make_unique<Space>(Space{layout, run, {}});
-  BucketOptions bucket_options = {options_.worker_count, options_.sgd, options_.publish};
+  BucketOptions bucket_options = {options_.worker_count, options_.consistency, options_.optimizer, options_.publish};
   for (uint32_t bucket = run.begin; bucket < run.end; ++bucket) {
     bucket_options.publish.always_sent.clear();
     for (const ElementRange& range : layout.SmallTensorRanges(bucket, options_.small_tensor_elements)) {
@@ -56,7 +57,7 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
   if (space_ == nullptr) {
     absl::StatusOr<std::unique_ptr<Space>> space = MakeSpace(layout);
     if (!space.ok()) return space.status();
-    if (absl::Status status = membership_.Join(rank, incarnation); !status.ok()) return status;
+    if (absl::StatusOr<bool> joined = membership_.Join(rank, incarnation); !joined.ok()) return joined.status();
     space_ = *std::move(space);
     published_space_.store(space_.get(), std::memory_order_release);
   } else {
@@ -64,7 +65,11 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
       return absl::InvalidArgumentError(absl::StrCat("worker ", rank, " has another model than those before it: ",
                                                      difference, "; start all workers with one --model"));
     }
-    if (absl::Status status = membership_.Join(rank, incarnation); !status.ok()) return status;
+    absl::StatusOr<bool> is_new = membership_.Join(rank, incarnation);
+    if (!is_new.ok()) return is_new.status();
+    if (*is_new) {
+      for (const auto& bucket : space_->buckets) bucket->Admit(rank);
+    }
   }
   JoinResult result = {space_->run, UINT64_MAX};
   for (const auto& bucket : space_->buckets) result.version = std::min(result.version, bucket->version());
@@ -96,14 +101,36 @@ void Shard::Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const
                      done = std::move(done)](const absl::StatusOr<ExchangeAnswer>& answer) {
         if (answer.ok()) {
           membership_.NoteContribution(rank, step, bytes);
-          membership_.NoteAnswer(rank, answer->update->size());
-          metrics_.NoteExchange(bytes, answer->update->size());
+          membership_.NoteAnswer(rank, answer->bytes());
+          metrics_.NoteExchange(bytes, answer->bytes());
         } else {
           metrics_.exchange_errors.Increment();
         }
         done(answer);
       });
   if (timing.has_value()) metrics_.NoteRound(*timing);
+}
+
+void Shard::Retire(uint32_t rank) {
+  const Space* space = this->space();
+  if (space == nullptr) return;
+  for (const auto& bucket : space->buckets) {
+    if (const std::optional<RoundTiming> timing = bucket->Retire(rank); timing.has_value()) {
+      metrics_.NoteRound(*timing);
+    }
+  }
+}
+
+absl::Status Shard::Leave(uint32_t rank, uint64_t incarnation, bool finished) {
+  absl::Status status = membership_.Leave(rank, incarnation, finished);
+  if (status.ok()) Retire(rank);
+  return status;
+}
+
+std::vector<uint32_t> Shard::RetireLost() {
+  const std::vector<uint32_t> lost = membership_.TakeNewlyLost();
+  for (uint32_t rank : lost) Retire(rank);
+  return lost;
 }
 
 ShardStatus Shard::status() const {
@@ -119,6 +146,7 @@ ShardStatus Shard::status() const {
     status.min_version = std::min(status.min_version, version);
     status.max_version = std::max(status.max_version, version);
     status.shard_parameters += bucket->length();
+    status.log_bytes += bucket->log_bytes();
     BucketState::Waiting waiting = bucket->waiting();
     if (waiting.since < status.waiting.since) status.waiting = std::move(waiting);
   }

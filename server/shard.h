@@ -28,7 +28,8 @@ struct ShardOptions {
   uint32_t shard_count = 1;
   uint32_t worker_count = 1;
   absl::Duration lease = absl::Seconds(10);
-  SgdOptions sgd;
+  ConsistencyOptions consistency;
+  OptimizerOptions optimizer;
   CompressorOptions publish;                    // how changes of the published weights are encoded; ratio 1: dense
   uint64_t small_tensor_elements = 0;           // tensors smaller than this are published whole
   uint64_t max_parameters = uint64_t{1} << 31;  // largest shard this server takes memory for
@@ -44,6 +45,7 @@ struct ShardStatus {
   uint64_t shard_parameters = 0;
   uint64_t min_version = 0;
   uint64_t max_version = 0;
+  uint64_t log_bytes = 0;
   std::vector<Member> members;
   BucketState::Waiting waiting;  // of the round open longest
 };
@@ -70,6 +72,12 @@ class Shard {
   void Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const Contribution& contribution,
                 ExchangeDone done);
 
+  // The worker is done or gives up; rounds go on without it.
+  absl::Status Leave(uint32_t rank, uint64_t incarnation, bool finished);
+
+  // Lets rounds go on without workers that were silent for longer than the lease; returns them.
+  std::vector<uint32_t> RetireLost();
+
   Membership& membership() { return membership_; }
 
   ShardStatus status() const;
@@ -89,6 +97,8 @@ class Shard {
   void Close(const absl::Status& why);
 
  private:
+  void Retire(uint32_t rank);
+
   // Set once, by the first Join; then read without a lock.
   struct Space {
     ParameterLayout layout;

@@ -19,6 +19,13 @@ CompressorOptions TopK(double ratio, ValueEncoding values = ValueEncoding::kFp16
   return options;
 }
 
+OptimizerOptions PlainSgd(double lr) {
+  OptimizerOptions options;
+  options.lr.base = lr;
+  options.momentum = 0;
+  return options;
+}
+
 ParameterLayout Layout() {
   return *ParameterLayout::Create({{"fc1.weight", {60, 50}}, {"fc1.bias", {60}}, {"fc2.weight", {10, 60}}}, 512);
 }
@@ -72,9 +79,9 @@ TEST_P(ClusterShapeTest, ConvergesOnAQuadraticCompressedBothWays) {
   LocalClusterOptions options;
   options.servers = GetParam().servers;
   options.workers = GetParam().workers;
-  options.sgd = {/*lr=*/0.02, /*momentum=*/0, false, 0};
+  options.optimizer = PlainSgd(/*lr=*/0.01);
   options.push = options.publish = TopK(0.05);
-  const LocalRun run = RunLocalCluster(options, layout, Noise(layout.total_elements(), 7), 800, problem.gradient());
+  const LocalRun run = RunLocalCluster(options, layout, Noise(layout.total_elements(), 7), 1500, problem.gradient());
   EXPECT_LT(problem.DistanceFromMinimum(run.weights), 0.05);
   EXPECT_LT(run.last_traffic.pushed_bytes, layout.total_elements() * 4 / 15);
 }
@@ -100,7 +107,7 @@ TEST(ClusterTest, DenseTrainingEqualsPlainSgdBitForBit) {
     problem.gradient()(0, step, weights, absl::MakeSpan(gradient));
     for (size_t i = 0; i < weights.size(); ++i) {
       momentum[i] = 0.9f * momentum[i] + gradient[i];
-      weights[i] += -0.1f * momentum[i];
+      weights[i] += -0.05f * momentum[i];
     }
   }
   EXPECT_EQ(run.weights, weights);
@@ -114,15 +121,18 @@ TEST(ClusterTest, TheNumberOfServersDoesNotChangeABit) {
   options.workers = 4;
   options.push = options.publish = TopK(0.02);
   options.small_tensor_elements = 100;
-  options.sgd.weight_decay = 1e-3;
-  std::vector<std::vector<float>> weights;
-  for (uint32_t servers : {1, 2, 3, 1}) {
-    options.servers = servers;
-    weights.push_back(RunLocalCluster(options, layout, initial, 30, problem.gradient()).weights);
+  options.optimizer.weight_decay = 1e-3;
+  for (OptimizerKind kind : {OptimizerKind::kSgd, OptimizerKind::kAdam, OptimizerKind::kAdamW}) {
+    options.optimizer.kind = kind;
+    std::vector<std::vector<float>> weights;
+    for (uint32_t servers : {1, 2, 3, 1}) {
+      options.servers = servers;
+      weights.push_back(RunLocalCluster(options, layout, initial, 30, problem.gradient()).weights);
+    }
+    EXPECT_EQ(weights[0], weights[1]);
+    EXPECT_EQ(weights[0], weights[2]);
+    EXPECT_EQ(weights[0], weights[3]) << "the same run again";
   }
-  EXPECT_EQ(weights[0], weights[1]);
-  EXPECT_EQ(weights[0], weights[2]);
-  EXPECT_EQ(weights[0], weights[3]) << "the same run again";
 }
 
 TEST(ClusterTest, WhatWasSentPlusTheResidualIsWhatWasFedIn) {
@@ -140,7 +150,7 @@ TEST(ClusterTest, WhatWasSentPlusTheResidualIsWhatWasFedIn) {
   LocalClusterOptions options;
   options.workers = kWorkers;
   options.servers = 2;
-  options.sgd = {/*lr=*/1, /*momentum=*/0, false, 0};
+  options.optimizer = PlainSgd(/*lr=*/1);
   options.push = TopK(0.03);
   options.publish = TopK(1, ValueEncoding::kFp32);
   const LocalRun run = RunLocalCluster(options, layout, std::vector<float>(fed.size()), kSteps,
@@ -162,7 +172,7 @@ TEST(ClusterTest, ANonFiniteGradientIsRefusedEverywhereAndTrainingGoesOn) {
   LocalClusterOptions options;
   options.workers = 3;
   options.servers = 2;
-  options.sgd = {/*lr=*/0.1, /*momentum=*/0, false, 0};
+  options.optimizer = PlainSgd(/*lr=*/0.1);
   options.push = TopK(1, ValueEncoding::kFp32);
   options.publish = TopK(1, ValueEncoding::kFp32);
   const auto poisoned = [&](uint32_t rank, uint64_t step, absl::Span<const float> weights, absl::Span<float> gradient) {
@@ -192,6 +202,7 @@ TEST(ClusterTest, ARestoredResidualContinuesBitIdentically) {
     if (life == 0) {
       ASSERT_TRUE(exchange->Initialise(absl::MakeSpan(weights), true).ok());
     } else {
+      ASSERT_TRUE(exchange->CatchUp(absl::MakeSpan(weights)).ok());
       ASSERT_TRUE(exchange->Restore(path).ok());
       EXPECT_EQ(exchange->step(), 11u);
     }

@@ -13,7 +13,7 @@ LocalServers::LocalServers(const LocalClusterOptions& options) : options_(option
     server_options.shard.shard = shard;
     server_options.shard.shard_count = options.servers;
     server_options.shard.worker_count = options.workers;
-    server_options.shard.sgd = options.sgd;
+    server_options.shard.optimizer = options.optimizer;
     server_options.shard.publish = options.publish;
     server_options.shard.small_tensor_elements = options.small_tensor_elements;
     absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(server_options);

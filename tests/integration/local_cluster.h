@@ -18,7 +18,7 @@ namespace cddp {
 struct LocalClusterOptions {
   uint32_t workers = 2;
   uint32_t servers = 1;
-  SgdOptions sgd = {/*lr=*/0.1, /*momentum=*/0.9, false, 0};
+  OptimizerOptions optimizer;
   CompressorOptions push;
   CompressorOptions publish;
   uint64_t small_tensor_elements = 0;

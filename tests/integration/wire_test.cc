@@ -142,7 +142,7 @@ TEST_F(WireTest, ExchangeRefusesWhatDoesNotFitAndCountsIt) {
   EXPECT_THAT(Exchange(request).error_message(), HasSubstr("not of this server"));
   request = GoodExchange(1);
   request.set_base_version(0);
-  EXPECT_THAT(Exchange(request).error_message(), HasSubstr("base version 0"));
+  EXPECT_THAT(Exchange(request).error_message(), HasSubstr("step 1 does not fit base version 0"));
   request = GoodExchange(1);
   request.mutable_update()->back() ^= 0x7f;  // a huge or non-finite value, or fine: flip the header too
   request.mutable_update()->front() ^= 0x7f;

@@ -4,11 +4,14 @@
 #include <grpcpp/grpcpp.h>
 #include <spdlog/spdlog.h>
 
+#include <cstring>
+#include <iterator>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
+#include "common/codec/crc32c.h"
 #include "common/transport/backoff.h"
 #include "common/transport/channel.h"
 #include "common/transport/layout_message.h"
@@ -112,6 +115,7 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
                                                    " of --servers: name them in shard order"));
   }
   view_ = response.view();
+  is_sync_ = response.consistency() == v1::SYNC;
   version_ = std::min<uint64_t>(version_, response.version());
   heartbeat_period_ = absl::Milliseconds(std::max<uint32_t>(response.lease_ms() / 3, 1));
   return absl::OkStatus();
@@ -151,7 +155,7 @@ void ClusterClient::Exchange(PushedUpdate push, std::function<void(absl::StatusO
   call->request.set_view(view_);
   call->request.set_bucket(push.bucket);
   call->request.set_step(push.step);
-  call->request.set_base_version(push.step);
+  call->request.set_base_version(push.base_version);
   call->request.set_update(std::move(push.update));
   call->request.set_non_finite(push.non_finite);
   {
@@ -166,8 +170,12 @@ void ClusterClient::Send(ExchangeCall* call) {
   call->server->stub->async()->Exchange(
       &*call->context, &call->request, &call->response, [this, call](const grpc::Status& status) {
         if (status.ok()) {
-          Finish(call, PulledUpdate{call->response.version(), std::move(*call->response.mutable_update()),
-                                    call->response.refused()});
+          v1::ExchangeResponse& response = call->response;
+          Finish(call, PulledUpdate{response.version(),
+                                    {std::make_move_iterator(response.mutable_updates()->begin()),
+                                     std::make_move_iterator(response.mutable_updates()->end())},
+                                    response.replaces(),
+                                    response.refused()});
           return;
         }
         if (!IsRetryable(status)) {
@@ -189,6 +197,30 @@ void ClusterClient::Finish(ExchangeCall* call, absl::StatusOr<PulledUpdate> resu
   delete call;
   absl::MutexLock lock(&mutex_);
   --calls_;
+}
+
+absl::Status ClusterClient::ReadSnapshot(const TakeBucket& take) {
+  for (const auto& server : servers_) {
+    grpc::ClientContext context;
+    const auto reader = server->stub->Snapshot(&context, {});
+    v1::SnapshotChunk chunk;
+    std::vector<float> weights;
+    while (reader->Read(&chunk)) {
+      if (Crc32c(chunk.weights().data(), chunk.weights().size()) != chunk.crc32c()) {
+        context.TryCancel();
+        return absl::DataLossError(
+            absl::StrCat("server ", server->address, ": bucket ", chunk.bucket(), " came damaged (checksum)"));
+      }
+      weights.resize(chunk.weights().size() / sizeof(float));
+      std::memcpy(weights.data(), chunk.weights().data(), weights.size() * sizeof(float));
+      if (absl::Status status = take(chunk.bucket(), chunk.version(), weights); !status.ok()) {
+        context.TryCancel();
+        return Named(status, server->address);
+      }
+    }
+    if (const grpc::Status status = reader->Finish(); !status.ok()) return Named(FromGrpc(status), server->address);
+  }
+  return absl::OkStatus();
 }
 
 void ClusterClient::Leave(bool finished) {

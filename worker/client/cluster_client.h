@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "common/layout/parameter_layout.h"
 #include "common/layout/shard_map.h"
 
@@ -33,13 +34,15 @@ struct ClusterClientOptions {
 struct PushedUpdate {
   uint32_t bucket = 0;
   uint64_t step = 0;
+  uint64_t base_version = 0;
   std::string update;  // empty: zero
   bool non_finite = false;
 };
 
 struct PulledUpdate {
   uint64_t version = 0;
-  std::string update;  // empty: no change
+  std::vector<std::string> updates;  // to be added one after the other
+  bool replaces = false;             // `updates` is one dense update that holds the weights themselves
   bool refused = false;
 };
 
@@ -69,7 +72,15 @@ class ClusterClient {
 
   // Smallest version of any bucket at the time of Join; 0 if the weights were not initialised.
   uint64_t version() const { return version_; }
-  uint32_t shard_count() const { return map_.shard_count(); }
+  uint32_t worker_count() const { return options_.worker_count; }
+
+  // Does every step wait for a round (sync), so that a bucket's version is its step?
+  bool is_sync() const { return is_sync_; }
+
+  // Reads the published weights of all buckets: `take` is called for each with its version and its elements, one after
+  // the other, until it returns an error. DataLoss if a checksum is wrong; otherwise the server's error, naming it.
+  using TakeBucket = std::function<absl::Status(uint32_t bucket, uint64_t version, absl::Span<const float> weights)>;
+  absl::Status ReadSnapshot(const TakeBucket& take);
 
  private:
   struct Server;  // channel and stub
@@ -86,6 +97,7 @@ class ClusterClient {
   std::vector<std::unique_ptr<Server>> servers_;
   uint64_t view_ = 0;
   uint64_t version_ = UINT64_MAX;
+  bool is_sync_ = true;
   absl::Duration heartbeat_period_ = absl::Seconds(3);
   std::atomic<uint64_t> step_{0};
   std::atomic<double> loss_{0};

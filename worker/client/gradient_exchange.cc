@@ -1,5 +1,6 @@
 #include "worker/client/gradient_exchange.h"
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <utility>
@@ -121,32 +122,53 @@ absl::Status GradientExchange::PushAndApply(bool non_finite, absl::Span<float> w
   AnswerQueue answers;
   for (uint32_t bucket = layout_.bucket_count(); bucket-- > 0;) {
     traffic->pushed_bytes += updates_[bucket].size();
+    const uint64_t step = client_.is_sync() ? versions_[bucket] : step_;
     // A copy is pushed: ours is needed again if the step is refused.
     client_.Exchange(
-        {bucket, step_, updates_[bucket], non_finite},
+        {bucket, step, versions_[bucket], updates_[bucket], non_finite},
         [&answers, bucket](absl::StatusOr<PulledUpdate> answer) { answers.Push(bucket, std::move(answer)); });
   }
   absl::Status status;  // the first error; every answer is awaited all the same, since they refer to `answers`
   for (uint32_t i = 0; i < layout_.bucket_count(); ++i) {
     AnswerQueue::Entry entry = answers.Pop();
-    if (!entry.answer.ok()) {
-      status.Update(entry.answer.status());
-      continue;
-    }
-    traffic->pulled_bytes += entry.answer->update.size();
-    if (entry.answer->version != step_ + 1) {
-      status.Update(absl::InternalError(
-          absl::StrCat("bucket ", entry.bucket, ": version ", entry.answer->version, " came for step ", step_)));
-    }
-    if (entry.answer->refused) {
-      traffic->refused = true;
-      if (!updates_[entry.bucket].empty()) TakeBack(entry.bucket);
-    } else if (!entry.answer->update.empty()) {
-      status.Update(AddUpdate(entry.answer->update, Slice(weights, layout_.bucket_range(entry.bucket))));
-    }
+    status.Update(entry.answer.ok() ? Apply(entry.bucket, *entry.answer, weights, traffic) : entry.answer.status());
   }
   ++step_;
+  if (client_.is_sync()) step_ = std::max(step_, *std::max_element(versions_.begin(), versions_.end()));
   return status;
+}
+
+absl::Status GradientExchange::Apply(uint32_t bucket, const PulledUpdate& answer, absl::Span<float> weights,
+                                     StepTraffic* traffic) {
+  if (answer.refused) {
+    traffic->refused = true;
+    if (!updates_[bucket].empty()) TakeBack(bucket);
+  }
+  const absl::Span<float> replica = Slice(weights, layout_.bucket_range(bucket));
+  // Minus zero is what addition leaves unchanged, so that the sum below is the update bit for bit.
+  if (answer.replaces) std::fill(replica.begin(), replica.end(), -0.0f);
+  for (const std::string& update : answer.updates) {
+    traffic->pulled_bytes += update.size();
+    if (absl::Status status = AddUpdate(update, replica); !status.ok()) return status;
+  }
+  versions_[bucket] = answer.version;
+  return absl::OkStatus();
+}
+
+absl::Status GradientExchange::CatchUp(absl::Span<float> weights) {
+  const auto take = [&](uint32_t bucket, uint64_t version, absl::Span<const float> published) {
+    if (bucket >= layout_.bucket_count() || published.size() != layout_.bucket_length(bucket)) {
+      return absl::InternalError(absl::StrCat("bucket ", bucket, " with ", published.size(), " elements is not ours"));
+    }
+    std::copy(published.begin(), published.end(), weights.begin() + layout_.bucket_range(bucket).begin);
+    versions_[bucket] = version;
+    return absl::OkStatus();
+  };
+  if (absl::Status status = client_.ReadSnapshot(take); !status.ok()) return status;
+  const uint64_t newest = *std::max_element(versions_.begin(), versions_.end());
+  // Where each contribution is a version, the workers' steps together make the versions.
+  step_ = client_.is_sync() ? newest : std::max<uint64_t>(newest / client_.worker_count(), 1);
+  return absl::OkStatus();
 }
 
 absl::Status GradientExchange::Save(const std::string& path) const {

@@ -47,27 +47,37 @@ class GradientExchange {
   // Step 0: rank 0 gives the weights (`is_source`), the others receive them. `weights` has total_elements().
   absl::Status Initialise(absl::Span<float> weights, bool is_source);
 
+  // Joins a running training: takes the published weights as they are.
+  absl::Status CatchUp(absl::Span<float> weights);
+
   // Pushes `gradients` (total_elements(), mean over this worker's batch) and adds the answers to `weights`. If any
   // gradient is not finite, the step is refused at all workers alike: residual and weights stay as they were.
   absl::StatusOr<StepTraffic> Step(absl::Span<const float> gradients, absl::Span<float> weights);
 
-  // Step that the next call of Step makes.
+  // Number of the step that the next call of Step makes, from 1. In synchronous training it is the largest version of
+  // the replica, so it runs ahead when rounds close without this worker.
   uint64_t step() const { return step_; }
 
   // What has not been sent yet; total_elements().
   absl::Span<const float> residual() const { return residual_; }
 
-  // Writes and reads step and residual (worker/client/residual_file.h). Restoring needs a file of the same layout.
+  // Writes and reads step and residual (worker/client/residual_file.h). A restarted worker calls CatchUp, then Restore;
+  // it needs a file of the same layout.
   absl::Status Save(const std::string& path) const;
   absl::Status Restore(const std::string& path);
 
  private:
   GradientExchange(const ParameterLayout& layout, ClusterClient* client)
-      : layout_(layout), client_(*client), residual_(layout.total_elements()), updates_(layout.bucket_count()) {}
+      : layout_(layout),
+        client_(*client),
+        residual_(layout.total_elements()),
+        updates_(layout.bucket_count()),
+        versions_(layout.bucket_count()) {}
 
   // Compresses all buckets into updates_; false if a gradient is not finite (and the residual is as before).
   bool CompressAll(absl::Span<const float> gradients, StepTraffic* traffic);
   void TakeBack(uint32_t bucket);
+  absl::Status Apply(uint32_t bucket, const PulledUpdate& answer, absl::Span<float> weights, StepTraffic* traffic);
   // Pushes updates_ of all buckets, then applies the answers.
   absl::Status PushAndApply(bool non_finite, absl::Span<float> weights, StepTraffic* traffic);
 
@@ -76,6 +86,7 @@ class GradientExchange {
   std::vector<float> residual_;
   std::vector<std::string> updates_;  // by bucket: what this step pushes
   std::vector<std::unique_ptr<BucketCompressor>> compressors_;
+  std::vector<uint64_t> versions_;  // by bucket, of the replica
   uint64_t step_ = 0;
 };
 

@@ -72,25 +72,27 @@ class Trainer {
     absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options_.cluster, layout);
     if (!client.ok()) return client.status();
     client_ = *std::move(client);
-    if (client_->version() > 1) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the cluster is already at version ", client_->version(),
-                       ": joining a running training is not supported; start servers and workers anew"));
-    }
     absl::StatusOr<std::unique_ptr<GradientExchange>> exchange =
         GradientExchange::Create(layout, options_.exchange, client_.get());
     if (!exchange.ok()) return exchange.status();
     exchange_ = *std::move(exchange);
     progress_.Joined({options_.model, layout.total_elements(), layout.tensors().size(), layout.bucket_count(),
                       sampler_->steps_per_epoch()});
-    return exchange_->Initialise(model_->weights(), /*is_source=*/rank_ == 0);
+    if (client_->version() == 0) return exchange_->Initialise(model_->weights(), /*is_source=*/rank_ == 0);
+    absl::Status status = exchange_->CatchUp(model_->weights());
+    if (status.ok()) spdlog::info("event=caught_up step={}", exchange_->step());
+    return status;
   }
 
   absl::Status TrainEpoch(uint32_t epoch) {
     EpochTotals totals;
+    const uint64_t steps = sampler_->steps_per_epoch();
+    const uint64_t first = (epoch - 1) * steps + 1;
+    if (exchange_->step() >= first + steps) return absl::OkStatus();  // passed before this worker joined
     sampler_->StartEpoch(epoch);
-    for (uint64_t step = 0; step < sampler_->steps_per_epoch(); ++step) {
-      if (absl::Status status = TrainStep(step, epoch, &totals); !status.ok()) return status;
+    // The exchange's step may run ahead of ours where rounds close without this worker.
+    while (exchange_->step() < first + steps) {
+      if (absl::Status status = TrainStep(exchange_->step() - first, epoch, &totals); !status.ok()) return status;
     }
     std::optional<TestResult> test;
     if (rank_ == 0) {  // the others wait for it in their next exchange

@@ -24,10 +24,17 @@ std::string Dense(std::vector<float> values) {
   return bytes;
 }
 
+OptimizerOptions PlainSgd(double lr) {
+  OptimizerOptions options;
+  options.lr.base = lr;
+  options.momentum = 0;
+  return options;
+}
+
 BucketOptions Options(uint32_t workers, double publish_ratio = 1) {
   BucketOptions options;
   options.worker_count = workers;
-  options.sgd = {/*lr=*/1, /*momentum=*/0, false, 0};
+  options.optimizer = PlainSgd(/*lr=*/1);
   options.publish.ratio = publish_ratio;
   options.publish.value_encoding = ValueEncoding::kFp32;
   return options;
@@ -78,7 +85,7 @@ TEST(BucketStateTest, StepZeroSetsTheWeightsAndLaterStepsApplyTheMeanGradient) {
   bucket.Push(0, 1, Dense({2, 0, 0, 0, 0, 0, 0, 0}));
   bucket.Push(1, 1, Dense({4, 0, 0, 0, 0, 0, 0, 1}));
   EXPECT_THAT(bucket.weights(), ElementsAre(-2, 2, 3, 4, 5, 6, 7, 7.5));
-  EXPECT_EQ((*bucket.answers[2])->update, (*bucket.answers[3])->update) << "encoded once, shared";
+  EXPECT_EQ((*bucket.answers[2])->updates, (*bucket.answers[3])->updates) << "the same bytes, shared";
 }
 
 TEST(BucketStateTest, ARetryIsAnsweredAndNeverCountedTwice) {
@@ -95,7 +102,7 @@ TEST(BucketStateTest, ARetryIsAnsweredAndNeverCountedTwice) {
   EXPECT_EQ((*bucket.answers[retry])->version, 2u);
   const size_t late = bucket.Push(0, 1, gradient);
   ASSERT_TRUE(bucket.answers[late].has_value()) << "a retry of the last step is answered at once";
-  EXPECT_EQ((*bucket.answers[late])->update, (*bucket.answers[first])->update);
+  EXPECT_EQ((*bucket.answers[late])->updates, (*bucket.answers[first])->updates);
   EXPECT_THAT(bucket.weights(), ElementsAre(-1, 0, 0, 0, 0, 0, 0, 0));
 }
 
@@ -143,7 +150,9 @@ TEST(BucketStateTest, AReplicaThatAddsTheAnswersEqualsThePublishedWeightsBitForB
     std::vector<float> gradient(100);
     for (float& value : gradient) value = normal(random);
     const size_t call = bucket.Push(0, step, Dense(gradient));
-    ASSERT_TRUE(AddUpdate(*(*bucket.answers[call])->update, absl::MakeSpan(replica)).ok());
+    for (const SharedUpdate& update : (*bucket.answers[call])->updates) {
+      ASSERT_TRUE(AddUpdate(*update, absl::MakeSpan(replica)).ok());
+    }
     ASSERT_EQ(replica, bucket.weights());
   }
 }
@@ -166,7 +175,7 @@ TEST(BucketStateTest, BadInputGetsAnErrorAndChangesNothing) {
   bucket.Push(1, 0, "");
   const auto error_of = [&](size_t call) { return std::string(bucket.answers[call]->status().message()); };
   EXPECT_THAT(error_of(bucket.Push(7, 1, "")), HasSubstr("rank 7"));
-  EXPECT_THAT(error_of(bucket.Push(0, 5, "")), HasSubstr("step 5 does not fit"));
+  EXPECT_THAT(error_of(bucket.Push(0, 5, "")), HasSubstr("base version 5 is ahead"));
   EXPECT_EQ(bucket.answers[bucket.Push(0, 1, "rubbish")]->status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(bucket.answers[bucket.Push(0, 1, Dense({1, 2}))]->status().code(), absl::StatusCode::kInvalidArgument)
       << "another length";
@@ -179,7 +188,7 @@ TEST(BucketStateTest, BadInputGetsAnErrorAndChangesNothing) {
 TEST(BucketStateTest, DivergenceEndsWithAnErrorForAll) {
   const float huge = std::numeric_limits<float>::max();
   BucketOptions options = Options(2);
-  options.sgd.lr = 1e30;
+  options.optimizer.lr.base = 1e30;
   Bucket diverging(options);
   diverging.Push(0, 0, "");
   diverging.Push(1, 0, "");

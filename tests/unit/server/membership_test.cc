@@ -7,18 +7,18 @@ namespace {
 
 TEST(MembershipTest, TheNewerProcessHoldsTheRank) {
   Membership membership(2, absl::Seconds(10));
-  EXPECT_TRUE(membership.Join(0, 100).ok());
-  EXPECT_TRUE(membership.Join(0, 100).ok()) << "a retried Join";
+  EXPECT_TRUE(*membership.Join(0, 100));
+  EXPECT_FALSE(*membership.Join(0, 100)) << "a retried Join";
   EXPECT_TRUE(membership.Touch(0, 100).ok());
-  EXPECT_TRUE(membership.Join(0, 200).ok());
+  EXPECT_TRUE(*membership.Join(0, 200));
   EXPECT_EQ(membership.Touch(0, 100).code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(membership.Join(0, 150).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(membership.Join(0, 150).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(membership.Touch(0, 200).ok());
 }
 
 TEST(MembershipTest, RefusesStrangers) {
   Membership membership(2, absl::Seconds(10));
-  EXPECT_EQ(membership.Join(2, 1).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(membership.Join(2, 1).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(membership.Touch(1, 1).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(membership.Heartbeat(1, 1, 0, 0).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(membership.Leave(1, 1, true).code(), absl::StatusCode::kFailedPrecondition);
@@ -34,6 +34,10 @@ TEST(MembershipTest, SilenceBeyondTheLeaseIsLost) {
   EXPECT_TRUE(members[0].lost);
   EXPECT_FALSE(members[1].lost) << "who has finished is not lost";
   EXPECT_EQ(members[1].state, MemberState::kFinished);
+  EXPECT_EQ(membership.TakeNewlyLost(), std::vector<uint32_t>{0});
+  EXPECT_TRUE(membership.TakeNewlyLost().empty()) << "told once";
+  ASSERT_TRUE(membership.Touch(0, 1).ok());
+  EXPECT_EQ(membership.TakeNewlyLost(), std::vector<uint32_t>{0}) << "heard of, and lost again";
 }
 
 TEST(MembershipTest, CountsTrafficAndProgress) {

@@ -1,0 +1,41 @@
+#include "server/consistency.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace cddp {
+
+absl::Status Validate(const ConsistencyOptions& options, uint32_t worker_count) {
+  if (options.quorum > worker_count) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--quorum=", options.quorum, " is more than --workers=", worker_count));
+  }
+  if (options.quorum != 0 && options.mode != Consistency::kSync) {
+    return absl::InvalidArgumentError("--quorum needs --consistency=sync");
+  }
+  return absl::OkStatus();
+}
+
+bool AbslParseFlag(absl::string_view text, Consistency* mode, std::string* error) {
+  for (Consistency candidate : {Consistency::kSync, Consistency::kStale, Consistency::kAsync}) {
+    if (text == AbslUnparseFlag(candidate)) {
+      *mode = candidate;
+      return true;
+    }
+  }
+  *error = "use sync, stale or async";
+  return false;
+}
+
+std::string AbslUnparseFlag(Consistency mode) {
+  switch (mode) {
+    case Consistency::kSync:
+      return "sync";
+    case Consistency::kStale:
+      return "stale";
+    case Consistency::kAsync:
+      return "async";
+  }
+  return "";
+}
+
+}  // namespace cddp

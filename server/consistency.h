@@ -1,0 +1,36 @@
+// When workers wait for each other.
+
+#ifndef SERVER_CONSISTENCY_H_
+#define SERVER_CONSISTENCY_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace cddp {
+
+enum class Consistency {
+  kSync,   // a step is complete when all active workers, or `quorum` of them, have contributed
+  kStale,  // contributions are applied as they come; a worker waits while it is `max_staleness` steps ahead of the
+           // slowest (stale synchronous parallel, Ho et al. 2013)
+  kAsync,  // contributions are applied as they come; nobody waits
+};
+
+struct ConsistencyOptions {
+  Consistency mode = Consistency::kSync;
+  uint32_t quorum = 0;         // sync: contributions that close a round; 0: all active workers'
+  uint64_t max_staleness = 4;  // stale
+};
+
+// InvalidArgument naming the flag whose value makes no sense.
+absl::Status Validate(const ConsistencyOptions& options, uint32_t worker_count);
+
+// For ABSL_FLAG: "sync", "stale", "async".
+bool AbslParseFlag(absl::string_view text, Consistency* mode, std::string* error);
+std::string AbslUnparseFlag(Consistency mode);
+
+}  // namespace cddp
+
+#endif  // SERVER_CONSISTENCY_H_
