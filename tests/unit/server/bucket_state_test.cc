@@ -8,7 +8,7 @@
 #include <numeric>
 #include <random>
 
-#include "common/codec/update_codec.h"
+#include "tests/unit/server/bucket_driver.h"
 
 namespace cddp {
 namespace {
@@ -16,93 +16,35 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr uint32_t kLength = 8;
-
-std::string Dense(std::vector<float> values) {
-  std::string bytes;
-  EncodeDense(absl::MakeSpan(values), ValueEncoding::kFp32, &bytes);
-  return bytes;
-}
-
-OptimizerOptions PlainSgd(double lr) {
-  OptimizerOptions options;
-  options.lr.base = lr;
-  options.momentum = 0;
-  return options;
-}
-
-BucketOptions Options(uint32_t workers, double publish_ratio = 1) {
-  BucketOptions options;
-  options.worker_count = workers;
-  options.optimizer = PlainSgd(/*lr=*/1);
-  options.publish.ratio = publish_ratio;
-  options.publish.value_encoding = ValueEncoding::kFp32;
-  return options;
-}
-
-// One bucket and the answers it gave.
-class Bucket {
- public:
-  explicit Bucket(const BucketOptions& options, uint32_t length = kLength) {
-    state_ = *BucketState::Create(length, options);
-  }
-
-  // Pushes; the answer, or the error, lands in `answers` of the call's index, which is returned.
-  size_t Push(uint32_t rank, uint64_t step, std::string update, bool non_finite = false) {
-    const size_t call = answers.size();
-    answers.emplace_back();
-    updates_.push_back(std::make_unique<std::string>(std::move(update)));
-    state_->Exchange({rank, step, step, *updates_.back(), non_finite},
-                     [this, call](const absl::StatusOr<ExchangeAnswer>& answer) {
-                       EXPECT_FALSE(answers[call].has_value()) << "answered twice";
-                       answers[call] = answer;
-                     });
-    return call;
-  }
-
-  std::vector<float> weights() const {
-    std::vector<float> weights;
-    state_->Read(&weights);
-    return weights;
-  }
-
-  BucketState& state() { return *state_; }
-  std::vector<std::optional<absl::StatusOr<ExchangeAnswer>>> answers;
-
- private:
-  std::vector<std::unique_ptr<std::string>> updates_;
-  std::unique_ptr<BucketState> state_;
-};
-
 TEST(BucketStateTest, StepZeroSetsTheWeightsAndLaterStepsApplyTheMeanGradient) {
-  Bucket bucket(Options(2));
+  BucketDriver bucket(DenseOptions(2));
   bucket.Push(1, 0, "");
-  EXPECT_FALSE(bucket.answers[0].has_value()) << "answers only when all have contributed";
+  EXPECT_FALSE(bucket.answered(0)) << "answers only when all have contributed";
   bucket.Push(0, 0, Dense({1, 2, 3, 4, 5, 6, 7, 8}));
-  ASSERT_TRUE(bucket.answers[0].has_value());
-  EXPECT_EQ((*bucket.answers[0])->version, 1u);
+  ASSERT_TRUE(bucket.answered(0));
+  EXPECT_EQ(bucket.answer(0).version, 1u);
   EXPECT_THAT(bucket.weights(), ElementsAre(1, 2, 3, 4, 5, 6, 7, 8));
   bucket.Push(0, 1, Dense({2, 0, 0, 0, 0, 0, 0, 0}));
   bucket.Push(1, 1, Dense({4, 0, 0, 0, 0, 0, 0, 1}));
   EXPECT_THAT(bucket.weights(), ElementsAre(-2, 2, 3, 4, 5, 6, 7, 7.5));
-  EXPECT_EQ((*bucket.answers[2])->updates, (*bucket.answers[3])->updates) << "the same bytes, shared";
+  EXPECT_EQ(bucket.answer(2).updates, bucket.answer(3).updates) << "the same bytes, shared";
 }
 
 TEST(BucketStateTest, ARetryIsAnsweredAndNeverCountedTwice) {
-  Bucket bucket(Options(2));
+  BucketDriver bucket(DenseOptions(2));
   bucket.Push(0, 0, Dense({0, 0, 0, 0, 0, 0, 0, 0}));
   bucket.Push(1, 0, "");
   const std::string gradient = Dense({2, 0, 0, 0, 0, 0, 0, 0});
   const size_t first = bucket.Push(0, 1, gradient);
   const size_t retry = bucket.Push(0, 1, gradient);
-  EXPECT_FALSE(bucket.answers[retry].has_value());
+  EXPECT_FALSE(bucket.answered(retry));
   bucket.Push(1, 1, "");
   EXPECT_THAT(bucket.weights(), ElementsAre(-1, 0, 0, 0, 0, 0, 0, 0));
-  EXPECT_EQ((*bucket.answers[first])->version, 2u);
-  EXPECT_EQ((*bucket.answers[retry])->version, 2u);
+  EXPECT_EQ(bucket.answer(first).version, 2u);
+  EXPECT_EQ(bucket.answer(retry).version, 2u);
   const size_t late = bucket.Push(0, 1, gradient);
-  ASSERT_TRUE(bucket.answers[late].has_value()) << "a retry of the last step is answered at once";
-  EXPECT_EQ((*bucket.answers[late])->updates, (*bucket.answers[first])->updates);
+  ASSERT_TRUE(bucket.answered(late)) << "a retry of the last step is answered at once";
+  EXPECT_EQ(bucket.answer(late).updates, bucket.answer(first).updates);
   EXPECT_THAT(bucket.weights(), ElementsAre(-1, 0, 0, 0, 0, 0, 0, 0));
 }
 
@@ -120,7 +62,7 @@ TEST(BucketStateTest, TheOrderOfArrivalDoesNotChangeABit) {
   std::vector<uint32_t> order(kWorkers);
   std::iota(order.begin(), order.end(), 0);
   for (int trial = 0; trial < 20; ++trial) {
-    Bucket bucket(Options(kWorkers, 0.1), 1000);
+    BucketDriver bucket(DenseOptions(kWorkers, 0.1), 1000);
     for (uint64_t step = 0; step < 4; ++step) {
       std::shuffle(order.begin(), order.end(), random);
       for (uint32_t rank : order) bucket.Push(rank, step, gradients[(rank + step) % kWorkers]);
@@ -133,16 +75,16 @@ TEST(BucketStateTest, TheOrderOfArrivalDoesNotChangeABit) {
 
 TEST(BucketStateTest, PublishedPlusResidualFollowsTheTrueWeights) {
   // Publishing an eighth of the changes: what is held back comes later, so that after silence all has been told.
-  Bucket bucket(Options(1, 1.0 / kLength));
+  BucketDriver bucket(DenseOptions(1, 1.0 / kBucketLength));
   bucket.Push(0, 0, Dense({0, 0, 0, 0, 0, 0, 0, 0}));
   bucket.Push(0, 1, Dense({8, 7, 6, 5, 4, 3, 2, 1}));
   EXPECT_THAT(bucket.weights(), ElementsAre(-8, 0, 0, 0, 0, 0, 0, 0));
-  for (uint64_t step = 2; step <= kLength; ++step) bucket.Push(0, step, "");
+  for (uint64_t step = 2; step <= kBucketLength; ++step) bucket.Push(0, step, "");
   EXPECT_THAT(bucket.weights(), ElementsAre(-8, -7, -6, -5, -4, -3, -2, -1));
 }
 
 TEST(BucketStateTest, AReplicaThatAddsTheAnswersEqualsThePublishedWeightsBitForBit) {
-  Bucket bucket(Options(1, 0.3), 100);
+  BucketDriver bucket(DenseOptions(1, 0.3), 100);
   std::vector<float> replica(100);
   std::mt19937 random(3);
   std::normal_distribution<float> normal;
@@ -150,34 +92,32 @@ TEST(BucketStateTest, AReplicaThatAddsTheAnswersEqualsThePublishedWeightsBitForB
     std::vector<float> gradient(100);
     for (float& value : gradient) value = normal(random);
     const size_t call = bucket.Push(0, step, Dense(gradient));
-    for (const SharedUpdate& update : (*bucket.answers[call])->updates) {
-      ASSERT_TRUE(AddUpdate(*update, absl::MakeSpan(replica)).ok());
-    }
+    ASSERT_TRUE(bucket.ApplyAnswer(call, &replica));
     ASSERT_EQ(replica, bucket.weights());
   }
 }
 
 TEST(BucketStateTest, ANonFiniteContributionRefusesTheStepForAll) {
-  Bucket bucket(Options(2));
+  BucketDriver bucket(DenseOptions(2));
   bucket.Push(0, 0, Dense({1, 1, 1, 1, 1, 1, 1, 1}));
   bucket.Push(1, 0, "");
   const size_t good = bucket.Push(0, 1, Dense({2, 0, 0, 0, 0, 0, 0, 0}));
-  const size_t bad = bucket.Push(1, 1, "", /*non_finite=*/true);
-  EXPECT_TRUE((*bucket.answers[good])->refused);
-  EXPECT_TRUE((*bucket.answers[bad])->refused);
+  const size_t bad = bucket.Push(1, 1, "", std::nullopt, /*non_finite=*/true);
+  EXPECT_TRUE(bucket.answer(good).refused);
+  EXPECT_TRUE(bucket.answer(bad).refused);
   EXPECT_THAT(bucket.weights(), ElementsAre(1, 1, 1, 1, 1, 1, 1, 1));
   EXPECT_EQ(bucket.state().version(), 2u) << "training goes on with the next step";
 }
 
 TEST(BucketStateTest, BadInputGetsAnErrorAndChangesNothing) {
-  Bucket bucket(Options(2));
+  BucketDriver bucket(DenseOptions(2));
   bucket.Push(0, 0, Dense({1, 1, 1, 1, 1, 1, 1, 1}));
   bucket.Push(1, 0, "");
-  const auto error_of = [&](size_t call) { return std::string(bucket.answers[call]->status().message()); };
+  const auto error_of = [&](size_t call) { return std::string(bucket.error(call).message()); };
   EXPECT_THAT(error_of(bucket.Push(7, 1, "")), HasSubstr("rank 7"));
   EXPECT_THAT(error_of(bucket.Push(0, 5, "")), HasSubstr("base version 5 is ahead"));
-  EXPECT_EQ(bucket.answers[bucket.Push(0, 1, "rubbish")]->status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(bucket.answers[bucket.Push(0, 1, Dense({1, 2}))]->status().code(), absl::StatusCode::kInvalidArgument)
+  EXPECT_EQ(bucket.error(bucket.Push(0, 1, "rubbish")).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(bucket.error(bucket.Push(0, 1, Dense({1, 2}))).code(), absl::StatusCode::kInvalidArgument)
       << "another length";
   EXPECT_TRUE(bucket.state().waiting().ranks.empty()) << "no round is open";
   bucket.Push(0, 1, Dense({2, 2, 2, 2, 2, 2, 2, 2}));
@@ -187,24 +127,24 @@ TEST(BucketStateTest, BadInputGetsAnErrorAndChangesNothing) {
 
 TEST(BucketStateTest, DivergenceEndsWithAnErrorForAll) {
   const float huge = std::numeric_limits<float>::max();
-  BucketOptions options = Options(2);
+  BucketOptions options = DenseOptions(2);
   options.optimizer.lr.base = 1e30;
-  Bucket diverging(options);
+  BucketDriver diverging(options);
   diverging.Push(0, 0, "");
   diverging.Push(1, 0, "");
   diverging.Push(0, 1, Dense({huge, 0, 0, 0, 0, 0, 0, 0}));
   const size_t call = diverging.Push(1, 1, "");
-  EXPECT_THAT(std::string(diverging.answers[call]->status().message()), HasSubstr("diverged"));
+  EXPECT_THAT(std::string(diverging.error(call).message()), HasSubstr("diverged"));
   EXPECT_THAT(diverging.weights(), ElementsAre(0, 0, 0, 0, 0, 0, 0, 0));
 }
 
 TEST(BucketStateTest, TellsWhomItWaitsForAndCloseAnswersAll) {
-  Bucket bucket(Options(3));
+  BucketDriver bucket(DenseOptions(3));
   const size_t call = bucket.Push(1, 0, "");
   EXPECT_THAT(bucket.state().waiting().ranks, ElementsAre(0, 2));
   bucket.state().Close(absl::UnavailableError("ending"));
-  EXPECT_EQ(bucket.answers[call]->status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(bucket.answers[bucket.Push(0, 0, "")]->status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(bucket.error(call).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(bucket.error(bucket.Push(0, 0, "")).code(), absl::StatusCode::kUnavailable);
 }
 
 }  // namespace
