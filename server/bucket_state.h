@@ -25,7 +25,7 @@
 #include "absl/time/time.h"
 #include "common/compress/bucket_compressor.h"
 #include "server/consistency.h"
-#include "server/optimizer.h"
+#include "common/optimizer/optimizer.h"
 #include "server/update_log.h"
 
 namespace cddp {

@@ -18,7 +18,7 @@
 #include "common/layout/shard_map.h"
 #include "server/bucket_state.h"
 #include "server/membership.h"
-#include "server/optimizer.h"
+#include "common/optimizer/optimizer.h"
 #include "server/server_metrics.h"
 
 namespace cddp {

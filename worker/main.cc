@@ -1,7 +1,5 @@
 // cddp-worker: one data-parallel replica.
 
-#include <thread>
-
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "common/codec/encoding.h"
@@ -20,6 +18,13 @@ ABSL_FLAG(uint64_t, test_examples, 0, "use only the first so many test examples;
 ABSL_FLAG(uint32_t, epochs, 5, "passes over the training set");
 ABSL_FLAG(uint32_t, batch_size, 64, "examples a step of this worker");
 ABSL_FLAG(uint64_t, seed, 42, "seed of initial weights, sampling and dropout");
+ABSL_FLAG(uint32_t, local_steps, 1,
+          "steps a worker makes alone between two exchanges; the server's --lr is then the outer one");
+ABSL_FLAG(cddp::OptimizerKind, inner_optimizer, cddp::OptimizerKind::kSgd, "with --local_steps: sgd, adam or adamw");
+ABSL_FLAG(double, inner_lr, 0.05, "with --local_steps: learning rate of the worker's own steps");
+ABSL_FLAG(double, inner_momentum, 0.9, "with --local_steps: momentum of the worker's own steps");
+ABSL_FLAG(double, inner_weight_decay, 0, "with --local_steps: weight decay of the worker's own steps");
+ABSL_FLAG(double, residual_decay, 1, "the residual is multiplied by it before each exchange, in [0, 1]");
 ABSL_FLAG(int32_t, threads, 1, "threads of forward and backward passes");
 ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient sent each step, in (0, 1]; 1: dense");
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values sent");
@@ -53,6 +58,12 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   options.epochs = absl::GetFlag(FLAGS_epochs);
   options.batch_size = absl::GetFlag(FLAGS_batch_size);
   options.seed = absl::GetFlag(FLAGS_seed);
+  options.local_steps = absl::GetFlag(FLAGS_local_steps);
+  options.inner.kind = absl::GetFlag(FLAGS_inner_optimizer);
+  options.inner.lr.base = absl::GetFlag(FLAGS_inner_lr);
+  options.inner.momentum = absl::GetFlag(FLAGS_inner_momentum);
+  options.inner.weight_decay = absl::GetFlag(FLAGS_inner_weight_decay);
+  options.exchange.residual_decay = absl::GetFlag(FLAGS_residual_decay);
   options.threads = absl::GetFlag(FLAGS_threads);
   options.bucket_elements = absl::GetFlag(FLAGS_bucket_elements);
   options.exchange.compressor.ratio = absl::GetFlag(FLAGS_ratio);
@@ -67,6 +78,8 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
     return absl::InvalidArgumentError(
         absl::StrCat("--ratio=", options.exchange.compressor.ratio, " is outside (0, 1]"));
   }
+  if (options.local_steps == 0) return absl::InvalidArgumentError("--local_steps must be at least 1");
+  if (absl::Status status = cddp::Validate(options.inner); !status.ok()) return status;
   if (options.epochs == 0 || options.batch_size == 0 || options.threads < 1) {
     return absl::InvalidArgumentError("--epochs, --batch_size and --threads must be at least 1");
   }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <thread>
 
 #include "tests/integration/local_cluster.h"
 
@@ -198,7 +199,7 @@ TEST(ClusterTest, ARestoredResidualContinuesBitIdentically) {
   std::vector<float> gradient(weights.size());
   for (int life = 0; life < 2; ++life) {
     auto client = *ClusterClient::Join(servers.ClientOptions(0), layout);
-    auto exchange = *GradientExchange::Create(layout, {options.push, 0}, client.get());
+    auto exchange = *GradientExchange::Create(layout, {options.push, 1, 0}, client.get());
     if (life == 0) {
       ASSERT_TRUE(exchange->Initialise(absl::MakeSpan(weights), true).ok());
     } else {
@@ -214,6 +215,92 @@ TEST(ClusterTest, ARestoredResidualContinuesBitIdentically) {
     ASSERT_TRUE(exchange->Save(path).ok());
   }
   EXPECT_EQ(weights, undisturbed.weights);
+}
+
+class ConsistencyTest : public ::testing::TestWithParam<ConsistencyOptions> {};
+
+TEST_P(ConsistencyTest, ConvergesOnAQuadratic) {
+  const ParameterLayout layout = Layout();
+  // One target for all: workers of different speed would move the minimum of several.
+  const Quadratic problem(1, layout.total_elements());
+  LocalClusterOptions options;
+  options.workers = 4;
+  options.servers = 2;
+  options.consistency = GetParam();
+  options.optimizer = PlainSgd(/*lr=*/0.01);
+  options.push = options.publish = TopK(0.05);
+  const LocalRun run = RunLocalCluster(
+      options, layout, Noise(layout.total_elements(), 7), 1000,
+      [&](uint32_t, uint64_t step, auto weights, auto gradient) { problem.gradient()(0, step, weights, gradient); });
+  EXPECT_LT(problem.DistanceFromMinimum(run.weights), 0.05);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, ConsistencyTest,
+                         ::testing::Values(ConsistencyOptions{Consistency::kStale, 0, 4},
+                                           ConsistencyOptions{Consistency::kAsync, 0, 0},
+                                           ConsistencyOptions{Consistency::kSync, 3, 0}),
+                         [](const auto& info) {
+                           return AbslUnparseFlag(info.param.mode) + (info.param.quorum != 0 ? "_quorum" : "");
+                         });
+
+TEST(ElasticTest, AWorkerDiesTheRestGoOnAndANewOneJoins) {
+  const ParameterLayout layout = Layout();
+  const Quadratic problem(2, layout.total_elements());
+  LocalClusterOptions options;
+  options.workers = 2;
+  options.servers = 2;
+  options.lease = absl::Milliseconds(600);
+  options.optimizer = PlainSgd(/*lr=*/0.05);
+  options.push = options.publish = TopK(0.2);
+  LocalServers servers(options);
+
+  struct Worker {
+    std::vector<float> weights;
+    std::unique_ptr<ClusterClient> client;
+    std::unique_ptr<GradientExchange> exchange;
+  };
+  const auto start = [&](uint32_t rank) {
+    Worker worker;
+    worker.weights = Noise(layout.total_elements(), 7);
+    worker.client = *ClusterClient::Join(servers.ClientOptions(rank), layout);
+    worker.exchange = *GradientExchange::Create(layout, {options.push, 1, 0}, worker.client.get());
+    return worker;
+  };
+  const auto run = [&](Worker& worker, uint32_t rank, int steps) {
+    std::vector<float> gradient(layout.total_elements());
+    for (int i = 0; i < steps; ++i) {
+      problem.gradient()(rank, 0, worker.weights, absl::MakeSpan(gradient));
+      const absl::StatusOr<StepTraffic> traffic = worker.exchange->Step(gradient, absl::MakeSpan(worker.weights));
+      ASSERT_TRUE(traffic.ok()) << traffic.status();
+    }
+  };
+
+  Worker first = start(0);
+  {
+    Worker second = start(1);
+    std::thread other([&] {
+      ASSERT_TRUE(second.exchange->Initialise(absl::MakeSpan(second.weights), false).ok());
+      run(second, 1, 20);
+    });
+    ASSERT_TRUE(first.exchange->Initialise(absl::MakeSpan(first.weights), true).ok());
+    run(first, 0, 20);
+    other.join();
+    EXPECT_EQ(first.weights, second.weights);
+  }  // the second worker dies without a word
+
+  const absl::Time death = absl::Now();
+  run(first, 0, 20);
+  EXPECT_LT(absl::Now() - death, options.lease + absl::Seconds(5));
+
+  Worker third = start(1);
+  EXPECT_GT(third.client->version(), 1u);
+  ASSERT_TRUE(third.exchange->CatchUp(absl::MakeSpan(third.weights)).ok());
+  EXPECT_EQ(third.weights, first.weights);
+  std::thread other([&] { run(third, 1, 300); });
+  run(first, 0, 300);
+  other.join();
+  EXPECT_EQ(third.weights, first.weights);
+  EXPECT_LT(problem.DistanceFromMinimum(first.weights), 0.05);
 }
 
 }  // namespace

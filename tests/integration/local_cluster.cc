@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <barrier>
 #include <thread>
 
 namespace cddp {
@@ -13,6 +14,8 @@ LocalServers::LocalServers(const LocalClusterOptions& options) : options_(option
     server_options.shard.shard = shard;
     server_options.shard.shard_count = options.servers;
     server_options.shard.worker_count = options.workers;
+    server_options.shard.lease = options.lease;
+    server_options.shard.consistency = options.consistency;
     server_options.shard.optimizer = options.optimizer;
     server_options.shard.publish = options.publish;
     server_options.shard.small_tensor_elements = options.small_tensor_elements;
@@ -43,11 +46,12 @@ LocalRun RunLocalCluster(const LocalClusterOptions& options, const ParameterLayo
   std::vector<std::vector<float>> weights(options.workers, std::vector<float>(layout.total_elements()));
   weights[0] = initial;
 
+  std::barrier all_done(static_cast<std::ptrdiff_t>(options.workers));
   const auto work = [&](uint32_t rank) {
     absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(servers.ClientOptions(rank), layout);
     ASSERT_TRUE(client.ok()) << client.status();
-    absl::StatusOr<std::unique_ptr<GradientExchange>> exchange =
-        GradientExchange::Create(layout, {options.push, options.small_tensor_elements}, client->get());
+    absl::StatusOr<std::unique_ptr<GradientExchange>> exchange = GradientExchange::Create(
+        layout, {options.push, options.residual_decay, options.small_tensor_elements}, client->get());
     ASSERT_TRUE(exchange.ok()) << exchange.status();
     const absl::Status initialised = (*exchange)->Initialise(absl::MakeSpan(weights[rank]), rank == 0);
     ASSERT_TRUE(initialised.ok()) << initialised;
@@ -58,9 +62,15 @@ LocalRun RunLocalCluster(const LocalClusterOptions& options, const ParameterLayo
       ASSERT_TRUE(traffic.ok()) << traffic.status();
       if (rank == 0) run.last_traffic = *traffic;
     }
+    (*client)->Leave(/*finished=*/true);  // the others' rounds need not wait for this worker
+    if (options.consistency.mode != Consistency::kSync || options.consistency.quorum != 0) {
+      // Replicas end at different versions; they must be equal once they are at the same.
+      all_done.arrive_and_wait();
+      const absl::Status caught_up = (*exchange)->CatchUp(absl::MakeSpan(weights[rank]));
+      ASSERT_TRUE(caught_up.ok()) << caught_up;
+    }
     const absl::Span<const float> residual = (*exchange)->residual();
     run.residuals[rank].assign(residual.begin(), residual.end());
-    (*client)->Leave(/*finished=*/true);
   };
   std::vector<std::thread> threads;
   for (uint32_t rank = 0; rank < options.workers; ++rank) threads.emplace_back(work, rank);

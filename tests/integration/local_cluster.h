@@ -18,7 +18,10 @@ namespace cddp {
 struct LocalClusterOptions {
   uint32_t workers = 2;
   uint32_t servers = 1;
+  ConsistencyOptions consistency;
   OptimizerOptions optimizer;
+  double residual_decay = 1;
+  absl::Duration lease = absl::Seconds(10);
   CompressorOptions push;
   CompressorOptions publish;
   uint64_t small_tensor_elements = 0;

@@ -52,7 +52,10 @@ class AnswerQueue {
 absl::StatusOr<std::unique_ptr<GradientExchange>> GradientExchange::Create(const ParameterLayout& layout,
                                                                            const GradientExchangeOptions& options,
                                                                            ClusterClient* client) {
-  std::unique_ptr<GradientExchange> exchange(new GradientExchange(layout, client));
+  if (!(options.residual_decay >= 0 && options.residual_decay <= 1)) {
+    return absl::InvalidArgumentError(absl::StrCat("--residual_decay=", options.residual_decay, " is outside [0, 1]"));
+  }
+  std::unique_ptr<GradientExchange> exchange(new GradientExchange(layout, options.residual_decay, client));
   CompressorOptions compressor_options = options.compressor;
   for (uint32_t bucket = 0; bucket < layout.bucket_count(); ++bucket) {
     compressor_options.always_sent.clear();
@@ -91,6 +94,9 @@ absl::StatusOr<StepTraffic> GradientExchange::Step(absl::Span<const float> gradi
 }
 
 bool GradientExchange::CompressAll(absl::Span<const float> gradients, StepTraffic* traffic) {
+  if (residual_decay_ != 1) {
+    for (float& held : residual_) held *= residual_decay_;
+  }
   double residual_sq = 0;
   for (uint32_t i = layout_.bucket_count(); i-- > 0;) {
     const ElementRange range = layout_.bucket_range(i);

@@ -21,7 +21,8 @@
 namespace cddp {
 
 struct GradientExchangeOptions {
-  CompressorOptions compressor;        // ratio 1: dense
+  CompressorOptions compressor;  // ratio 1: dense
+  double residual_decay = 1;  // the residual is multiplied by it before each step (SparseLoCo); 1: nothing is forgotten
   uint64_t small_tensor_elements = 0;  // tensors smaller than this are sent whole
 };
 
@@ -67,8 +68,9 @@ class GradientExchange {
   absl::Status Restore(const std::string& path);
 
  private:
-  GradientExchange(const ParameterLayout& layout, ClusterClient* client)
+  GradientExchange(const ParameterLayout& layout, double residual_decay, ClusterClient* client)
       : layout_(layout),
+        residual_decay_(static_cast<float>(residual_decay)),
         client_(*client),
         residual_(layout.total_elements()),
         updates_(layout.bucket_count()),
@@ -82,6 +84,7 @@ class GradientExchange {
   absl::Status PushAndApply(bool non_finite, absl::Span<float> weights, StepTraffic* traffic);
 
   const ParameterLayout layout_;
+  const float residual_decay_;
   ClusterClient& client_;
   std::vector<float> residual_;
   std::vector<std::string> updates_;  // by bucket: what this step pushes

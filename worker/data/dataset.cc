@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "absl/numeric/int128.h"
 #include "absl/strings/str_cat.h"
 #include "worker/data/idx_file.h"
 
@@ -50,12 +51,13 @@ absl::StatusOr<ImageDataset> LoadImageDataset(const std::string& folder, const D
     sum += pixel;
     squares += pixel * pixel;
   }
-  const double count = static_cast<double>(data.train.pixels.size());
-  const double mean = static_cast<double>(sum) / count;
-  const double variance = static_cast<double>(squares) / count - mean * mean;
-  if (!(variance > 0)) return absl::InvalidArgumentError(absl::StrCat(folder, ": all training pixels are equal"));
-  data.pixel_mean = mean / 255;
-  data.pixel_stddev = std::sqrt(variance) / 255;
+  // The difference is taken before anything is rounded, so that nearly equal pixels do not cancel out.
+  const uint64_t pixels = data.train.pixels.size();
+  const absl::uint128 spread = absl::uint128(pixels) * squares - absl::uint128(sum) * sum;  // pixels^2 * variance
+  if (spread == 0) return absl::InvalidArgumentError(absl::StrCat(folder, ": all training pixels are equal"));
+  const double scale = 255 * static_cast<double>(pixels);
+  data.pixel_mean = static_cast<double>(sum) / scale;
+  data.pixel_stddev = std::sqrt(static_cast<double>(spread)) / scale;
   return data;
 }
 

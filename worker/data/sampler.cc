@@ -20,8 +20,13 @@ uint64_t Below(std::mt19937_64& random, uint64_t bound) {
 }  // namespace
 
 absl::StatusOr<EpochSampler> EpochSampler::Create(const SamplerOptions& options) {
+  if (options.rank >= options.worker_count) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rank ", options.rank, " is outside the ", options.worker_count, " worker(s)"));
+  }
+  if (options.batch_size == 0) return absl::InvalidArgumentError("--batch_size must be at least 1");
   const uint64_t a_step = uint64_t{options.worker_count} * options.batch_size;
-  if (a_step == 0 || options.examples < a_step) {
+  if (options.examples < a_step) {
     return absl::InvalidArgumentError(
         absl::StrCat(options.worker_count, " workers with --batch_size=", options.batch_size, " need ", a_step,
                      " examples a step, there are ", options.examples, ": use a smaller batch or fewer workers"));

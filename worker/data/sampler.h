@@ -24,7 +24,8 @@ struct SamplerOptions {
 // thread-safe.
 class EpochSampler {
  public:
-  // InvalidArgument if the examples do not fill one batch at every worker.
+  // InvalidArgument if the examples do not fill one batch at every worker, a batch is empty, or the rank is not below
+  // worker_count.
   static absl::StatusOr<EpochSampler> Create(const SamplerOptions& options);
 
   // The same at all workers.

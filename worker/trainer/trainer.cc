@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "worker/data/dataset.h"
 #include "worker/data/sampler.h"
 #include "worker/model/training_model.h"
+#include "worker/trainer/local_steps.h"
 #include "worker/trainer/progress.h"
 #include "worker/trainer/worker_metrics.h"
 
@@ -78,21 +80,29 @@ class Trainer {
     exchange_ = *std::move(exchange);
     progress_.Joined({options_.model, layout.total_elements(), layout.tensors().size(), layout.bucket_count(),
                       sampler_->steps_per_epoch()});
-    if (client_->version() == 0) return exchange_->Initialise(model_->weights(), /*is_source=*/rank_ == 0);
-    absl::Status status = exchange_->CatchUp(model_->weights());
-    if (status.ok()) spdlog::info("event=caught_up step={}", exchange_->step());
+    absl::Status status;
+    if (client_->version() == 0) {
+      status = exchange_->Initialise(model_->weights(), /*is_source=*/rank_ == 0);
+    } else {
+      status = exchange_->CatchUp(model_->weights());
+      if (status.ok()) spdlog::info("event=caught_up step={}", exchange_->step());
+    }
+    if (status.ok() && options_.local_steps > 1) local_.emplace(options_.inner, model_->weights());
     return status;
   }
 
   absl::Status TrainEpoch(uint32_t epoch) {
     EpochTotals totals;
     const uint64_t steps = sampler_->steps_per_epoch();
-    const uint64_t first = (epoch - 1) * steps + 1;
-    if (exchange_->step() >= first + steps) return absl::OkStatus();  // passed before this worker joined
+    const uint64_t rounds = (steps + options_.local_steps - 1) / options_.local_steps;
+    const uint64_t first = (epoch - 1) * rounds + 1;
+    if (exchange_->step() >= first + rounds) return absl::OkStatus();  // passed before this worker joined
     sampler_->StartEpoch(epoch);
     // The exchange's step may run ahead of ours where rounds close without this worker.
-    while (exchange_->step() < first + steps) {
-      if (absl::Status status = TrainStep(exchange_->step() - first, epoch, &totals); !status.ok()) return status;
+    while (exchange_->step() < first + rounds) {
+      const uint64_t begin = (exchange_->step() - first) * options_.local_steps;
+      const uint64_t end = std::min(begin + options_.local_steps, steps);
+      if (absl::Status status = TrainRound(begin, end, epoch, &totals); !status.ok()) return status;
     }
     std::optional<TestResult> test;
     if (rank_ == 0) {  // the others wait for it in their next exchange
@@ -107,12 +117,18 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  absl::Status TrainStep(uint64_t step, uint32_t epoch, EpochTotals* totals) {
-    const absl::Time begin = absl::Now();
-    absl::StatusOr<double> loss = model_->ForwardBackward(sampler_->Batch(step));
-    if (!loss.ok()) return loss.status();
-    const double compute_seconds = SecondsSince(begin);
-    absl::StatusOr<StepTraffic> traffic = exchange_->Step(model_->gradients(), model_->weights());
+  // Steps [begin, end) of the epoch, then one exchange.
+  absl::Status TrainRound(uint64_t begin, uint64_t end, uint32_t epoch, EpochTotals* totals) {
+    const absl::Time start = absl::Now();
+    double loss_sum = 0;
+    for (uint64_t step = begin; step < end; ++step) {
+      absl::StatusOr<double> loss = model_->ForwardBackward(sampler_->Batch(step));
+      if (!loss.ok()) return loss.status();
+      loss_sum += *loss;
+      if (local_.has_value()) local_->Step(model_->gradients(), model_->weights());
+    }
+    const double compute_seconds = SecondsSince(start);
+    absl::StatusOr<StepTraffic> traffic = Exchange();
     if (!traffic.ok()) return traffic.status();
     if (traffic->refused) {
       spdlog::warn("event=step_refused step={} reason=\"a gradient was not finite\"", exchange_->step() - 1);
@@ -122,19 +138,29 @@ class Trainer {
                          ": a gradient was not finite; lower --lr, or run without --stop_on_non_finite to skip it"));
       }
     }
-    ++totals->steps;
-    totals->refused_steps += traffic->refused;
-    totals->loss += *loss;
-    totals->step_seconds += SecondsSince(begin);
+    const uint64_t steps = end - begin;
+    totals->steps += steps;
+    totals->refused_steps += traffic->refused ? steps : 0;
+    totals->loss += loss_sum;
+    totals->step_seconds += SecondsSince(start);
     totals->compute_seconds += compute_seconds;
     totals->compress_seconds += traffic->compress_seconds;
     totals->exchange_seconds += traffic->exchange_seconds;
     totals->pushed_bytes += traffic->pushed_bytes;
     totals->pulled_bytes += traffic->pulled_bytes;
-    client_->NoteProgress(exchange_->step() - 1, *loss);
-    metrics_.NoteStep(*loss, compute_seconds, *traffic, model_->weights().size());
-    progress_.Step(epoch, *loss, *totals);
+    const double loss = loss_sum / static_cast<double>(steps);
+    client_->NoteProgress(exchange_->step() - 1, loss);
+    metrics_.NoteRound(steps, loss, compute_seconds, *traffic, model_->weights().size());
+    progress_.Step(epoch, loss, *totals);
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<StepTraffic> Exchange() {
+    if (!local_.has_value()) return exchange_->Step(model_->gradients(), model_->weights());
+    absl::StatusOr<StepTraffic> traffic = exchange_->Step(local_->Difference(model_->weights()), local_->replica());
+    const absl::Span<const float> replica = local_->replica();
+    std::copy(replica.begin(), replica.end(), model_->weights().begin());
+    return traffic;
   }
 
   const TrainerOptions& options_;
@@ -147,6 +173,7 @@ class Trainer {
   std::unique_ptr<TrainingModel> model_;
   std::unique_ptr<ClusterClient> client_;
   std::unique_ptr<GradientExchange> exchange_;  // after client_: uses it
+  std::optional<LocalSteps> local_;             // only with --local_steps
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "common/optimizer/optimizer.h"
 #include "worker/client/cluster_client.h"
 #include "worker/client/gradient_exchange.h"
 
@@ -20,6 +21,8 @@ struct TrainerOptions {
   uint32_t epochs = 5;
   uint32_t batch_size = 64;  // of this worker
   uint64_t seed = 42;
+  uint32_t local_steps = 1;  // steps between two exchanges; above 1 by the inner optimizer
+  OptimizerOptions inner;
   int threads = 1;               // of LibTorch
   uint64_t bucket_elements = 0;  // 0: by the model's size
   GradientExchangeOptions exchange;

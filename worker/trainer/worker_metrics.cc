@@ -30,12 +30,13 @@ prometheus::Gauge& WorkerMetrics::Gauge(const std::string& name, const std::stri
   return prometheus::BuildGauge().Name(name).Help(help).Register(*registry_).Add({{"rank", rank_}});
 }
 
-void WorkerMetrics::NoteStep(double loss, double compute_seconds, const StepTraffic& traffic, uint64_t parameters) {
-  steps_.Increment();
-  if (traffic.refused) refused_steps_.Increment();
+void WorkerMetrics::NoteRound(uint64_t steps, double loss, double compute_seconds, const StepTraffic& traffic,
+                              uint64_t parameters) {
+  steps_.Increment(static_cast<double>(steps));
+  if (traffic.refused) refused_steps_.Increment(static_cast<double>(steps));
   pushed_bytes_.Increment(static_cast<double>(traffic.pushed_bytes));
   pulled_bytes_.Increment(static_cast<double>(traffic.pulled_bytes));
-  dense_bytes_.Increment(static_cast<double>(parameters * sizeof(float)));
+  dense_bytes_.Increment(static_cast<double>(steps * parameters * sizeof(float)));
   compute_seconds_.Increment(compute_seconds);
   compress_seconds_.Increment(traffic.compress_seconds);
   exchange_seconds_.Increment(traffic.exchange_seconds);

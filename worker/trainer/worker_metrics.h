@@ -22,7 +22,7 @@ class WorkerMetrics {
 
   std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
 
-  void NoteStep(double loss, double compute_seconds, const StepTraffic& traffic, uint64_t parameters);
+  void NoteRound(uint64_t steps, double loss, double compute_seconds, const StepTraffic& traffic, uint64_t parameters);
   void NoteTest(double loss, double accuracy);
 
  private:

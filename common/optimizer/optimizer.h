@@ -1,7 +1,8 @@
-// Optimizers of the parameter server: from the mean gradient of a bucket to the change of its weights.
+// Optimizers: from a gradient to the change of the weights. Servers run them on buckets; workers that make local steps
+// run one on the whole parameter space.
 
-#ifndef SERVER_OPTIMIZER_H_
-#define SERVER_OPTIMIZER_H_
+#ifndef COMMON_OPTIMIZER_OPTIMIZER_H_
+#define COMMON_OPTIMIZER_OPTIMIZER_H_
 
 #include <cstdint>
 #include <memory>
@@ -10,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "server/learning_rate.h"
+#include "common/optimizer/learning_rate.h"
 
 namespace cddp {
 
@@ -40,20 +41,18 @@ absl::Status Validate(const OptimizerOptions& options);
 bool AbslParseFlag(absl::string_view text, OptimizerKind* kind, std::string* error);
 std::string AbslUnparseFlag(OptimizerKind kind);
 
-// State for one bucket: 4 bytes an element for sgd with momentum, 8 for adam and adamw. Not thread-safe.
+// State: 4 bytes an element for sgd with momentum, 8 for adam and adamw. Not thread-safe.
 class Optimizer {
  public:
-  // `length`: elements of the bucket. `options` must be valid.
-  static std::unique_ptr<Optimizer> Create(const OptimizerOptions& options, uint32_t length);
+  // `length`: number of elements. `options` must be valid.
+  static std::unique_ptr<Optimizer> Create(const OptimizerOptions& options, uint64_t length);
   virtual ~Optimizer() = default;
 
-  // Turns `gradient` (in place) into the change of the weights. The true weights are `published` + `residual`
-  // (common/compress/bucket_compressor.h); both are read only where weight decay needs them. All spans have `length`
-  // elements.
-  virtual void Step(absl::Span<float> gradient, absl::Span<const float> published,
-                    absl::Span<const float> residual) = 0;
+  // Turns `gradient` (in place) into the change of the weights, which are `weights` + `residual` (what a server has not
+  // published yet; empty: nothing); both are read only where weight decay needs them. Spans have `length` elements.
+  virtual void Step(absl::Span<float> gradient, absl::Span<const float> weights, absl::Span<const float> residual) = 0;
 };
 
 }  // namespace cddp
 
-#endif  // SERVER_OPTIMIZER_H_
+#endif  // COMMON_OPTIMIZER_OPTIMIZER_H_

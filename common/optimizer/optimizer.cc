@@ -1,4 +1,4 @@
-#include "server/optimizer.h"
+#include "common/optimizer/optimizer.h"
 
 #include <cmath>
 #include <vector>
@@ -8,23 +8,27 @@
 namespace cddp {
 namespace {
 
-// gradient += factor * (published + residual)
-void AddWeights(float factor, absl::Span<float> gradient, absl::Span<const float> published,
+// gradient += factor * (weights + residual)
+void AddWeights(float factor, absl::Span<float> gradient, absl::Span<const float> weights,
                 absl::Span<const float> residual) {
   if (factor == 0) return;
   float* __restrict g = gradient.data();
-  const float* __restrict p = published.data();
+  const float* __restrict w = weights.data();
   const float* __restrict r = residual.data();
-  for (size_t i = 0; i < gradient.size(); ++i) g[i] += factor * (p[i] + r[i]);
+  if (residual.empty()) {
+    for (size_t i = 0; i < gradient.size(); ++i) g[i] += factor * w[i];
+  } else {
+    for (size_t i = 0; i < gradient.size(); ++i) g[i] += factor * (w[i] + r[i]);
+  }
 }
 
 class Sgd final : public Optimizer {
  public:
-  Sgd(const OptimizerOptions& options, uint32_t length)
+  Sgd(const OptimizerOptions& options, uint64_t length)
       : options_(options), momentum_(options.momentum > 0 ? length : 0) {}
 
-  void Step(absl::Span<float> gradient, absl::Span<const float> published, absl::Span<const float> residual) override {
-    AddWeights(static_cast<float>(options_.weight_decay), gradient, published, residual);
+  void Step(absl::Span<float> gradient, absl::Span<const float> weights, absl::Span<const float> residual) override {
+    AddWeights(static_cast<float>(options_.weight_decay), gradient, weights, residual);
     const float lr = static_cast<float>(LearningRate(options_.lr, steps_++));
     const float momentum = static_cast<float>(options_.momentum);
     float* __restrict g = gradient.data();
@@ -52,12 +56,12 @@ class Sgd final : public Optimizer {
 
 class Adam final : public Optimizer {
  public:
-  Adam(const OptimizerOptions& options, uint32_t length) : options_(options), mean_(length), square_(length) {}
+  Adam(const OptimizerOptions& options, uint64_t length) : options_(options), mean_(length), square_(length) {}
 
-  void Step(absl::Span<float> gradient, absl::Span<const float> published, absl::Span<const float> residual) override {
+  void Step(absl::Span<float> gradient, absl::Span<const float> weights, absl::Span<const float> residual) override {
     const bool decoupled = options_.kind == OptimizerKind::kAdamW;
     const float decay = static_cast<float>(options_.weight_decay);
-    if (!decoupled) AddWeights(decay, gradient, published, residual);
+    if (!decoupled) AddWeights(decay, gradient, weights, residual);
     const double lr = LearningRate(options_.lr, steps_++);
     const double t = static_cast<double>(steps_);
     const float beta1 = static_cast<float>(options_.beta1);
@@ -73,7 +77,7 @@ class Adam final : public Optimizer {
       v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
       g[i] = -step_size * m[i] / (std::sqrt(v[i]) * square_scale + epsilon);
     }
-    if (decoupled) AddWeights(-static_cast<float>(lr) * decay, gradient, published, residual);
+    if (decoupled) AddWeights(-static_cast<float>(lr) * decay, gradient, weights, residual);
   }
 
  private:
@@ -109,7 +113,7 @@ absl::Status Validate(const OptimizerOptions& options) {
   return status;
 }
 
-std::unique_ptr<Optimizer> Optimizer::Create(const OptimizerOptions& options, uint32_t length) {
+std::unique_ptr<Optimizer> Optimizer::Create(const OptimizerOptions& options, uint64_t length) {
   if (options.kind == OptimizerKind::kSgd) return std::make_unique<Sgd>(options, length);
   return std::make_unique<Adam>(options, length);
 }

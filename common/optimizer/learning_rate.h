@@ -1,7 +1,7 @@
 // Learning-rate schedules: a pure function of the number of steps done, so that a replay gives the same rates.
 
-#ifndef SERVER_LEARNING_RATE_H_
-#define SERVER_LEARNING_RATE_H_
+#ifndef COMMON_OPTIMIZER_LEARNING_RATE_H_
+#define COMMON_OPTIMIZER_LEARNING_RATE_H_
 
 #include <cstdint>
 #include <string>
@@ -34,4 +34,4 @@ std::string AbslUnparseFlag(LearningRateSchedule schedule);
 
 }  // namespace cddp
 
-#endif  // SERVER_LEARNING_RATE_H_
+#endif  // COMMON_OPTIMIZER_LEARNING_RATE_H_

@@ -1,0 +1,14 @@
+#include "worker/model/models.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace cddp {
+
+absl::StatusOr<std::shared_ptr<ImageModel>> MakeModel(const std::string& name, const ImageModelOptions& options) {
+  if (name == "mlp") return MakeMlp(options);
+  if (name == "simple_cnn") return MakeSimpleCnn(options);
+  if (name == "resnet18") return MakeResnet18(options);
+  return absl::InvalidArgumentError(absl::StrCat("unknown model '", name, "': use mlp, simple_cnn or resnet18"));
+}
+
+}  // namespace cddp

@@ -1,0 +1,249 @@
+#include "worker/model/training_model.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <caffe2/serialize/inline_container.h>
+#include <dlfcn.h>
+#include <malloc.h>
+#include <torch/csrc/jit/serialization/pickler.h>
+#include <torch/nn/functional/loss.h>
+#include <torch/utils.h>
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "worker/model/model_file.h"
+#include "worker/model/models.h"
+
+namespace cddp {
+namespace {
+
+constexpr uint64_t kEvaluationBatch = 100;  // small enough that its layers stay in the cache
+
+// Runs `function`, which returns a Status or StatusOr, and turns LibTorch's exceptions into a Status.
+template <typename Function>
+auto CatchTorch(const Function& function) -> decltype(function()) {
+  try {
+    return function();
+  } catch (const c10::Error& error) {
+    return absl::InternalError(absl::StrCat("LibTorch: ", error.what_without_backtrace()));
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("LibTorch: ", error.what()));
+  }
+}
+
+// OpenBLAS has threads of its own, as many as the machine has cores, and LibTorch does not tell it about its setting.
+void SetBlasThreads(int threads) {
+  using SetThreads = void (*)(int);
+  const auto set_threads = reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "openblas_set_num_threads"));
+  if (set_threads != nullptr) set_threads(threads);
+}
+
+// A step allocates and frees the same few megabytes each time. By default glibc hands such memory back to the kernel at
+// once, and getting it again, page by page, costs a third of a training step; so keep it.
+void KeepFreedMemory() {
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // glibc takes no more
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+}
+
+void SetUpProcess(int threads) {
+  KeepFreedMemory();
+  at::set_num_threads(threads);
+  if (at::get_num_interop_threads() != 1) at::set_num_interop_threads(1);
+  SetBlasThreads(threads);
+  at::globalContext().setFlushDenormal(true);
+}
+
+// The bytes of a file as Python's torch.save writes it. torch::pickle_save would tag the dictionary with its types,
+// which Python's torch.load refuses since PyTorch 2.6 unless it is told to trust the file (weights_only=False).
+std::string PickleTensors(const c10::Dict<std::string, torch::Tensor>& tensors) {
+  std::string pickled;
+  torch::jit::Pickler pickler([&](const char* data, size_t size) { pickled.append(data, size); },
+                              /*tensor_table=*/nullptr, /*type_renamer=*/nullptr, /*memoized_class_types=*/nullptr,
+                              /*get_tensor_id=*/nullptr, /*tag_aggregates=*/false);
+  pickler.protocol();
+  pickler.pushIValue(tensors);
+  pickler.stop();
+
+  std::string bytes;
+  caffe2::serialize::PyTorchStreamWriter archive([&](const void* data, size_t size) {
+    bytes.append(static_cast<const char*>(data), size);
+    return size;
+  });
+  archive.writeRecord("data.pkl", pickled.data(), pickled.size());
+  size_t index = 0;
+  for (const torch::Tensor& tensor : pickler.tensorData()) {
+    archive.writeRecord(absl::StrCat("data/", index++), tensor.data_ptr(), tensor.nbytes());
+  }
+  archive.writeEndOfFile();
+  return bytes;
+}
+
+}  // namespace
+
+struct TrainingModel::Impl {
+  const ImageDataset* data = nullptr;
+  std::shared_ptr<ImageModel> model;
+  std::vector<torch::Tensor> parameters;  // in model order
+  torch::Tensor flat_weights;             // [all elements] float32; the parameters are views of it
+  torch::Tensor flat_gradients;           // likewise their gradients
+  absl::Span<float> weights;              // flat_weights' elements
+  absl::Span<float> gradients;            // flat_gradients' elements
+  std::array<float, 256> normalised;      // pixel -> input
+
+  absl::Status Make(const ModelOptions& options);
+  void FlattenParameters();
+  bool GradientsAreViews() const;
+  // Images [examples, 1, rows, cols] and labels [examples] of the examples that `index_of` names for 0, 1, ...
+  template <typename IndexOf>
+  std::pair<torch::Tensor, torch::Tensor> Batch(const ImageSet& set, uint64_t examples, const IndexOf& index_of) const;
+};
+
+absl::Status TrainingModel::Impl::Make(const ModelOptions& options) {
+  SetUpProcess(options.threads);
+  torch::manual_seed(options.seed);
+  const ImageSet& train = data->train;
+  // Odd multiples of the rank keep the workers' dropout streams apart; the stream itself mixes the bits.
+  const uint64_t dropout_seed = options.seed ^ (uint64_t{0xd1342543de82ef95} * (uint64_t{options.rank} + 1));
+  absl::StatusOr<std::shared_ptr<ImageModel>> made =
+      MakeModel(options.name, {train.rows, train.cols, data->classes, dropout_seed});
+  if (!made.ok()) return made.status();
+  model = *std::move(made);
+  FlattenParameters();
+  for (size_t pixel = 0; pixel < normalised.size(); ++pixel) {
+    normalised[pixel] = static_cast<float>((static_cast<double>(pixel) / 255 - data->pixel_mean) / data->pixel_stddev);
+  }
+  return absl::OkStatus();
+}
+
+void TrainingModel::Impl::FlattenParameters() {
+  const torch::NoGradGuard no_grad;
+  parameters = model->parameters();
+  int64_t elements = 0;
+  for (const torch::Tensor& parameter : parameters) elements += parameter.numel();
+  flat_weights = torch::zeros({elements});
+  flat_gradients = torch::zeros({elements});
+  weights = {flat_weights.data_ptr<float>(), static_cast<size_t>(elements)};
+  gradients = {flat_gradients.data_ptr<float>(), static_cast<size_t>(elements)};
+  int64_t offset = 0;
+  for (torch::Tensor& parameter : parameters) {
+    const int64_t length = parameter.numel();
+    const torch::Tensor view = flat_weights.narrow(0, offset, length).view(parameter.sizes());
+    view.copy_(parameter);
+    parameter.set_data(view);
+    parameter.mutable_grad() = flat_gradients.narrow(0, offset, length).view(parameter.sizes());
+    offset += length;
+  }
+}
+
+bool TrainingModel::Impl::GradientsAreViews() const {
+  const float* expected = gradients.data();
+  for (const torch::Tensor& parameter : parameters) {
+    if (!parameter.grad().defined() || parameter.grad().data_ptr<float>() != expected) return false;
+    expected += parameter.numel();
+  }
+  return true;
+}
+
+template <typename IndexOf>
+std::pair<torch::Tensor, torch::Tensor> TrainingModel::Impl::Batch(const ImageSet& set, uint64_t examples,
+                                                                   const IndexOf& index_of) const {
+  const size_t image_pixels = size_t{set.rows} * set.cols;
+  torch::Tensor images = torch::empty({static_cast<int64_t>(examples), 1, set.rows, set.cols});
+  torch::Tensor labels = torch::empty({static_cast<int64_t>(examples)}, torch::kInt64);
+  float* image = images.data_ptr<float>();
+  int64_t* label = labels.data_ptr<int64_t>();
+  for (uint64_t i = 0; i < examples; ++i) {
+    const uint64_t index = index_of(i);
+    const uint8_t* pixels = set.pixels.data() + index * image_pixels;
+    image = std::transform(pixels, pixels + image_pixels, image, [this](uint8_t pixel) { return normalised[pixel]; });
+    *label++ = set.labels[index];
+  }
+  return {images, labels};
+}
+
+TrainingModel::TrainingModel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+TrainingModel::~TrainingModel() = default;
+
+absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Create(const ModelOptions& options,
+                                                                     const ImageDataset* data) {
+  auto impl = std::make_unique<Impl>();
+  impl->data = data;
+  if (absl::Status status = CatchTorch([&] { return impl->Make(options); }); !status.ok()) return status;
+  return std::unique_ptr<TrainingModel>(new TrainingModel(std::move(impl)));
+}
+
+std::vector<TensorSpec> TrainingModel::tensors() const {
+  std::vector<TensorSpec> specs;
+  for (const auto& parameter : impl_->model->named_parameters()) {
+    specs.push_back({parameter.key(), parameter.value().sizes().vec()});
+  }
+  return specs;
+}
+
+absl::Span<float> TrainingModel::weights() { return impl_->weights; }
+
+absl::Span<const float> TrainingModel::weights() const { return impl_->weights; }
+
+absl::Span<float> TrainingModel::gradients() { return impl_->gradients; }
+
+absl::StatusOr<double> TrainingModel::ForwardBackward(absl::Span<const uint32_t> examples) {
+  const ImageSet& train = impl_->data->train;
+  if (examples.empty()) return absl::InvalidArgumentError("a training step needs at least one example");
+  for (const uint32_t example : examples) {
+    if (example >= train.count()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("example ", example, " is outside the training set of ", train.count()));
+    }
+  }
+  return CatchTorch([&]() -> absl::StatusOr<double> {
+    impl_->model->train();
+    impl_->flat_gradients.zero_();
+    const auto [images, labels] = impl_->Batch(train, examples.size(), [&](uint64_t i) { return examples[i]; });
+    const torch::Tensor loss = torch::nn::functional::cross_entropy(impl_->model->forward(images), labels);
+    loss.backward();
+    if (!impl_->GradientsAreViews()) {
+      return absl::InternalError("LibTorch has replaced a gradient instead of adding to it");
+    }
+    return loss.item<double>();
+  });
+}
+
+absl::StatusOr<Evaluation> TrainingModel::Evaluate() {
+  return CatchTorch([&]() -> absl::StatusOr<Evaluation> {
+    const torch::NoGradGuard no_grad;
+    impl_->model->eval();
+    const ImageSet& test = impl_->data->test;
+    double loss = 0;
+    int64_t correct = 0;
+    for (uint64_t begin = 0; begin < test.count(); begin += kEvaluationBatch) {
+      const uint64_t examples = std::min(kEvaluationBatch, test.count() - begin);
+      const auto [images, labels] = impl_->Batch(test, examples, [&](uint64_t i) { return begin + i; });
+      const torch::Tensor logits = impl_->model->forward(images);
+      loss += torch::nn::functional::cross_entropy(logits, labels).item<double>() * static_cast<double>(examples);
+      correct += logits.argmax(1).eq(labels).sum().item<int64_t>();
+    }
+    const auto examples = static_cast<double>(std::max<uint64_t>(test.count(), 1));
+    return Evaluation{loss / examples, static_cast<double>(correct) / examples, test.count()};
+  });
+}
+
+absl::Status TrainingModel::Save(const std::string& path) const {
+  return CatchTorch([&] {
+    c10::Dict<std::string, torch::Tensor> tensors;
+    // Clones: a view would be written with the whole flat array behind it.
+    for (const auto& parameter : impl_->model->named_parameters()) {
+      tensors.insert(parameter.key(), parameter.value().detach().clone());
+    }
+    for (const auto& buffer : impl_->model->named_buffers()) {
+      tensors.insert(buffer.key(), buffer.value().detach().clone());
+    }
+    return ReplaceFile(path, PickleTensors(tensors));
+  });
+}
+
+}  // namespace cddp

@@ -1,0 +1,77 @@
+// A model under training on one worker: LibTorch behind flat arrays of weights and gradients.
+//
+// All parameters lie, in model order, in one flat array and all their gradients in another; LibTorch's tensors are
+// views of the two, so that the exchange reads gradients and writes weights where LibTorch keeps them. No other header
+// of the project knows LibTorch.
+
+#ifndef WORKER_MODEL_TRAINING_MODEL_H_
+#define WORKER_MODEL_TRAINING_MODEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/layout/parameter_layout.h"
+#include "worker/data/dataset.h"
+
+namespace cddp {
+
+struct ModelOptions {
+  std::string name;  // mlp, simple_cnn or resnet18
+  uint64_t seed = 42;
+  uint32_t rank = 0;
+  int threads = 1;  // of LibTorch, for the whole process
+};
+
+struct Evaluation {
+  double loss = 0;      // mean cross entropy, in nats
+  double accuracy = 0;  // in [0, 1]
+  uint64_t examples = 0;
+};
+
+// Initial weights depend on the seed alone, dropout on seed and rank: the same options and calls give the same bits in
+// every process on one kind of machine. Not thread-safe. LibTorch's exceptions come out as Internal errors.
+class TrainingModel {
+ public:
+  // `data` must outlive the model. InvalidArgument for an unknown name or images that are too small for the model.
+  // For the whole process it sets LibTorch's threads and lets malloc keep freed memory; for the calling thread, which
+  // should train as well, it rounds denormal numbers to zero: they are slow and change nothing.
+  static absl::StatusOr<std::unique_ptr<TrainingModel>> Create(const ModelOptions& options, const ImageDataset* data);
+
+  ~TrainingModel();
+  TrainingModel(const TrainingModel&) = delete;
+  TrainingModel& operator=(const TrainingModel&) = delete;
+
+  // The parameters in model order, named as PyTorch names them.
+  std::vector<TensorSpec> tensors() const;
+
+  // All parameters, all gradients; valid as long as the model. Weights may be written between calls.
+  absl::Span<float> weights();
+  absl::Span<const float> weights() const;
+  absl::Span<float> gradients();
+
+  // Mean loss of the training examples with these indices; the gradients are those of this mean. InvalidArgument for no
+  // examples or an index outside the training set.
+  absl::StatusOr<double> ForwardBackward(absl::Span<const uint32_t> examples);
+
+  // Over the whole test set, without dropout and with the running statistics of batch normalisation.
+  absl::StatusOr<Evaluation> Evaluate();
+
+  // Writes parameters and buffers as a dictionary from PyTorch's names to tensors, which Python's torch.load opens and
+  // load_state_dict takes. The file is replaced whole or not at all.
+  absl::Status Save(const std::string& path) const;
+
+ private:
+  struct Impl;
+  explicit TrainingModel(std::unique_ptr<Impl> impl);
+
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_MODEL_TRAINING_MODEL_H_
