@@ -10,7 +10,8 @@ find_package(spdlog CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 find_package(hwy CONFIG REQUIRED)
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)  # crc32c
+pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)             # crc32c
+pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)  # the /metrics port
 if(CDDP_WITH_TORCH)
   find_package(Torch REQUIRED)
 endif()

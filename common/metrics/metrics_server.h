@@ -10,16 +10,15 @@
 
 #include "absl/status/statusor.h"
 
-namespace prometheus {
-class Exposer;
-}
+struct MHD_Daemon;
 
 namespace cddp {
 
-// Serves `registry` at http://address()/metrics until destroyed. Thread-safe.
+// Serves `registry` at http://address()/metrics, from a thread of its own, until destroyed. Thread-safe.
 class MetricsServer {
  public:
-  // `listen`: host:port, port 0 for any free one. InvalidArgument, naming the address, if it cannot be bound.
+  // `listen`: IPv4 address and port, port 0 for any free one. InvalidArgument, naming the address, if it cannot be
+  // bound.
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(const std::string& listen,
                                                               std::shared_ptr<prometheus::Registry> registry);
   ~MetricsServer();
@@ -28,11 +27,10 @@ class MetricsServer {
   const std::string& address() const { return address_; }
 
  private:
-  MetricsServer(std::unique_ptr<prometheus::Exposer> exposer, std::shared_ptr<prometheus::Registry> registry,
-                std::string address);
+  explicit MetricsServer(std::shared_ptr<prometheus::Registry> registry) : registry_(std::move(registry)) {}
 
-  std::shared_ptr<prometheus::Registry> registry_;
-  std::unique_ptr<prometheus::Exposer> exposer_;
+  const std::shared_ptr<prometheus::Registry> registry_;
+  MHD_Daemon* daemon_ = nullptr;
   std::string address_;
 };
 

@@ -40,13 +40,6 @@ class Trainer {
     if (!sampler.ok()) return sampler.status();
     sampler_.emplace(*std::move(sampler));
 
-    absl::StatusOr<std::unique_ptr<TrainingModel>> model =
-        TrainingModel::Create({options_.model, options_.seed, rank_, options_.threads}, data_.get());
-    if (!model.ok()) return model.status();
-    model_ = *std::move(model);
-
-    absl::StatusOr<ParameterLayout> layout = ParameterLayout::Create(model_->tensors(), options_.bucket_elements);
-    if (!layout.ok()) return layout.status();
     if (!options_.metrics_listen.empty()) {
       absl::StatusOr<std::unique_ptr<MetricsServer>> server =
           MetricsServer::Start(options_.metrics_listen, metrics_.registry());
@@ -54,6 +47,14 @@ class Trainer {
       metrics_server_ = *std::move(server);
       spdlog::info("event=metrics address={}", metrics_server_->address());
     }
+
+    absl::StatusOr<std::unique_ptr<TrainingModel>> model =
+        TrainingModel::Create({options_.model, options_.seed, rank_, options_.threads}, data_.get());
+    if (!model.ok()) return model.status();
+    model_ = *std::move(model);
+
+    absl::StatusOr<ParameterLayout> layout = ParameterLayout::Create(model_->tensors(), options_.bucket_elements);
+    if (!layout.ok()) return layout.status();
     return Connect(*layout);
   }
 

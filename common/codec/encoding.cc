@@ -1,0 +1,49 @@
+#include "common/codec/encoding.h"
+
+#include <cstddef>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace cddp {
+namespace {
+
+// In the order of the enumerators.
+constexpr absl::string_view kValueNames[] = {"fp32", "fp16", "bf16", "int8", "int4", "int2", "ternary"};
+constexpr absl::string_view kIndexNames[] = {"dense", "gap8", "rice", "bitmap"};
+
+template <size_t N>
+absl::string_view NameAt(const absl::string_view (&names)[N], uint8_t number) {
+  return number < N ? names[number] : absl::string_view("unknown");
+}
+
+template <typename Enum, size_t N>
+bool Parse(absl::string_view text, const absl::string_view (&names)[N], Enum* encoding, std::string* error) {
+  for (size_t i = 0; i < N; ++i) {
+    if (text == names[i]) {
+      *encoding = static_cast<Enum>(i);
+      return true;
+    }
+  }
+  *error = "use one of:";
+  for (absl::string_view name : names) absl::StrAppend(error, " ", name);
+  return false;
+}
+
+}  // namespace
+
+absl::string_view Name(ValueEncoding encoding) { return NameAt(kValueNames, static_cast<uint8_t>(encoding)); }
+absl::string_view Name(IndexEncoding encoding) { return NameAt(kIndexNames, static_cast<uint8_t>(encoding)); }
+
+bool AbslParseFlag(absl::string_view text, ValueEncoding* encoding, std::string* error) {
+  return Parse(text, kValueNames, encoding, error);
+}
+std::string AbslUnparseFlag(ValueEncoding encoding) { return std::string(Name(encoding)); }
+
+bool AbslParseFlag(absl::string_view text, IndexEncoding* encoding, std::string* error) {
+  return Parse(text, kIndexNames, encoding, error);
+}
+std::string AbslUnparseFlag(IndexEncoding encoding) { return std::string(Name(encoding)); }
+
+}  // namespace cddp

@@ -1,0 +1,63 @@
+// The bytes of an update of one bucket: sorted indices and values (sparse) or all values (dense).
+//
+// The same bytes travel in Exchange messages both ways and lie in journals. They describe themselves; all integers are
+// little-endian. Decoding trusts nothing: every function here that reads bytes checks them fully before it writes
+// anything, never reads or writes out of bounds, and takes memory only in proportion to the bytes it was given.
+//
+// All functions are free of shared state and may be called from any thread.
+
+#ifndef COMMON_CODEC_UPDATE_CODEC_H_
+#define COMMON_CODEC_UPDATE_CODEC_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "common/codec/encoding.h"
+
+namespace cddp {
+
+// Longest bucket that can be encoded: all sizes and offsets then fit 32 bits.
+inline constexpr uint32_t kMaxBucketLength = uint32_t{1} << 28;
+
+// What an update's header says.
+struct UpdateInfo {
+  IndexEncoding index_encoding = IndexEncoding::kGap8;
+  ValueEncoding value_encoding = ValueEncoding::kFp32;
+  uint32_t length = 0;       // elements of the bucket
+  uint32_t count = 0;        // values carried; == length if dense
+  uint32_t index_bytes = 0;  // size of the index part, entry points included
+  uint32_t value_bytes = 0;  // size of the value part
+};
+
+// Encodes `values[i]` at `indices[i]` of a bucket of `length` elements, replacing *bytes (its capacity is reused).
+// Requires indices strictly increasing and below length, and finite values; both spans of one size. Overwrites `values`
+// with what a decoder will read, so that the caller can keep the rounding error.
+void EncodeSparse(absl::Span<const uint32_t> indices, absl::Span<float> values, uint32_t length,
+                  IndexEncoding index_encoding, ValueEncoding value_encoding, std::string* bytes);
+
+// Encodes all values of a bucket; otherwise as EncodeSparse.
+void EncodeDense(absl::Span<float> values, ValueEncoding value_encoding, std::string* bytes);
+
+// Checks the whole of `bytes` as an update of a bucket of `length` elements: header, sizes, indices strictly increasing
+// and in range, values finite. InvalidArgument says what is wrong.
+absl::StatusOr<UpdateInfo> ValidateUpdate(absl::string_view bytes, uint32_t length);
+
+// target[index] += value for each entry, in index order, one float32 addition each. target.size() is the bucket's
+// length. Validates first: on error target is unchanged.
+absl::Status AddUpdate(absl::string_view bytes, absl::Span<float> target);
+
+// The entries as lists; `indices` counts 0, 1, ... for a dense update.
+struct DecodedUpdate {
+  std::vector<uint32_t> indices;
+  std::vector<float> values;
+};
+absl::StatusOr<DecodedUpdate> DecodeUpdate(absl::string_view bytes, uint32_t length);
+
+}  // namespace cddp
+
+#endif  // COMMON_CODEC_UPDATE_CODEC_H_

@@ -1,0 +1,43 @@
+// The first 20 bytes of an update. The index part and the value part follow it, and nothing else.
+//
+//   byte 0      format version, 1
+//   byte 1      IndexEncoding
+//   byte 2      ValueEncoding
+//   byte 3      Rice parameter of the last block (rice.h); 0 with other index encodings
+//   bytes 4-7   length: elements of the bucket
+//   bytes 8-11  count: values carried
+//   bytes 12-15 size of the index part in bytes
+//   bytes 16-19 size of the value part in bytes
+
+#ifndef COMMON_CODEC_UPDATE_HEADER_H_
+#define COMMON_CODEC_UPDATE_HEADER_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "common/codec/update_codec.h"
+
+namespace cddp {
+
+inline constexpr size_t kUpdateHeaderBytes = 20;
+
+// An update taken apart; the spans point into the bytes it was read from.
+struct UpdateParts {
+  UpdateInfo info;
+  uint8_t rice_parameter = 0;
+  absl::Span<const uint8_t> index;
+  absl::Span<const uint8_t> values;
+};
+
+// Writes the header of `info` to to[0, kUpdateHeaderBytes).
+void WriteUpdateHeader(const UpdateInfo& info, uint8_t rice_parameter, uint8_t* to);
+
+// Checks header and sizes, not the contents of the parts. The bucket must have `length` elements.
+absl::StatusOr<UpdateParts> SplitUpdate(absl::string_view bytes, uint32_t length);
+
+}  // namespace cddp
+
+#endif  // COMMON_CODEC_UPDATE_HEADER_H_

@@ -1,0 +1,66 @@
+// Error-feedback top-k compression of one bucket.
+//
+// compensated = input + residual; the k largest magnitudes of it are encoded; residual = compensated - decode(encoded).
+// What is not sent now, rounding error included, is sent later: for every element, the sum of what was sent plus the
+// residual equals the sum of the inputs within float rounding (Stich et al. 2018, "Sparsified SGD with memory"; Lin et
+// al. 2018, "Deep Gradient Compression").
+//
+// Workers compress gradients with it; servers compress weight changes with it, where the residual is the difference of
+// true and published weights. That is why it lives in common/.
+
+#ifndef COMMON_COMPRESS_BUCKET_COMPRESSOR_H_
+#define COMMON_COMPRESS_BUCKET_COMPRESSOR_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/codec/encoding.h"
+
+namespace cddp {
+
+// A half-open range of a bucket's elements.
+struct BucketSlice {
+  uint32_t begin = 0;
+  uint32_t end = 0;
+};
+
+struct CompressorOptions {
+  double ratio = 0.01;  // selected fraction of elements, in (0, 1]; 1 sends dense updates
+  ValueEncoding value_encoding = ValueEncoding::kFp16;
+  IndexEncoding index_encoding = IndexEncoding::kGap8;
+  std::vector<BucketSlice> always_sent;  // sorted, disjoint: sent whole besides the k selected among the others
+};
+
+struct CompressResult {
+  uint32_t selected = 0;   // elements sent
+  float threshold = 0;     // magnitude of the smallest element selected by size; 0 if none was
+  double residual_sq = 0;  // sum of squares of the new residual (an estimate is fine: it feeds a metric)
+};
+
+// k of a bucket: ratio * length to the nearest, at least 1, at most length; exact in double arithmetic, so that every
+// worker and test agrees.
+uint32_t SelectedCount(uint32_t length, double ratio);
+
+// Owns scratch memory and the threshold carried from step to step; allocates only in the first calls. Not thread-safe:
+// one call at a time; different compressors are independent, so buckets are compressed in parallel.
+class BucketCompressor {
+ public:
+  // `length`: elements of the bucket, > 0. InvalidArgument for a ratio outside (0, 1] or slices outside the bucket.
+  static absl::StatusOr<std::unique_ptr<BucketCompressor>> Create(uint32_t length, const CompressorOptions& options);
+  virtual ~BucketCompressor() = default;
+
+  // Compresses `input` (length elements) with error feedback in `residual` (length elements), replacing *update by the
+  // encoded bytes (common/codec/update_codec.h). Exactly k elements are selected; equal magnitudes go to the lowest
+  // index; the result depends on input and residual alone, never on the carried threshold or the processor.
+  // InvalidArgument, residual untouched, if input holds NaN or infinity.
+  virtual absl::StatusOr<CompressResult> Compress(absl::Span<const float> input, absl::Span<float> residual,
+                                                  std::string* update) = 0;
+};
+
+}  // namespace cddp
+
+#endif  // COMMON_COMPRESS_BUCKET_COMPRESSOR_H_

@@ -1,0 +1,170 @@
+#include "common/compress/top_k_compressor.h"
+
+#include <algorithm>
+#include <bit>
+#include <cfloat>
+#include <cmath>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/codec/update_codec.h"
+#include "common/compress/finite.h"
+#include "common/compress/threshold_search.h"
+
+namespace cddp {
+namespace {
+
+// Thresholds drift by a few percent a step; lower is safer, and costs candidates (a Gaussian has half as many again).
+constexpr float kCarriedFraction = 0.93f;
+
+std::vector<BucketSlice> Complement(absl::Span<const BucketSlice> slices, uint32_t length) {
+  std::vector<BucketSlice> complement;
+  uint32_t begin = 0;
+  for (const BucketSlice& slice : slices) {
+    if (begin < slice.begin) complement.push_back({begin, slice.begin});
+    begin = slice.end;
+  }
+  if (begin < length) complement.push_back({begin, length});
+  return complement;
+}
+
+uint32_t TotalLength(absl::Span<const BucketSlice> slices) {
+  uint32_t total = 0;
+  for (const BucketSlice& slice : slices) total += slice.end - slice.begin;
+  return total;
+}
+
+// Room for what is selected and as many again, so that a threshold a little too low is no failure.
+size_t CandidateCapacity(uint32_t eligible, uint32_t k) {
+  return std::min<size_t>(eligible, 2 * size_t{k} + 4096) + 1024;
+}
+
+// Sums of finite values may have overflowed; they count as the largest float then.
+void Saturate(absl::Span<float> values) {
+  for (float& value : values) value = std::clamp(value, -FLT_MAX, FLT_MAX);
+}
+
+}  // namespace
+
+TopKCompressor::TopKCompressor(uint32_t length, const CompressorOptions& options)
+    : length_(length),
+      options_(options),
+      eligible_(Complement(options.always_sent, length)),
+      k_(eligible_.empty() ? 0 : SelectedCount(TotalLength(eligible_), options.ratio)),
+      candidates_(CandidateCapacity(TotalLength(eligible_), k_)) {}
+
+PassSummary TopKCompressor::Pass(absl::Span<const float> input, absl::Span<float> residual) {
+  candidates_.set_size(0);
+  PassSummary summary;
+  uint32_t done = 0;
+  for (const BucketSlice& slice : eligible_) {
+    CompensateAndCollect(input, residual, done, slice.begin, kNoCandidates, &candidates_, &summary);
+    CompensateAndCollect(input, residual, slice.begin, slice.end, least_key_, &candidates_, &summary);
+    done = slice.end;
+  }
+  CompensateAndCollect(input, residual, done, length_, kNoCandidates, &candidates_, &summary);
+  return summary;
+}
+
+uint32_t TopKCompressor::Select(absl::Span<const float> residual, bool candidates_complete) {
+  uint32_t least_key = least_key_;
+  if (!candidates_complete || candidates_.size() < k_) {
+    bool collected = false;
+    if (least_key_known_) {  // else it was an estimate already
+      least_key = EstimateLeastKey(residual, {}, k_);
+      candidates_.set_size(0);
+      collected = true;
+      for (const BucketSlice& slice : eligible_) {
+        collected = collected && Collect(residual, slice.begin, slice.end, least_key, &candidates_);
+      }
+    }
+    if (!collected || candidates_.size() < k_) least_key = CollectLargest(residual, eligible_, k_, &candidates_);
+  }
+  return selector_.Keep(k_, least_key, &candidates_);
+}
+
+void TopKCompressor::AddAlwaysSent(absl::Span<const float> residual) {
+  indices_.clear();
+  values_.clear();
+  size_t from = 0;
+  const auto append_selected = [this, &from](uint32_t below) {
+    const uint32_t* const selected = candidates_.indices();
+    const size_t to = std::lower_bound(selected + from, selected + candidates_.size(), below) - selected;
+    indices_.insert(indices_.end(), selected + from, selected + to);
+    values_.insert(values_.end(), candidates_.values() + from, candidates_.values() + to);
+    from = to;
+  };
+  for (const BucketSlice& slice : options_.always_sent) {
+    append_selected(slice.begin);
+    for (uint32_t i = slice.begin; i < slice.end; ++i) indices_.push_back(i);
+    values_.insert(values_.end(), residual.begin() + slice.begin, residual.begin() + slice.end);
+  }
+  append_selected(length_);
+}
+
+CompressResult TopKCompressor::SendSparse(absl::Span<const uint32_t> indices, absl::Span<const float> values,
+                                          double sum_sq, absl::Span<float> residual, std::string* update) {
+  decoded_.assign(values.begin(), values.end());
+  EncodeSparse(indices, absl::MakeSpan(decoded_), length_, options_.index_encoding, options_.value_encoding, update);
+  double sent_sq = 0;
+  for (size_t i = 0; i < indices.size(); ++i) {
+    const float error = values[i] - decoded_[i];
+    residual[indices[i]] = error;
+    sent_sq += static_cast<double>(values[i]) * values[i] - static_cast<double>(error) * error;
+  }
+  CompressResult result;
+  result.selected = static_cast<uint32_t>(indices.size());
+  result.residual_sq = std::max(0.0, sum_sq - sent_sq);
+  return result;
+}
+
+CompressResult TopKCompressor::SendDense(absl::Span<float> residual, std::string* update) {
+  decoded_.assign(residual.begin(), residual.end());
+  EncodeDense(absl::MakeSpan(decoded_), options_.value_encoding, update);
+  CompressResult result;
+  result.selected = length_;
+  for (size_t i = 0; i < length_; ++i) {
+    residual[i] -= decoded_[i];
+    result.residual_sq += static_cast<double>(residual[i]) * residual[i];
+  }
+  return result;
+}
+
+absl::StatusOr<CompressResult> TopKCompressor::Compress(absl::Span<const float> input, absl::Span<float> residual,
+                                                        std::string* update) {
+  if (input.size() != length_ || residual.size() != length_) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("bucket has ", length_, " elements, input ", input.size(), ", residual ", residual.size()));
+  }
+  // Reads the input into the cache, from where the pass takes it: the check costs no memory traffic.
+  if (!AllFinite(input)) return absl::InvalidArgumentError("input holds NaN or infinity");
+  const bool dense = options_.ratio == 1;
+  if (dense || k_ == 0)
+    least_key_ = kNoCandidates;
+  else if (!least_key_known_)
+    least_key_ = EstimateLeastKey(input, residual, k_);
+
+  const PassSummary summary = Pass(input, residual);
+  if (summary.largest_key > kInfinityKey) return absl::FailedPreconditionError("residual holds NaN");
+  if (summary.largest_key == kInfinityKey) Saturate(residual);
+  if (dense) return SendDense(residual, update);
+
+  float threshold = 0;
+  if (k_ > 0) {
+    threshold = std::bit_cast<float>(Select(residual, !summary.overflow && summary.largest_key != kInfinityKey));
+    least_key_ = std::bit_cast<uint32_t>(threshold * kCarriedFraction);
+    least_key_known_ = least_key_ > 0;
+  }
+  absl::Span<const uint32_t> indices(candidates_.indices(), candidates_.size());
+  absl::Span<const float> values(candidates_.values(), candidates_.size());
+  if (!options_.always_sent.empty()) {
+    AddAlwaysSent(residual);
+    indices = indices_;
+    values = values_;
+  }
+  CompressResult result = SendSparse(indices, values, summary.sum_sq, residual, update);
+  result.threshold = threshold;
+  return result;
+}
+
+}  // namespace cddp

@@ -1,0 +1,77 @@
+// One program that we started and must see to its end.
+
+#ifndef DEPLOY_CTL_CHILD_PROCESS_H_
+#define DEPLOY_CTL_CHILD_PROCESS_H_
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace cddp::ctl {
+
+struct ChildSpec {
+  std::string name;               // for people: "worker 3"
+  std::vector<std::string> argv;  // argv[0] is the path of the program
+  std::string log_path;           // its standard error goes there; an old file is replaced
+};
+
+// A running or ended child. Its standard input is /dev/null, its standard output a pipe that we read in lines, its
+// standard error a file (written by the child itself, so nothing of its last words is lost, whatever happens to us). It
+// leads a process group of its own: Ctrl-C at the terminal reaches us alone, and we decide how the child ends.
+//
+// The kernel kills the child with SIGKILL when the thread that called Spawn ends; that must be the main thread. Not
+// thread-safe. The destructor closes the pipe and leaves the process alone: Supervisor ends it.
+class ChildProcess {
+ public:
+  // `signals` is the signal mask that the child begins with.
+  static absl::StatusOr<ChildProcess> Spawn(const ChildSpec& spec, const sigset_t& signals);
+
+  ChildProcess(ChildProcess&& other) noexcept;
+  ChildProcess& operator=(ChildProcess&&) = delete;
+  ~ChildProcess();
+
+  const std::string& name() const { return name_; }
+  const std::string& log_path() const { return log_path_; }
+  bool running() const { return !wait_status_.has_value(); }
+  int wait_status() const { return *wait_status_; }  // as of waitpid(); only once it has ended
+
+  // The pipe to poll for reading, -1 when it has been closed.
+  int stdout_fd() const { return stdout_fd_; }
+
+  // Takes what the pipe holds, without waiting, and returns the lines that it completes (without '\n'). At the end of
+  // the pipe the rest counts as a line, too, and the pipe is closed.
+  std::vector<std::string> ReadLines();
+
+  // Has it ended? Reaps it then. Does not wait.
+  bool TryReap();
+
+  // Sends a signal to the child and whatever it has started.
+  void Kill(int signal) const;
+
+ private:
+  ChildProcess(const ChildSpec& spec, pid_t pid, int stdout_fd)
+      : name_(spec.name), log_path_(spec.log_path), pid_(pid), stdout_fd_(stdout_fd) {}
+
+  std::string name_;
+  std::string log_path_;
+  pid_t pid_;
+  int stdout_fd_;
+  std::string partial_line_;
+  std::optional<int> wait_status_;
+};
+
+// "exit code 2" or "signal SIGSEGV (Segmentation fault)".
+std::string DescribeWaitStatus(int wait_status);
+
+// The last non-empty lines of a file, at most `count`; none if it cannot be read.
+std::vector<std::string> LastLines(const std::string& path, size_t count);
+
+}  // namespace cddp::ctl
+
+#endif  // DEPLOY_CTL_CHILD_PROCESS_H_

@@ -1,0 +1,122 @@
+#include "deploy/ctl/cluster_plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "deploy/ctl/format.h"
+
+namespace cddp::ctl {
+namespace {
+
+// More processes than this on one machine are a slip of the finger.
+constexpr int kMaxProcesses = 1024;
+
+// Models and data sets have names that are good parts of a file's name.
+absl::Status CheckName(const char* flag, const std::string& name) {
+  const bool good = !name.empty() && name.front() != '.' && std::all_of(name.begin(), name.end(), [](char c) {
+    return absl::ascii_isalnum(c) || c == '_' || c == '-' || c == '.';
+  });
+  if (good) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, "='", name, "': is not a name of letters and digits"));
+}
+
+absl::Status CheckRange(const char* flag, int value, int min, int max) {
+  if (value >= min && value <= max) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", value, ": must be between ", min, " and ", max));
+}
+
+absl::Status CheckAtLeast(const char* flag, int value, int min) {
+  if (value >= min) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", value, ": must be at least ", min));
+}
+
+// `condition` is false for NaN, too, when it is written as what must hold.
+absl::Status CheckNumber(const char* flag, double value, bool condition, const char* rule) {
+  if (condition && std::isfinite(value)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", FormatExact(value), ": ", rule));
+}
+
+const char* Bool(bool value) { return value ? "true" : "false"; }
+
+}  // namespace
+
+absl::Status Validate(const TrainOptions& options) {
+  const auto& o = options;
+  for (const absl::Status& status : {
+           CheckName("model", o.model),
+           CheckName("dataset", o.dataset),
+           CheckRange("workers", o.workers, 1, kMaxProcesses),
+           CheckRange("servers", o.servers, 1, kMaxProcesses),
+           CheckAtLeast("epochs", o.epochs, 1),
+           CheckAtLeast("batch_size", o.batch_size, 1),
+           CheckNumber("lr", o.lr, o.lr > 0, "must be above 0"),
+           CheckNumber("momentum", o.momentum, o.momentum >= 0 && o.momentum < 1, "must be in [0, 1)"),
+           CheckNumber("weight_decay", o.weight_decay, o.weight_decay >= 0, "must not be negative"),
+           CheckNumber("ratio", o.ratio, o.ratio > 0 && o.ratio <= 1, "must be in (0, 1]"),
+           CheckNumber("publish_ratio", o.publish_ratio, o.publish_ratio >= 0 && o.publish_ratio <= 1,
+                       "must be in (0, 1], or 0 for the same as --ratio"),
+           CheckAtLeast("bucket_elements", o.bucket_elements, 0),
+           CheckAtLeast("train_examples", o.train_examples, 0),
+           CheckAtLeast("test_examples", o.test_examples, 0),
+           CheckRange("threads", o.threads, 0, kMaxProcesses),
+       }) {
+    if (!status.ok()) return status;
+  }
+  if (o.nesterov && o.momentum == 0) {
+    return absl::InvalidArgumentError("--nesterov: needs --momentum above 0");
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::string> ServerFlags(const TrainOptions& options, int shard) {
+  return {
+      "--listen=127.0.0.1:0",
+      "--metrics_listen=127.0.0.1:0",
+      absl::StrCat("--shard=", shard),
+      absl::StrCat("--shards=", options.servers),
+      absl::StrCat("--workers=", options.workers),
+      absl::StrCat("--lr=", FormatExact(options.lr)),
+      absl::StrCat("--momentum=", FormatExact(options.momentum)),
+      absl::StrCat("--nesterov=", Bool(options.nesterov)),
+      absl::StrCat("--weight_decay=", FormatExact(options.weight_decay)),
+      absl::StrCat("--publish_ratio=", FormatExact(options.pull_ratio())),
+      absl::StrCat("--value_encoding=", Name(options.values())),
+      absl::StrCat("--index_encoding=", Name(options.index_encoding)),
+      "--progress=json",
+  };
+}
+
+std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
+                                     const std::vector<std::string>& server_addresses) {
+  std::vector<std::string> flags = {
+      absl::StrCat("--rank=", rank),
+      absl::StrCat("--workers=", options.workers),
+      absl::StrCat("--servers=", absl::StrJoin(server_addresses, ",")),
+      absl::StrCat("--model=", options.model),
+      absl::StrCat("--data_dir=", options.data_dir),
+      absl::StrCat("--epochs=", options.epochs),
+      absl::StrCat("--batch_size=", options.batch_size),
+      absl::StrCat("--seed=", options.seed),
+      absl::StrCat("--ratio=", FormatExact(options.push_ratio())),
+      absl::StrCat("--value_encoding=", Name(options.values())),
+      absl::StrCat("--index_encoding=", Name(options.index_encoding)),
+      absl::StrCat("--bucket_elements=", options.bucket_elements),
+      absl::StrCat("--threads=", options.threads),
+      absl::StrCat("--train_examples=", options.train_examples),
+      absl::StrCat("--test_examples=", options.test_examples),
+      "--metrics_listen=127.0.0.1:0",
+      "--progress=json",
+  };
+  if (rank == 0) flags.push_back(absl::StrCat("--model_output=", ModelPath(options)));
+  return flags;
+}
+
+std::string ModelPath(const TrainOptions& options) { return absl::StrCat(options.output, "/model.pt"); }
+std::string ReportPath(const TrainOptions& options) { return absl::StrCat(options.output, "/report.json"); }
+std::string PlotPath(const TrainOptions& options) { return absl::StrCat(options.output, "/report.svg"); }
+std::string LogFolder(const TrainOptions& options) { return absl::StrCat(options.output, "/logs"); }
+
+}  // namespace cddp::ctl

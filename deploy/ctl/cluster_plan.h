@@ -1,0 +1,61 @@
+// What `cddp train` was asked for, and the command lines that this means for servers and workers.
+
+#ifndef DEPLOY_CTL_CLUSTER_PLAN_H_
+#define DEPLOY_CTL_CLUSTER_PLAN_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/codec/encoding.h"
+
+namespace cddp::ctl {
+
+struct TrainOptions {
+  std::string model;
+  std::string dataset;
+  std::string data_dir;
+  int workers = 0;
+  int servers = 0;
+  int epochs = 0;
+  int batch_size = 0;  // per worker
+  double lr = 0;
+  double momentum = 0;
+  bool nesterov = false;
+  double weight_decay = 0;
+  uint64_t seed = 0;
+  bool compress = false;
+  double ratio = 0;
+  double publish_ratio = 0;  // 0: as ratio
+  ValueEncoding value_encoding = ValueEncoding::kFp16;
+  IndexEncoding index_encoding = IndexEncoding::kGap8;
+  int bucket_elements = 0;  // 0: the worker chooses
+  int train_examples = 0;   // 0: all
+  int test_examples = 0;    // 0: all
+  int threads = 0;          // per worker
+  std::string output;       // folder
+
+  // What is really used: without compression every element travels, as fp32.
+  double push_ratio() const { return compress ? ratio : 1; }
+  double pull_ratio() const { return compress ? (publish_ratio > 0 ? publish_ratio : ratio) : 1; }
+  ValueEncoding values() const { return compress ? value_encoding : ValueEncoding::kFp32; }
+};
+
+// InvalidArgument names the flag whose value makes no sense.
+absl::Status Validate(const TrainOptions& options);
+
+// Command lines without the program's own name. Servers and workers pick free ports of the loopback interface.
+std::vector<std::string> ServerFlags(const TrainOptions& options, int shard);
+std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
+                                     const std::vector<std::string>& server_addresses);
+
+// Where things lie in the output folder.
+std::string ModelPath(const TrainOptions& options);   // the trained model
+std::string ReportPath(const TrainOptions& options);  // report.json
+std::string PlotPath(const TrainOptions& options);    // report.svg
+std::string LogFolder(const TrainOptions& options);   // one file a process
+
+}  // namespace cddp::ctl
+
+#endif  // DEPLOY_CTL_CLUSTER_PLAN_H_

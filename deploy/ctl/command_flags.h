@@ -1,0 +1,24 @@
+// Flags of a tool that has several commands, each with its own.
+
+#ifndef DEPLOY_CTL_COMMAND_FLAGS_H_
+#define DEPLOY_CTL_COMMAND_FLAGS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/flags/declare.h"
+#include "absl/strings/string_view.h"
+
+// Flags are global, and two commands give this one different meanings: train takes a number, status addresses.
+ABSL_DECLARE_FLAG(std::string, servers);
+
+namespace cddp::ctl {
+
+// Sets the flags of one command: argv[0] is its name. Ends the process for --help, and with kExitBadInput for whatever
+// is wrong: unknown flags, flags of another command, positional arguments. `flag_file` is the source file that defines
+// the command's flags.
+void ParseCommandFlagsOrExit(int argc, char** argv, absl::string_view usage, const std::string& flag_file);
+
+}  // namespace cddp::ctl
+
+#endif  // DEPLOY_CTL_COMMAND_FLAGS_H_

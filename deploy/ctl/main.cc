@@ -1,0 +1,58 @@
+// cddp: the person's tool for Compressed-DDP clusters.
+
+#include <cstdio>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "common/config/command_line.h"
+#include "common/config/logging.h"
+#include "deploy/ctl/status_command.h"
+#include "deploy/ctl/train_command.h"
+
+namespace {
+
+struct Command {
+  const char* name;
+  const char* summary;
+  const char* example;
+  int (*run)(int argc, char** argv);  // argv[0] is the command's name
+};
+
+constexpr Command kCommands[] = {
+    {"train", "train a model on a cluster of processes on this machine", "cddp train --epochs=5 --ratio=0.01",
+     cddp::ctl::RunTrainCommand},
+    {"status", "show what a running cluster is doing", "cddp status --servers=127.0.0.1:50051 --watch",
+     cddp::ctl::RunStatusCommand},
+};
+
+std::string Usage() {
+  std::string text = "cddp: data-parallel training that sends one percent of the gradient\n\n";
+  for (const Command& command : kCommands) {
+    absl::StrAppend(&text, absl::StrFormat("  %-8s%s\n          %s\n", command.name, command.summary, command.example));
+  }
+  absl::StrAppend(&text, "  help    show this text\n\ncddp COMMAND --help lists the command's flags.\n");
+  return text;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fputs(Usage().c_str(), stderr);
+    return cddp::kExitBadInput;
+  }
+  const absl::string_view name = argv[1];
+  if (name == "help" || name == "--help" || name == "-h") {
+    std::fputs(Usage().c_str(), stdout);
+    return 0;
+  }
+  cddp::InitLogging();
+  for (const Command& command : kCommands) {
+    if (name == command.name) return command.run(argc - 1, argv + 1);
+  }
+  return cddp::ReportError(
+      absl::InvalidArgumentError(absl::StrCat("unknown command '", name, "' (cddp help lists the commands)")));
+}

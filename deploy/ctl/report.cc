@@ -1,0 +1,126 @@
+#include "deploy/ctl/report.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <nlohmann/json.hpp>
+
+#include "common/transport/protocol.h"
+
+namespace cddp::ctl {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const char* Name(RunState state) {
+  switch (state) {
+    case RunState::kRunning:
+      return "running";
+    case RunState::kFinished:
+      return "finished";
+    case RunState::kFailed:
+      return "failed";
+    case RunState::kInterrupted:
+      return "interrupted";
+  }
+  return "";
+}
+
+std::string UtcTime(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
+
+// Milliseconds of one step of one worker; total includes what is none of the three.
+Json StepMilliseconds(const PhaseSeconds& step) {
+  return {{"total", 1e3 * step.step},
+          {"compute", 1e3 * step.compute},
+          {"compress", 1e3 * step.compress},
+          {"exchange", 1e3 * step.exchange}};
+}
+
+// Payload bytes summed over workers, and what part of dense float32 did not travel (0 .. 1).
+void AddTraffic(const Traffic& traffic, Json* json) {
+  (*json)["pushed_bytes"] = traffic.pushed_bytes;
+  (*json)["pulled_bytes"] = traffic.pulled_bytes;
+  (*json)["dense_bytes"] = traffic.dense_bytes;  // one way
+  (*json)["push_saved"] = traffic.push_saved();
+  (*json)["pull_saved"] = traffic.pull_saved();
+  (*json)["both_saved"] = traffic.both_saved();
+}
+
+Json Configuration(const TrainOptions& options) {
+  return {{"model", options.model},
+          {"dataset", options.dataset},
+          {"data_dir", options.data_dir},
+          {"workers", options.workers},
+          {"servers", options.servers},
+          {"epochs", options.epochs},
+          {"batch_size", options.batch_size},
+          {"lr", options.lr},
+          {"momentum", options.momentum},
+          {"nesterov", options.nesterov},
+          {"weight_decay", options.weight_decay},
+          {"seed", options.seed},
+          {"compress", options.compress},
+          {"ratio", options.push_ratio()},
+          {"publish_ratio", options.pull_ratio()},
+          {"value_encoding", std::string(Name(options.values()))},
+          {"index_encoding", std::string(Name(options.index_encoding))},
+          {"bucket_elements", options.bucket_elements},
+          {"train_examples", options.train_examples},
+          {"test_examples", options.test_examples},
+          {"threads", options.threads}};
+}
+
+Json Epoch(const EpochSummary& epoch) {
+  Json json = {{"epoch", epoch.epoch},
+               {"steps", epoch.steps},
+               {"refused_steps", epoch.refused_steps},
+               {"train_loss", epoch.train_loss},
+               {"test_loss", epoch.test_loss},          // null: not evaluated
+               {"test_accuracy", epoch.test_accuracy},  // 0 .. 1
+               {"seconds", epoch.seconds.step + epoch.seconds.evaluate},
+               {"evaluate_seconds", epoch.seconds.evaluate},
+               {"step_ms", StepMilliseconds(epoch.SecondsPerStep())}};
+  AddTraffic(epoch.traffic, &json);
+  return json;
+}
+
+}  // namespace
+
+std::string ReportJson(const TrainOptions& options, const TrainHistory& history, const RunOutcome& outcome) {
+  Json report;
+  report["state"] = Name(outcome.state);
+  report["error"] = outcome.error.empty() ? Json() : Json(outcome.error);
+  report["started_at"] = UtcTime(outcome.started_at);
+  report["seconds"] = absl::ToDoubleSeconds(outcome.total);  // from start to end, processes and data included
+
+  // As of the last complete epoch.
+  const EpochSummary* last = history.epochs().empty() ? nullptr : &history.epochs().back();
+  report["test_accuracy"] = last == nullptr ? Json() : Json(last->test_accuracy);
+  report["train_loss"] = last == nullptr ? Json() : Json(last->train_loss);
+  report["weights_crc32c"] = outcome.weights_crc32c.empty() ? Json() : Json(outcome.weights_crc32c);
+
+  // Over all complete epochs.
+  report["steps"] = history.TotalSteps();
+  report["step_ms"] = StepMilliseconds(history.SecondsPerStep());
+  AddTraffic(history.TotalTraffic(), &report);
+
+  report["configuration"] = Configuration(options);
+  report["model"] = Json();
+  if (const std::optional<JoinedEvent>& model = history.model(); model.has_value()) {
+    report["model"] = {{"name", model->model},
+                       {"parameters", model->parameters},
+                       {"tensors", model->tensors},
+                       {"buckets", model->buckets},
+                       {"steps_per_epoch", model->steps_per_epoch}};
+  }
+  report["epochs"] = Json::array();
+  for (const EpochSummary& epoch : history.epochs()) report["epochs"].push_back(Epoch(epoch));
+
+  report["versions"] = {{"cddp", CDDP_VERSION}, {"protocol", kProtocolVersion}, {"grpc", grpc::Version()}};
+  if (history.model().has_value() && !history.model()->libtorch.empty()) {
+    report["versions"]["libtorch"] = history.model()->libtorch;
+  }
+  // Paths and model names come from outside and need not be UTF-8.
+  return report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace cddp::ctl

@@ -1,0 +1,31 @@
+// report.json: everything about one run that a script may want.
+
+#ifndef DEPLOY_CTL_REPORT_H_
+#define DEPLOY_CTL_REPORT_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "deploy/ctl/cluster_plan.h"
+#include "deploy/ctl/train_history.h"
+
+namespace cddp::ctl {
+
+enum class RunState { kRunning, kFinished, kFailed, kInterrupted };
+
+struct RunOutcome {
+  RunState state = RunState::kRunning;
+  std::string error;           // failed: why
+  std::string weights_crc32c;  // finished
+  absl::Time started_at;
+  absl::Duration total;  // so far
+};
+
+// The text of report.json; members are documented in report.cc, in their order. It has the same shape in all states:
+// what is not known yet is null, or missing from the list of epochs.
+std::string ReportJson(const TrainOptions& options, const TrainHistory& history, const RunOutcome& outcome);
+
+}  // namespace cddp::ctl
+
+#endif  // DEPLOY_CTL_REPORT_H_

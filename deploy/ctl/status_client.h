@@ -1,0 +1,37 @@
+// Asks running servers how they are.
+
+#ifndef DEPLOY_CTL_STATUS_CLIENT_H_
+#define DEPLOY_CTL_STATUS_CLIENT_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "cddp/v1/parameter_server.grpc.pb.h"
+
+namespace cddp::ctl {
+
+struct ServerStatus {
+  std::string address;
+  absl::StatusOr<v1::StatusResponse> response;  // or why the server did not answer
+  absl::Time answered_at;
+};
+
+// Keeps a channel to each server. Not thread-safe.
+class StatusClient {
+ public:
+  explicit StatusClient(const std::vector<std::string>& addresses);
+
+  // Asks all servers at once; each has `timeout` to answer. The results are in the order of the addresses.
+  std::vector<ServerStatus> Query(absl::Duration timeout);
+
+ private:
+  std::vector<std::string> addresses_;
+  std::vector<std::unique_ptr<v1::ParameterServer::Stub>> stubs_;
+};
+
+}  // namespace cddp::ctl
+
+#endif  // DEPLOY_CTL_STATUS_CLIENT_H_

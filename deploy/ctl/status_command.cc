@@ -1,0 +1,104 @@
+#include "deploy/ctl/status_command.h"
+
+#include <google/protobuf/util/json_util.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/config/command_line.h"
+#include "common/transport/address.h"
+#include "deploy/ctl/command_flags.h"
+#include "deploy/ctl/format.h"
+#include "deploy/ctl/status_client.h"
+#include "deploy/ctl/status_table.h"
+
+ABSL_FLAG(double, interval, 1, "seconds between the two looks that rates are made from");
+ABSL_FLAG(bool, watch, false, "look again and again, every --interval seconds, until Ctrl-C");
+ABSL_FLAG(double, timeout, 3, "seconds that a server may take to answer");
+ABSL_FLAG(bool, json, false,
+          "one look, as JSON: {\"servers\":[{\"address\":..., \"status\":{...} or \"error\":...}]}; "
+          "64-bit numbers are texts there, as in all JSON of Protocol Buffers");
+
+namespace cddp::ctl {
+namespace {
+
+constexpr char kUsage[] =
+    "cddp status: what a running cluster is doing.\n\n"
+    "  cddp status --servers=10.0.0.1:50051,10.0.0.2:50051 --watch\n\n"
+    "Exit codes: 0 all servers answer, 1 some do not, 2 bad input.";
+
+bool AllAnswered(const std::vector<ServerStatus>& servers) {
+  return std::all_of(servers.begin(), servers.end(), [](const ServerStatus& s) { return s.response.ok(); });
+}
+
+std::string ToJson(const std::vector<ServerStatus>& servers) {
+  google::protobuf::util::JsonPrintOptions print_options;
+  print_options.always_print_primitive_fields = true;
+  print_options.preserve_proto_field_names = true;
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const ServerStatus& server : servers) {
+    nlohmann::ordered_json entry = {{"address", server.address}};
+    if (server.response.ok()) {
+      std::string text;
+      // Fails for messages of unknown types only.
+      (void)google::protobuf::util::MessageToJsonString(*server.response, &text, print_options);
+      entry["status"] = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+    } else {
+      entry["error"] = server.response.status().ToString();
+    }
+    list.push_back(std::move(entry));
+  }
+  return nlohmann::ordered_json{{"servers", std::move(list)}}.dump(2, ' ', false,
+                                                                   nlohmann::ordered_json::error_handler_t::replace);
+}
+
+// On a terminal each look takes the place of the one before.
+void Show(const std::string& tables, bool again) {
+  const char* before = "";
+  if (again) before = isatty(STDOUT_FILENO) ? "\x1b[H\x1b[2J" : "\n";
+  std::printf("%s%s", before, tables.c_str());
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int RunStatusCommand(int argc, char** argv) {
+  ParseCommandFlagsOrExit(argc, argv, kUsage, "deploy/ctl/status_command.cc");
+  if (absl::GetFlag(FLAGS_servers).empty()) {
+    return ReportError(absl::InvalidArgumentError("status: which cluster? --servers=host:port,host:port"));
+  }
+  absl::StatusOr<std::vector<std::string>> addresses = ParseAddresses(absl::GetFlag(FLAGS_servers));
+  if (!addresses.ok()) return ReportError(addresses.status());
+  for (const auto& [name, seconds] :
+       {std::pair{"interval", absl::GetFlag(FLAGS_interval)}, std::pair{"timeout", absl::GetFlag(FLAGS_timeout)}}) {
+    if (!(seconds > 0 && std::isfinite(seconds))) {
+      return ReportError(absl::InvalidArgumentError(
+          absl::StrCat("--", name, "=", FormatExact(seconds), ": must be a number of seconds above 0")));
+    }
+  }
+  const absl::Duration timeout = absl::Seconds(absl::GetFlag(FLAGS_timeout));
+  const absl::Duration interval = absl::Seconds(absl::GetFlag(FLAGS_interval));
+
+  StatusClient client(*addresses);
+  std::vector<ServerStatus> before = client.Query(timeout);
+  if (absl::GetFlag(FLAGS_json)) {
+    std::printf("%s\n", ToJson(before).c_str());
+    return AllAnswered(before) ? 0 : kExitFailure;
+  }
+  for (bool again = false;; again = true) {
+    absl::SleepFor(interval);
+    std::vector<ServerStatus> now = client.Query(timeout);
+    Show(StatusTables(before, now), again);
+    if (!absl::GetFlag(FLAGS_watch)) return AllAnswered(now) ? 0 : kExitFailure;
+    before = std::move(now);
+  }
+}
+
+}  // namespace cddp::ctl

@@ -1,0 +1,159 @@
+#include "deploy/ctl/train_command.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <thread>
+
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/codec/encoding.h"
+#include "common/config/command_line.h"
+#include "deploy/ctl/cluster_plan.h"
+#include "deploy/ctl/command_flags.h"
+#include "deploy/ctl/progress.h"
+#include "deploy/ctl/train_run.h"
+
+ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn or resnet18");
+ABSL_FLAG(std::string, dataset, "mnist", "name of the data set; it lies in data/<name>");
+ABSL_FLAG(std::string, data_dir, "", "folder with the four IDX files, if it is not data/<dataset>");
+ABSL_FLAG(int, workers, 4, "number of workers");
+ABSL_FLAG(int, epochs, 5, "passes over the training set");
+ABSL_FLAG(int, batch_size, 64, "examples a step, per worker");
+ABSL_FLAG(double, lr, 0.05, "learning rate");
+ABSL_FLAG(double, momentum, 0.9, "momentum of SGD, in [0, 1)");
+ABSL_FLAG(bool, nesterov, false, "Nesterov's momentum");
+ABSL_FLAG(double, weight_decay, 0, "L2 penalty");
+ABSL_FLAG(uint64_t, seed, 42, "seed of initial weights, sampling and dropout; the same seed gives the same weights");
+ABSL_FLAG(bool, compress, true, "send only the largest entries; --nocompress is the dense baseline on the same path");
+ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient that is sent, in (0, 1]");
+ABSL_FLAG(double, publish_ratio, 0, "fraction of the weights' changes that is sent back; 0: the same as --ratio");
+ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values sent");
+ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent");
+ABSL_FLAG(int, bucket_elements, 0, "length of a bucket; 0: by the model's size");
+ABSL_FLAG(int, train_examples, 0, "use only the first so many training examples; 0: all");
+ABSL_FLAG(int, test_examples, 0, "use only the first so many test examples; 0: all");
+ABSL_FLAG(int, threads, 0, "threads of each worker; 0: the machine's cores shared evenly");
+ABSL_FLAG(std::string, output, "", "folder for report, plot, model and logs; default runs/<time>-<model>");
+
+namespace cddp::ctl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kUsage[] =
+    "cddp train: starts parameter servers and workers on this machine and trains a model.\n\n"
+    "  cddp train --model simple_cnn --dataset mnist --epochs 5 --compress --ratio 0.01\n\n"
+    "Exit codes: 0 trained, 1 a process failed, 2 bad input, 130 Ctrl-C.";
+
+constexpr int kDefaultServers = 2;
+
+absl::StatusOr<int> ServersFromFlag() {
+  const std::string text = absl::GetFlag(FLAGS_servers);
+  if (text.empty()) return kDefaultServers;
+  int servers = 0;
+  if (!absl::SimpleAtoi(text, &servers)) {
+    return absl::InvalidArgumentError(absl::StrCat("--servers=", text, ": must be a number"));
+  }
+  return servers;
+}
+
+absl::StatusOr<TrainOptions> OptionsFromFlags() {
+  absl::StatusOr<int> servers = ServersFromFlag();
+  if (!servers.ok()) return servers.status();
+  TrainOptions options;
+  options.servers = *servers;
+  options.model = absl::GetFlag(FLAGS_model);
+  options.dataset = absl::GetFlag(FLAGS_dataset);
+  options.data_dir = absl::GetFlag(FLAGS_data_dir);
+  options.workers = absl::GetFlag(FLAGS_workers);
+  options.epochs = absl::GetFlag(FLAGS_epochs);
+  options.batch_size = absl::GetFlag(FLAGS_batch_size);
+  options.lr = absl::GetFlag(FLAGS_lr);
+  options.momentum = absl::GetFlag(FLAGS_momentum);
+  options.nesterov = absl::GetFlag(FLAGS_nesterov);
+  options.weight_decay = absl::GetFlag(FLAGS_weight_decay);
+  options.seed = absl::GetFlag(FLAGS_seed);
+  options.compress = absl::GetFlag(FLAGS_compress);
+  options.ratio = absl::GetFlag(FLAGS_ratio);
+  options.publish_ratio = absl::GetFlag(FLAGS_publish_ratio);
+  options.value_encoding = absl::GetFlag(FLAGS_value_encoding);
+  options.index_encoding = absl::GetFlag(FLAGS_index_encoding);
+  options.bucket_elements = absl::GetFlag(FLAGS_bucket_elements);
+  options.train_examples = absl::GetFlag(FLAGS_train_examples);
+  options.test_examples = absl::GetFlag(FLAGS_test_examples);
+  options.threads = absl::GetFlag(FLAGS_threads);
+  options.output = absl::GetFlag(FLAGS_output);
+  if (absl::Status status = Validate(options); !status.ok()) return status;
+
+  if (options.data_dir.empty()) options.data_dir = absl::StrCat("data/", options.dataset);
+  if (std::error_code error; !fs::is_directory(options.data_dir, error)) {
+    return absl::InvalidArgumentError(absl::StrCat("there is no folder '", options.data_dir,
+                                                   "' with the data set: run scripts/setup in the project's folder, or "
+                                                   "name another with --data_dir"));
+  }
+  if (options.threads == 0) {
+    options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / options.workers);
+  }
+  return options;
+}
+
+// The programs that were built and installed with this one lie beside it.
+absl::StatusOr<Binaries> FindBinaries() {
+  std::error_code error;
+  const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
+  if (error) return absl::InternalError(absl::StrCat("/proc/self/exe: ", error.message()));
+  const Binaries binaries = {folder / "cddp-server", folder / "cddp-worker"};
+  for (const std::string& path : {binaries.server, binaries.worker}) {
+    if (access(path.c_str(), X_OK) != 0) {
+      return absl::NotFoundError(absl::StrCat("there is no program ", path, ": build it with scripts/build"));
+    }
+  }
+  return binaries;
+}
+
+// Makes a folder that did not exist: runs started in the same second get different ones.
+std::string NewRunFolder(const std::string& model) {
+  const std::string base =
+      absl::StrCat("runs/", absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()), "-", model);
+  std::error_code error;
+  fs::create_directories("runs", error);
+  std::string folder = base;
+  for (int attempt = 2; !fs::create_directory(folder, error) && !error; ++attempt) {
+    folder = absl::StrCat(base, "-", attempt);
+  }
+  return folder;
+}
+
+absl::Status MakeOutputFolder(TrainOptions* options) {
+  if (options->output.empty()) options->output = NewRunFolder(options->model);
+  std::error_code error;
+  fs::create_directories(LogFolder(*options), error);
+  if (!error && access(options->output.c_str(), W_OK) != 0) error = std::error_code(errno, std::generic_category());
+  if (!error) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--output: cannot write to '", options->output, "': ", error.message()));
+}
+
+}  // namespace
+
+int RunTrainCommand(int argc, char** argv) {
+  ParseCommandFlagsOrExit(argc, argv, kUsage, "deploy/ctl/train_command.cc");
+  absl::StatusOr<TrainOptions> options = OptionsFromFlags();
+  if (!options.ok()) return ReportError(options.status());
+  absl::StatusOr<Binaries> binaries = FindBinaries();
+  if (!binaries.ok()) return ReportError(binaries.status());
+  if (absl::Status status = MakeOutputFolder(&*options); !status.ok()) return ReportError(status);
+  Progress progress(stdout);
+  return TrainRun(*options, *binaries, &progress).Run();
+}
+
+}  // namespace cddp::ctl

@@ -1,0 +1,89 @@
+// What all workers have said so far, put together for the cluster.
+
+#ifndef DEPLOY_CTL_TRAIN_HISTORY_H_
+#define DEPLOY_CTL_TRAIN_HISTORY_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "deploy/ctl/worker_events.h"
+
+namespace cddp::ctl {
+
+// Payload bytes of updates between all workers and all servers.
+struct Traffic {
+  uint64_t pushed_bytes = 0;
+  uint64_t pulled_bytes = 0;
+  uint64_t dense_bytes = 0;  // what dense float32 would cost, one way
+
+  // What part of the dense bytes did not travel; 0 if there were none.
+  double push_saved() const;
+  double pull_saved() const;
+  double both_saved() const;
+
+  void operator+=(const Traffic& other);
+};
+
+// One epoch that every worker has finished.
+struct EpochSummary {
+  int epoch = 0;       // from 1
+  uint64_t steps = 0;  // of each worker
+  uint64_t refused_steps = 0;
+  double train_loss = 0;     // mean over workers
+  double test_loss = 0;      // NaN if it was not evaluated
+  double test_accuracy = 0;  // likewise; 0 .. 1
+  // Of rank 0. The others' work is the same, but they begin an epoch by waiting for rank 0's evaluation, and count that
+  // as exchange.
+  PhaseSeconds seconds;
+  Traffic traffic;  // summed over workers
+
+  PhaseSeconds SecondsPerStep() const;  // evaluate stays 0
+};
+
+// Collects the events of one run. Not thread-safe.
+class TrainHistory {
+ public:
+  explicit TrainHistory(int workers) : workers_(workers), done_(workers) {}
+
+  // InvalidArgument if the event does not fit (a rank out of range, an epoch said twice).
+  absl::Status Add(const WorkerEvent& event);
+
+  // What the workers trained; empty until the first has joined.
+  const std::optional<JoinedEvent>& model() const { return model_; }
+
+  // Rank 0's latest step; cleared by nothing.
+  const std::optional<StepEvent>& last_step() const { return last_step_; }
+
+  // Epochs that are complete, in order.
+  const std::vector<EpochSummary>& epochs() const { return epochs_; }
+
+  bool done(int rank) const { return done_[rank].has_value(); }
+
+  // The checksum of the trained weights, which all workers must agree on. Internal names those that do not, or who has
+  // not said it.
+  absl::StatusOr<std::string> WeightsChecksum() const;
+
+  // Over all complete epochs, as in EpochSummary.
+  uint64_t TotalSteps() const;
+  Traffic TotalTraffic() const;
+  PhaseSeconds SecondsPerStep() const;
+
+ private:
+  absl::Status AddEpoch(const EpochEvent& event);
+
+  const int workers_;
+  std::optional<JoinedEvent> model_;
+  std::optional<StepEvent> last_step_;
+  std::map<int, std::map<int, EpochEvent>> open_epochs_;  // epoch -> rank -> event, until all ranks are there
+  std::vector<EpochSummary> epochs_;
+  std::vector<std::optional<DoneEvent>> done_;
+};
+
+}  // namespace cddp::ctl
+
+#endif  // DEPLOY_CTL_TRAIN_HISTORY_H_

@@ -1,0 +1,239 @@
+#include "deploy/ctl/train_run.h"
+
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "common/config/command_line.h"
+#include "deploy/ctl/atomic_file.h"
+#include "deploy/ctl/plot.h"
+#include "deploy/ctl/train_text.h"
+#include "deploy/ctl/worker_events.h"
+
+namespace cddp::ctl {
+namespace {
+
+constexpr absl::Duration kListenTimeout = absl::Seconds(60);
+constexpr absl::Duration kEndTimeout = absl::Seconds(30);  // of a server that has nothing left to do
+constexpr absl::Duration kGrace = absl::Seconds(5);        // between SIGTERM and SIGKILL
+constexpr size_t kLastWords = 10;
+
+// "worker 3" -> "worker-3.log"
+std::string LogName(std::string name) {
+  std::replace(name.begin(), name.end(), ' ', '-');
+  return absl::StrCat(name, ".log");
+}
+
+// Programs say "cddp-worker: what is wrong"; who said it is told in another way here.
+std::string WithoutProgramName(const std::string& line) {
+  const size_t colon = line.find(": ");
+  return line.compare(0, 5, "cddp-") == 0 && colon != std::string::npos ? line.substr(colon + 2) : line;
+}
+
+std::string LastWords(const ChildProcess& child) {
+  const std::vector<std::string> lines = LastLines(child.log_path(), kLastWords);
+  if (lines.empty()) return absl::StrCat("it left no words in ", child.log_path());
+  return absl::StrCat("its last words (all of them: ", child.log_path(), "):\n    ", absl::StrJoin(lines, "\n    "));
+}
+
+}  // namespace
+
+TrainRun::TrainRun(const TrainOptions& options, const Binaries& binaries, Progress* progress)
+    : options_(options),
+      binaries_(binaries),
+      progress_(progress),
+      started_at_(absl::Now()),
+      server_addresses_(options.servers),
+      history_(options.workers) {}
+
+int TrainRun::Run() {
+  progress_->Print(DescribeJob(options_));
+  absl::StatusOr<std::unique_ptr<Supervisor>> supervisor = Supervisor::Create();
+  if (!supervisor.ok()) return ReportError(supervisor.status());
+  supervisor_ = *std::move(supervisor);
+
+  End end = Drive();
+  progress_->Clear();
+  supervisor_->EndAll(kGrace);
+  if (absl::Status saved = Save(end); !saved.ok() && end.exit_code == 0) {
+    end = {RunState::kFailed, kExitFailure, std::string(saved.message())};
+  }
+  if (!end.error.empty()) std::fprintf(stderr, "cddp: %s\n", end.error.c_str());
+  if (end.state == RunState::kFinished) PrintSummary();
+  return end.exit_code;
+}
+
+TrainRun::End TrainRun::Drive() {
+  if (std::optional<End> end = StartServers()) return *end;
+  if (std::optional<End> end = StartWorkers()) return *end;
+  if (std::optional<End> end = Until([this] { return running_workers_ == 0; })) return *end;
+
+  servers_may_end_ = true;
+  for (int shard = 0; shard < options_.servers; ++shard) supervisor_->Terminate(shard);
+  const auto still_running = [this] {
+    for (int shard = 0; shard < options_.servers; ++shard) {
+      const ChildProcess& server = supervisor_->child(shard);
+      if (server.running()) return absl::StrCat(server.name(), " did not end; ", LastWords(server));
+    }
+    return std::string();
+  };
+  if (std::optional<End> end =
+          Until([this] { return running_servers_ == 0; }, absl::Now() + kEndTimeout, still_running)) {
+    return *end;
+  }
+  absl::StatusOr<std::string> checksum = history_.WeightsChecksum();
+  if (!checksum.ok()) return {RunState::kFailed, kExitFailure, std::string(checksum.status().message())};
+  weights_crc32c_ = *checksum;
+  return {};
+}
+
+std::optional<TrainRun::End> TrainRun::StartServers() {
+  for (int shard = 0; shard < options_.servers; ++shard) {
+    if (std::optional<End> end =
+            Start(absl::StrCat("server ", shard), binaries_.server, ServerFlags(options_, shard))) {
+      return end;
+    }
+    ++running_servers_;
+  }
+  const auto missing = [this] { return std::find(server_addresses_.begin(), server_addresses_.end(), ""); };
+  const auto late = [&] {
+    const ChildProcess& server = supervisor_->child(missing() - server_addresses_.begin());
+    return absl::StrCat(server.name(), " did not begin to listen; ", LastWords(server));
+  };
+  if (std::optional<End> end =
+          Until([&] { return missing() == server_addresses_.end(); }, absl::Now() + kListenTimeout, late)) {
+    return end;
+  }
+  progress_->Print(
+      absl::StrCat("watch it with: cddp status --watch --servers=", absl::StrJoin(server_addresses_, ",")));
+  return std::nullopt;
+}
+
+std::optional<TrainRun::End> TrainRun::StartWorkers() {
+  for (int rank = 0; rank < options_.workers; ++rank) {
+    if (std::optional<End> end =
+            Start(absl::StrCat("worker ", rank), binaries_.worker, WorkerFlags(options_, rank, server_addresses_))) {
+      return end;
+    }
+    ++running_workers_;
+  }
+  return std::nullopt;
+}
+
+std::optional<TrainRun::End> TrainRun::Start(const std::string& name, const std::string& program,
+                                             std::vector<std::string> flags) {
+  flags.insert(flags.begin(), program);
+  absl::StatusOr<size_t> child =
+      supervisor_->Start({name, std::move(flags), absl::StrCat(LogFolder(options_), "/", LogName(name))});
+  if (child.ok()) return std::nullopt;
+  return End{RunState::kFailed, kExitFailure, std::string(child.status().message())};
+}
+
+std::optional<TrainRun::End> TrainRun::Until(const std::function<bool()>& condition, absl::Time deadline,
+                                             const std::function<std::string()>& late) {
+  while (!condition()) {
+    const SupervisorEvent event = supervisor_->Wait(deadline);
+    if (std::holds_alternative<TimedOut>(event)) return End{RunState::kFailed, kExitFailure, late()};
+    if (const auto* received = std::get_if<SignalReceived>(&event)) {
+      return End{RunState::kInterrupted, 128 + received->signal,
+                 absl::StrCat("ended by SIG", sigabbrev_np(received->signal), "; logs and the report so far are in ",
+                              options_.output)};
+    }
+    std::optional<End> end;
+    if (const auto* line = std::get_if<ChildLine>(&event)) end = Handle(*line);
+    if (const auto* exit = std::get_if<ChildExit>(&event)) end = Handle(*exit);
+    if (end.has_value()) return end;
+  }
+  return std::nullopt;
+}
+
+std::optional<TrainRun::End> TrainRun::Handle(const ChildLine& line) {
+  absl::StatusOr<WorkerEvent> event = ParseWorkerEvent(line.line);
+  absl::Status status = event.status();
+  if (status.ok()) status = history_.Add(*event);
+  if (!status.ok()) {
+    // Libraries print, too; a line that we cannot read is no reason to end a training.
+    progress_->Clear();
+    spdlog::warn("event=unreadable_line child=\"{}\" reason=\"{}\" line=\"{}\"", supervisor_->child(line.child).name(),
+                 std::string(status.message()), line.line.substr(0, 200));
+    return std::nullopt;
+  }
+  if (const auto* listening = std::get_if<ListeningEvent>(&*event); listening != nullptr && IsServer(line.child)) {
+    server_addresses_[line.child] = listening->address;
+  }
+  if (std::holds_alternative<JoinedEvent>(*event) && joined_at_ == absl::InfiniteFuture()) {
+    joined_at_ = absl::Now();
+    progress_->Print(DescribeModel(*history_.model()));
+  }
+  ShowNewEpochs();
+  if (running_workers_ > 0) progress_->Redraw(StepParts(options_, history_, absl::Now() - joined_at_));
+  return std::nullopt;
+}
+
+std::optional<TrainRun::End> TrainRun::Handle(const ChildExit& exit) {
+  const ChildProcess& child = supervisor_->child(exit.child);
+  const int status = child.wait_status();
+  const bool succeeded = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  if (IsServer(exit.child)) {
+    --running_servers_;
+    if (succeeded && servers_may_end_) return std::nullopt;
+    return ChildFailed(child);
+  }
+  --running_workers_;
+  const int rank = static_cast<int>(exit.child) - options_.servers;
+  if (succeeded && history_.done(rank)) return std::nullopt;
+  return ChildFailed(child);
+}
+
+TrainRun::End TrainRun::ChildFailed(const ChildProcess& child) const {
+  const int status = child.wait_status();
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kExitBadInput) {
+    // The child has said in one line what was wrong with its input, which came from ours.
+    const std::vector<std::string> words = LastLines(child.log_path(), 1);
+    return {RunState::kFailed, kExitBadInput,
+            absl::StrCat(child.name(), ": ", words.empty() ? "bad input" : WithoutProgramName(words[0]),
+                         " (log: ", child.log_path(), ")")};
+  }
+  const bool too_early = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  return {RunState::kFailed, kExitFailure,
+          absl::StrCat(child.name(), too_early ? " ended before the training was over, with " : " failed with ",
+                       DescribeWaitStatus(status), "; ", LastWords(child))};
+}
+
+void TrainRun::ShowNewEpochs() {
+  if (shown_epochs_ == history_.epochs().size()) return;
+  for (; shown_epochs_ < history_.epochs().size(); ++shown_epochs_) {
+    progress_->Print(EpochLine(options_, history_.epochs()[shown_epochs_]));
+  }
+  if (absl::Status status = Save({RunState::kRunning, 0, ""}); !status.ok()) {
+    spdlog::warn("event=report_not_written reason=\"{}\"", std::string(status.message()));
+  }
+}
+
+absl::Status TrainRun::Save(const End& end) const {
+  const RunOutcome outcome = {end.state, end.error, weights_crc32c_, started_at_, absl::Now() - started_at_};
+  absl::Status status = WriteFileAtomically(ReportPath(options_), ReportJson(options_, history_, outcome));
+  if (status.ok() && !history_.epochs().empty()) {
+    status = WriteFileAtomically(PlotPath(options_), PlotSvg(options_, history_));
+  }
+  return status;
+}
+
+void TrainRun::PrintSummary() const {
+  progress_->Print("");
+  for (const std::string& line : SummaryLines(options_, history_, weights_crc32c_, absl::Now() - started_at_)) {
+    progress_->Print(line);
+  }
+  progress_->Print(absl::StrCat("report    ", ReportPath(options_)));
+  progress_->Print(absl::StrCat("plot      ", PlotPath(options_)));
+  progress_->Print(absl::StrCat("model     ", ModelPath(options_)));
+}
+
+}  // namespace cddp::ctl

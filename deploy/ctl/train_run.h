@@ -1,0 +1,82 @@
+// One `cddp train`, from the first process to the last line.
+
+#ifndef DEPLOY_CTL_TRAIN_RUN_H_
+#define DEPLOY_CTL_TRAIN_RUN_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "deploy/ctl/cluster_plan.h"
+#include "deploy/ctl/progress.h"
+#include "deploy/ctl/report.h"
+#include "deploy/ctl/supervisor.h"
+#include "deploy/ctl/train_history.h"
+
+namespace cddp::ctl {
+
+// The programs to start.
+struct Binaries {
+  std::string server;
+  std::string worker;
+};
+
+// Starts the servers, then the workers, shows what they tell, keeps report and plot up to date after each epoch, and
+// ends everything: when all workers are done, when one process fails, or when a signal asks for it. To be used once, by
+// the main thread.
+class TrainRun {
+ public:
+  // The output folder exists. `progress` outlives this object.
+  TrainRun(const TrainOptions& options, const Binaries& binaries, Progress* progress);
+
+  // Returns the exit code of `cddp train`; no child is left when it does.
+  int Run();
+
+ private:
+  // How the run ended.
+  struct End {
+    RunState state = RunState::kFinished;
+    int exit_code = 0;
+    std::string error;  // for people; may have several lines
+  };
+
+  End Drive();
+  std::optional<End> StartServers();
+  std::optional<End> StartWorkers();
+
+  // Handles events until `condition` holds (nullopt), something ends the run, or the deadline passes: then the end is
+  // a failure with the message that `late` makes.
+  std::optional<End> Until(const std::function<bool()>& condition, absl::Time deadline = absl::InfiniteFuture(),
+                           const std::function<std::string()>& late = nullptr);
+  std::optional<End> Handle(const ChildLine& line);
+  std::optional<End> Handle(const ChildExit& exit);
+
+  std::optional<End> Start(const std::string& name, const std::string& program, std::vector<std::string> flags);
+  End ChildFailed(const ChildProcess& child) const;
+  bool IsServer(size_t child) const { return child < static_cast<size_t>(options_.servers); }
+  void ShowNewEpochs();
+  absl::Status Save(const End& end) const;  // report and plot
+  void PrintSummary() const;
+
+  const TrainOptions options_;
+  const Binaries binaries_;
+  Progress* const progress_;
+  const absl::Time started_at_;
+  std::unique_ptr<Supervisor> supervisor_;     // children 0 .. servers - 1 are the servers, then come the workers
+  std::vector<std::string> server_addresses_;  // empty until that server listens
+  TrainHistory history_;
+  absl::Time joined_at_ = absl::InfiniteFuture();  // when the first worker told what it trains
+  size_t shown_epochs_ = 0;
+  int running_servers_ = 0;
+  int running_workers_ = 0;
+  bool servers_may_end_ = false;
+  std::string weights_crc32c_;
+};
+
+}  // namespace cddp::ctl
+
+#endif  // DEPLOY_CTL_TRAIN_RUN_H_

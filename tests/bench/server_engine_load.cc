@@ -1,0 +1,155 @@
+// Load on one real cddp-server: simulated workers push sparse updates as fast as rounds complete. Run by the script
+// server_engine, which starts the server in a process of its own.
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "cddp/v1/parameter_server.grpc.pb.h"
+#include "common/codec/update_codec.h"
+#include "common/compress/bucket_compressor.h"
+#include "common/config/command_line.h"
+#include "common/transport/channel.h"
+#include "common/transport/layout_message.h"
+#include "common/transport/protocol.h"
+
+ABSL_FLAG(std::string, server, "127.0.0.1:50051", "the only server of the cluster");
+ABSL_FLAG(uint32_t, workers, 16, "simulated workers, as many as the server was started with");
+ABSL_FLAG(uint64_t, parameters, 25000000, "size of the model");
+ABSL_FLAG(double, ratio, 0.01, "pushed fraction");
+ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values pushed");
+ABSL_FLAG(double, seconds, 5, "how long to measure, after as much warm-up as one round of all buckets");
+
+namespace {
+
+using cddp::v1::ParameterServer;
+
+// A random update of a bucket, the same for all rounds.
+std::string MakeUpdate(uint32_t length, uint32_t seed) {
+  const uint32_t count = cddp::SelectedCount(length, absl::GetFlag(FLAGS_ratio));
+  std::mt19937 random(seed);
+  std::vector<uint32_t> indices;
+  for (uint32_t i = 0; i < length && indices.size() < count; ++i) {
+    if (random() % (length - i) < count - indices.size()) indices.push_back(i);
+  }
+  std::normal_distribution<float> normal(0, 1e-3f);
+  std::vector<float> values(indices.size());
+  for (float& value : values) value = normal(random);
+  std::string bytes;
+  cddp::EncodeSparse(indices, absl::MakeSpan(values), length, cddp::IndexEncoding::kGap8,
+                     absl::GetFlag(FLAGS_value_encoding), &bytes);
+  return bytes;
+}
+
+// One worker's endless sequence of steps on one bucket.
+class Stream {
+ public:
+  Stream(ParameterServer::Stub* stub, uint32_t rank, uint32_t bucket, std::string update,
+         std::atomic<uint64_t>* exchanges)
+      : stub_(*stub), update_(std::move(update)), exchanges_(*exchanges) {
+    request_.mutable_worker()->set_rank(rank);
+    request_.mutable_worker()->set_incarnation(1);
+    request_.set_view(1);
+    request_.set_bucket(bucket);
+  }
+
+  // Step 0: zero weights.
+  void Start() { Send(); }
+
+ private:
+  void Send() {
+    context_ = std::make_unique<grpc::ClientContext>();
+    request_.set_step(step_);
+    request_.set_base_version(step_);
+    stub_.async()->Exchange(context_.get(), &request_, &response_, [this](const grpc::Status& status) {
+      if (!status.ok()) {
+        std::fprintf(stderr, "exchange: %s\n", status.error_message().c_str());
+        std::exit(1);
+      }
+      if (step_++ == 0) request_.set_update(update_);
+      exchanges_.fetch_add(1, std::memory_order_relaxed);
+      Send();
+    });
+  }
+
+  ParameterServer::Stub& stub_;
+  const std::string update_;
+  std::atomic<uint64_t>& exchanges_;
+  uint64_t step_ = 0;
+  cddp::v1::ExchangeRequest request_;
+  cddp::v1::ExchangeResponse response_;
+  std::unique_ptr<grpc::ClientContext> context_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  cddp::ParseCommandLineOrExit(argc, argv, "server_engine_load: load on one cddp-server", {"server_engine_load.cc"});
+  const uint32_t workers = absl::GetFlag(FLAGS_workers);
+  const auto layout = cddp::ParameterLayout::Create({{"w", {static_cast<int64_t>(absl::GetFlag(FLAGS_parameters))}}});
+  if (!layout.ok()) return cddp::ReportError(layout.status());
+
+  // One connection saturates one thread of gRPC; a few spread the work.
+  const uint32_t connections = std::min(workers, 4u);
+  std::vector<std::unique_ptr<ParameterServer::Stub>> stubs;
+  for (uint32_t i = 0; i < connections; ++i) {
+    stubs.push_back(ParameterServer::NewStub(cddp::CreateChannel(absl::GetFlag(FLAGS_server))));
+  }
+  for (uint32_t rank = 0; rank < workers; ++rank) {
+    cddp::v1::JoinRequest join;
+    join.set_protocol_version(cddp::kProtocolVersion);
+    join.mutable_worker()->set_rank(rank);
+    join.mutable_worker()->set_incarnation(1);
+    join.set_worker_count(workers);
+    *join.mutable_layout() = cddp::ToMessage(*layout);
+    cddp::v1::JoinResponse joined;
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    if (const grpc::Status status = stubs[rank % connections]->Join(&context, join, &joined); !status.ok()) {
+      std::fprintf(stderr, "join: %s\n", status.error_message().c_str());
+      return 1;
+    }
+  }
+
+  std::atomic<uint64_t> exchanges{0};
+  const uint32_t buckets = layout->bucket_count();
+  std::vector<std::unique_ptr<Stream>> streams;
+  // A handful of different updates a bucket length; their positions differ between workers.
+  std::vector<std::string> updates;
+  for (uint32_t i = 0; i < std::min(workers, 8u); ++i) updates.push_back(MakeUpdate(layout->bucket_length(0), i));
+  const std::string last = MakeUpdate(layout->bucket_length(buckets - 1), 99);
+  for (uint32_t bucket = 0; bucket < buckets; ++bucket) {
+    for (uint32_t rank = 0; rank < workers; ++rank) {
+      streams.push_back(std::make_unique<Stream>(stubs[rank % connections].get(), rank, bucket,
+                                                 bucket + 1 == buckets ? last : updates[rank % updates.size()],
+                                                 &exchanges));
+    }
+  }
+  for (const auto& stream : streams) stream->Start();
+  const uint64_t warm_up = uint64_t{2} * workers * buckets;
+  while (exchanges.load() < warm_up) absl::SleepFor(absl::Milliseconds(1));
+
+  const uint64_t before = exchanges.load();
+  const absl::Time begin = absl::Now();
+  absl::SleepFor(absl::Seconds(absl::GetFlag(FLAGS_seconds)));
+  const double per_second = static_cast<double>(exchanges.load() - before) / absl::ToDoubleSeconds(absl::Now() - begin);
+
+  // Mean over the buckets, of which the last is shorter.
+  const double pairs = static_cast<double>(cddp::SelectedCount(layout->bucket_length(0), absl::GetFlag(FLAGS_ratio))) *
+                       static_cast<double>(layout->total_elements()) /
+                       (static_cast<double>(layout->bucket_elements()) * buckets);
+  std::printf("workers=%u parameters=%lu exchanges_per_second=%.0f pairs_per_second=%.4g\n", workers,
+              static_cast<unsigned long>(layout->total_elements()), per_second, per_second * pairs);
+  std::fflush(stdout);
+  std::_Exit(0);  // the streams have no end
+}

@@ -1,0 +1,59 @@
+#include "common/metrics/metrics_server.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <prometheus/counter.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+namespace cddp {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+std::string Ask(const std::string& address, const std::string& request) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in to = {};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<uint16_t>(std::atoi(address.substr(address.rfind(':') + 1).c_str())));
+  inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+  std::string answer;
+  if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0) {
+    (void)!write(fd, request.data(), request.size());
+    char piece[1024];
+    for (ssize_t got; (got = read(fd, piece, sizeof piece)) > 0;) answer.append(piece, static_cast<size_t>(got));
+  }
+  close(fd);
+  return answer;
+}
+
+std::string Request(const std::string& method, const std::string& url) {
+  return method + " " + url + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+}
+
+TEST(MetricsServerTest, ServesTheRegistryAndNothingElse) {
+  auto registry = std::make_shared<prometheus::Registry>();
+  prometheus::BuildCounter().Name("cddp_test_total").Help("a test").Register(*registry).Add({}).Increment(3);
+  auto server = *MetricsServer::Start("127.0.0.1:0", registry);
+  const std::string answer = Ask(server->address(), Request("GET", "/metrics"));
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(answer, HasSubstr("# TYPE cddp_test_total counter\ncddp_test_total 3"));
+  EXPECT_THAT(Ask(server->address(), Request("GET", "/etc/passwd")), StartsWith("HTTP/1.1 404"));
+  EXPECT_THAT(Ask(server->address(), Request("DELETE", "/metrics")), StartsWith("HTTP/1.1 405"));
+}
+
+TEST(MetricsServerTest, ATakenOrSenselessAddressIsNamed) {
+  auto registry = std::make_shared<prometheus::Registry>();
+  auto server = *MetricsServer::Start("127.0.0.1:0", registry);
+  EXPECT_THAT(std::string(MetricsServer::Start(server->address(), registry).status().message()),
+              HasSubstr(server->address()));
+  EXPECT_FALSE(MetricsServer::Start("nonsense", registry).ok());
+  EXPECT_FALSE(MetricsServer::Start("127.0.0.1:70000", registry).ok());
+}
+
+}  // namespace
+}  // namespace cddp
