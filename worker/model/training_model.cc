@@ -4,7 +4,6 @@
 #include <ATen/Parallel.h>
 #include <caffe2/serialize/inline_container.h>
 #include <dlfcn.h>
-#include <malloc.h>
 #include <torch/csrc/jit/serialization/pickler.h>
 #include <torch/nn/functional/loss.h>
 #include <torch/utils.h>
@@ -42,15 +41,7 @@ void SetBlasThreads(int threads) {
   if (set_threads != nullptr) set_threads(threads);
 }
 
-// A step allocates and frees the same few megabytes each time. By default glibc hands such memory back to the kernel at
-// once, and getting it again, page by page, costs a third of a training step; so keep it.
-void KeepFreedMemory() {
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // glibc takes no more
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-}
-
 void SetUpProcess(int threads) {
-  KeepFreedMemory();
   at::set_num_threads(threads);
   if (at::get_num_interop_threads() != 1) at::set_num_interop_threads(1);
   SetBlasThreads(threads);

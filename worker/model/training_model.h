@@ -38,8 +38,8 @@ struct Evaluation {
 class TrainingModel {
  public:
   // `data` must outlive the model. InvalidArgument for an unknown name or images that are too small for the model.
-  // For the whole process it sets LibTorch's threads and lets malloc keep freed memory; for the calling thread, which
-  // should train as well, it rounds denormal numbers to zero: they are slow and change nothing.
+  // For the whole process it sets LibTorch's threads; for the calling thread, which should train as well, it rounds
+  // denormal numbers to zero: they are slow and change nothing.
   static absl::StatusOr<std::unique_ptr<TrainingModel>> Create(const ModelOptions& options, const ImageDataset* data);
 
   ~TrainingModel();
