@@ -70,7 +70,7 @@ std::optional<RoundTiming> BucketState::Exchange(const Contribution& contributio
   std::vector<Reply> replies;
   std::optional<RoundTiming> timing;
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     absl::Status status = closed_.ok() ? Check(contribution) : closed_;
     if (status.ok() && contribution.step >= slots_[contribution.rank].next_step) status = Count(contribution);
     if (status.ok()) {
@@ -233,7 +233,7 @@ absl::Status BucketState::CloseRound() {
 }
 
 void BucketState::Admit(uint32_t rank) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   Slot& slot = slots_[rank];
   slot.active = true;
   // What the process before it contributed to the open round counts; the new one's is then a retry.
@@ -248,7 +248,7 @@ std::optional<RoundTiming> BucketState::Retire(uint32_t rank) {
   std::vector<Reply> replies;
   std::optional<RoundTiming> timing;
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     slots_[rank].active = false;
     if (closed_.ok()) timing = Advance(&replies);
   }
@@ -259,7 +259,7 @@ std::optional<RoundTiming> BucketState::Retire(uint32_t rank) {
 void BucketState::Close(const absl::Status& why) {
   std::vector<Waiter> ended;
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     if (closed_.ok()) closed_ = why;
     for (Slot& slot : slots_) {
       std::move(slot.waiting.begin(), slot.waiting.end(), std::back_inserter(ended));
@@ -272,17 +272,17 @@ void BucketState::Close(const absl::Status& why) {
 }
 
 uint64_t BucketState::version() const {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   return version_;
 }
 
 uint64_t BucketState::log_bytes() const {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   return log_.bytes();
 }
 
 BucketState::Waiting BucketState::waiting() const {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   Waiting waiting;
   if (contributed_ == 0) return waiting;
   waiting.since = open_since_;
@@ -293,13 +293,13 @@ BucketState::Waiting BucketState::waiting() const {
 }
 
 uint64_t BucketState::Read(std::vector<float>* published) const {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   *published = published_;
   return version_;
 }
 
 uint32_t BucketState::Checksum(uint32_t crc) const {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   return Crc32c(published_.data(), published_.size() * sizeof(float), crc);
 }
 

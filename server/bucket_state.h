@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,11 +22,10 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/compress/bucket_compressor.h"
-#include "server/consistency.h"
 #include "common/optimizer/optimizer.h"
+#include "server/consistency.h"
 #include "server/update_log.h"
 
 namespace cddp {
@@ -145,7 +145,7 @@ class BucketState {
   const uint32_t length_;
   const BucketOptions options_;
 
-  mutable absl::Mutex mutex_;
+  mutable std::mutex mutex_;
   uint64_t version_ ABSL_GUARDED_BY(mutex_) = 0;  // in sync mode also the step of the open round
   std::vector<float> published_ ABSL_GUARDED_BY(mutex_);
   std::vector<float> residual_ ABSL_GUARDED_BY(mutex_);

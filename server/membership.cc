@@ -11,7 +11,7 @@ absl::StatusOr<bool> Membership::Join(uint32_t rank, uint64_t incarnation) {
     return absl::InvalidArgumentError(
         absl::StrCat("rank ", rank, " is outside the cluster's ", worker_count_, " workers (ranks count from 0)"));
   }
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   Member& member = members_[rank];
   if (member.incarnation > incarnation) {
     return absl::FailedPreconditionError(absl::StrCat("a newer process holds rank ", rank, " (incarnation ",
@@ -41,12 +41,12 @@ absl::Status Membership::CheckHolder(uint32_t rank, uint64_t incarnation) {
 }
 
 absl::Status Membership::Touch(uint32_t rank, uint64_t incarnation) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   return CheckHolder(rank, incarnation);
 }
 
 absl::Status Membership::Heartbeat(uint32_t rank, uint64_t incarnation, uint64_t step, double loss) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   absl::Status status = CheckHolder(rank, incarnation);
   if (!status.ok()) return status;
   Member& member = members_[rank];
@@ -56,14 +56,14 @@ absl::Status Membership::Heartbeat(uint32_t rank, uint64_t incarnation, uint64_t
 }
 
 absl::Status Membership::Leave(uint32_t rank, uint64_t incarnation, bool finished) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   absl::Status status = CheckHolder(rank, incarnation);
   if (status.ok()) members_[rank].state = finished ? MemberState::kFinished : MemberState::kLeft;
   return status;
 }
 
 void Membership::NoteContribution(uint32_t rank, uint64_t step, uint64_t bytes) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   const auto member = members_.find(rank);
   if (member == members_.end()) return;
   member->second.step = std::max(member->second.step, step);
@@ -71,7 +71,7 @@ void Membership::NoteContribution(uint32_t rank, uint64_t step, uint64_t bytes) 
 }
 
 void Membership::NoteAnswer(uint32_t rank, uint64_t bytes) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   const auto member = members_.find(rank);
   if (member != members_.end()) member->second.sent_bytes += bytes;
 }
@@ -81,7 +81,7 @@ bool Membership::IsLost(const Member& member, absl::Time now) const {
 }
 
 std::vector<Member> Membership::members() const {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   const absl::Time now = absl::Now();
   std::vector<Member> members;
   for (const auto& [rank, member] : members_) {
@@ -92,7 +92,7 @@ std::vector<Member> Membership::members() const {
 }
 
 std::vector<uint32_t> Membership::TakeNewlyLost() {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   const absl::Time now = absl::Now();
   std::vector<uint32_t> lost;
   for (auto& [rank, member] : members_) {

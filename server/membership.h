@@ -5,11 +5,11 @@
 
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
 namespace cddp {
@@ -61,7 +61,7 @@ class Membership {
 
   const uint32_t worker_count_;
   const absl::Duration lease_;
-  mutable absl::Mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<uint32_t, Member> members_ ABSL_GUARDED_BY(mutex_);
 };
 

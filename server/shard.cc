@@ -52,7 +52,7 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
     return absl::InvalidArgumentError(absl::StrCat("worker ", rank, " was started with --workers=", worker_count,
                                                    ", this server with --workers=", options_.worker_count));
   }
-  absl::MutexLock lock(&join_mutex_);
+  std::lock_guard lock(join_mutex_);
   if (!closed_.ok()) return closed_;
   if (space_ == nullptr) {
     absl::StatusOr<std::unique_ptr<Space>> space = MakeSpace(layout);
@@ -178,7 +178,7 @@ absl::StatusOr<Shard::BucketWeights> Shard::Read(uint32_t bucket) const {
 
 void Shard::Close(const absl::Status& why) {
   {
-    absl::MutexLock lock(&join_mutex_);
+    std::lock_guard lock(join_mutex_);
     closed_ = why;
   }
   if (const Space* space = this->space(); space != nullptr) {

@@ -7,18 +7,18 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/layout/parameter_layout.h"
 #include "common/layout/shard_map.h"
+#include "common/optimizer/optimizer.h"
 #include "server/bucket_state.h"
 #include "server/membership.h"
-#include "common/optimizer/optimizer.h"
 #include "server/server_metrics.h"
 
 namespace cddp {
@@ -114,7 +114,7 @@ class Shard {
   ServerMetrics& metrics_;
   Membership membership_;
 
-  absl::Mutex join_mutex_;
+  std::mutex join_mutex_;
   std::unique_ptr<Space> space_ ABSL_GUARDED_BY(join_mutex_);
   absl::Status closed_ ABSL_GUARDED_BY(join_mutex_);
   std::atomic<const Space*> published_space_{nullptr};

@@ -8,10 +8,10 @@
 namespace cddp::ctl {
 namespace {
 
-// The smallest of 1, 2, 2.5, 4, 5 times a power of ten that is at least `least`.
+// The smallest of 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8 times a power of ten that is at least `least`.
 double RoundStep(double least) {
   const double power = std::pow(10, std::floor(std::log10(least)));
-  for (double factor : {1.0, 2.0, 2.5, 4.0, 5.0}) {
+  for (double factor : {1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0}) {
     if (factor * power >= least * (1 - 1e-9)) return factor * power;
   }
   return 10 * power;

@@ -42,10 +42,15 @@ std::string FormatElapsed(absl::Duration time) {
   const double seconds = absl::ToDoubleSeconds(time);
   if (seconds < 0.9995) {
     const double milliseconds = seconds * 1e3;
-    return absl::StrFormat(milliseconds < 9.95 ? "%.1f ms" : "%.0f ms", milliseconds);
+    return absl::StrFormat("%.*f ms", milliseconds < 9.95 ? 1 : 0, milliseconds);
   }
   if (seconds < 59.95) return absl::StrFormat("%.1f s", seconds);
-  const int64_t whole = std::llround(seconds);
+  return FormatRemaining(time);
+}
+
+std::string FormatRemaining(absl::Duration time) {
+  const int64_t whole = std::llround(absl::ToDoubleSeconds(time));
+  if (whole < 60) return absl::StrCat(whole, " s");
   if (whole < 3600) return absl::StrFormat("%d min %02d s", whole / 60, whole % 60);
   return absl::StrFormat("%d h %02d min", whole / 3600, whole % 3600 / 60);
 }

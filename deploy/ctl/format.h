@@ -10,9 +10,10 @@
 
 namespace cddp::ctl {
 
-std::string FormatBytes(double bytes);           // "812 B", "48.2 kB", "1.20 MB"
-std::string FormatCount(uint64_t count);         // "1,199,882"
-std::string FormatElapsed(absl::Duration time);  // "0.4 ms", "12.3 s", "4 min 05 s", "2 h 03 min"
+std::string FormatBytes(double bytes);             // "812 B", "48.2 kB", "1.20 MB"
+std::string FormatCount(uint64_t count);           // "1,199,882"
+std::string FormatElapsed(absl::Duration time);    // "0.4 ms", "12.3 s", "4 min 05 s", "2 h 03 min"
+std::string FormatRemaining(absl::Duration time);  // whole seconds: "12 s", "4 min 05 s", "2 h 03 min"
 
 // "97.52 %". Never rounds up to "100.00 %" what is less than that: 0.99999 is "99.99 %".
 std::string FormatPercent(double fraction);

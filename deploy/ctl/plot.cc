@@ -95,7 +95,8 @@ void LearningChart(Svg* svg, const Area& area, const TrainOptions& options, cons
     }
     if (std::isfinite(epoch.train_loss)) largest_loss = std::max(largest_loss, epoch.train_loss);
   }
-  const Axis accuracy_axis = lowest <= highest ? Axis::Percent(lowest, highest) : Axis::Percent(0, 100);
+  if (lowest > highest) lowest = 0, highest = 100;  // nothing was evaluated
+  const Axis accuracy_axis = Axis::Percent(std::min(lowest, std::max(0.0, highest - 1)), highest);
   const Axis loss_axis = Axis::FromZero(largest_loss);
 
   Heading(svg, area, "Learning");
@@ -169,8 +170,7 @@ void BytesChart(Svg* svg, const Area& area, const TrainOptions& options, const T
     svg->Rect(area.left, y, length, 20, bar.color, std::min(2.0, length / 2));
     std::string label = FormatBytes(static_cast<double>(bar.bytes) / steps);
     if (bar.color != kDense && traffic.dense_bytes > 0 && length < full / 2) {
-      absl::StrAppend(&label, "  =  ", FormatPercent(static_cast<double>(bar.bytes) / traffic.dense_bytes),
-                      " of dense");
+      absl::StrAppend(&label, ", ", FormatPercent(static_cast<double>(bar.bytes) / traffic.dense_bytes), " of dense");
     }
     svg->Text(area.left + length + 8, y + 15, label, {.color = kInk});
     y += 30;

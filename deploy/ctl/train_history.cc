@@ -68,7 +68,7 @@ absl::Status TrainHistory::Add(const WorkerEvent& event) {
                           done_[done.rank] = done;
                           return absl::OkStatus();
                         },
-                        [&](const auto& other) { return absl::OkStatus(); },
+                        [&](const auto&) { return absl::OkStatus(); },
                     },
                     event);
 }

@@ -168,12 +168,14 @@ std::optional<TrainRun::End> TrainRun::Handle(const ChildLine& line) {
   if (const auto* listening = std::get_if<ListeningEvent>(&*event); listening != nullptr && IsServer(line.child)) {
     server_addresses_[line.child] = listening->address;
   }
-  if (std::holds_alternative<JoinedEvent>(*event) && joined_at_ == absl::InfiniteFuture()) {
-    joined_at_ = absl::Now();
+  if (std::holds_alternative<JoinedEvent>(*event) && !model_shown_) {
+    model_shown_ = true;
     progress_->Print(DescribeModel(*history_.model()));
   }
   ShowNewEpochs();
-  if (running_workers_ > 0) progress_->Redraw(StepParts(options_, history_, absl::Now() - joined_at_));
+  if (const auto* step = std::get_if<StepEvent>(&*event); step != nullptr && step->rank == 0) {
+    progress_->Redraw(StepParts(options_, history_));
+  }
   return std::nullopt;
 }
 

@@ -69,7 +69,7 @@ class TrainRun {
   std::unique_ptr<Supervisor> supervisor_;     // children 0 .. servers - 1 are the servers, then come the workers
   std::vector<std::string> server_addresses_;  // empty until that server listens
   TrainHistory history_;
-  absl::Time joined_at_ = absl::InfiniteFuture();  // when the first worker told what it trains
+  bool model_shown_ = false;
   size_t shown_epochs_ = 0;
   int running_servers_ = 0;
   int running_workers_ = 0;

@@ -80,26 +80,28 @@ std::string EpochLine(const TrainOptions& options, const EpochSummary& epoch) {
   return line;
 }
 
-std::vector<std::string> StepParts(const TrainOptions& options, const TrainHistory& history, absl::Duration running) {
+std::vector<std::string> StepParts(const TrainOptions& options, const TrainHistory& history) {
   if (!history.model().has_value()) return {"waiting for the workers"};
-  const uint64_t steps_per_epoch = std::max<uint64_t>(history.model()->steps_per_epoch, 1);
-  if (!history.last_step().has_value()) return {absl::StrFormat("epoch 1/%d", options.epochs), Bar(0, 20)};
-
+  if (!history.last_step().has_value()) return {absl::StrCat("epoch 1/", options.epochs), Bar(0, 20)};
   const StepEvent& step = *history.last_step();
+  const uint64_t steps_per_epoch = std::max<uint64_t>(history.model()->steps_per_epoch, 1);
   std::vector<std::string> parts = {
       absl::StrFormat("epoch %d/%d", step.epoch, options.epochs),
       Bar(static_cast<double>(step.step) / steps_per_epoch, 20),
-      absl::StrFormat("step %d/%d", step.step, steps_per_epoch),
+      absl::StrFormat("%d/%d", step.step, steps_per_epoch),
       absl::StrFormat("loss %.4f", step.loss),
   };
   if (step.step == 0) return parts;
-  parts.push_back(absl::StrCat(FormatSeconds(step.seconds.step / step.step), "/step"));
 
-  const double done = static_cast<double>((step.epoch - 1) * steps_per_epoch + step.step);
-  const double all = static_cast<double>(options.epochs) * steps_per_epoch;
-  parts.push_back(absl::StrCat("ETA ", FormatElapsed(running * ((all - done) / done))));
+  const double step_seconds = step.seconds.step / step.step;
+  const double evaluate_seconds = history.epochs().empty() ? 0 : history.epochs().back().seconds.evaluate;
+  const double epochs_left = options.epochs - step.epoch;
+  const double steps_left = epochs_left * steps_per_epoch + (steps_per_epoch - std::min(step.step, steps_per_epoch));
+  parts.push_back(absl::StrCat(FormatSeconds(step_seconds), "/step"));
+  parts.push_back(absl::StrCat(
+      "ETA ", FormatRemaining(absl::Seconds(steps_left * step_seconds + (epochs_left + 1) * evaluate_seconds))));
 
-  // Rank 0's bytes are as good as anybody's: all workers send as many.
+  // Rank 0 stands for all: each worker sends about as many bytes.
   const double workers = options.workers;
   const Traffic traffic = {step.pushed_bytes, step.pulled_bytes, step.step * history.model()->parameters * 4};
   parts.push_back(absl::StrFormat("push %s pull %s a step",

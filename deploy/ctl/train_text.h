@@ -21,8 +21,8 @@ std::string DescribeModel(const JoinedEvent& model);
 // One line for a finished epoch, in columns that stay aligned from epoch to epoch.
 std::string EpochLine(const TrainOptions& options, const EpochSummary& epoch);
 
-// The parts of the redrawn line, most important first; `running` is the time since training began.
-std::vector<std::string> StepParts(const TrainOptions& options, const TrainHistory& history, absl::Duration running);
+// The parts of the redrawn line, most important first.
+std::vector<std::string> StepParts(const TrainOptions& options, const TrainHistory& history);
 
 // The lines that end a successful run: accuracy, time, where it went, bytes against dense, checksum. Names of files are
 // not among them. `history` holds at least one epoch.

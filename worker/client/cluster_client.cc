@@ -124,9 +124,8 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
 ClusterClient::~ClusterClient() {
   ending_.Notify();
   if (heartbeats_.joinable()) heartbeats_.join();
-  absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(
-      +[](int* calls) { return *calls == 0; }, &calls_));
+  std::unique_lock lock(mutex_);
+  calls_ended_.wait(lock, [this] { return calls_ == 0; });
 }
 
 void ClusterClient::SendHeartbeats() {
@@ -159,7 +158,7 @@ void ClusterClient::Exchange(PushedUpdate push, std::function<void(absl::StatusO
   call->request.set_update(std::move(push.update));
   call->request.set_non_finite(push.non_finite);
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     ++calls_;
   }
   Send(call);
@@ -195,8 +194,8 @@ void ClusterClient::Send(ExchangeCall* call) {
 void ClusterClient::Finish(ExchangeCall* call, absl::StatusOr<PulledUpdate> result) {
   call->done(std::move(result));
   delete call;
-  absl::MutexLock lock(&mutex_);
-  --calls_;
+  std::lock_guard lock(mutex_);  // held while notifying: the waiter destroys this object
+  if (--calls_ == 0) calls_ended_.notify_all();
 }
 
 absl::Status ClusterClient::ReadSnapshot(const TakeBucket& take) {

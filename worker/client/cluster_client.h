@@ -4,16 +4,17 @@
 #define WORKER_CLIENT_CLUSTER_CLIENT_H_
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -104,7 +105,8 @@ class ClusterClient {
   absl::Notification ending_;
   std::thread heartbeats_;
 
-  absl::Mutex mutex_;
+  std::mutex mutex_;
+  std::condition_variable calls_ended_;
   int calls_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

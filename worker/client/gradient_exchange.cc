@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <condition_variable>
 #include <deque>
+#include <mutex>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "common/codec/update_codec.h"
 #include "common/compress/finite.h"
@@ -29,21 +31,22 @@ class AnswerQueue {
   };
 
   void Push(uint32_t bucket, absl::StatusOr<PulledUpdate> answer) {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);  // held while notifying: after the last answer the waiter destroys the queue
     entries_.push_back({bucket, std::move(answer)});
+    arrived_.notify_one();
   }
 
   Entry Pop() {
-    absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(
-        +[](std::deque<Entry>* entries) { return !entries->empty(); }, &entries_));
+    std::unique_lock lock(mutex_);
+    arrived_.wait(lock, [this] { return !entries_.empty(); });
     Entry entry = std::move(entries_.front());
     entries_.pop_front();
     return entry;
   }
 
  private:
-  absl::Mutex mutex_;
+  std::mutex mutex_;
+  std::condition_variable arrived_;
   std::deque<Entry> entries_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -1,0 +1,102 @@
+#include "deploy/ctl/cluster_plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "tests/unit/ctl/samples.h"
+
+namespace cddp::ctl {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+TEST(ClusterPlanTest, ServerFlags) {
+  TrainOptions options = SampleOptions(5);
+  options.nesterov = true;
+  options.weight_decay = 1e-4;
+  options.index_encoding = IndexEncoding::kRice;
+  EXPECT_THAT(ServerFlags(options, 2),
+              ::testing::ElementsAre("--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", "--shard=2", "--shards=3",
+                                     "--workers=2", "--lr=0.05", "--momentum=0.9", "--nesterov=true",
+                                     "--weight_decay=1e-04", "--publish_ratio=0.01", "--value_encoding=fp16",
+                                     "--index_encoding=rice", "--progress=json"));
+}
+
+TEST(ClusterPlanTest, WorkerFlags) {
+  TrainOptions options = SampleOptions(5);
+  options.train_examples = 1000;
+  EXPECT_THAT(WorkerFlags(options, 1, {"a:1", "b:2", "c:3"}),
+              ::testing::ElementsAre("--rank=1", "--workers=2", "--servers=a:1,b:2,c:3", "--model=simple_cnn",
+                                     "--data_dir=data/mnist", "--epochs=5", "--batch_size=64", "--seed=42",
+                                     "--ratio=0.01", "--value_encoding=fp16", "--index_encoding=gap8",
+                                     "--bucket_elements=0", "--threads=1", "--train_examples=1000", "--test_examples=0",
+                                     "--metrics_listen=127.0.0.1:0", "--progress=json"));
+}
+
+TEST(ClusterPlanTest, OnlyTheFirstWorkerSavesTheModel) {
+  EXPECT_THAT(WorkerFlags(SampleOptions(5), 0, {"a:1"}), Contains("--model_output=out/model.pt"));
+  EXPECT_THAT(WorkerFlags(SampleOptions(5), 1, {"a:1"}), Not(Contains(StartsWith("--model_output"))));
+}
+
+TEST(ClusterPlanTest, WithoutCompressionEverythingTravelsAsFp32) {
+  TrainOptions options = SampleOptions(5);
+  options.compress = false;
+  EXPECT_THAT(ServerFlags(options, 0), Contains("--publish_ratio=1"));
+  EXPECT_THAT(ServerFlags(options, 0), Contains("--value_encoding=fp32"));
+  EXPECT_THAT(WorkerFlags(options, 0, {"a:1"}), Contains("--ratio=1"));
+  EXPECT_THAT(WorkerFlags(options, 0, {"a:1"}), Contains("--value_encoding=fp32"));
+}
+
+TEST(ClusterPlanTest, PublishRatioOfItsOwn) {
+  TrainOptions options = SampleOptions(5);
+  options.publish_ratio = 0.05;
+  EXPECT_THAT(ServerFlags(options, 0), Contains("--publish_ratio=0.05"));
+  EXPECT_THAT(WorkerFlags(options, 0, {"a:1"}), Contains("--ratio=0.01"));
+}
+
+TEST(ClusterPlanTest, ValidateNamesTheFlag) {
+  EXPECT_TRUE(Validate(SampleOptions(1)).ok());
+  struct Case {
+    const char* expected;
+    std::function<void(TrainOptions*)> change;
+  };
+  const Case cases[] = {
+      {"--workers=0", [](TrainOptions* o) { o->workers = 0; }},
+      {"--workers=100000", [](TrainOptions* o) { o->workers = 100000; }},
+      {"--servers=-1", [](TrainOptions* o) { o->servers = -1; }},
+      {"--epochs=0", [](TrainOptions* o) { o->epochs = 0; }},
+      {"--batch_size=0", [](TrainOptions* o) { o->batch_size = 0; }},
+      {"--lr=0", [](TrainOptions* o) { o->lr = 0; }},
+      {"--lr=nan", [](TrainOptions* o) { o->lr = NAN; }},
+      {"--lr=inf", [](TrainOptions* o) { o->lr = INFINITY; }},
+      {"--momentum=1", [](TrainOptions* o) { o->momentum = 1; }},
+      {"--weight_decay=-1", [](TrainOptions* o) { o->weight_decay = -1; }},
+      {"--ratio=0", [](TrainOptions* o) { o->ratio = 0; }},
+      {"--ratio=1.5", [](TrainOptions* o) { o->ratio = 1.5; }},
+      {"--ratio=nan", [](TrainOptions* o) { o->ratio = NAN; }},
+      {"--publish_ratio=2", [](TrainOptions* o) { o->publish_ratio = 2; }},
+      {"--bucket_elements=-1", [](TrainOptions* o) { o->bucket_elements = -1; }},
+      {"--train_examples=-1", [](TrainOptions* o) { o->train_examples = -1; }},
+      {"--threads=-1", [](TrainOptions* o) { o->threads = -1; }},
+      {"--model='../x'", [](TrainOptions* o) { o->model = "../x"; }},
+      {"--model=''", [](TrainOptions* o) { o->model = ""; }},
+      {"--dataset='a b'", [](TrainOptions* o) { o->dataset = "a b"; }},
+      {"--nesterov", [](TrainOptions* o) { o->nesterov = true, o->momentum = 0; }},
+  };
+  for (const Case& c : cases) {
+    TrainOptions options = SampleOptions(1);
+    c.change(&options);
+    const absl::Status status = Validate(options);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << c.expected;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(c.expected));
+  }
+}
+
+}  // namespace
+}  // namespace cddp::ctl

@@ -1,0 +1,62 @@
+#include "tests/unit/ctl/run_cddp.h"
+
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+
+namespace cddp::ctl {
+
+namespace fs = std::filesystem;
+
+CddpFolder::CddpFolder() {
+  // A copy, because cddp looks for its neighbours where its file really lies.
+  fs::copy_file(CDDP_BINARY, folder_.File("cddp"));
+  fs::create_symlink(absl::StrCat(CDDP_FAKES, "/fake_server"), folder_.File("cddp-server"));
+  fs::create_symlink(absl::StrCat(CDDP_FAKES, "/fake_worker"), folder_.File("cddp-worker"));
+  fs::create_directories(folder_.File("data/mnist"));
+}
+
+Finished CddpFolder::Run(const std::string& arguments, const std::string& environment) const {
+  const std::string command = absl::StrCat("cd ", folder_.path(), " && exec env ", environment, " ./cddp ", arguments,
+                                           " >stdout 2>stderr </dev/null");
+  const int status = std::system(command.c_str());
+  Finished finished;
+  finished.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  finished.out = ReadFile(File("stdout"));
+  finished.err = ReadFile(File("stderr"));
+  return finished;
+}
+
+ChildProcess CddpFolder::Start(const std::string& arguments, const std::string& environment) const {
+  sigset_t none;
+  sigemptyset(&none);
+  const std::string command =
+      absl::StrCat("cd ", folder_.path(), " && exec env FAKE_PIDS=pids ", environment, " ./cddp ", arguments);
+  absl::StatusOr<ChildProcess> child =
+      ChildProcess::Spawn({"cddp", {"/bin/sh", "-c", command}, folder_.File("stderr")}, none);
+  return *std::move(child);
+}
+
+std::vector<pid_t> CddpFolder::Pids() const {
+  std::ifstream file(File("pids"));
+  std::vector<pid_t> pids;
+  for (pid_t pid; file >> pid;) pids.push_back(pid);
+  return pids;
+}
+
+char ProcessState(pid_t pid) {
+  const std::string stat = ReadFile(absl::StrCat("/proc/", pid, "/stat"));
+  const size_t end_of_name = stat.rfind(") ");
+  return end_of_name == std::string::npos ? '-' : stat[end_of_name + 2];
+}
+
+bool HasEnded(pid_t pid) {
+  const char state = ProcessState(pid);
+  return state == '-' || state == 'Z' || state == 'X';
+}
+
+}  // namespace cddp::ctl

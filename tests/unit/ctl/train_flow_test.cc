@@ -1,0 +1,239 @@
+// `cddp train` as a process, with scripts in place of servers and workers.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/time/clock.h"
+#include "tests/unit/ctl/run_cddp.h"
+
+namespace cddp::ctl {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+constexpr char kTrain[] = "train --output=out --workers=3 --epochs=2";
+constexpr size_t kProcesses = 2 + 3;
+
+bool Eventually(const std::function<bool()>& condition) {
+  for (const absl::Time deadline = absl::Now() + absl::Seconds(20); absl::Now() < deadline;) {
+    if (condition()) return true;
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  return false;
+}
+
+// Reads the process's lines until one holds `text`.
+bool WaitForLine(ChildProcess* process, absl::string_view text) {
+  return Eventually([&] {
+    const std::vector<std::string> lines = process->ReadLines();
+    return std::any_of(lines.begin(), lines.end(), [&](const auto& line) { return absl::StrContains(line, text); });
+  });
+}
+
+class TrainFlowTest : public ::testing::Test {
+ protected:
+  nlohmann::json Report() const {
+    return nlohmann::json::parse(ReadFile(folder_.File("out/report.json")), nullptr, false);
+  }
+
+  // All that came so far as to say who they are: at least the servers.
+  bool AllHaveEnded() const {
+    const std::vector<pid_t> pids = folder_.Pids();
+    return pids.size() >= 2 && std::all_of(pids.begin(), pids.end(), HasEnded);
+  }
+
+  CddpFolder folder_;
+};
+
+TEST_F(TrainFlowTest, TrainsAndReports) {
+  const Finished run = folder_.Run(kTrain, "FAKE_PIDS=pids");
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.out,
+              StartsWith("simple_cnn on mnist: 3 workers, 2 servers, batch 3 x 64, ratio 0.01 (fp16, gap8)\n"));
+  EXPECT_THAT(run.out, HasSubstr("\nepoch 1/2  accuracy 91.50 %"));
+  EXPECT_THAT(run.out, HasSubstr("\nepoch 2/2  accuracy 95.50 %"));
+  EXPECT_THAT(run.out, HasSubstr("\nweights   checksum 1a2b3c4d, the same at all 3 workers\n"));
+  EXPECT_THAT(run.out, HasSubstr("\nreport    out/report.json\n"));
+  EXPECT_THAT(run.out, Not(HasSubstr("\r")));  // nothing is redrawn where no terminal is
+  EXPECT_THAT(run.err, HasSubstr("a library says hello"));
+
+  EXPECT_EQ(Report()["state"], "finished");
+  EXPECT_EQ(Report()["weights_crc32c"], "1a2b3c4d");
+  EXPECT_EQ(Report()["epochs"].size(), 2u);
+  EXPECT_THAT(ReadFile(folder_.File("out/report.svg")), HasSubstr("</svg>"));
+  EXPECT_EQ(ReadFile(folder_.File("out/model.pt")), "model\n");
+  EXPECT_THAT(ReadFile(folder_.File("out/logs/worker-2.log")), HasSubstr("--rank=2 --workers=3 --servers=127.0.0.1:"));
+  EXPECT_THAT(ReadFile(folder_.File("out/logs/server-1.log")), HasSubstr("fake server: ending"));  // by SIGTERM
+  EXPECT_TRUE(AllHaveEnded());
+}
+
+TEST_F(TrainFlowTest, RunsGetFoldersOfTheirOwn) {
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(folder_.Run("train --workers=1 --servers=1 --epochs=1").exit_code, 0);
+  const std::filesystem::directory_iterator runs(folder_.File("runs"));
+  EXPECT_EQ(std::distance(begin(runs), end(runs)), 2);
+}
+
+TEST_F(TrainFlowTest, AWorkersCrashEndsAllAndItsLastWordsAreShown) {
+  const Finished run = folder_.Run(kTrain, "FAKE_PIDS=pids FAKE_WORKER_CRASH=1");
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("cddp: worker 1 failed with signal SIGSEGV (Segmentation fault)"));
+  EXPECT_THAT(run.err, HasSubstr("    line 20 of the log\n    what a day to crash\n"));
+  EXPECT_THAT(run.err, Not(HasSubstr("line 11 of the log")));
+  EXPECT_THAT(run.err, HasSubstr("out/logs/worker-1.log"));
+  EXPECT_TRUE(AllHaveEnded());
+  EXPECT_EQ(Report()["state"], "failed");
+  EXPECT_THAT(Report()["error"].get<std::string>(), HasSubstr("what a day to crash"));
+}
+
+TEST_F(TrainFlowTest, BadInputOfAWorkerIsOneClearLine) {
+  const Finished run = folder_.Run(kTrain, "FAKE_PIDS=pids FAKE_WORKER_BAD_INPUT=0");
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("cddp: worker 0: unknown model 'nonsense' (there are mlp, simple_cnn, resnet18) (log: "
+                                 "out/logs/worker-0.log)\n"));
+  EXPECT_TRUE(AllHaveEnded());
+}
+
+TEST_F(TrainFlowTest, AWorkerThatEndsWithoutAResultFailed) {
+  const Finished run = folder_.Run(kTrain, "FAKE_WORKER_SILENT=2");
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("cddp: worker 2 ended before the training was over, with exit code 0"));
+}
+
+TEST_F(TrainFlowTest, AServerThatEndsEarlyFailed) {
+  const Finished run = folder_.Run(kTrain, "FAKE_SERVER_DIES=1 FAKE_WORKER_HANGS=1");
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("cddp: server "));
+  EXPECT_THAT(run.err, HasSubstr("ended before the training was over, with exit code 0"));
+}
+
+TEST_F(TrainFlowTest, DifferentWeightsAreAFailure) {
+  const Finished run = folder_.Run(kTrain, "FAKE_WORKER_STRAYS=2");
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("different weights: checksum 1a2b3c4d at worker 0, 00000000 at worker 2"));
+  EXPECT_EQ(Report()["state"], "failed");
+}
+
+TEST_F(TrainFlowTest, SigtermEndsAllAndLeavesAReport) {
+  ChildProcess cddp = folder_.Start(kTrain, "FAKE_WORKER_HANGS=1");
+  ASSERT_TRUE(WaitForLine(&cddp, "has 1,000,000 parameters"));
+  ASSERT_TRUE(Eventually([&] { return folder_.Pids().size() == kProcesses; }));
+  cddp.Kill(SIGTERM);
+  ASSERT_TRUE(Eventually([&] { return cddp.TryReap(); }));
+  EXPECT_EQ(DescribeWaitStatus(cddp.wait_status()), "exit code 143");
+  EXPECT_TRUE(AllHaveEnded());
+  EXPECT_EQ(Report()["state"], "interrupted");
+  EXPECT_THAT(ReadFile(folder_.File("stderr")),
+              HasSubstr("cddp: ended by SIGTERM; logs and the report so far are in out"));
+}
+
+TEST_F(TrainFlowTest, ASecondCtrlCDoesNotWaitForTheDeaf) {
+  ChildProcess cddp = folder_.Start(kTrain, "FAKE_WORKER_HANGS=1 FAKE_WORKER_DEAF=1");
+  ASSERT_TRUE(WaitForLine(&cddp, "has 1,000,000 parameters"));
+  ASSERT_TRUE(Eventually([&] { return folder_.Pids().size() == kProcesses; }));
+  const absl::Time begin = absl::Now();
+  cddp.Kill(SIGINT);
+  // The servers, which listen to SIGTERM, have ended: the first Ctrl-C has arrived.
+  ASSERT_TRUE(Eventually([&] { return HasEnded(folder_.Pids()[0]); }));
+  EXPECT_FALSE(AllHaveEnded());
+  cddp.Kill(SIGINT);
+  ASSERT_TRUE(Eventually([&] { return cddp.TryReap(); }));
+  EXPECT_EQ(DescribeWaitStatus(cddp.wait_status()), "exit code 130");
+  EXPECT_TRUE(AllHaveEnded());
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(4));  // the grace is 5 s
+}
+
+TEST_F(TrainFlowTest, NobodyOutlivesACddpThatIsKilled) {
+  ChildProcess cddp = folder_.Start(kTrain, "FAKE_WORKER_HANGS=1 FAKE_WORKER_DEAF=1");
+  ASSERT_TRUE(WaitForLine(&cddp, "has 1,000,000 parameters"));
+  ASSERT_TRUE(Eventually([&] { return folder_.Pids().size() == kProcesses; }));
+  cddp.Kill(SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return AllHaveEnded(); }));
+  ASSERT_TRUE(Eventually([&] { return cddp.TryReap(); }));
+  EXPECT_EQ(DescribeWaitStatus(cddp.wait_status()), "signal SIGKILL (Killed)");
+}
+
+TEST_F(TrainFlowTest, CtrlZStopsTheChildrenToo) {
+  ChildProcess cddp = folder_.Start(kTrain, "FAKE_WORKER_HANGS=1");
+  ASSERT_TRUE(WaitForLine(&cddp, "has 1,000,000 parameters"));
+  ASSERT_TRUE(Eventually([&] { return folder_.Pids().size() == kProcesses; }));
+  const auto all_are_stopped = [&] {
+    const std::vector<pid_t> pids = folder_.Pids();
+    return std::all_of(pids.begin(), pids.end(), [](pid_t pid) { return ProcessState(pid) == 'T'; });
+  };
+  cddp.Kill(SIGTSTP);
+  EXPECT_TRUE(Eventually(all_are_stopped));
+  cddp.Kill(SIGCONT);
+  EXPECT_TRUE(Eventually([&] { return !all_are_stopped(); }));
+  cddp.Kill(SIGTERM);
+  ASSERT_TRUE(Eventually([&] { return cddp.TryReap(); }));
+  EXPECT_EQ(DescribeWaitStatus(cddp.wait_status()), "exit code 143");
+  EXPECT_TRUE(AllHaveEnded());
+}
+
+struct BadInput {
+  const char* arguments;
+  const char* error;
+};
+
+TEST_F(TrainFlowTest, BadInputIsOneLineAndCodeTwo) {
+  for (const BadInput& bad : {
+           BadInput{"train --ratio=0", "--ratio=0: must be in (0, 1]"},
+           BadInput{"train --ratio=1.5", "--ratio=1.5: must be in (0, 1]"},
+           BadInput{"train --ratio=much", "--ratio=much"},
+           BadInput{"train --workers=0", "--workers=0"},
+           BadInput{"train --servers=a:1,b:2", "--servers=a:1,b:2: must be a number"},
+           BadInput{"train --epoch=3", "unknown flag --epoch"},
+           BadInput{"train --watch", "unknown flag --watch"},  // a flag of `status`
+           BadInput{"train mnist", "'mnist' is not a flag"},
+           BadInput{"train --value_encoding=fp12", "--value_encoding=fp12"},
+           BadInput{"train --dataset=cifar", "there is no folder 'data/cifar'"},
+           BadInput{"train --output=/proc/nowhere/out", "--output: cannot write to '/proc/nowhere/out'"},
+           BadInput{"status", "--servers=host:port"},
+           BadInput{"status --servers=localhost", "localhost"},
+           BadInput{"status --servers=a:1 --interval=0", "--interval=0"},
+           BadInput{"status --servers=a:1 --epochs=3", "unknown flag --epochs"},
+           BadInput{"fly", "unknown command 'fly'"},
+       }) {
+    const Finished run = folder_.Run(bad.arguments);
+    EXPECT_EQ(run.exit_code, 2) << bad.arguments;
+    EXPECT_THAT(run.err, StartsWith("cddp: ")) << bad.arguments;
+    EXPECT_THAT(run.err, HasSubstr(bad.error)) << bad.arguments;
+    EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
+    EXPECT_EQ(run.out, "") << bad.arguments;
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder_.File("runs")));
+}
+
+TEST_F(TrainFlowTest, MissingProgramsAreNamed) {
+  std::filesystem::remove(folder_.File("cddp-worker"));
+  const Finished run = folder_.Run(kTrain);
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("/cddp-worker: build it with"));
+}
+
+TEST_F(TrainFlowTest, HelpNamesCommandsAndTheirFlags) {
+  for (const char* arguments : {"help", "--help"}) {
+    const Finished run = folder_.Run(arguments);
+    EXPECT_EQ(run.exit_code, 0);
+    EXPECT_THAT(run.out, HasSubstr("cddp train --epochs=5"));
+    EXPECT_THAT(run.out, HasSubstr("cddp status --servers="));
+  }
+  const Finished train = folder_.Run("train --help");
+  EXPECT_EQ(train.exit_code, 0);
+  EXPECT_THAT(train.out, HasSubstr("--ratio (default 0.01)"));
+  EXPECT_THAT(train.out, Not(HasSubstr("--watch")));
+  EXPECT_EQ(folder_.Run("").exit_code, 2);
+}
+
+}  // namespace
+}  // namespace cddp::ctl
