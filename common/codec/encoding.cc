@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "common/codec/rice.h"
 
 namespace cddp {
 namespace {
@@ -32,6 +33,15 @@ bool Parse(absl::string_view text, const absl::string_view (&names)[N], Enum* en
 }
 
 }  // namespace
+
+IndexEncoding ChooseIndexEncoding(uint32_t length, uint32_t count, IndexPreference preference) {
+  const uint64_t elements = length;
+  if (preference == IndexPreference::kSize) {
+    return RiceParameter(length, count) == 0 ? IndexEncoding::kBitmap : IndexEncoding::kRice;
+  }
+  if (uint64_t{count} * 8 >= elements) return IndexEncoding::kBitmap;
+  return uint64_t{count} * 333 < elements ? IndexEncoding::kRice : IndexEncoding::kGap8;
+}
 
 absl::string_view Name(ValueEncoding encoding) { return NameAt(kValueNames, static_cast<uint8_t>(encoding)); }
 absl::string_view Name(IndexEncoding encoding) { return NameAt(kIndexNames, static_cast<uint8_t>(encoding)); }

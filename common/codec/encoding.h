@@ -14,9 +14,9 @@ enum class ValueEncoding : uint8_t {
   kFp32 = 0,
   kFp16 = 1,     // IEEE binary16, round to nearest even, saturating at +-65504
   kBf16 = 2,     // bfloat16, round to nearest even
-  kInt8 = 3,     // one scale a block of 256 values, symmetric
-  kInt4 = 4,     // likewise, two values a byte
-  kInt2 = 5,     // likewise, four values a byte
+  kInt8 = 3,     // sign and 7-bit level in the band of magnitudes of a block of 256 values (block_scaled.h)
+  kInt4 = 4,     // likewise, 3-bit level
+  kInt2 = 5,     // sign, and which of the block's two mean magnitudes
   kTernary = 6,  // one bit, the sign, times the block's mean magnitude
 };
 
@@ -26,6 +26,14 @@ enum class IndexEncoding : uint8_t {
   kRice = 2,    // gaps in Golomb-Rice code: small
   kBitmap = 3,  // one bit an element: best near a half
 };
+
+// What an index encoding is chosen for.
+enum class IndexPreference : uint8_t { kSpeed, kSize };
+
+// The encoding for `count` > 0 indices, spread evenly, of a bucket of `length` elements. By size: Golomb-Rice, from a
+// density of 0.39 on a bitmap, which is then as small. For speed: bytes, a bitmap where that is smaller (1 in 8), and
+// Golomb-Rice where escapes would make bytes half as large again (1 in 333).
+IndexEncoding ChooseIndexEncoding(uint32_t length, uint32_t count, IndexPreference preference);
 
 // Short lower-case names for flags and reports: "fp16", "gap8".
 absl::string_view Name(ValueEncoding encoding);

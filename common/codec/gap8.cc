@@ -113,8 +113,7 @@ void AppendGap8(absl::Span<const uint32_t> indices, uint32_t length, std::string
       *to++ = static_cast<uint8_t>(kEscape);
       gap -= kEscape;
     }
-    // One escape in thirteen indices, as at 1 % density, is too many for a branch; two at once are rare. The byte
-    // after this index' last may be written, and is the next one's to overwrite.
+    // One escape in thirteen indices, as at 1 % density, is too many for a branch; two at once are rare.
     const uint32_t escapes = gap >= kEscape ? 1 : 0;
     to[0] = static_cast<uint8_t>(kEscape);
     to[escapes] = static_cast<uint8_t>(gap - escapes * kEscape);

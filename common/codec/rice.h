@@ -19,8 +19,9 @@
 
 namespace cddp {
 
-// k for `count` > 0 gaps over `span` >= count elements: floor(log2(ln 2 * span / count)) in integers, at least 0, the
-// best for geometric gaps.
+// k for `count` > 0 gaps over `span` >= count elements, in integers: floor(log2(m)) of
+// m = (2 * span - count) * 31536 / 65536 / count, each division rounded down, and 0 for m = 0 (Kiely 2004, "Selecting
+// the Golomb parameter in Rice coding").
 int RiceParameter(uint64_t span, uint64_t count);
 
 // Appends the index part of `indices` (strictly increasing, below `length`) to *bytes; returns k of the last block.

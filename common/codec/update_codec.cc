@@ -131,6 +131,15 @@ absl::Status AddUpdate(absl::string_view bytes, absl::Span<float> target) {
   return absl::OkStatus();
 }
 
+absl::Status ClearAtUpdate(absl::string_view bytes, absl::Span<float> target) {
+  absl::StatusOr<UpdateParts> parts = SplitAndValidate(bytes, static_cast<uint32_t>(target.size()));
+  if (!parts.ok()) return parts.status();
+  VisitBlocks(*parts, [target](absl::Span<const uint32_t> indices, absl::Span<const float>) {
+    for (uint32_t index : indices) target[index] = 0;
+  });
+  return absl::OkStatus();
+}
+
 absl::StatusOr<DecodedUpdate> DecodeUpdate(absl::string_view bytes, uint32_t length) {
   absl::StatusOr<UpdateParts> parts = SplitAndValidate(bytes, length);
   if (!parts.ok()) return parts.status();

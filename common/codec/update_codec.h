@@ -51,6 +51,9 @@ absl::StatusOr<UpdateInfo> ValidateUpdate(absl::string_view bytes, uint32_t leng
 // length. Validates first: on error target is unchanged.
 absl::Status AddUpdate(absl::string_view bytes, absl::Span<float> target);
 
+// target[index] = 0 for each entry; otherwise as AddUpdate.
+absl::Status ClearAtUpdate(absl::string_view bytes, absl::Span<float> target);
+
 // The entries as lists; `indices` counts 0, 1, ... for a dense update.
 struct DecodedUpdate {
   std::vector<uint32_t> indices;

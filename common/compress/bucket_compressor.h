@@ -28,8 +28,15 @@ struct BucketSlice {
   uint32_t end = 0;
 };
 
+// How the elements to send are chosen.
+enum class Selection : uint8_t {
+  kTopK,       // exactly the k largest magnitudes
+  kThreshold,  // all magnitudes from a threshold on that is adapted step by step; k/2 to 2k of them, see Compress
+};
+
 struct CompressorOptions {
   double ratio = 0.01;  // selected fraction of elements, in (0, 1]; 1 sends dense updates
+  Selection selection = Selection::kTopK;
   ValueEncoding value_encoding = ValueEncoding::kFp16;
   IndexEncoding index_encoding = IndexEncoding::kGap8;
   std::vector<BucketSlice> always_sent;  // sorted, disjoint: sent whole besides the k selected among the others
@@ -54,9 +61,16 @@ class BucketCompressor {
   virtual ~BucketCompressor() = default;
 
   // Compresses `input` (length elements) with error feedback in `residual` (length elements), replacing *update by the
-  // encoded bytes (common/codec/update_codec.h). Exactly k elements are selected; equal magnitudes go to the lowest
-  // index; the result depends on input and residual alone, never on the carried threshold or the processor.
-  // InvalidArgument, residual untouched, if input holds NaN or infinity.
+  // encoded bytes (common/codec/update_codec.h). Sent are the elements of always_sent and, of the E others, the
+  // k = SelectedCount(E, ratio) of largest magnitude (none if E is 0); equal magnitudes go to the lowest index. The
+  // bytes depend on input and residual alone, never on the carried threshold or the processor.
+  //
+  // With Selection::kThreshold, the elements sent besides always_sent are those that reach the carried threshold, if
+  // these are from k/2 to 2k; else, and in the first step, it is k as above. The threshold moves by an eighth of the
+  // relative excess over k. The bytes depend on the steps before, not on the processor.
+  //
+  // Sums beyond the largest float count as that. InvalidArgument, and residual untouched, if input holds NaN or
+  // infinity. FailedPrecondition, and residual as good as lost, if residual holds NaN.
   virtual absl::StatusOr<CompressResult> Compress(absl::Span<const float> input, absl::Span<float> residual,
                                                   std::string* update) = 0;
 };

@@ -18,7 +18,7 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // The hardware's prefetchers stop at the end of a page; this goes a page ahead, and past the buffer's end does no harm.
-constexpr size_t kPrefetchAhead = 1024;
+constexpr size_t kPrefetchAhead = 2048;
 
 // The bits of the largest magnitude. NaN and infinity have the largest exponent, so they show in it.
 uint32_t LargestMagnitudeBits(const float* values, size_t size) {
@@ -27,16 +27,19 @@ uint32_t LargestMagnitudeBits(const float* values, size_t size) {
   const size_t lanes = hn::Lanes(di);
   constexpr int32_t kMask = 0x7fffffff;
   const auto mask = hn::Set(di, kMask);
-  auto largest0 = hn::Zero(di);
-  auto largest1 = hn::Zero(di);
+  auto largest0 = hn::Zero(di), largest1 = hn::Zero(di), largest2 = hn::Zero(di), largest3 = hn::Zero(di);
+  const auto magnitude = [&](size_t at) HWY_ATTR { return hn::And(mask, hn::BitCast(di, hn::LoadU(df, values + at))); };
   size_t i = 0;
-  for (; i + 2 * lanes <= size; i += 2 * lanes) {
-    hwy::Prefetch(values + i + kPrefetchAhead);
-    hwy::Prefetch(values + i + kPrefetchAhead + lanes);
-    largest0 = hn::Max(largest0, hn::And(mask, hn::BitCast(di, hn::LoadU(df, values + i))));
-    largest1 = hn::Max(largest1, hn::And(mask, hn::BitCast(di, hn::LoadU(df, values + i + lanes))));
+  for (; i + 4 * lanes <= size; i += 4 * lanes) {
+    for (size_t line = 0; line < 4 * lanes; line += 16) hwy::Prefetch(values + i + line + kPrefetchAhead);
+    largest0 = hn::Max(largest0, magnitude(i));
+    largest1 = hn::Max(largest1, magnitude(i + lanes));
+    largest2 = hn::Max(largest2, magnitude(i + 2 * lanes));
+    largest3 = hn::Max(largest3, magnitude(i + 3 * lanes));
   }
-  int32_t largest = hn::GetLane(hn::MaxOfLanes(di, hn::Max(largest0, largest1)));
+  const auto largest01 = hn::Max(largest0, largest1);
+  const auto largest23 = hn::Max(largest2, largest3);
+  int32_t largest = hn::GetLane(hn::MaxOfLanes(di, hn::Max(largest01, largest23)));
   for (; i < size; ++i) largest = std::max(largest, std::bit_cast<int32_t>(values[i]) & kMask);
   return static_cast<uint32_t>(largest);
 }

@@ -14,9 +14,6 @@
 namespace cddp {
 namespace {
 
-// Thresholds drift by a few percent a step; lower is safer, and costs candidates (a Gaussian has half as many again).
-constexpr float kCarriedFraction = 0.93f;
-
 std::vector<BucketSlice> Complement(absl::Span<const BucketSlice> slices, uint32_t length) {
   std::vector<BucketSlice> complement;
   uint32_t begin = 0;
@@ -34,15 +31,17 @@ uint32_t TotalLength(absl::Span<const BucketSlice> slices) {
   return total;
 }
 
-// Room for what is selected and as many again, so that a threshold a little too low is no failure.
+// Room for three times what is selected, so that a threshold somewhat too low is no failure.
 size_t CandidateCapacity(uint32_t eligible, uint32_t k) {
-  return std::min<size_t>(eligible, 2 * size_t{k} + 4096) + 1024;
+  return std::min<size_t>(eligible, 3 * size_t{k} + 4096) + 1024;
 }
 
 // Sums of finite values may have overflowed; they count as the largest float then.
 void Saturate(absl::Span<float> values) {
   for (float& value : values) value = std::clamp(value, -FLT_MAX, FLT_MAX);
 }
+
+bool MagnitudeLess(float a, float b) { return std::fabs(a) < std::fabs(b); }
 
 }  // namespace
 
@@ -53,34 +52,51 @@ TopKCompressor::TopKCompressor(uint32_t length, const CompressorOptions& options
       k_(eligible_.empty() ? 0 : SelectedCount(TotalLength(eligible_), options.ratio)),
       candidates_(CandidateCapacity(TotalLength(eligible_), k_)) {}
 
-PassSummary TopKCompressor::Pass(absl::Span<const float> input, absl::Span<float> residual) {
+PassSummary TopKCompressor::Pass(absl::Span<const float> input, absl::Span<float> residual, uint32_t least_key) {
   candidates_.set_size(0);
   PassSummary summary;
   uint32_t done = 0;
   for (const BucketSlice& slice : eligible_) {
     CompensateAndCollect(input, residual, done, slice.begin, kNoCandidates, &candidates_, &summary);
-    CompensateAndCollect(input, residual, slice.begin, slice.end, least_key_, &candidates_, &summary);
+    CompensateAndCollect(input, residual, slice.begin, slice.end, least_key, &candidates_, &summary);
     done = slice.end;
   }
   CompensateAndCollect(input, residual, done, length_, kNoCandidates, &candidates_, &summary);
   return summary;
 }
 
-uint32_t TopKCompressor::Select(absl::Span<const float> residual, bool candidates_complete) {
-  uint32_t least_key = least_key_;
-  if (!candidates_complete || candidates_.size() < k_) {
-    bool collected = false;
-    if (least_key_known_) {  // else it was an estimate already
-      least_key = EstimateLeastKey(residual, {}, k_);
-      candidates_.set_size(0);
-      collected = true;
-      for (const BucketSlice& slice : eligible_) {
-        collected = collected && Collect(residual, slice.begin, slice.end, least_key, &candidates_);
-      }
+uint32_t TopKCompressor::CollectAgain(absl::Span<const float> residual) {
+  if (carried_.known()) {  // else an estimate has just failed
+    const uint32_t least_key = EstimateLeastKey(residual, {}, k_);
+    candidates_.set_size(0);
+    bool fits = true;
+    for (const BucketSlice& slice : eligible_) {
+      fits = fits && Collect(residual, slice.begin, slice.end, least_key, &candidates_);
     }
-    if (!collected || candidates_.size() < k_) least_key = CollectLargest(residual, eligible_, k_, &candidates_);
+    if (fits && candidates_.size() >= k_) return least_key;
   }
-  return selector_.Keep(k_, least_key, &candidates_);
+  return CollectLargest(residual, eligible_, k_, &candidates_);
+}
+
+uint32_t TopKCompressor::LeastKey(absl::Span<const float> input, absl::Span<const float> residual) const {
+  if (adaptive_.known()) return adaptive_.key();
+  if (carried_.known()) return carried_.least_key();
+  return EstimateLeastKey(input, residual, k_);
+}
+
+float TopKCompressor::Select(absl::Span<const float> residual, uint32_t least_key, bool complete) {
+  const size_t size = candidates_.size();
+  if (adaptive_.known() && complete && size >= (k_ + 1) / 2 && size <= 2 * size_t{k_}) {
+    const float threshold = *std::min_element(candidates_.values(), candidates_.values() + size, MagnitudeLess);
+    adaptive_.Adapt(size, k_);
+    return std::fabs(threshold);
+  }
+  carried_.Judge(size, k_, !complete);
+  if (!complete || size < k_) least_key = CollectAgain(residual);
+  const float threshold = std::bit_cast<float>(selector_.Keep(k_, least_key, &candidates_));
+  carried_.Carry(threshold);
+  if (options_.selection == Selection::kThreshold) adaptive_.Set(threshold);
+  return threshold;
 }
 
 void TopKCompressor::AddAlwaysSent(absl::Span<const float> residual) {
@@ -139,22 +155,16 @@ absl::StatusOr<CompressResult> TopKCompressor::Compress(absl::Span<const float> 
   // Reads the input into the cache, from where the pass takes it: the check costs no memory traffic.
   if (!AllFinite(input)) return absl::InvalidArgumentError("input holds NaN or infinity");
   const bool dense = options_.ratio == 1;
-  if (dense || k_ == 0)
-    least_key_ = kNoCandidates;
-  else if (!least_key_known_)
-    least_key_ = EstimateLeastKey(input, residual, k_);
+  const bool selects = !dense && k_ > 0;
+  const uint32_t least_key = selects ? LeastKey(input, residual) : kNoCandidates;
 
-  const PassSummary summary = Pass(input, residual);
+  const PassSummary summary = Pass(input, residual, least_key);
   if (summary.largest_key > kInfinityKey) return absl::FailedPreconditionError("residual holds NaN");
-  if (summary.largest_key == kInfinityKey) Saturate(residual);
+  const bool saturated = summary.largest_key == kInfinityKey;
+  if (saturated) Saturate(residual);
   if (dense) return SendDense(residual, update);
 
-  float threshold = 0;
-  if (k_ > 0) {
-    threshold = std::bit_cast<float>(Select(residual, !summary.overflow && summary.largest_key != kInfinityKey));
-    least_key_ = std::bit_cast<uint32_t>(threshold * kCarriedFraction);
-    least_key_known_ = least_key_ > 0;
-  }
+  const float threshold = selects ? Select(residual, least_key, !summary.overflow && !saturated) : 0;
   absl::Span<const uint32_t> indices(candidates_.indices(), candidates_.size());
   absl::Span<const float> values(candidates_.values(), candidates_.size());
   if (!options_.always_sent.empty()) {

@@ -12,6 +12,7 @@
 
 #include "common/compress/bucket_compressor.h"
 #include "common/compress/candidates.h"
+#include "common/compress/carried_threshold.h"
 #include "common/compress/select_largest.h"
 
 namespace cddp {
@@ -25,10 +26,14 @@ class TopKCompressor : public BucketCompressor {
                                           std::string* update) override;
 
  private:
-  // residual += input, and candidates where the carried threshold leads.
-  PassSummary Pass(absl::Span<const float> input, absl::Span<float> residual);
-  // Leaves in candidates_ exactly the k_ to send; returns the key of the smallest.
-  uint32_t Select(absl::Span<const float> residual, bool candidates_complete);
+  // residual += input; candidates are what reaches `least_key`.
+  PassSummary Pass(absl::Span<const float> input, absl::Span<float> residual, uint32_t least_key);
+  // Makes of the candidates, which reach `least_key`, what is to be sent; returns the magnitude of the smallest.
+  float Select(absl::Span<const float> residual, uint32_t least_key, bool complete);
+  // The key that candidates of the coming pass must reach.
+  uint32_t LeastKey(absl::Span<const float> input, absl::Span<const float> residual) const;
+  // Candidates for another, better key, which it returns.
+  uint32_t CollectAgain(absl::Span<const float> residual);
   // Merges always_sent and what was selected into indices_ and values_.
   void AddAlwaysSent(absl::Span<const float> residual);
   // Encode and leave the rounding error in the residual. `sum_sq` is of the residual before.
@@ -42,8 +47,8 @@ class TopKCompressor : public BucketCompressor {
   uint32_t k_ = 0;                     // to be selected among these
   Candidates candidates_;
   LargestSelector selector_;
-  uint32_t least_key_ = 0;  // carried over: candidates reach it
-  bool least_key_known_ = false;
+  CarriedThreshold carried_;
+  AdaptiveThreshold adaptive_;     // with Selection::kThreshold
   std::vector<uint32_t> indices_;  // with always_sent: what is sent
   std::vector<float> values_;
   std::vector<float> decoded_;

@@ -58,6 +58,9 @@ absl::Status Validate(const TrainOptions& options) {
            CheckNumber("ratio", o.ratio, o.ratio > 0 && o.ratio <= 1, "must be in (0, 1]"),
            CheckNumber("publish_ratio", o.publish_ratio, o.publish_ratio >= 0 && o.publish_ratio <= 1,
                        "must be in (0, 1], or 0 for the same as --ratio"),
+           CheckRange("quorum", o.quorum, 0, o.workers),
+           CheckAtLeast("max_staleness", o.max_staleness, 0),
+           CheckAtLeast("local_steps", o.local_steps, 1),
            CheckAtLeast("bucket_elements", o.bucket_elements, 0),
            CheckAtLeast("train_examples", o.train_examples, 0),
            CheckAtLeast("test_examples", o.test_examples, 0),
@@ -72,7 +75,7 @@ absl::Status Validate(const TrainOptions& options) {
 }
 
 std::vector<std::string> ServerFlags(const TrainOptions& options, int shard) {
-  return {
+  std::vector<std::string> flags = {
       "--listen=127.0.0.1:0",
       "--metrics_listen=127.0.0.1:0",
       absl::StrCat("--shard=", shard),
@@ -81,12 +84,18 @@ std::vector<std::string> ServerFlags(const TrainOptions& options, int shard) {
       absl::StrCat("--lr=", FormatExact(options.lr)),
       absl::StrCat("--momentum=", FormatExact(options.momentum)),
       absl::StrCat("--nesterov=", Bool(options.nesterov)),
+      absl::StrCat("--optimizer=", options.optimizer),
+      absl::StrCat("--consistency=", options.consistency),
+      absl::StrCat("--quorum=", options.quorum),
+      absl::StrCat("--max_staleness=", options.max_staleness),
       absl::StrCat("--weight_decay=", FormatExact(options.weight_decay)),
       absl::StrCat("--publish_ratio=", FormatExact(options.pull_ratio())),
       absl::StrCat("--value_encoding=", Name(options.values())),
       absl::StrCat("--index_encoding=", Name(options.index_encoding)),
       "--progress=json",
   };
+  flags.insert(flags.end(), options.server_flags.begin(), options.server_flags.end());
+  return flags;
 }
 
 std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
@@ -105,12 +114,14 @@ std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
       absl::StrCat("--index_encoding=", Name(options.index_encoding)),
       absl::StrCat("--bucket_elements=", options.bucket_elements),
       absl::StrCat("--threads=", options.threads),
+      absl::StrCat("--local_steps=", options.local_steps),
       absl::StrCat("--train_examples=", options.train_examples),
       absl::StrCat("--test_examples=", options.test_examples),
       "--metrics_listen=127.0.0.1:0",
       "--progress=json",
   };
   if (rank == 0) flags.push_back(absl::StrCat("--model_output=", ModelPath(options)));
+  flags.insert(flags.end(), options.worker_flags.begin(), options.worker_flags.end());
   return flags;
 }
 

@@ -25,6 +25,13 @@ struct TrainOptions {
   bool nesterov = false;
   double weight_decay = 0;
   uint64_t seed = 0;
+  std::string optimizer = "sgd";
+  std::string consistency = "sync";
+  int quorum = 0;  // 0: all workers
+  int max_staleness = 4;
+  int local_steps = 1;
+  std::vector<std::string> server_flags;  // handed through, after those that follow from the others
+  std::vector<std::string> worker_flags;
   bool compress = false;
   double ratio = 0;
   double publish_ratio = 0;  // 0: as ratio
@@ -39,6 +46,8 @@ struct TrainOptions {
   // What is really used: without compression every element travels, as fp32.
   double push_ratio() const { return compress ? ratio : 1; }
   double pull_ratio() const { return compress ? (publish_ratio > 0 ? publish_ratio : ratio) : 1; }
+  // Does every worker end with the weights of the same version?
+  bool ends_equal() const { return consistency == "sync" && quorum == 0; }
   ValueEncoding values() const { return compress ? value_encoding : ValueEncoding::kFp32; }
 };
 

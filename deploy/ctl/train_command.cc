@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "common/codec/encoding.h"
 #include "common/config/command_line.h"
@@ -32,6 +33,14 @@ ABSL_FLAG(double, lr, 0.05, "learning rate");
 ABSL_FLAG(double, momentum, 0.9, "momentum of SGD, in [0, 1)");
 ABSL_FLAG(bool, nesterov, false, "Nesterov's momentum");
 ABSL_FLAG(double, weight_decay, 0, "L2 penalty");
+ABSL_FLAG(std::string, optimizer, "sgd", "the servers' optimizer: sgd, adam or adamw");
+ABSL_FLAG(std::string, consistency, "sync",
+          "sync: a step waits for all workers; stale: a worker waits while it is too far ahead; async: nobody waits");
+ABSL_FLAG(int, quorum, 0, "sync: a step waits for so many workers only, late ones count in the next; 0: for all");
+ABSL_FLAG(int, max_staleness, 4, "stale: most steps a worker may be ahead of the slowest");
+ABSL_FLAG(int, local_steps, 1, "steps a worker makes alone between two exchanges; --lr is then the outer one");
+ABSL_FLAG(std::string, server_flags, "", "more flags for every cddp-server, separated by spaces");
+ABSL_FLAG(std::string, worker_flags, "", "more flags for every cddp-worker, separated by spaces");
 ABSL_FLAG(uint64_t, seed, 42, "seed of initial weights, sampling and dropout; the same seed gives the same weights");
 ABSL_FLAG(bool, compress, true, "send only the largest entries; --nocompress is the dense baseline on the same path");
 ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient that is sent, in (0, 1]");
@@ -81,6 +90,13 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.momentum = absl::GetFlag(FLAGS_momentum);
   options.nesterov = absl::GetFlag(FLAGS_nesterov);
   options.weight_decay = absl::GetFlag(FLAGS_weight_decay);
+  options.optimizer = absl::GetFlag(FLAGS_optimizer);
+  options.consistency = absl::GetFlag(FLAGS_consistency);
+  options.quorum = absl::GetFlag(FLAGS_quorum);
+  options.max_staleness = absl::GetFlag(FLAGS_max_staleness);
+  options.local_steps = absl::GetFlag(FLAGS_local_steps);
+  options.server_flags = absl::StrSplit(absl::GetFlag(FLAGS_server_flags), ' ', absl::SkipWhitespace());
+  options.worker_flags = absl::StrSplit(absl::GetFlag(FLAGS_worker_flags), ' ', absl::SkipWhitespace());
   options.seed = absl::GetFlag(FLAGS_seed);
   options.compress = absl::GetFlag(FLAGS_compress);
   options.ratio = absl::GetFlag(FLAGS_ratio);

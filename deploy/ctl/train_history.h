@@ -64,9 +64,9 @@ class TrainHistory {
 
   bool done(int rank) const { return done_[rank].has_value(); }
 
-  // The checksum of the trained weights, which all workers must agree on. Internal names those that do not, or who has
-  // not said it.
-  absl::StatusOr<std::string> WeightsChecksum() const;
+  // The checksum of the trained weights at worker 0. With `must_agree` all workers must have the same: Internal names
+  // those that do not. Internal, too, if a worker has not said it.
+  absl::StatusOr<std::string> WeightsChecksum(bool must_agree) const;
 
   // Over all complete epochs, as in EpochSummary.
   uint64_t TotalSteps() const;

@@ -88,7 +88,7 @@ TrainRun::End TrainRun::Drive() {
           Until([this] { return running_servers_ == 0; }, absl::Now() + kEndTimeout, still_running)) {
     return *end;
   }
-  absl::StatusOr<std::string> checksum = history_.WeightsChecksum();
+  absl::StatusOr<std::string> checksum = history_.WeightsChecksum(options_.ends_equal());
   if (!checksum.ok()) return {RunState::kFailed, kExitFailure, std::string(checksum.status().message())};
   weights_crc32c_ = *checksum;
   return {};

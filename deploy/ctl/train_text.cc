@@ -138,9 +138,10 @@ std::vector<std::string> SummaryLines(const TrainOptions& options, const TrainHi
     lines.push_back(absl::StrFormat("%-10s%s of the bytes pushed, %s of both directions", "saved",
                                     FormatPercent(traffic.push_saved()), FormatPercent(traffic.both_saved())));
   }
-  lines.push_back(
-      absl::StrCat("weights   checksum ", weights_crc32c,
-                   options.workers == 1 ? "" : absl::StrCat(", the same at all ", options.workers, " workers")));
+  lines.push_back(absl::StrCat("weights   checksum ", weights_crc32c,
+                               options.workers == 1 || !options.ends_equal()
+                                   ? ""
+                                   : absl::StrCat(", the same at all ", options.workers, " workers")));
   return lines;
 }
 

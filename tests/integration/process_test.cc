@@ -24,7 +24,7 @@ struct Outcome {
   std::string output;  // standard output and error together
 };
 
-Outcome Run(const std::string& command) {
+Outcome RunShell(const std::string& command) {
   Outcome outcome;
   FILE* pipe = popen(absl::StrCat(command, " 2>&1 </dev/null").c_str(), "r");
   if (pipe == nullptr) return outcome;
@@ -93,7 +93,7 @@ class ProcessTest : public ::testing::Test {
 TEST_F(ProcessTest, ClustersOfSeveralShapesLearn) {
   for (const auto& [servers, workers] : {std::pair{1, 1}, std::pair{2, 4}, std::pair{3, 5}}) {
     const std::string output = absl::StrCat(servers, "x", workers);
-    const Outcome run = Run(Train(absl::StrCat("--lr=0.02 --servers=", servers, " --workers=", workers), output));
+    const Outcome run = RunShell(Train(absl::StrCat("--lr=0.02 --servers=", servers, " --workers=", workers), output));
     ASSERT_EQ(run.exit_code, 0) << run.output;
     const nlohmann::json report = Report(output);
     EXPECT_GE(report.at("epochs").back().at("test_accuracy").get<double>(), 0.9) << output;
@@ -105,18 +105,18 @@ TEST_F(ProcessTest, ClustersOfSeveralShapesLearn) {
 TEST_F(ProcessTest, TheSameSeedGivesTheSameWeightsWithAnyNumberOfServers) {
   std::string checksum;
   for (int servers : {1, 2, 3, 1}) {
-    const Outcome run = Run(Train(absl::StrCat("--workers=3 --servers=", servers)));
+    const Outcome run = RunShell(Train(absl::StrCat("--workers=3 --servers=", servers)));
     ASSERT_EQ(run.exit_code, 0) << run.output;
     const std::string got = Report().at("weights_crc32c");
     if (checksum.empty()) checksum = got;
     EXPECT_EQ(got, checksum) << servers << " servers";
   }
-  ASSERT_EQ(Run(Train("--workers=3 --seed=43")).exit_code, 0);
+  ASSERT_EQ(RunShell(Train("--workers=3 --seed=43")).exit_code, 0);
   EXPECT_NE(Report().at("weights_crc32c"), checksum);
 }
 
 TEST_F(ProcessTest, DenseModeGoesThroughTheSamePath) {
-  const Outcome run = Run(Train("--nocompress --workers=2 --lr=0.02"));
+  const Outcome run = RunShell(Train("--nocompress --workers=2 --lr=0.02"));
   ASSERT_EQ(run.exit_code, 0) << run.output;
   EXPECT_GE(Report().at("epochs").back().at("test_accuracy").get<double>(), 0.9);
   EXPECT_NEAR(Report().at("push_saved").get<double>(), 0, 0.01);
@@ -150,7 +150,7 @@ TEST_F(ProcessTest, BadInputIsOneClearLineAndExitCodeTwo) {
       {absl::StrCat(Bin("cddp-server"), " --listen=256.0.0.1:0 --metrics_listen="), "cannot listen on 256.0.0.1"},
   };
   for (const BadCase& bad : cases) {
-    const Outcome outcome = Run(bad.command);
+    const Outcome outcome = RunShell(bad.command);
     EXPECT_EQ(outcome.exit_code, 2) << bad.command << "\n" << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr(bad.says)) << bad.command;
   }
@@ -159,32 +159,41 @@ TEST_F(ProcessTest, BadInputIsOneClearLineAndExitCodeTwo) {
 TEST_F(ProcessTest, DamagedDataSetsAreNamed) {
   const std::filesystem::path images = data() / "train-images-idx3-ubyte";
   std::filesystem::resize_file(images, 100);
-  Outcome outcome = Run(absl::StrCat(Bin("cddp-worker"), " --data_dir=", data().string()));
+  Outcome outcome = RunShell(absl::StrCat(Bin("cddp-worker"), " --data_dir=", data().string()));
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_THAT(outcome.output, HasSubstr("train-images-idx3-ubyte"));
   EXPECT_THAT(outcome.output, HasSubstr("truncated"));
   std::filesystem::remove(images);
-  outcome = Run(absl::StrCat(Bin("cddp-worker"), " --data_dir=", data().string()));
+  outcome = RunShell(absl::StrCat(Bin("cddp-worker"), " --data_dir=", data().string()));
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_THAT(outcome.output, HasSubstr("train-images-idx3-ubyte"));
 }
 
 TEST_F(ProcessTest, AnUnreachableServerIsNamedAfterTheStatedTime) {
-  const Outcome outcome = Run(absl::StrCat(Bin("cddp-worker"), " --model=mlp --data_dir=", data().string(),
-                                           " --servers=127.0.0.1:1 --server_timeout=300ms"));
+  const Outcome outcome = RunShell(absl::StrCat(Bin("cddp-worker"), " --model=mlp --data_dir=", data().string(),
+                                                " --servers=127.0.0.1:1 --server_timeout=300ms"));
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_THAT(outcome.output, ContainsRegex("server 127.0.0.1:1 was out of reach for"));
 }
 
 TEST_F(ProcessTest, ATakenPortIsAnErrorNotASharedPort) {
-  // The first server tells its address and runs on; the second wants the same port.
-  const std::string script = absl::StrCat(
-      "mkfifo ", (folder_ / "out").string(), "; ", Bin("cddp-server"),
-      " --listen=127.0.0.1:0 --metrics_listen= ", "--progress=json 2>/dev/null >", (folder_ / "out").string(),
-      " & server=$!; read line <", (folder_ / "out").string(),
-      "; address=${line#*address\\\":\\\"}; address=${address%%\\\"*}; ", Bin("cddp-server"),
-      " --metrics_listen= --listen=$address; code=$?; kill $server; wait $server; ", "echo first=$?; exit $code");
-  const Outcome outcome = Run(absl::StrCat("bash -c \"", absl::StrReplaceAll(script, {{"$", "\\$"}}), "\""));
+  // The first server tells its address in a pipe and runs on; the second wants the same port.
+  std::ofstream(folder_ / "script") << absl::StrReplaceAll(
+      R"(
+mkfifo FOLDER/out
+SERVER --listen=127.0.0.1:0 --metrics_listen= --progress=json >FOLDER/out 2>/dev/null &
+server=$!
+read -r line <FOLDER/out
+address=${line#*address\":\"}
+SERVER --metrics_listen= --listen="${address%%\"*}"
+code=$?
+kill $server
+wait $server
+echo first=$?
+exit $code
+)",
+      {{"FOLDER", folder_.string()}, {"SERVER", Bin("cddp-server")}});
+  const Outcome outcome = RunShell(absl::StrCat("bash ", (folder_ / "script").string()));
   EXPECT_EQ(outcome.exit_code, 2) << outcome.output;
   EXPECT_THAT(outcome.output, HasSubstr("cannot listen on 127.0.0.1:"));
   EXPECT_THAT(outcome.output, HasSubstr("first=0")) << "SIGTERM ends a server cleanly";

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
@@ -13,14 +14,15 @@ using ::testing::HasSubstr;
 
 class DatasetTest : public ::testing::Test {
  protected:
-  DatasetTest() : folder_(::testing::TempDir() + "/dataset") {
-    std::filesystem::create_directories(folder_);
+  // A folder of its own: ctest runs the tests of this class as processes side by side.
+  void SetUp() override {
+    ASSERT_NE(mkdtemp(folder_.data()), nullptr);
     Images("train", 2, {0, 0, 0, 255, 0, 255, 255, 0});
     Labels("train", {0, 3});
     Images("t10k", 1, {1, 2, 3, 4});
     Labels("t10k", {1});
   }
-  ~DatasetTest() override { std::filesystem::remove_all(folder_); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   void Images(const std::string& set, char count, std::vector<uint8_t> pixels) {
     std::ofstream file(folder_ + "/" + set + "-images-idx3-ubyte", std::ios::binary | std::ios::trunc);
@@ -33,7 +35,7 @@ class DatasetTest : public ::testing::Test {
     file.write(reinterpret_cast<const char*>(labels.data()), static_cast<std::streamsize>(labels.size()));
   }
 
-  const std::string folder_;
+  std::string folder_ = ::testing::TempDir() + "/cddp_dataset_XXXXXX";
 };
 
 TEST_F(DatasetTest, CountsClassesAndMeasuresPixels) {

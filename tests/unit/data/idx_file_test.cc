@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
+#include <filesystem>
 #include <fstream>
 
 namespace cddp {
@@ -13,11 +15,18 @@ using ::testing::HasSubstr;
 
 class IdxFileTest : public ::testing::Test {
  protected:
+  // A folder of its own: ctest runs the tests of this class as processes side by side.
+  void SetUp() override { ASSERT_NE(mkdtemp(folder_.data()), nullptr); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
   absl::StatusOr<IdxArray> Read(const std::string& content, uint32_t dimensions) {
-    const std::string path = ::testing::TempDir() + "/array-idx";
+    const std::string path = folder_ + "/array-idx";
     std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
     return ReadIdxFile(path, dimensions);
   }
+
+ private:
+  std::string folder_ = ::testing::TempDir() + "/cddp_idx_XXXXXX";
 };
 
 const std::string kGood(
@@ -48,6 +57,9 @@ TEST_F(IdxFileTest, RefusesOtherKindsAndBombs) {
   EXPECT_FALSE(Read("\x1f\x8b rubbish, perhaps a gzip file", 2).ok());
   const std::string bomb("\0\0\x08\x03\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16);
   EXPECT_THAT(Read(bomb, 3).status().message(), HasSubstr("truncated"));
+  // 2^31 * 2^31 * 4 wraps to zero in 64 bits: the empty file behind it must not pass for what the header promises.
+  const std::string wraps("\0\0\x08\x03\x80\0\0\0\x80\0\0\0\0\0\0\x04", 16);
+  EXPECT_THAT(Read(wraps, 3).status().message(), HasSubstr("truncated"));
 }
 
 TEST_F(IdxFileTest, NamesAMissingFile) {

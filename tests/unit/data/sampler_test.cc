@@ -1,5 +1,6 @@
 #include "worker/data/sampler.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -7,6 +8,8 @@
 
 namespace cddp {
 namespace {
+
+using ::testing::HasSubstr;
 
 std::vector<uint32_t> Epoch(const SamplerOptions& options, uint64_t epoch) {
   EpochSampler sampler = *EpochSampler::Create(options);
@@ -48,9 +51,26 @@ TEST(SamplerTest, IsTheSameOnEveryMachine) {
   EXPECT_EQ(epoch, (std::vector<uint32_t>{3, 8, 9, 4, 7, 2, 1, 0, 5, 6}));
 }
 
+TEST(SamplerTest, LeavesOutOtherExamplesEachEpoch) {
+  const SamplerOptions options = {10, 0, 1, 8, 42};
+  std::set<uint32_t> seen;
+  for (uint64_t epoch = 0; epoch < 20; ++epoch) {
+    for (uint32_t example : Epoch(options, epoch)) seen.insert(example);
+  }
+  EXPECT_EQ(seen.size(), 10u);
+}
+
 TEST(SamplerTest, RefusesTooFewExamples) {
   EXPECT_FALSE(EpochSampler::Create({15, 0, 4, 4, 42}).ok());
   EXPECT_TRUE(EpochSampler::Create({16, 0, 4, 4, 42}).ok());
+}
+
+TEST(SamplerTest, RefusesRanksAndBatchesThatCannotBe) {
+  // The last worker takes the last position; one more would read behind the permutation.
+  EXPECT_TRUE(EpochSampler::Create({16, 3, 4, 4, 42}).ok());
+  EXPECT_THAT(EpochSampler::Create({16, 4, 4, 4, 42}).status().message(), HasSubstr("rank 4 is outside the 4 worker"));
+  EXPECT_FALSE(EpochSampler::Create({16, 0, 0, 4, 42}).ok());
+  EXPECT_THAT(EpochSampler::Create({16, 0, 4, 0, 42}).status().message(), HasSubstr("--batch_size"));
 }
 
 }  // namespace
