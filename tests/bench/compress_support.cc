@@ -1,10 +1,13 @@
 #include "tests/bench/compress_support.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 #include <random>
 
 #undef HWY_TARGET_INCLUDE
@@ -42,13 +45,25 @@ void Require(const absl::Status& status) {
   std::abort();
 }
 
-BenchThreads::BenchThreads() : barrier_(kBenchThreads + 1) {
+namespace {
+
+double ThreadCpuSeconds() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+}  // namespace
+
+BenchThreads::BenchThreads() : barrier_(kBenchThreads + 1), cpu_(kBenchThreads) {
   for (int thread = 0; thread < kBenchThreads; ++thread) {
     threads_.emplace_back([this, thread] {
       for (;;) {
         barrier_.arrive_and_wait();
         if (stop_) return;
-        work_(thread);
+        const double start = ThreadCpuSeconds();
+        work_();
+        cpu_[static_cast<size_t>(thread)] = ThreadCpuSeconds() - start;
         barrier_.arrive_and_wait();
       }
     });
@@ -61,17 +76,20 @@ BenchThreads::~BenchThreads() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-double BenchThreads::Run(const std::function<void(int)>& work) {
+Elapsed BenchThreads::Run(const std::function<void()>& work) {
   work_ = work;
   const auto start = std::chrono::steady_clock::now();
   barrier_.arrive_and_wait();
   barrier_.arrive_and_wait();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  Elapsed elapsed;
+  elapsed.wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  elapsed.cpu = std::accumulate(cpu_.begin(), cpu_.end(), 0.0) / kBenchThreads;
+  return elapsed;
 }
 
-double BenchThreads::ForEachBucket(size_t total, const std::function<void(size_t, size_t)>& work) {
+Elapsed BenchThreads::ForEachBucket(size_t total, const std::function<void(size_t, size_t)>& work) {
   std::atomic<size_t> next{0};
-  return Run([&](int) {
+  return Run([&] {
     for (size_t begin; (begin = next.fetch_add(kBenchBucket)) < total;) {
       work(begin, std::min(kBenchBucket, total - begin));
     }
@@ -111,7 +129,7 @@ void CompressedVector::ForgetThresholds() {
   }
 }
 
-double CompressedVector::Compress(absl::Span<const float> gradient, BenchThreads* threads) {
+Elapsed CompressedVector::Compress(absl::Span<const float> gradient, BenchThreads* threads) {
   return threads->ForEachBucket(residual_.size(), [this, gradient](size_t begin, size_t length) {
     const size_t bucket = begin / kBenchBucket;
     const absl::StatusOr<CompressResult> result = compressors_[bucket]->Compress(
@@ -133,7 +151,7 @@ size_t CompressedVector::encoded_bytes() const {
   return total;
 }
 
-double InPlacePass(absl::Span<const float> gradient, absl::Span<float> residual, BenchThreads* threads) {
+Elapsed InPlacePass(absl::Span<const float> gradient, absl::Span<float> residual, BenchThreads* threads) {
   return threads->ForEachBucket(residual.size(), [gradient, residual](size_t begin, size_t length) {
     HWY_DYNAMIC_DISPATCH(AddInPlace)(gradient.data() + begin, residual.data() + begin, length);
   });

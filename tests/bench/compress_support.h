@@ -24,18 +24,26 @@ inline constexpr int kBenchThreads = 2;
 // Ends the program if something that cannot fail here did.
 void Require(const absl::Status& status);
 
-// Two threads that wait for work. Run() calls work(thread) on each and returns the seconds until both are done.
+// Seconds. On a machine with nothing else to do, the two are the same.
+struct Elapsed {
+  double wall = 0;  // until the last thread was done
+  double cpu = 0;   // of processor time, mean of the threads
+};
+
+// Two threads that wait for work.
 class BenchThreads {
  public:
   BenchThreads();
   ~BenchThreads();
-  double Run(const std::function<void(int thread)>& work);
+  // Calls work() on each.
+  Elapsed Run(const std::function<void()>& work);
   // Run() with the buckets of `total` elements shared out as they get free: work(first element, length).
-  double ForEachBucket(size_t total, const std::function<void(size_t begin, size_t length)>& work);
+  Elapsed ForEachBucket(size_t total, const std::function<void(size_t begin, size_t length)>& work);
 
  private:
   std::barrier<> barrier_;
-  std::function<void(int)> work_;
+  std::function<void()> work_;
+  std::vector<double> cpu_;  // of each thread's last work
   bool stop_ = false;
   std::vector<std::thread> threads_;
 };
@@ -57,8 +65,8 @@ class CompressedVector {
 
   // Forgets what is carried from step to step, but for the residual.
   void ForgetThresholds();
-  // Compresses one step on two threads; returns the seconds.
-  double Compress(absl::Span<const float> gradient, BenchThreads* threads);
+  // Compresses one step on two threads.
+  Elapsed Compress(absl::Span<const float> gradient, BenchThreads* threads);
 
   size_t selected() const;       // in the last step
   size_t encoded_bytes() const;  // likewise
@@ -73,8 +81,8 @@ class CompressedVector {
   std::vector<size_t> selected_;
 };
 
-// The limit: residual += gradient in place, 12 bytes an element, on two threads; returns the seconds.
-double InPlacePass(absl::Span<const float> gradient, absl::Span<float> residual, BenchThreads* threads);
+// The limit: residual += gradient in place, 12 bytes an element, on two threads.
+Elapsed InPlacePass(absl::Span<const float> gradient, absl::Span<float> residual, BenchThreads* threads);
 
 }  // namespace cddp
 

@@ -50,7 +50,7 @@ void Compress(benchmark::State& state, ValueEncoding value_encoding, IndexEncodi
   }
   for (auto _ : state) {
     source.Fill(++step, absl::MakeSpan(gradient));
-    state.SetIterationTime(vector.Compress(gradient, &threads));
+    state.SetIterationTime(vector.Compress(gradient, &threads).wall);
   }
   state.counters["bits/selected"] =
       8.0 * static_cast<double>(vector.encoded_bytes()) / static_cast<double>(vector.selected());
@@ -61,7 +61,7 @@ void Pass(benchmark::State& state) {
   BenchThreads threads;
   Buffers buffers(Elements(state));
   for (auto _ : state) {
-    state.SetIterationTime(InPlacePass(buffers.gradient, absl::MakeSpan(buffers.residual), &threads));
+    state.SetIterationTime(InPlacePass(buffers.gradient, absl::MakeSpan(buffers.residual), &threads).wall);
   }
   Report(state);
 }
@@ -78,18 +78,24 @@ void NthElement(benchmark::State& state) {
   Buffers buffers(Elements(state));
   BenchThreads threads;
   for (auto _ : state) {
-    state.SetIterationTime(threads.ForEachBucket(Elements(state), [&](size_t begin, size_t length) {
-      std::vector<float> magnitudes(length);
-      for (size_t i = 0; i < length; ++i) {
-        buffers.residual[begin + i] += buffers.gradient[begin + i];
-        magnitudes[i] = std::fabs(buffers.residual[begin + i]);
-      }
-      const uint32_t k = SelectedCount(static_cast<uint32_t>(length), Ratio(state));
-      std::nth_element(magnitudes.begin(), magnitudes.begin() + k - 1, magnitudes.end(), std::greater<>());
-      for (size_t i = begin; i < begin + length; ++i) {
-        if (std::fabs(buffers.residual[i]) >= magnitudes[k - 1]) buffers.residual[i] = 0;
-      }
-    }));
+    state.SetIterationTime(threads
+                               .ForEachBucket(Elements(state),
+                                              [&](size_t begin, size_t length) {
+                                                std::vector<float> magnitudes(length);
+                                                for (size_t i = 0; i < length; ++i) {
+                                                  buffers.residual[begin + i] += buffers.gradient[begin + i];
+                                                  magnitudes[i] = std::fabs(buffers.residual[begin + i]);
+                                                }
+                                                const uint32_t k =
+                                                    SelectedCount(static_cast<uint32_t>(length), Ratio(state));
+                                                std::nth_element(magnitudes.begin(), magnitudes.begin() + k - 1,
+                                                                 magnitudes.end(), std::greater<>());
+                                                for (size_t i = begin; i < begin + length; ++i) {
+                                                  if (std::fabs(buffers.residual[i]) >= magnitudes[k - 1])
+                                                    buffers.residual[i] = 0;
+                                                }
+                                              })
+                               .wall);
   }
   Report(state);
 }

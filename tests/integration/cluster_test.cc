@@ -2,12 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <limits>
 #include <random>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "tests/integration/local_cluster.h"
 
 namespace cddp {
@@ -193,7 +195,7 @@ TEST(ClusterTest, ARestoredResidualContinuesBitIdentically) {
   const std::vector<float> initial = Noise(layout.total_elements(), 7);
   const LocalRun undisturbed = RunLocalCluster(options, layout, initial, 20, problem.gradient());
 
-  const std::string path = ::testing::TempDir() + "/residual";
+  const std::string path = absl::StrCat(::testing::TempDir(), "/cluster_residual_", getpid());
   LocalServers servers(options);
   std::vector<float> weights = initial;
   std::vector<float> gradient(weights.size());

@@ -19,7 +19,7 @@ void WriteAll(const std::string& path, const std::string& content) {
 }
 
 TEST(ResidualFileTest, RoundTripsAndReplaces) {
-  const std::string path = ::testing::TempDir() + "/residual";
+  const std::string path = ::testing::TempDir() + "/residual_replaced";
   ASSERT_TRUE(WriteResidualFile(path, {7, 9, {1.5f, -2, 0}}).ok());
   ASSERT_TRUE(WriteResidualFile(path, {7, 10, {2.5f, -2, 1e-42f}}).ok());
   const absl::StatusOr<ResidualState> state = ReadResidualFile(path);
@@ -30,7 +30,7 @@ TEST(ResidualFileTest, RoundTripsAndReplaces) {
 }
 
 TEST(ResidualFileTest, EveryTruncationAndEveryFlippedBitIsFound) {
-  const std::string path = ::testing::TempDir() + "/damaged";
+  const std::string path = ::testing::TempDir() + "/residual_damaged";
   ASSERT_TRUE(WriteResidualFile(path, {7, 9, {1.5f, -2, 0}}).ok());
   const std::string good = ReadAll(path);
   for (size_t size = 0; size < good.size(); ++size) {

@@ -145,6 +145,21 @@ TEST(HostileUpdateHeaderTest, TheErrorSaysWhatIsWrong) {
   EXPECT_THAT(ValidateUpdate(other, 900).status().message(), HasSubstr("NaN or infinity"));
 }
 
+TEST(HostileUpdateHeaderTest, CountsAndSizesMustAgree) {
+  std::vector<float> values(8, 1);
+  std::string bytes;
+  EncodeDense(absl::MakeSpan(values), ValueEncoding::kFp16, &bytes);
+  ASSERT_TRUE(RefusedOrValid(bytes, 8));
+  bytes[2] = static_cast<char>(ValueEncoding::kFp32);
+  EXPECT_FALSE(RefusedOrValid(bytes, 8));
+  bytes[2] = static_cast<char>(ValueEncoding::kFp16);
+  ASSERT_TRUE(RefusedOrValid(bytes, 8));
+  Put32(7, 4, &bytes);
+  EXPECT_THAT(ValidateUpdate(bytes, 7).status().message(), ::testing::HasSubstr("8 values for 7 elements"));
+  Put32(9, 4, &bytes);
+  EXPECT_FALSE(RefusedOrValid(bytes, 9)) << "a dense update lacks a value";
+}
+
 TEST(HostileUpdateHeaderTest, NonFiniteValuesAreRefused) {
   for (ValueEncoding encoding : {ValueEncoding::kFp32, ValueEncoding::kBf16, ValueEncoding::kTernary}) {
     std::vector<float> values = {1};

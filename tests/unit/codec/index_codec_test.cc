@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "common/codec/bitmap.h"
 #include "common/codec/gap8.h"
 #include "common/codec/rice.h"
 #include "gtest/gtest.h"
@@ -86,12 +87,55 @@ TEST(IndexBlocksTest, InconsistentBlocksAreRefused) {
   EXPECT_FALSE(ValidateGap8(Part(part), indices.size(), indices.back()).ok());
   EXPECT_TRUE(ValidateGap8(Part(part), indices.size(), indices.back() + 1).ok());
 
-  std::string more = part;  // one gap longer: disagrees with the next base
-  ++more[codes + 5];
-  EXPECT_FALSE(ValidateGap8(Part(more), indices.size(), kLength).ok());
-  std::string open = part;  // ends in an escape
-  open.back() = '\xff';
-  EXPECT_FALSE(ValidateGap8(Part(open), indices.size(), kLength).ok());
+  for (int change : {-1, 1}) {  // disagrees with the next base
+    std::string other = part;
+    size_t at = codes + 5;
+    while (other[at] == 0 || static_cast<uint8_t>(other[at]) >= 254) ++at;
+    other[at] = static_cast<char>(other[at] + change);
+    EXPECT_FALSE(ValidateGap8(Part(other), indices.size(), kLength).ok()) << change;
+  }
+  EXPECT_TRUE(ValidateGap8(Part("\x05"), 1, kLength).ok());
+  EXPECT_FALSE(ValidateGap8(Part("\x05\xff"), 1, kLength).ok()) << "ends in an escape";
+}
+
+TEST(IndexBlocksTest, EntriesMustAscend) {
+  // Two entries of 2500 indices among 5000, then 100 bytes.
+  const auto valid = [](uint32_t base1, uint32_t offset1, uint32_t base2, uint32_t offset2) {
+    std::string part(16 + 100, '\0');
+    auto* const data = reinterpret_cast<uint8_t*>(part.data());
+    WriteIndexEntry(1, base1, offset1, data);
+    WriteIndexEntry(2, base2, offset2, data);
+    return ValidateIndexEntries(Part(part), 2500, 5000).ok();
+  };
+  EXPECT_TRUE(valid(1024, 0, 2048, 100));
+  EXPECT_TRUE(valid(3000, 50, 5000, 50));
+  EXPECT_FALSE(valid(1023, 50, 3000, 60)) << "1024 indices do not fit below 1023";
+  EXPECT_FALSE(valid(2000, 50, 3023, 60)) << "nor between 2000 and 3023";
+  EXPECT_FALSE(valid(2000, 50, 5001, 60)) << "beyond the bucket";
+  EXPECT_FALSE(valid(2000, 50, 4000, 49)) << "descending";
+  EXPECT_FALSE(valid(2000, 50, 4000, 101)) << "beyond the part";
+  EXPECT_FALSE(ValidateIndexEntries(Part(std::string(15, '\0')), 2500, 5000).ok());
+}
+
+TEST(RiceTest, BlocksMustEndWhereTheNextBegins) {
+  const std::vector<uint32_t> indices = RandomIndices(kLength, 0.01, false, 6);
+  std::string part;
+  const uint8_t k = AppendRice(indices, kLength, &part);
+  ASSERT_TRUE(ValidateRice(Part(part), indices.size(), kLength, k).ok());
+  size_t low = (IndexBlockCount(indices.size()) - 1) * kIndexEntryBytes;
+  while (part[low] == 0) ++low;
+  part[low] = 0;  // shorter gaps
+  EXPECT_FALSE(ValidateRice(Part(part), indices.size(), kLength, k).ok());
+}
+
+TEST(BitmapTest, PaddingMustBeZero) {
+  std::string part;
+  AppendBitmap({1, 9}, 10, &part);
+  EXPECT_EQ(part, "\x02\x02");
+  EXPECT_TRUE(ValidateBitmap(Part(part), 2, 10).ok());
+  EXPECT_FALSE(ValidateBitmap(Part("\x02\x04"), 2, 10).ok());
+  EXPECT_FALSE(ValidateBitmap(Part(part), 1, 10).ok());
+  EXPECT_FALSE(ValidateBitmap(Part(part), 2, 17).ok());
 }
 
 TEST(RiceTest, PaddingMustBeZero) {

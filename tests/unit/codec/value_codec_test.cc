@@ -134,6 +134,27 @@ TEST(BlockScaledTest, ExtremesStayFinite) {
   }
 }
 
+TEST(BlockScaledTest, ABandWithoutWidthHasOnlyTheLowestLevel) {
+  for (ValueEncoding encoding : {ValueEncoding::kInt8, ValueEncoding::kInt4}) {
+    std::vector<float> values = {1.001f};  // both ends of the band round to 1
+    std::vector<uint8_t> part(EncodedValueBytes(encoding, 1));
+    EncodeValues(encoding, absl::MakeSpan(values), part.data());
+    EXPECT_EQ(part, (std::vector<uint8_t>{0x80, 0x3f, 0x80, 0x3f, 0}));
+    EXPECT_EQ(values[0], 1);
+  }
+}
+
+TEST(BlockScaledTest, PaddingMustBeZero) {
+  for (ValueEncoding encoding : {ValueEncoding::kInt4, ValueEncoding::kInt2, ValueEncoding::kTernary}) {
+    std::vector<float> values = {1, -2, 3};
+    std::vector<uint8_t> part(EncodedValueBytes(encoding, 3));
+    EncodeValues(encoding, absl::MakeSpan(values), part.data());
+    ASSERT_TRUE(ValidateValues(encoding, part.data(), 3).ok());
+    part.back() |= 0x80;
+    EXPECT_FALSE(ValidateValues(encoding, part.data(), 3).ok()) << Name(encoding);
+  }
+}
+
 // What top-k leaves has no small magnitudes, and the codes make use of it.
 TEST(BlockScaledTest, RelativeErrorOnTheLargestPercent) {
   std::vector<float> values = RandomValues(1000000, false, 7);
