@@ -10,13 +10,6 @@
 namespace cddp {
 namespace {
 
-// The sum of one bucket, kept by each aggregating thread so that no round allocates.
-std::vector<float>& ThreadSum(uint32_t length) {
-  thread_local std::vector<float> sum;
-  sum.assign(length, 0.0f);
-  return sum;
-}
-
 CompressorOptions PublishOptions(const BucketOptions& options) {
   CompressorOptions publish = options.publish;
   if (options.consistency.mode != Consistency::kSync && publish.ratio < 1) publish.ratio /= options.worker_count;
@@ -32,19 +25,16 @@ size_t ExchangeAnswer::bytes() const {
 }
 
 absl::StatusOr<std::unique_ptr<BucketState>> BucketState::Create(uint32_t length, const BucketOptions& options) {
-  absl::StatusOr<std::unique_ptr<BucketCompressor>> publisher =
-      BucketCompressor::Create(length, PublishOptions(options));
-  if (!publisher.ok()) return publisher.status();
-  return std::unique_ptr<BucketState>(new BucketState(length, options, *std::move(publisher)));
+  absl::StatusOr<std::unique_ptr<BucketWeights>> weights =
+      BucketWeights::Create(length, options.optimizer, PublishOptions(options));
+  if (!weights.ok()) return weights.status();
+  return std::unique_ptr<BucketState>(new BucketState(length, options, *std::move(weights)));
 }
 
-BucketState::BucketState(uint32_t length, const BucketOptions& options, std::unique_ptr<BucketCompressor> publisher)
+BucketState::BucketState(uint32_t length, const BucketOptions& options, std::unique_ptr<BucketWeights> weights)
     : length_(length),
       options_(options),
-      published_(length),
-      residual_(length),
-      optimizer_(Optimizer::Create(options.optimizer, length)),
-      publisher_(std::move(publisher)),
+      weights_(std::move(weights)),
       log_(length * sizeof(float)),  // a longer log is no better than the weights themselves
       slots_(options.worker_count) {}
 
@@ -62,18 +52,26 @@ absl::Status BucketState::Check(const Contribution& contribution) const {
                                                       contribution.base_version,
                                                       ": in synchronous training they are equal"));
   }
-  if (contribution.update.empty() || contribution.step < slots_[contribution.rank].next_step) return absl::OkStatus();
-  return ValidateUpdate(contribution.update, length_).status();
+  return absl::OkStatus();
 }
 
 std::optional<RoundTiming> BucketState::Exchange(const Contribution& contribution, ExchangeDone done) {
   std::vector<Reply> replies;
   std::optional<RoundTiming> timing;
+  // Outside the lock: other calls go on meanwhile.
+  std::optional<CheckedUpdate> update;
+  absl::Status status;
+  if (!contribution.update.empty()) {
+    absl::StatusOr<CheckedUpdate> checked = CheckedUpdate::Check(contribution.update, length_);
+    if (checked.ok()) update = *checked;
+    status = checked.status();
+  }
   {
     std::lock_guard lock(mutex_);
-    absl::Status status = closed_.ok() ? Check(contribution) : closed_;
-    if (status.ok() && contribution.step >= slots_[contribution.rank].next_step) status = Count(contribution);
+    if (!closed_.ok()) status = closed_;
+    if (status.ok()) status = Check(contribution);
     if (status.ok()) {
+      if (contribution.step >= slots_[contribution.rank].next_step) Count(contribution, update);
       slots_[contribution.rank].waiting.push_back({contribution.step, contribution.base_version, std::move(done)});
       timing = Advance(&replies);
     } else {
@@ -84,24 +82,24 @@ std::optional<RoundTiming> BucketState::Exchange(const Contribution& contributio
   return timing;
 }
 
-absl::Status BucketState::Count(const Contribution& contribution) {
+void BucketState::Count(const Contribution& contribution, const std::optional<CheckedUpdate>& update) {
   Slot& slot = slots_[contribution.rank];
   slot.active = true;
   const bool late = RoundsAreShared() && contribution.step < version_;
   if (late || slot.contributed) {
     slot.last_refused = contribution.non_finite;
-    if (!contribution.non_finite && !contribution.update.empty()) {
+    if (!contribution.non_finite && update.has_value()) {
       late_.resize(length_);
-      if (absl::Status status = AddUpdate(contribution.update, absl::MakeSpan(late_)); !status.ok()) return status;
+      UpdateReader(*update).AddTo(0, absl::MakeSpan(late_));
     }
   } else {
     slot.contributed = true;
-    slot.contribution = contribution;
+    slot.non_finite = contribution.non_finite;
+    slot.update = update;
     if (contributed_++ == 0) open_since_ = absl::Now();
   }
   slot.next_step = contribution.step + 1;
   ++slot.clock;
-  return absl::OkStatus();
 }
 
 uint32_t BucketState::active_count() const {
@@ -128,7 +126,7 @@ std::optional<RoundTiming> BucketState::Advance(std::vector<Reply>* replies) {
     for (Slot& slot : slots_) {
       if (slot.contributed) refused = slot.last_refused;
       slot.contributed = false;
-      slot.contribution = {};
+      slot.update.reset();
     }
     contributed_ = 0;
     open_since_ = absl::InfiniteFuture();
@@ -178,7 +176,7 @@ ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
     return answer;
   }
   if (snapshot_version_ != version_) {
-    std::vector<float> weights = published_;
+    std::vector<float> weights(weights_->published().begin(), weights_->published().end());
     auto bytes = std::make_shared<std::string>();
     EncodeDense(absl::MakeSpan(weights), ValueEncoding::kFp32, bytes.get());
     snapshot_ = std::move(bytes);
@@ -189,44 +187,27 @@ ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
   return answer;
 }
 
-absl::Status BucketState::SumContributions(absl::Span<float> sum) {
-  if (!late_.empty()) {
-    std::copy(late_.begin(), late_.end(), sum.begin());
-    late_.clear();
-  }
-  for (const Slot& slot : slots_) {  // rank order: float addition is not associative
-    if (!slot.contributed || slot.contribution.update.empty()) continue;
-    if (absl::Status status = AddUpdate(slot.contribution.update, sum); !status.ok()) return status;
-  }
-  return absl::OkStatus();
-}
-
 absl::Status BucketState::CloseRound() {
   auto update = std::make_shared<std::string>();
-  const bool refused = std::any_of(slots_.begin(), slots_.end(),
-                                   [](const Slot& slot) { return slot.contributed && slot.contribution.non_finite; });
-  for (Slot& slot : slots_) {
-    if (slot.contributed) slot.last_refused = refused;
+  const bool refused =
+      std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.contributed && slot.non_finite; });
+  BucketWeights::Round round;
+  for (Slot& slot : slots_) {  // in rank order
+    if (!slot.contributed) continue;
+    slot.last_refused = refused;
+    if (slot.update.has_value()) round.contributions.push_back(*slot.update);
   }
-  if (!refused) {
-    std::vector<float>& sum = ThreadSum(length_);
-    if (absl::Status status = SumContributions(absl::MakeSpan(sum)); !status.ok()) return status;
-    if (version_ == 0) {
-      published_ = sum;
-      EncodeDense(absl::MakeSpan(sum), ValueEncoding::kFp32, update.get());
-    } else {
-      const float scale = 1.0f / static_cast<float>(std::max(active_count(), 1u));
-      for (float& value : sum) value *= scale;
-      optimizer_->Step(absl::MakeSpan(sum), published_, residual_);
-      absl::StatusOr<CompressResult> compressed = publisher_->Compress(sum, absl::MakeSpan(residual_), update.get());
-      if (!compressed.ok()) {
-        return absl::FailedPreconditionError(absl::StrCat("the weights diverged in step ", version_, ": ",
-                                                          compressed.status().message(),
-                                                          "; lower the learning rate and start again"));
-      }
-      if (absl::Status status = AddUpdate(*update, absl::MakeSpan(published_)); !status.ok()) return status;
+  round.carried = late_;
+  round.scale = 1.0f / static_cast<float>(std::max(active_count(), 1u));
+  if (!refused && version_ == 0) {
+    weights_->Initialize(round, update.get());
+  } else if (!refused) {
+    if (const absl::Status status = weights_->Step(round, update.get()); !status.ok()) {
+      return absl::FailedPreconditionError(absl::StrCat("the weights diverged in step ", version_, ": ",
+                                                        status.message(), "; lower the learning rate and start again"));
     }
   }
+  if (!refused) late_.clear();
   ++version_;
   log_.Append(std::move(update));
   return absl::OkStatus();
@@ -237,7 +218,7 @@ void BucketState::Admit(uint32_t rank) {
   Slot& slot = slots_[rank];
   slot.active = true;
   // What the process before it contributed to the open round counts; the new one's is then a retry.
-  slot.next_step = slot.contributed ? slot.contribution.step + 1 : 0;
+  if (!slot.contributed) slot.next_step = 0;
   slot.last_refused = false;
   for (const Slot& other : slots_) {
     if (other.active && &other != &slot) slot.clock = std::max(slot.clock, other.clock);
@@ -294,13 +275,13 @@ BucketState::Waiting BucketState::waiting() const {
 
 uint64_t BucketState::Read(std::vector<float>* published) const {
   std::lock_guard lock(mutex_);
-  *published = published_;
+  published->assign(weights_->published().begin(), weights_->published().end());
   return version_;
 }
 
 uint32_t BucketState::Checksum(uint32_t crc) const {
   std::lock_guard lock(mutex_);
-  return Crc32c(published_.data(), published_.size() * sizeof(float), crc);
+  return Crc32c(weights_->published().data(), length_ * sizeof(float), crc);
 }
 
 }  // namespace cddp

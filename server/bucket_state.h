@@ -1,12 +1,10 @@
 // One bucket on its server: contributions, weights, and the changes that were published.
 //
 // Synchronous rounds: the round of step s is open until every active worker (or a quorum) has contributed; then the
-// contributions are summed in rank order (never in order of arrival, so the result is the same bit for bit), the mean
-// goes through the optimizer, and the change is published through the same error-feedback compressor that the workers
-// use. Stale and asynchronous training apply each contribution as a round of its own; with W workers each then counts
-// 1/W and publishes 1/W of the ratio, so that a step of all workers moves and costs as much as a synchronous one.
-//
-// True weights are kept as published + residual: what workers hold plus what they have not been told yet.
+// contributions, in rank order (never in order of arrival, so the result is the same bit for bit), change the weights
+// (bucket_weights.h). Stale and asynchronous training apply each contribution as a round of its own; with W workers
+// each then counts 1/W and publishes 1/W of the ratio, so that a step of all workers moves and costs as much as a
+// synchronous one.
 
 #ifndef SERVER_BUCKET_STATE_H_
 #define SERVER_BUCKET_STATE_H_
@@ -23,8 +21,10 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/codec/update_reader.h"
 #include "common/compress/bucket_compressor.h"
 #include "common/optimizer/optimizer.h"
+#include "server/bucket_weights.h"
 #include "server/consistency.h"
 #include "server/update_log.h"
 
@@ -114,9 +114,10 @@ class BucketState {
     uint64_t next_step = 0;     // steps below it have been counted
     uint64_t clock = 0;         // contributions counted
     bool last_refused = false;  // the round of its last contribution was refused
-    bool contributed = false;   // to the open round
-    Contribution contribution;
-    std::vector<Waiter> waiting;  // more than one after retries
+    bool contributed = false;   // to the open round, the three below
+    bool non_finite = false;
+    std::optional<CheckedUpdate> update;  // points into the request of a waiting call; none: zero
+    std::vector<Waiter> waiting;          // more than one after retries
   };
   // Calls to make once the lock is released: done(answer).
   struct Reply {
@@ -124,21 +125,21 @@ class BucketState {
     absl::StatusOr<ExchangeAnswer> answer;
   };
 
-  BucketState(uint32_t length, const BucketOptions& options, std::unique_ptr<BucketCompressor> publisher);
+  BucketState(uint32_t length, const BucketOptions& options, std::unique_ptr<BucketWeights> weights);
 
   bool RoundsAreShared() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return options_.consistency.mode == Consistency::kSync || version_ == 0;
   }
   absl::Status Check(const Contribution& contribution) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  // Notes a contribution that has not been counted before.
-  absl::Status Count(const Contribution& contribution) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Notes a contribution that has not been counted before, and whose update has been checked.
+  void Count(const Contribution& contribution, const std::optional<CheckedUpdate>& update)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint32_t active_count() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   bool RoundIsComplete() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // Closes the open round if it is complete, then moves every call that may go on from its slot to `replies`.
   std::optional<RoundTiming> Advance(std::vector<Reply>* replies) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Applies the open round and appends to the log.
   absl::Status CloseRound() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status SumContributions(absl::Span<float> sum) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayGoOn(const Slot& slot, const Waiter& waiter) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   ExchangeAnswer AnswerFor(const Slot& slot, const Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -147,12 +148,10 @@ class BucketState {
 
   mutable std::mutex mutex_;
   uint64_t version_ ABSL_GUARDED_BY(mutex_) = 0;  // in sync mode also the step of the open round
-  std::vector<float> published_ ABSL_GUARDED_BY(mutex_);
-  std::vector<float> residual_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<Optimizer> optimizer_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<BucketCompressor> publisher_ ABSL_GUARDED_BY(mutex_);
+  const std::unique_ptr<BucketWeights> weights_ ABSL_PT_GUARDED_BY(mutex_);
   UpdateLog log_ ABSL_GUARDED_BY(mutex_);
-  SharedUpdate snapshot_ ABSL_GUARDED_BY(mutex_);  // published_ encoded, of snapshot_version_; made when asked for
+  SharedUpdate snapshot_
+      ABSL_GUARDED_BY(mutex_);  // published weights of snapshot_version_, encoded; made when asked for
   uint64_t snapshot_version_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<float> late_ ABSL_GUARDED_BY(mutex_);  // sum of contributions to rounds that had closed; empty: none
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // by rank

@@ -5,9 +5,9 @@
 
 #include "common/codec/bitmap.h"
 #include "common/codec/gap8.h"
-#include "common/codec/index_blocks.h"
 #include "common/codec/rice.h"
 #include "common/codec/update_header.h"
+#include "common/codec/update_reader.h"
 #include "common/codec/value_codec.h"
 
 namespace cddp {
@@ -22,59 +22,6 @@ void AppendValues(ValueEncoding encoding, absl::Span<float> values, std::string*
 void FinishHeader(UpdateInfo info, uint8_t rice_parameter, std::string* bytes) {
   info.value_bytes = static_cast<uint32_t>(bytes->size() - kUpdateHeaderBytes - info.index_bytes);
   WriteUpdateHeader(info, rice_parameter, reinterpret_cast<uint8_t*>(bytes->data()));
-}
-
-absl::Status ValidateIndices(const UpdateParts& parts) {
-  const UpdateInfo& info = parts.info;
-  switch (info.index_encoding) {
-    case IndexEncoding::kDense:
-      return absl::OkStatus();
-    case IndexEncoding::kGap8:
-      return ValidateGap8(parts.index, info.count, info.length);
-    case IndexEncoding::kRice:
-      return ValidateRice(parts.index, info.count, info.length, parts.rice_parameter);
-    case IndexEncoding::kBitmap:
-      return ValidateBitmap(parts.index, info.count, info.length);
-  }
-  return absl::InternalError("unreachable");
-}
-
-absl::StatusOr<UpdateParts> SplitAndValidate(absl::string_view bytes, uint32_t length) {
-  absl::StatusOr<UpdateParts> parts = SplitUpdate(bytes, length);
-  if (!parts.ok()) return parts;
-  if (absl::Status status = ValidateIndices(*parts); !status.ok()) return status;
-  absl::Status status = ValidateValues(parts->info.value_encoding, parts->values.data(), parts->info.count);
-  if (!status.ok()) return status;
-  return parts;
-}
-
-// Calls visit(indices, values) for each run of up to 1024 entries of a valid update, in order.
-template <typename Visit>
-void VisitBlocks(const UpdateParts& parts, Visit visit) {
-  const UpdateInfo& info = parts.info;
-  BitmapReader bitmap(parts.index);
-  uint32_t indices[kDecodeRoom];
-  float values[kIndexBlock];
-  for (size_t number = 0; number < IndexBlockCount(info.count); ++number) {
-    const size_t first = number * kIndexBlock;
-    const size_t count = std::min<size_t>(kIndexBlock, info.count - first);
-    switch (info.index_encoding) {
-      case IndexEncoding::kDense:
-        std::iota(indices, indices + count, static_cast<uint32_t>(first));
-        break;
-      case IndexEncoding::kGap8:
-        DecodeGap8Block(GetIndexBlock(parts.index, info.count, info.length, number), indices);
-        break;
-      case IndexEncoding::kRice:
-        DecodeRiceBlock(GetIndexBlock(parts.index, info.count, info.length, number), parts.rice_parameter, indices);
-        break;
-      case IndexEncoding::kBitmap:
-        bitmap.Read(count, indices);
-        break;
-    }
-    DecodeValues(info.value_encoding, parts.values.data(), info.count, first, absl::MakeSpan(values, count));
-    visit(absl::MakeConstSpan(indices, count), absl::MakeConstSpan(values, count));
-  }
 }
 
 }  // namespace
@@ -117,39 +64,50 @@ void EncodeDense(absl::Span<float> values, ValueEncoding value_encoding, std::st
 }
 
 absl::StatusOr<UpdateInfo> ValidateUpdate(absl::string_view bytes, uint32_t length) {
-  absl::StatusOr<UpdateParts> parts = SplitAndValidate(bytes, length);
-  if (!parts.ok()) return parts.status();
-  return parts->info;
+  absl::StatusOr<CheckedUpdate> update = CheckedUpdate::Check(bytes, length);
+  if (!update.ok()) return update.status();
+  return update->info();
 }
 
 absl::Status AddUpdate(absl::string_view bytes, absl::Span<float> target) {
-  absl::StatusOr<UpdateParts> parts = SplitAndValidate(bytes, static_cast<uint32_t>(target.size()));
-  if (!parts.ok()) return parts.status();
-  VisitBlocks(*parts, [target](absl::Span<const uint32_t> indices, absl::Span<const float> values) {
-    for (size_t i = 0; i < indices.size(); ++i) target[indices[i]] += values[i];
-  });
+  absl::StatusOr<CheckedUpdate> update = CheckedUpdate::Check(bytes, static_cast<uint32_t>(target.size()));
+  if (!update.ok()) return update.status();
+  UpdateReader(*update).AddTo(0, target);
   return absl::OkStatus();
 }
 
 absl::Status ClearAtUpdate(absl::string_view bytes, absl::Span<float> target) {
-  absl::StatusOr<UpdateParts> parts = SplitAndValidate(bytes, static_cast<uint32_t>(target.size()));
-  if (!parts.ok()) return parts.status();
-  VisitBlocks(*parts, [target](absl::Span<const uint32_t> indices, absl::Span<const float>) {
-    for (uint32_t index : indices) target[index] = 0;
-  });
+  absl::StatusOr<CheckedUpdate> update = CheckedUpdate::Check(bytes, static_cast<uint32_t>(target.size()));
+  if (!update.ok()) return update.status();
+  if (update->info().index_encoding == IndexEncoding::kDense) {
+    std::fill(target.begin(), target.end(), 0.0f);
+    return absl::OkStatus();
+  }
+  UpdateReader reader(*update);
+  while (reader.NextBlock()) {
+    for (uint32_t index : reader.indices()) target[index] = 0;
+  }
   return absl::OkStatus();
 }
 
 absl::StatusOr<DecodedUpdate> DecodeUpdate(absl::string_view bytes, uint32_t length) {
-  absl::StatusOr<UpdateParts> parts = SplitAndValidate(bytes, length);
-  if (!parts.ok()) return parts.status();
+  absl::StatusOr<CheckedUpdate> update = CheckedUpdate::Check(bytes, length);
+  if (!update.ok()) return update.status();
+  const UpdateInfo& info = update->info();
   DecodedUpdate decoded;
-  decoded.indices.reserve(parts->info.count);
-  decoded.values.reserve(parts->info.count);
-  VisitBlocks(*parts, [&decoded](absl::Span<const uint32_t> indices, absl::Span<const float> values) {
-    decoded.indices.insert(decoded.indices.end(), indices.begin(), indices.end());
-    decoded.values.insert(decoded.values.end(), values.begin(), values.end());
-  });
+  decoded.indices.reserve(info.count);
+  decoded.values.reserve(info.count);
+  UpdateReader reader(*update);
+  while (reader.NextBlock()) {
+    if (info.index_encoding != IndexEncoding::kDense) {
+      decoded.indices.insert(decoded.indices.end(), reader.indices().begin(), reader.indices().end());
+    }
+    decoded.values.insert(decoded.values.end(), reader.values().begin(), reader.values().end());
+  }
+  if (info.index_encoding == IndexEncoding::kDense) {
+    decoded.indices.resize(info.count);
+    std::iota(decoded.indices.begin(), decoded.indices.end(), 0u);
+  }
   return decoded;
 }
 

@@ -18,9 +18,22 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "common/codec/update_codec.h"
+#include "common/codec/encoding.h"
 
 namespace cddp {
+
+// Longest bucket that can be encoded: all sizes and offsets then fit 32 bits.
+inline constexpr uint32_t kMaxBucketLength = uint32_t{1} << 28;
+
+// What an update's header says.
+struct UpdateInfo {
+  IndexEncoding index_encoding = IndexEncoding::kGap8;
+  ValueEncoding value_encoding = ValueEncoding::kFp32;
+  uint32_t length = 0;       // elements of the bucket
+  uint32_t count = 0;        // values carried; == length if dense
+  uint32_t index_bytes = 0;  // size of the index part, entry points included
+  uint32_t value_bytes = 0;  // size of the value part
+};
 
 inline constexpr size_t kUpdateHeaderBytes = 20;
 

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "common/codec/encoding.h"
@@ -73,6 +74,17 @@ class BucketCompressor {
   // infinity. FailedPrecondition, and residual as good as lost, if residual holds NaN.
   virtual absl::StatusOr<CompressResult> Compress(absl::Span<const float> input, absl::Span<float> residual,
                                                   std::string* update) = 0;
+
+  // Makes input[begin, end) of a bucket; what it returns need last only until its next call.
+  using InputSource = absl::FunctionRef<absl::Span<const float>(uint32_t begin, uint32_t end)>;
+
+  // Compresses, with the same result, an input that is made while it is compressed and never exists as a whole: calls
+  // `source` for consecutive pieces of kInputPiece elements (the last is shorter), each of which is used while it is in
+  // the cache. `source` may read the residual of its piece. FailedPrecondition, and residual as good as lost, if a
+  // piece holds NaN or infinity.
+  virtual absl::StatusOr<CompressResult> CompressProduced(InputSource source, absl::Span<float> residual,
+                                                          std::string* update) = 0;
+  static constexpr uint32_t kInputPiece = 32 * 1024;  // 128 KiB: with as much of other arrays it fits an L2 cache
 };
 
 }  // namespace cddp

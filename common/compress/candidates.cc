@@ -16,7 +16,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Candidates are checked for room once per so many elements.
 constexpr size_t kChunk = 1024;
 
-// With kAdd the elements are input + residual and are stored to residual; without, they are input. Appends without a
+// Elements [begin, end) of a bucket; `input` and `residual` start at its element `begin`. With kAdd the elements are
+// input + residual and are stored to residual; without, they are input. Appends without a
 // branch: at 1 % density one in five vectors has a candidate, which no predictor guesses.
 template <bool kAdd>
 size_t Scan(const float* HWY_RESTRICT input, float* HWY_RESTRICT residual, size_t begin, size_t end, uint32_t least_key,
@@ -41,10 +42,10 @@ size_t Scan(const float* HWY_RESTRICT input, float* HWY_RESTRICT residual, size_
     auto index = hn::Iota(du, static_cast<uint32_t>(i));
     auto squares = hn::Zero(df);
     for (; i + lanes <= stop; i += lanes) {
-      auto value = hn::LoadU(df, input + i);
+      auto value = hn::LoadU(df, input + (i - begin));
       if (kAdd) {
-        value = hn::Add(value, hn::LoadU(df, residual + i));
-        hn::StoreU(value, df, residual + i);
+        value = hn::Add(value, hn::LoadU(df, residual + (i - begin)));
+        hn::StoreU(value, df, residual + (i - begin));
         squares = hn::MulAdd(value, value, squares);
       }
       const auto key = hn::And(hn::BitCast(di, value), magnitude_mask);
@@ -57,10 +58,10 @@ size_t Scan(const float* HWY_RESTRICT input, float* HWY_RESTRICT residual, size_
     }
     float tail_squares = 0;
     for (; i < stop; ++i) {  // less than a vector, and only at the end: kChunk is a multiple of all widths
-      float value = input[i];
+      float value = input[i - begin];
       if (kAdd) {
-        value += residual[i];
-        residual[i] = value;
+        value += residual[i - begin];
+        residual[i - begin] = value;
         tail_squares += value * value;
       }
       const auto key = static_cast<int32_t>(KeyOf(value));
@@ -96,16 +97,16 @@ namespace cddp {
 HWY_EXPORT(ScanSum);
 HWY_EXPORT(ScanValues);
 
-void CompensateAndCollect(absl::Span<const float> input, absl::Span<float> residual, uint32_t begin, uint32_t end,
-                          uint32_t least_key, Candidates* candidates, PassSummary* summary) {
-  candidates->set_size(HWY_DYNAMIC_DISPATCH(ScanSum)(input.data(), residual.data(), begin, end, least_key,
-                                                     candidates->AsOutput(), summary));
+void CompensateAndCollect(absl::Span<const float> input, absl::Span<float> residual, uint32_t begin, uint32_t least_key,
+                          Candidates* candidates, PassSummary* summary) {
+  candidates->set_size(HWY_DYNAMIC_DISPATCH(ScanSum)(input.data(), residual.data() + begin, begin, begin + input.size(),
+                                                     least_key, candidates->AsOutput(), summary));
 }
 
 bool Collect(absl::Span<const float> values, uint32_t begin, uint32_t end, uint32_t least_key, Candidates* candidates) {
   PassSummary summary;
   candidates->set_size(
-      HWY_DYNAMIC_DISPATCH(ScanValues)(values.data(), begin, end, least_key, candidates->AsOutput(), &summary));
+      HWY_DYNAMIC_DISPATCH(ScanValues)(values.data() + begin, begin, end, least_key, candidates->AsOutput(), &summary));
   return !summary.overflow;
 }
 

@@ -59,10 +59,11 @@ struct PassSummary {
 // A least key above all magnitudes: nothing is collected.
 inline constexpr uint32_t kNoCandidates = 0x80000000u;
 
-// residual[i] += input[i] for i in [begin, end); appends the elements of the new residual whose magnitude has bits of
-// at least `least_key` to *candidates. One pass over memory, 12 bytes an element. Adds to *summary.
-void CompensateAndCollect(absl::Span<const float> input, absl::Span<float> residual, uint32_t begin, uint32_t end,
-                          uint32_t least_key, Candidates* candidates, PassSummary* summary);
+// residual[i] += input[i - begin] for i in [begin, begin + input.size()); appends the elements of the new residual
+// whose magnitude has bits of at least `least_key` to *candidates. One pass over memory, 12 bytes an element. Adds to
+// *summary.
+void CompensateAndCollect(absl::Span<const float> input, absl::Span<float> residual, uint32_t begin, uint32_t least_key,
+                          Candidates* candidates, PassSummary* summary);
 
 // Appends the elements of values[begin, end) with magnitude bits of at least `least_key`; false if they do not fit.
 bool Collect(absl::Span<const float> values, uint32_t begin, uint32_t end, uint32_t least_key, Candidates* candidates);

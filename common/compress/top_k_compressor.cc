@@ -52,21 +52,31 @@ TopKCompressor::TopKCompressor(uint32_t length, const CompressorOptions& options
       k_(eligible_.empty() ? 0 : SelectedCount(TotalLength(eligible_), options.ratio)),
       candidates_(CandidateCapacity(TotalLength(eligible_), k_)) {}
 
-PassSummary TopKCompressor::Pass(absl::Span<const float> input, absl::Span<float> residual, uint32_t least_key) {
-  candidates_.set_size(0);
-  PassSummary summary;
-  uint32_t done = 0;
+void TopKCompressor::Pass(absl::Span<const float> input, uint32_t begin, absl::Span<float> residual, uint32_t least_key,
+                          PassSummary* summary) {
+  const auto end = static_cast<uint32_t>(begin + input.size());
+  uint32_t done = begin;
+  const auto pass_to = [&](uint32_t stop, uint32_t key) {
+    stop = std::min(stop, end);
+    if (stop <= done) return;
+    CompensateAndCollect(input.subspan(done - begin, stop - done), residual, done, key, &candidates_, summary);
+    done = stop;
+  };
   for (const BucketSlice& slice : eligible_) {
-    CompensateAndCollect(input, residual, done, slice.begin, kNoCandidates, &candidates_, &summary);
-    CompensateAndCollect(input, residual, slice.begin, slice.end, least_key, &candidates_, &summary);
-    done = slice.end;
+    pass_to(slice.begin, kNoCandidates);
+    pass_to(slice.end, least_key);
   }
-  CompensateAndCollect(input, residual, done, length_, kNoCandidates, &candidates_, &summary);
-  return summary;
+  pass_to(end, kNoCandidates);
 }
 
-uint32_t TopKCompressor::CollectAgain(absl::Span<const float> residual) {
-  if (carried_.known()) {  // else an estimate has just failed
+uint32_t TopKCompressor::CarriedKey() const {
+  if (adaptive_.known()) return adaptive_.key();
+  if (carried_.known()) return carried_.least_key();
+  return kNoCandidates;
+}
+
+uint32_t TopKCompressor::CollectAgain(absl::Span<const float> residual, uint32_t failed) {
+  if (carried_.known() || failed == kNoCandidates) {  // else an estimate has just failed
     const uint32_t least_key = EstimateLeastKey(residual, {}, k_);
     candidates_.set_size(0);
     bool fits = true;
@@ -78,12 +88,6 @@ uint32_t TopKCompressor::CollectAgain(absl::Span<const float> residual) {
   return CollectLargest(residual, eligible_, k_, &candidates_);
 }
 
-uint32_t TopKCompressor::LeastKey(absl::Span<const float> input, absl::Span<const float> residual) const {
-  if (adaptive_.known()) return adaptive_.key();
-  if (carried_.known()) return carried_.least_key();
-  return EstimateLeastKey(input, residual, k_);
-}
-
 float TopKCompressor::Select(absl::Span<const float> residual, uint32_t least_key, bool complete) {
   const size_t size = candidates_.size();
   if (adaptive_.known() && complete && size >= (k_ + 1) / 2 && size <= 2 * size_t{k_}) {
@@ -91,8 +95,8 @@ float TopKCompressor::Select(absl::Span<const float> residual, uint32_t least_ke
     adaptive_.Adapt(size, k_);
     return std::fabs(threshold);
   }
-  carried_.Judge(size, k_, !complete);
-  if (!complete || size < k_) least_key = CollectAgain(residual);
+  if (least_key != kNoCandidates) carried_.Judge(size, k_, !complete);
+  if (!complete || size < k_) least_key = CollectAgain(residual, least_key);
   const float threshold = std::bit_cast<float>(selector_.Keep(k_, least_key, &candidates_));
   carried_.Carry(threshold);
   if (options_.selection == Selection::kThreshold) adaptive_.Set(threshold);
@@ -154,17 +158,38 @@ absl::StatusOr<CompressResult> TopKCompressor::Compress(absl::Span<const float> 
   }
   // Reads the input into the cache, from where the pass takes it: the check costs no memory traffic.
   if (!AllFinite(input)) return absl::InvalidArgumentError("input holds NaN or infinity");
-  const bool dense = options_.ratio == 1;
-  const bool selects = !dense && k_ > 0;
-  const uint32_t least_key = selects ? LeastKey(input, residual) : kNoCandidates;
+  uint32_t least_key = selects() ? CarriedKey() : kNoCandidates;
+  if (selects() && least_key == kNoCandidates) least_key = EstimateLeastKey(input, residual, k_);
+  candidates_.set_size(0);
+  PassSummary summary;
+  Pass(input, 0, residual, least_key, &summary);
+  return Finish(summary, least_key, residual, update);
+}
 
-  const PassSummary summary = Pass(input, residual, least_key);
+absl::StatusOr<CompressResult> TopKCompressor::CompressProduced(InputSource source, absl::Span<float> residual,
+                                                                std::string* update) {
+  if (residual.size() != length_) {
+    return absl::InvalidArgumentError(absl::StrCat("bucket has ", length_, " elements, residual ", residual.size()));
+  }
+  const uint32_t least_key = selects() ? CarriedKey() : kNoCandidates;
+  candidates_.set_size(0);
+  PassSummary summary;
+  for (uint32_t begin = 0; begin < length_; begin += kInputPiece) {
+    const absl::Span<const float> input = source(begin, std::min(length_, begin + kInputPiece));
+    if (!AllFinite(input)) return absl::FailedPreconditionError("input holds NaN or infinity");
+    Pass(input, begin, residual, least_key, &summary);
+  }
+  return Finish(summary, least_key, residual, update);
+}
+
+absl::StatusOr<CompressResult> TopKCompressor::Finish(const PassSummary& summary, uint32_t least_key,
+                                                      absl::Span<float> residual, std::string* update) {
   if (summary.largest_key > kInfinityKey) return absl::FailedPreconditionError("residual holds NaN");
   const bool saturated = summary.largest_key == kInfinityKey;
   if (saturated) Saturate(residual);
-  if (dense) return SendDense(residual, update);
+  if (options_.ratio == 1) return SendDense(residual, update);
 
-  const float threshold = selects ? Select(residual, least_key, !summary.overflow && !saturated) : 0;
+  const float threshold = selects() ? Select(residual, least_key, !summary.overflow && !saturated) : 0;
   absl::Span<const uint32_t> indices(candidates_.indices(), candidates_.size());
   absl::Span<const float> values(candidates_.values(), candidates_.size());
   if (!options_.always_sent.empty()) {

@@ -24,16 +24,23 @@ class TopKCompressor : public BucketCompressor {
 
   absl::StatusOr<CompressResult> Compress(absl::Span<const float> input, absl::Span<float> residual,
                                           std::string* update) override;
+  absl::StatusOr<CompressResult> CompressProduced(InputSource source, absl::Span<float> residual,
+                                                  std::string* update) override;
 
  private:
-  // residual += input; candidates are what reaches `least_key`.
-  PassSummary Pass(absl::Span<const float> input, absl::Span<float> residual, uint32_t least_key);
+  bool selects() const { return options_.ratio < 1 && k_ > 0; }
+  // The key that candidates of the coming pass must reach; kNoCandidates in the first step.
+  uint32_t CarriedKey() const;
+  // residual[begin, begin + input.size()) += input; candidates are what reaches `least_key`.
+  void Pass(absl::Span<const float> input, uint32_t begin, absl::Span<float> residual, uint32_t least_key,
+            PassSummary* summary);
+  // What follows the pass over all the bucket: selection among the candidates, which reach `least_key`, and encoding.
+  absl::StatusOr<CompressResult> Finish(const PassSummary& summary, uint32_t least_key, absl::Span<float> residual,
+                                        std::string* update);
   // Makes of the candidates, which reach `least_key`, what is to be sent; returns the magnitude of the smallest.
   float Select(absl::Span<const float> residual, uint32_t least_key, bool complete);
-  // The key that candidates of the coming pass must reach.
-  uint32_t LeastKey(absl::Span<const float> input, absl::Span<const float> residual) const;
-  // Candidates for another, better key, which it returns.
-  uint32_t CollectAgain(absl::Span<const float> residual);
+  // Candidates for another, better key than `failed`; returns it.
+  uint32_t CollectAgain(absl::Span<const float> residual, uint32_t failed);
   // Merges always_sent and what was selected into indices_ and values_.
   void AddAlwaysSent(absl::Span<const float> residual);
   // Encode and leave the rounding error in the residual. `sum_sq` is of the residual before.

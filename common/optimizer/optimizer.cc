@@ -27,12 +27,15 @@ class Sgd final : public Optimizer {
   Sgd(const OptimizerOptions& options, uint64_t length)
       : options_(options), momentum_(options.momentum > 0 ? length : 0) {}
 
-  void Step(absl::Span<float> gradient, absl::Span<const float> weights, absl::Span<const float> residual) override {
+  void BeginStep() override { lr_ = static_cast<float>(LearningRate(options_.lr, steps_++)); }
+
+  void StepPart(uint64_t begin, absl::Span<float> gradient, absl::Span<const float> weights,
+                absl::Span<const float> residual) override {
     AddWeights(static_cast<float>(options_.weight_decay), gradient, weights, residual);
-    const float lr = static_cast<float>(LearningRate(options_.lr, steps_++));
+    const float lr = lr_;
     const float momentum = static_cast<float>(options_.momentum);
     float* __restrict g = gradient.data();
-    float* __restrict m = momentum_.data();
+    float* __restrict m = momentum_.data() + (momentum_.empty() ? 0 : begin);
     if (momentum_.empty()) {
       for (size_t i = 0; i < gradient.size(); ++i) g[i] *= -lr;
     } else if (options_.nesterov) {
@@ -51,6 +54,7 @@ class Sgd final : public Optimizer {
  private:
   const OptimizerOptions options_;
   uint64_t steps_ = 0;
+  float lr_ = 0;                 // of the step begun
   std::vector<float> momentum_;  // empty without momentum
 };
 
@@ -58,31 +62,41 @@ class Adam final : public Optimizer {
  public:
   Adam(const OptimizerOptions& options, uint64_t length) : options_(options), mean_(length), square_(length) {}
 
-  void Step(absl::Span<float> gradient, absl::Span<const float> weights, absl::Span<const float> residual) override {
+  void BeginStep() override {
+    const double lr = LearningRate(options_.lr, steps_++);
+    const double t = static_cast<double>(steps_);
+    lr_ = static_cast<float>(lr);
+    step_size_ = static_cast<float>(lr / (1 - std::pow(options_.beta1, t)));
+    square_scale_ = static_cast<float>(1 / std::sqrt(1 - std::pow(options_.beta2, t)));
+  }
+
+  void StepPart(uint64_t begin, absl::Span<float> gradient, absl::Span<const float> weights,
+                absl::Span<const float> residual) override {
     const bool decoupled = options_.kind == OptimizerKind::kAdamW;
     const float decay = static_cast<float>(options_.weight_decay);
     if (!decoupled) AddWeights(decay, gradient, weights, residual);
-    const double lr = LearningRate(options_.lr, steps_++);
-    const double t = static_cast<double>(steps_);
     const float beta1 = static_cast<float>(options_.beta1);
     const float beta2 = static_cast<float>(options_.beta2);
-    const float step_size = static_cast<float>(lr / (1 - std::pow(options_.beta1, t)));
-    const float square_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(options_.beta2, t)));
+    const float step_size = step_size_;
+    const float square_scale = square_scale_;
     const float epsilon = static_cast<float>(options_.epsilon);
     float* __restrict g = gradient.data();
-    float* __restrict m = mean_.data();
-    float* __restrict v = square_.data();
+    float* __restrict m = mean_.data() + begin;
+    float* __restrict v = square_.data() + begin;
     for (size_t i = 0; i < gradient.size(); ++i) {
       m[i] = beta1 * m[i] + (1 - beta1) * g[i];
       v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
       g[i] = -step_size * m[i] / (std::sqrt(v[i]) * square_scale + epsilon);
     }
-    if (decoupled) AddWeights(-static_cast<float>(lr) * decay, gradient, weights, residual);
+    if (decoupled) AddWeights(-lr_ * decay, gradient, weights, residual);
   }
 
  private:
   const OptimizerOptions options_;
   uint64_t steps_ = 0;
+  float lr_ = 0;            // of the step begun, like the two below
+  float step_size_ = 0;     // with the bias correction of the mean
+  float square_scale_ = 0;  // 1 / bias correction of the root of the mean square
   std::vector<float> mean_;
   std::vector<float> square_;
 };

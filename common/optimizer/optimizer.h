@@ -50,7 +50,16 @@ class Optimizer {
 
   // Turns `gradient` (in place) into the change of the weights, which are `weights` + `residual` (what a server has not
   // published yet; empty: nothing); both are read only where weight decay needs them. Spans have `length` elements.
-  virtual void Step(absl::Span<float> gradient, absl::Span<const float> weights, absl::Span<const float> residual) = 0;
+  void Step(absl::Span<float> gradient, absl::Span<const float> weights, absl::Span<const float> residual) {
+    BeginStep();
+    StepPart(0, gradient, weights, residual);
+  }
+
+  // The same in parts, for callers that make the gradient piece by piece: after BeginStep, StepPart for each part once,
+  // with spans of the elements from `begin` on.
+  virtual void BeginStep() = 0;
+  virtual void StepPart(uint64_t begin, absl::Span<float> gradient, absl::Span<const float> weights,
+                        absl::Span<const float> residual) = 0;
 };
 
 }  // namespace cddp

@@ -294,5 +294,50 @@ TEST(BucketCompressorTest, TwentyFiveMillionElements) {
   }
 }
 
+TEST(BucketCompressorTest, AnInputMadeInPiecesGivesTheSameBytes) {
+  constexpr uint32_t kLength = 2 * BucketCompressor::kInputPiece + 77;
+  for (double ratio : {0.001, 0.01, 1.0}) {
+    for (Selection selection : {Selection::kTopK, Selection::kThreshold}) {
+      CompressorOptions options;
+      options.ratio = ratio;
+      options.selection = selection;
+      if (ratio < 1)
+        options.always_sent = {{3, 5}, {BucketCompressor::kInputPiece - 1, BucketCompressor::kInputPiece + 9}};
+      const auto whole = Compressor(kLength, options), pieces = Compressor(kLength, options);
+      std::vector<float> residual(kLength), residual_in_pieces(kLength);
+      for (uint32_t step = 0; step < 5; ++step) {
+        // The carried threshold fails in step 3.
+        std::vector<float> input = RandomValues(kLength, false, step);
+        if (step == 3) residual = residual_in_pieces = std::vector<float>(kLength);
+        std::string update, in_pieces;
+        const auto expected = whole->Compress(input, absl::MakeSpan(residual), &update);
+        uint32_t next = 0;
+        const auto result = pieces->CompressProduced(
+            [&](uint32_t begin, uint32_t end) {
+              EXPECT_EQ(begin, next);
+              next = end;
+              return absl::MakeConstSpan(input).subspan(begin, end - begin);
+            },
+            absl::MakeSpan(residual_in_pieces), &in_pieces);
+        ASSERT_TRUE(result.ok()) << result.status();
+        EXPECT_EQ(next, kLength);
+        ASSERT_EQ(update, in_pieces);
+        ASSERT_EQ(residual, residual_in_pieces);
+        EXPECT_EQ(result->selected, expected->selected);
+      }
+    }
+  }
+}
+
+TEST(BucketCompressorTest, AnInputMadeInPiecesMustBeFinite) {
+  const auto compressor = Compressor(100, Exact(0.1));
+  std::vector<float> input(100, 1), residual(100);
+  input[99] = std::numeric_limits<float>::infinity();
+  std::string update;
+  const auto result = compressor->CompressProduced([&](uint32_t, uint32_t) { return absl::MakeConstSpan(input); },
+                                                   absl::MakeSpan(residual), &update);
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
 }  // namespace
 }  // namespace cddp

@@ -88,7 +88,8 @@ TEST(CandidatesTest, CollectsWhatReachesTheKey) {
     std::vector<float> residual = before;
     Candidates candidates(6000);
     PassSummary summary;
-    CompensateAndCollect(input, absl::MakeSpan(residual), 7, 4990, KeyOf(2), &candidates, &summary);
+    CompensateAndCollect(absl::MakeConstSpan(input).subspan(7, 4983), absl::MakeSpan(residual), 7, KeyOf(2),
+                         &candidates, &summary);
     EXPECT_EQ(Indices(candidates), expected);
     EXPECT_FALSE(summary.overflow);
     for (uint32_t i = 0; i < 5000; ++i) ASSERT_EQ(residual[i], i >= 7 && i < 4990 ? sum[i] : before[i]);
@@ -101,7 +102,7 @@ TEST(CandidatesTest, OverflowStopsCollectingButNotCompensating) {
     std::vector<float> residual = ones;
     Candidates candidates(2500);
     PassSummary summary;
-    CompensateAndCollect(ones, absl::MakeSpan(residual), 0, 5000, KeyOf(2), &candidates, &summary);
+    CompensateAndCollect(ones, absl::MakeSpan(residual), 0, KeyOf(2), &candidates, &summary);
     EXPECT_TRUE(summary.overflow);
     EXPECT_LE(candidates.size(), 2500u);
     EXPECT_EQ(residual, std::vector<float>(5000, 2));
@@ -119,7 +120,7 @@ TEST(CandidatesTest, SeesNonFiniteSums) {
       residual[at] = 3e38f;
       Candidates candidates(2000);
       PassSummary summary;
-      CompensateAndCollect(input, absl::MakeSpan(residual), 0, 100, kNoCandidates, &candidates, &summary);
+      CompensateAndCollect(input, absl::MakeSpan(residual), 0, kNoCandidates, &candidates, &summary);
       EXPECT_EQ(summary.largest_key, kInfinityKey);
       EXPECT_EQ(candidates.size(), 0u);
     });

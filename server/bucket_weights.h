@@ -1,0 +1,62 @@
+// The weights of one bucket and what changes them: the mean of a round's contributions goes through the optimizer, and
+// the change is published through the same error-feedback compressor that the workers use.
+//
+// True weights are kept as published + residual: what workers hold plus what they have not been told yet. One element
+// takes 8 bytes and the optimizer's state.
+//
+// A round goes over the bucket in pieces that fit a core's cache: the contributions' entries are added up in a scratch
+// piece, which passes the optimizer and the compressor at once, so that the sum never reaches memory.
+
+#ifndef SERVER_BUCKET_WEIGHTS_H_
+#define SERVER_BUCKET_WEIGHTS_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/codec/update_reader.h"
+#include "common/compress/bucket_compressor.h"
+#include "common/optimizer/optimizer.h"
+
+namespace cddp {
+
+// One call at a time; different buckets are independent.
+class BucketWeights {
+ public:
+  // `length` zeros. Errors of BucketCompressor::Create.
+  static absl::StatusOr<std::unique_ptr<BucketWeights>> Create(uint32_t length, const OptimizerOptions& optimizer,
+                                                               const CompressorOptions& publish);
+
+  // A round's gradient: carried + the contributions, added in their order (float addition is not associative), times
+  // `scale`.
+  struct Round {
+    std::vector<CheckedUpdate> contributions;
+    absl::Span<const float> carried;  // of earlier rounds; empty: zeros
+    float scale = 1;
+  };
+
+  // The sum of the contributions becomes the weights, without a scale. Replaces *update by them, encoded dense.
+  void Initialize(const Round& round, std::string* update);
+
+  // One step of the optimizer. Replaces *update by the published change, encoded. FailedPrecondition, and the weights
+  // as good as lost, if they are finite no longer.
+  absl::Status Step(const Round& round, std::string* update);
+
+  absl::Span<const float> published() const { return published_; }
+
+ private:
+  BucketWeights(uint32_t length, const OptimizerOptions& optimizer, std::unique_ptr<BucketCompressor> publisher);
+
+  std::vector<float> published_;
+  std::vector<float> residual_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<BucketCompressor> publisher_;
+};
+
+}  // namespace cddp
+
+#endif  // SERVER_BUCKET_WEIGHTS_H_
