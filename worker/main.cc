@@ -12,7 +12,8 @@
 ABSL_FLAG(uint32_t, rank, 0, "index of this worker, from 0");
 ABSL_FLAG(uint32_t, workers, 1, "number of workers");
 ABSL_FLAG(std::string, servers, "127.0.0.1:50051", "addresses of all servers, host:port,..., in shard order");
-ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn or resnet18");
+ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn, resnet18; resnet50_shapes: random gradients");
+ABSL_FLAG(double, compute_ms, 500, "resnet50_shapes: how long a forward and backward pass idles");
 ABSL_FLAG(std::string, data_dir, "data/mnist", "folder with the four IDX files of the data set");
 ABSL_FLAG(uint64_t, train_examples, 0, "use only the first so many training examples; 0: all");
 ABSL_FLAG(uint64_t, test_examples, 0, "use only the first so many test examples; 0: all");
@@ -31,7 +32,8 @@ ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient sent each step, in (0, 
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values sent");
 ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent");
 ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (biases, normalisation) are sent whole");
-ABSL_FLAG(uint64_t, bucket_elements, 0, "length of a bucket; 0: by the model's size; must be the same at all workers");
+ABSL_FLAG(uint64_t, bucket_bytes, 0,
+          "gradient bytes of a bucket; 0: by the model's size; must be the same at all workers");
 ABSL_FLAG(absl::Duration, server_timeout, absl::Seconds(60), "how long a server may be out of reach");
 ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:0", "host:port of /metrics for Prometheus; empty: none");
 ABSL_FLAG(std::string, model_output, "", "file for the trained model (rank 0); Python's torch.load opens it");
@@ -66,7 +68,8 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   options.inner.weight_decay = absl::GetFlag(FLAGS_inner_weight_decay);
   options.exchange.residual_decay = absl::GetFlag(FLAGS_residual_decay);
   options.threads = absl::GetFlag(FLAGS_threads);
-  options.bucket_elements = absl::GetFlag(FLAGS_bucket_elements);
+  options.bucket_elements = (absl::GetFlag(FLAGS_bucket_bytes) + 3) / sizeof(float);
+  options.compute = absl::Milliseconds(absl::GetFlag(FLAGS_compute_ms));
   options.exchange.compressor.ratio = absl::GetFlag(FLAGS_ratio);
   options.exchange.compressor.value_encoding = absl::GetFlag(FLAGS_value_encoding);
   options.exchange.compressor.index_encoding = absl::GetFlag(FLAGS_index_encoding);

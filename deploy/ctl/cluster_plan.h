@@ -37,11 +37,11 @@ struct TrainOptions {
   double publish_ratio = 0;  // 0: as ratio
   ValueEncoding value_encoding = ValueEncoding::kFp16;
   IndexEncoding index_encoding = IndexEncoding::kGap8;
-  int bucket_elements = 0;  // 0: the worker chooses
-  int train_examples = 0;   // 0: all
-  int test_examples = 0;    // 0: all
-  int threads = 0;          // per worker
-  std::string output;       // folder
+  int bucket_bytes = 0;    // 0: the worker chooses
+  int train_examples = 0;  // 0: all
+  int test_examples = 0;   // 0: all
+  int threads = 0;         // per worker
+  std::string output;      // folder
 
   // What is really used: without compression every element travels, as fp32.
   double push_ratio() const { return compress ? ratio : 1; }

@@ -70,7 +70,7 @@ Json Configuration(const TrainOptions& options) {
           {"publish_ratio", options.pull_ratio()},
           {"value_encoding", std::string(Name(options.values()))},
           {"index_encoding", std::string(Name(options.index_encoding))},
-          {"bucket_elements", options.bucket_elements},
+          {"bucket_bytes", options.bucket_bytes},
           {"train_examples", options.train_examples},
           {"test_examples", options.test_examples},
           {"threads", options.threads}};

@@ -47,7 +47,7 @@ ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient that is sent, in (0, 1]
 ABSL_FLAG(double, publish_ratio, 0, "fraction of the weights' changes that is sent back; 0: the same as --ratio");
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values sent");
 ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent");
-ABSL_FLAG(int, bucket_elements, 0, "length of a bucket; 0: by the model's size");
+ABSL_FLAG(int, bucket_bytes, 0, "gradient bytes of a bucket; 0: by the model's size");
 ABSL_FLAG(int, train_examples, 0, "use only the first so many training examples; 0: all");
 ABSL_FLAG(int, test_examples, 0, "use only the first so many test examples; 0: all");
 ABSL_FLAG(int, threads, 0, "threads of each worker; 0: the machine's cores shared evenly");
@@ -103,7 +103,7 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.publish_ratio = absl::GetFlag(FLAGS_publish_ratio);
   options.value_encoding = absl::GetFlag(FLAGS_value_encoding);
   options.index_encoding = absl::GetFlag(FLAGS_index_encoding);
-  options.bucket_elements = absl::GetFlag(FLAGS_bucket_elements);
+  options.bucket_bytes = absl::GetFlag(FLAGS_bucket_bytes);
   options.train_examples = absl::GetFlag(FLAGS_train_examples);
   options.test_examples = absl::GetFlag(FLAGS_test_examples);
   options.threads = absl::GetFlag(FLAGS_threads);

@@ -125,7 +125,10 @@ ClusterClient::~ClusterClient() {
   ending_.Notify();
   if (heartbeats_.joinable()) heartbeats_.join();
   std::unique_lock lock(mutex_);
-  calls_ended_.wait(lock, [this] { return calls_ == 0; });
+  for (ExchangeCall* call : calls_) {
+    if (call->context.has_value()) call->context->TryCancel();
+  }
+  calls_ended_.wait(lock, [this] { return calls_.empty(); });
 }
 
 void ClusterClient::SendHeartbeats() {
@@ -159,13 +162,17 @@ void ClusterClient::Exchange(PushedUpdate push, std::function<void(absl::StatusO
   call->request.set_non_finite(push.non_finite);
   {
     std::lock_guard lock(mutex_);
-    ++calls_;
+    calls_.insert(call);
   }
   Send(call);
 }
 
 void ClusterClient::Send(ExchangeCall* call) {
-  call->context.emplace();  // no deadline: a round lasts as long as the slowest worker; keepalive finds a dead server
+  {
+    std::lock_guard lock(mutex_);
+    call->context.emplace();  // no deadline: a round lasts as long as the slowest worker; keepalive finds a dead server
+    if (ending_.HasBeenNotified()) call->context->TryCancel();
+  }
   call->server->stub->async()->Exchange(
       &*call->context, &call->request, &call->response, [this, call](const grpc::Status& status) {
         if (status.ok()) {
@@ -174,7 +181,8 @@ void ClusterClient::Send(ExchangeCall* call) {
                                     {std::make_move_iterator(response.mutable_updates()->begin()),
                                      std::make_move_iterator(response.mutable_updates()->end())},
                                     response.replaces(),
-                                    response.refused()});
+                                    response.refused(),
+                                    std::move(*call->request.mutable_update())});
           return;
         }
         if (!IsRetryable(status)) {
@@ -193,9 +201,10 @@ void ClusterClient::Send(ExchangeCall* call) {
 
 void ClusterClient::Finish(ExchangeCall* call, absl::StatusOr<PulledUpdate> result) {
   call->done(std::move(result));
-  delete call;
   std::lock_guard lock(mutex_);  // held while notifying: the waiter destroys this object
-  if (--calls_ == 0) calls_ended_.notify_all();
+  calls_.erase(call);
+  delete call;
+  if (calls_.empty()) calls_ended_.notify_all();
 }
 
 absl::Status ClusterClient::ReadSnapshot(const TakeBucket& take) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
@@ -45,6 +46,7 @@ struct PulledUpdate {
   std::vector<std::string> updates;  // to be added one after the other
   bool replaces = false;             // `updates` is one dense update that holds the weights themselves
   bool refused = false;
+  std::string pushed;  // the bytes of the push, handed back: a refused update returns to the residual
 };
 
 // Thread-safe.
@@ -54,7 +56,7 @@ class ClusterClient {
   // server_timeout; the server's own error, naming it, if it refuses.
   static absl::StatusOr<std::unique_ptr<ClusterClient>> Join(const ClusterClientOptions& options,
                                                              const ParameterLayout& layout);
-  // Waits for calls under way: their callbacks run before this returns.
+  // Cancels calls under way: their callbacks run before this returns.
   ~ClusterClient();
 
   // Pushes one bucket's update to the server that owns it. `done` is called once, from a gRPC thread, perhaps before
@@ -107,7 +109,7 @@ class ClusterClient {
 
   std::mutex mutex_;
   std::condition_variable calls_ended_;
-  int calls_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::flat_hash_set<ExchangeCall*> calls_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace cddp

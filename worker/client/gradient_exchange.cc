@@ -2,12 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/codec/update_codec.h"
@@ -21,34 +17,6 @@ template <typename T>
 absl::Span<T> Slice(absl::Span<T> all, const ElementRange& range) {
   return all.subspan(range.begin, range.size());
 }
-
-// Answers cross from gRPC's threads to the training thread here.
-class AnswerQueue {
- public:
-  struct Entry {
-    uint32_t bucket;
-    absl::StatusOr<PulledUpdate> answer;
-  };
-
-  void Push(uint32_t bucket, absl::StatusOr<PulledUpdate> answer) {
-    std::lock_guard lock(mutex_);  // held while notifying: after the last answer the waiter destroys the queue
-    entries_.push_back({bucket, std::move(answer)});
-    arrived_.notify_one();
-  }
-
-  Entry Pop() {
-    std::unique_lock lock(mutex_);
-    arrived_.wait(lock, [this] { return !entries_.empty(); });
-    Entry entry = std::move(entries_.front());
-    entries_.pop_front();
-    return entry;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::deque<Entry> entries_ ABSL_GUARDED_BY(mutex_);
-};
 
 }  // namespace
 
@@ -73,94 +41,129 @@ absl::StatusOr<std::unique_ptr<GradientExchange>> GradientExchange::Create(const
   return exchange;
 }
 
+GradientExchange::GradientExchange(const ParameterLayout& layout, double residual_decay, ClusterClient* client)
+    : layout_(layout),
+      residual_decay_(static_cast<float>(residual_decay)),
+      client_(*client),
+      residual_(layout.total_elements()),
+      updates_(layout.bucket_count()),
+      versions_(layout.bucket_count()),
+      mailbox_(std::make_shared<StepMailbox>()),
+      thread_([this] { Run(); }) {}
+
+GradientExchange::~GradientExchange() {
+  mailbox_->End();
+  thread_.join();
+}
+
 absl::Status GradientExchange::Initialise(absl::Span<float> weights, bool is_source) {
-  for (uint32_t bucket = 0; bucket < layout_.bucket_count(); ++bucket) {
-    updates_[bucket].clear();
-    if (is_source) {
-      EncodeDense(Slice(weights, layout_.bucket_range(bucket)), ValueEncoding::kFp32, &updates_[bucket]);
-    }
-  }
-  std::fill(weights.begin(), weights.end(), 0.0f);
-  StepTraffic traffic;
-  return PushAndApply(/*non_finite=*/false, weights, &traffic);
+  Begin({}, weights);
+  content_ = is_source ? Content::kWeights : Content::kNothing;
+  return Finish().status();
+}
+
+void GradientExchange::Begin(absl::Span<const float> gradients, absl::Span<float> weights, bool refuse) {
+  content_ = Content::kGradients;
+  refuse_ = refuse;
+  gradients_ = gradients;
+  weights_ = weights;
+  traffic_ = {};
+  residual_sq_ = 0;
+  status_ = absl::OkStatus();
+  mailbox_->Open();
+}
+
+absl::StatusOr<StepTraffic> GradientExchange::Finish() {
+  const absl::Time begin = absl::Now();
+  mailbox_->Ready(0);
+  mailbox_->AwaitDone();
+  if (!status_.ok()) return status_;
+  traffic_.exchange_seconds = absl::ToDoubleSeconds(absl::Now() - std::max(begin, compressed_));
+  traffic_.residual_norm = std::sqrt(residual_sq_);
+  return traffic_;
 }
 
 absl::StatusOr<StepTraffic> GradientExchange::Step(absl::Span<const float> gradients, absl::Span<float> weights) {
-  StepTraffic traffic;
-  const absl::Time begin = absl::Now();
-  const bool finite = CompressAll(gradients, &traffic);
-  const absl::Time compressed = absl::Now();
-  traffic.compress_seconds = absl::ToDoubleSeconds(compressed - begin);
-  if (absl::Status status = PushAndApply(!finite, weights, &traffic); !status.ok()) return status;
-  traffic.exchange_seconds = absl::ToDoubleSeconds(absl::Now() - compressed);
-  return traffic;
+  Begin(gradients, weights, /*refuse=*/!AllFinite(gradients));
+  return Finish();
 }
 
-bool GradientExchange::CompressAll(absl::Span<const float> gradients, StepTraffic* traffic) {
-  if (residual_decay_ != 1) {
-    for (float& held : residual_) held *= residual_decay_;
-  }
-  double residual_sq = 0;
-  for (uint32_t i = layout_.bucket_count(); i-- > 0;) {
-    const ElementRange range = layout_.bucket_range(i);
-    absl::StatusOr<CompressResult> result =
-        compressors_[i]->Compress(Slice(gradients, range), Slice(absl::MakeSpan(residual_), range), &updates_[i]);
-    if (!result.ok()) {  // not finite; this bucket is untouched, those done before are undone
-      for (uint32_t done = i + 1; done < layout_.bucket_count(); ++done) {
-        // What was compensated is residual + decoded update; without the gradient it is what it was.
-        TakeBack(done);
-        const ElementRange undo = layout_.bucket_range(done);
-        for (uint64_t e = undo.begin; e < undo.end; ++e) residual_[e] -= gradients[e];
-      }
-      for (std::string& update : updates_) update.clear();
-      return false;
+void GradientExchange::Run() {
+  while (mailbox_->AwaitStep()) RunStep();
+}
+
+void GradientExchange::RunStep() {
+  uint32_t to_push = layout_.bucket_count();
+  uint32_t to_apply = layout_.bucket_count();
+  while (to_push > 0 || to_apply > 0) {
+    StepMailbox::Event event =
+        mailbox_->Next(to_push > 0 ? std::optional(layout_.bucket_range(to_push - 1).begin) : std::nullopt);
+    if (event.end) return;
+    if (!event.answer.has_value()) {
+      Push(--to_push);
+      continue;
     }
-    traffic->selected += result->selected;
-    residual_sq += result->residual_sq;
-  }
-  traffic->residual_norm = std::sqrt(residual_sq);
-  return true;
-}
-
-void GradientExchange::TakeBack(uint32_t bucket) {
-  // Our own bytes: they decode.
-  AddUpdate(updates_[bucket], Slice(absl::MakeSpan(residual_), layout_.bucket_range(bucket))).IgnoreError();
-}
-
-absl::Status GradientExchange::PushAndApply(bool non_finite, absl::Span<float> weights, StepTraffic* traffic) {
-  AnswerQueue answers;
-  for (uint32_t bucket = layout_.bucket_count(); bucket-- > 0;) {
-    traffic->pushed_bytes += updates_[bucket].size();
-    const uint64_t step = client_.is_sync() ? versions_[bucket] : step_;
-    // A copy is pushed: ours is needed again if the step is refused.
-    client_.Exchange(
-        {bucket, step, versions_[bucket], updates_[bucket], non_finite},
-        [&answers, bucket](absl::StatusOr<PulledUpdate> answer) { answers.Push(bucket, std::move(answer)); });
-  }
-  absl::Status status;  // the first error; every answer is awaited all the same, since they refer to `answers`
-  for (uint32_t i = 0; i < layout_.bucket_count(); ++i) {
-    AnswerQueue::Entry entry = answers.Pop();
-    status.Update(entry.answer.ok() ? Apply(entry.bucket, *entry.answer, weights, traffic) : entry.answer.status());
+    --to_apply;  // after an error, too, every answer is awaited
+    auto& [bucket, update] = *event.answer;
+    status_.Update(update.ok() ? Apply(bucket, &*update) : update.status());
   }
   ++step_;
   if (client_.is_sync()) step_ = std::max(step_, *std::max_element(versions_.begin(), versions_.end()));
-  return status;
+  mailbox_->StepDone();
 }
 
-absl::Status GradientExchange::Apply(uint32_t bucket, const PulledUpdate& answer, absl::Span<float> weights,
-                                     StepTraffic* traffic) {
-  if (answer.refused) {
-    traffic->refused = true;
-    if (!updates_[bucket].empty()) TakeBack(bucket);
+void GradientExchange::Push(uint32_t bucket) {
+  const absl::Time begin = absl::Now();
+  if (!Encode(bucket, &updates_[bucket])) {
+    refuse_ = true;
+    updates_[bucket].clear();
   }
-  const absl::Span<float> replica = Slice(weights, layout_.bucket_range(bucket));
+  compressed_ = absl::Now();
+  traffic_.compress_seconds += absl::ToDoubleSeconds(compressed_ - begin);
+  traffic_.pushed_bytes += updates_[bucket].size();
+  const uint64_t step = client_.is_sync() ? versions_[bucket] : step_;
+  client_.Exchange(
+      {bucket, step, versions_[bucket], std::move(updates_[bucket]), refuse_},
+      [mailbox = mailbox_, bucket](absl::StatusOr<PulledUpdate> answer) { mailbox->Put(bucket, std::move(answer)); });
+}
+
+bool GradientExchange::Encode(uint32_t bucket, std::string* update) {
+  update->clear();
+  const ElementRange range = layout_.bucket_range(bucket);
+  if (content_ != Content::kGradients) {
+    const absl::Span<float> weights = Slice(weights_, range);
+    if (content_ == Content::kWeights) EncodeDense(weights, ValueEncoding::kFp32, update);
+    std::fill(weights.begin(), weights.end(), 0.0f);
+    return true;
+  }
+  const absl::Span<float> residual = Slice(absl::MakeSpan(residual_), range);
+  if (residual_decay_ != 1) {
+    for (float& held : residual) held *= residual_decay_;
+  }
+  if (refuse_) return false;
+  absl::StatusOr<CompressResult> result = compressors_[bucket]->Compress(Slice(gradients_, range), residual, update);
+  if (!result.ok()) return false;  // not finite; the residual is untouched
+  traffic_.selected += result->selected;
+  residual_sq_ += result->residual_sq;
+  return true;
+}
+
+absl::Status GradientExchange::Apply(uint32_t bucket, PulledUpdate* answer) {
+  const ElementRange range = layout_.bucket_range(bucket);
+  updates_[bucket] = std::move(answer->pushed);
+  if (answer->refused) {
+    traffic_.refused = true;
+    // Our own bytes, back to where they came from: they decode.
+    if (!updates_[bucket].empty()) AddUpdate(updates_[bucket], Slice(absl::MakeSpan(residual_), range)).IgnoreError();
+  }
+  const absl::Span<float> replica = Slice(weights_, range);
   // Minus zero is what addition leaves unchanged, so that the sum below is the update bit for bit.
-  if (answer.replaces) std::fill(replica.begin(), replica.end(), -0.0f);
-  for (const std::string& update : answer.updates) {
-    traffic->pulled_bytes += update.size();
+  if (answer->replaces) std::fill(replica.begin(), replica.end(), -0.0f);
+  for (const std::string& update : answer->updates) {
+    traffic_.pulled_bytes += update.size();
     if (absl::Status status = AddUpdate(update, replica); !status.ok()) return status;
   }
-  versions_[bucket] = answer.version;
+  versions_[bucket] = answer->version;
   return absl::OkStatus();
 }
 

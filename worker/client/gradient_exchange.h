@@ -1,8 +1,8 @@
 // One training step's traffic: gradients in, changed weights out.
 //
-// Holds what a worker has not sent yet (the residual) and one compressor a bucket. Buckets are compressed last first,
-// the order in which the backward pass fills them, and each is pushed as soon as it is compressed; answers are applied
-// as they come.
+// Holds what a worker has not sent yet (the residual) and one compressor a bucket. A thread of its own compresses and
+// pushes each bucket as soon as its gradients are complete, last first, the order in which the backward pass fills
+// them, and applies the answers as they come, while the backward pass goes on with the buckets before.
 
 #ifndef WORKER_CLIENT_GRADIENT_EXCHANGE_H_
 #define WORKER_CLIENT_GRADIENT_EXCHANGE_H_
@@ -10,13 +10,16 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/compress/bucket_compressor.h"
 #include "common/layout/parameter_layout.h"
 #include "worker/client/cluster_client.h"
+#include "worker/client/step_mailbox.h"
 
 namespace cddp {
 
@@ -28,16 +31,17 @@ struct GradientExchangeOptions {
 
 // What one step cost.
 struct StepTraffic {
-  double compress_seconds = 0;
-  double exchange_seconds = 0;  // waiting for answers, and applying them
+  double compress_seconds = 0;  // also while the backward pass goes on
+  double exchange_seconds = 0;  // of the training thread, waiting in Finish for anything but compression
   uint64_t pushed_bytes = 0;    // encoded updates; headers of gRPC and TCP not counted
   uint64_t pulled_bytes = 0;
   uint64_t selected = 0;     // elements pushed
   double residual_norm = 0;  // Euclidean
-  bool refused = false;      // a gradient somewhere was not finite: the weights stay as they were
+  bool refused = false;      // a gradient somewhere was not finite: its buckets stay as they were
 };
 
-// Not thread-safe; one per worker.
+// Not thread-safe; one per worker. Between Begin and Finish nothing but Ready may be called, and the exchange's thread
+// reads gradients and writes weights of the elements that are ready.
 class GradientExchange {
  public:
   // `client` must outlive this. InvalidArgument for compressor options that make no sense.
@@ -51,8 +55,23 @@ class GradientExchange {
   // Joins a running training: takes the published weights as they are.
   absl::Status CatchUp(absl::Span<float> weights);
 
-  // Pushes `gradients` (total_elements(), mean over this worker's batch) and adds the answers to `weights`. If any
-  // gradient is not finite, the step is refused at all workers alike: residual and weights stay as they were.
+  // Ends the thread; calls under way are left to the client, which ends them.
+  ~GradientExchange();
+
+  // Begins a step. Both spans have total_elements() and stay valid until Finish. `refuse`: the loss is not finite, so
+  // push nothing but a mark for every bucket: the step is then refused at all workers alike, whole.
+  void Begin(absl::Span<const float> gradients, absl::Span<float> weights, bool refuse = false);
+
+  // The gradients of all elements from `begin` on are complete, and nothing reads their weights any more until Finish
+  // has returned. Buckets are pushed in descending order, so that what is pushed depends on the gradients alone.
+  void Ready(uint64_t begin) { mailbox_->Ready(begin); }
+
+  // Everything is ready; waits until every answer is applied. A bucket whose gradient is not finite at one worker is
+  // refused at all alike, and so are all that this worker had not pushed by then (those before it): their residuals and
+  // weights stay as they were.
+  absl::StatusOr<StepTraffic> Finish();
+
+  // Begin, Ready and Finish in one, with gradients that are complete: if any is not finite, the step is refused whole.
   absl::StatusOr<StepTraffic> Step(absl::Span<const float> gradients, absl::Span<float> weights);
 
   // Number of the step that the next call of Step makes, from 1. In synchronous training it is the largest version of
@@ -68,29 +87,36 @@ class GradientExchange {
   absl::Status Restore(const std::string& path);
 
  private:
-  GradientExchange(const ParameterLayout& layout, double residual_decay, ClusterClient* client)
-      : layout_(layout),
-        residual_decay_(static_cast<float>(residual_decay)),
-        client_(*client),
-        residual_(layout.total_elements()),
-        updates_(layout.bucket_count()),
-        versions_(layout.bucket_count()) {}
+  GradientExchange(const ParameterLayout& layout, double residual_decay, ClusterClient* client);
 
-  // Compresses all buckets into updates_; false if a gradient is not finite (and the residual is as before).
-  bool CompressAll(absl::Span<const float> gradients, StepTraffic* traffic);
-  void TakeBack(uint32_t bucket);
-  absl::Status Apply(uint32_t bucket, const PulledUpdate& answer, absl::Span<float> weights, StepTraffic* traffic);
-  // Pushes updates_ of all buckets, then applies the answers.
-  absl::Status PushAndApply(bool non_finite, absl::Span<float> weights, StepTraffic* traffic);
+  void Run();      // the thread
+  void RunStep();  // from the first push to the last answer
+  void Push(uint32_t bucket);
+  // The bucket's bytes of this step, into *update; false if they are not finite.
+  bool Encode(uint32_t bucket, std::string* update);
+  absl::Status Apply(uint32_t bucket, PulledUpdate* answer);
 
   const ParameterLayout layout_;
   const float residual_decay_;
   ClusterClient& client_;
   std::vector<float> residual_;
-  std::vector<std::string> updates_;  // by bucket: what this step pushes
+  std::vector<std::string> updates_;  // by bucket: memory for what is pushed; empty while it is under way
   std::vector<std::unique_ptr<BucketCompressor>> compressors_;
   std::vector<uint64_t> versions_;  // by bucket, of the replica
   uint64_t step_ = 0;
+
+  // Of the step under way; handed over by mailbox_.
+  enum class Content { kGradients, kWeights, kNothing };
+  Content content_ = Content::kGradients;
+  bool refuse_ = false;  // push marks from here on
+  absl::Span<const float> gradients_;
+  absl::Span<float> weights_;
+  double residual_sq_ = 0;
+  StepTraffic traffic_;
+  absl::Time compressed_;                       // when the last bucket was
+  absl::Status status_;                         // the first error
+  const std::shared_ptr<StepMailbox> mailbox_;  // shared with calls that may outlive this
+  std::thread thread_;
 };
 
 }  // namespace cddp

@@ -61,4 +61,14 @@ absl::StatusOr<ImageDataset> LoadImageDataset(const std::string& folder, const D
   return data;
 }
 
+ImageDataset BlankDataset(uint64_t train_examples) {
+  const uint64_t count = train_examples != 0 ? train_examples : 1024;
+  ImageDataset data;
+  data.train = {1, 1, std::vector<uint8_t>(count), std::vector<uint8_t>(count)};
+  data.test = {1, 1, {0}, {0}};
+  data.classes = 1;
+  data.pixel_stddev = 1;
+  return data;
+}
+
 }  // namespace cddp

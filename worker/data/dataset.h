@@ -37,6 +37,9 @@ struct DatasetLimits {
 // InvalidArgument, naming the file, if one is missing, damaged, empty or does not fit the others.
 absl::StatusOr<ImageDataset> LoadImageDataset(const std::string& folder, const DatasetLimits& limits);
 
+// Blank images of one pixel, for models that do not look at them; 0: 1024 examples.
+ImageDataset BlankDataset(uint64_t train_examples);
+
 }  // namespace cddp
 
 #endif  // WORKER_DATA_DATASET_H_

@@ -8,7 +8,8 @@ absl::StatusOr<std::shared_ptr<ImageModel>> MakeModel(const std::string& name, c
   if (name == "mlp") return MakeMlp(options);
   if (name == "simple_cnn") return MakeSimpleCnn(options);
   if (name == "resnet18") return MakeResnet18(options);
-  return absl::InvalidArgumentError(absl::StrCat("unknown model '", name, "': use mlp, simple_cnn or resnet18"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown model '", name, "': use mlp, simple_cnn, resnet18 or resnet50_shapes"));
 }
 
 }  // namespace cddp

@@ -4,6 +4,8 @@
 #include <ATen/Parallel.h>
 #include <caffe2/serialize/inline_container.h>
 #include <dlfcn.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/variable.h>
 #include <torch/csrc/jit/serialization/pickler.h>
 #include <torch/nn/functional/loss.h>
 #include <torch/utils.h>
@@ -14,8 +16,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "worker/model/gradient_frontier.h"
 #include "worker/model/model_file.h"
 #include "worker/model/models.h"
+#include "worker/model/shapes_model.h"
 
 namespace cddp {
 namespace {
@@ -73,66 +77,111 @@ std::string PickleTensors(const c10::Dict<std::string, torch::Tensor>& tensors) 
   return bytes;
 }
 
-}  // namespace
+// Tells the frontier that LibTorch has added a tensor's whole gradient to where it is kept.
+class GradientHook : public torch::autograd::FunctionPostHook {
+ public:
+  GradientHook(GradientFrontier* frontier, size_t tensor) : frontier_(*frontier), tensor_(tensor) {}
 
-struct TrainingModel::Impl {
-  const ImageDataset* data = nullptr;
-  std::shared_ptr<ImageModel> model;
-  std::vector<torch::Tensor> parameters;  // in model order
-  torch::Tensor flat_weights;             // [all elements] float32; the parameters are views of it
-  torch::Tensor flat_gradients;           // likewise their gradients
-  absl::Span<float> weights;              // flat_weights' elements
-  absl::Span<float> gradients;            // flat_gradients' elements
-  std::array<float, 256> normalised;      // pixel -> input
+  torch::autograd::variable_list operator()(const torch::autograd::variable_list& outputs,
+                                            const torch::autograd::variable_list& inputs) override {
+    frontier_.Complete(tensor_);
+    return outputs;
+  }
 
-  absl::Status Make(const ModelOptions& options);
+ private:
+  GradientFrontier& frontier_;
+  const size_t tensor_;
+};
+
+class TorchModel final : public TrainingModel {
+ public:
+  absl::Status Make(const ModelOptions& options, const ImageDataset* data);
+
+  std::vector<TensorSpec> tensors() const override;
+  absl::Span<float> weights() override { return weights_; }
+  absl::Span<const float> weights() const override { return weights_; }
+  absl::Span<float> gradients() override { return gradients_; }
+  absl::StatusOr<double> ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) override;
+  absl::StatusOr<Evaluation> Evaluate() override;
+  absl::Status Save(const std::string& path) const override;
+
+ private:
   void FlattenParameters();
+  void WatchGradients();
   bool GradientsAreViews() const;
   // Images [examples, 1, rows, cols] and labels [examples] of the examples that `index_of` names for 0, 1, ...
   template <typename IndexOf>
   std::pair<torch::Tensor, torch::Tensor> Batch(const ImageSet& set, uint64_t examples, const IndexOf& index_of) const;
+
+  const ImageDataset* data_ = nullptr;
+  std::unique_ptr<GradientFrontier> frontier_;  // before the model: its hooks refer to it
+  std::shared_ptr<ImageModel> model_;
+  std::vector<torch::Tensor> parameters_;  // in model order
+  torch::Tensor flat_weights_;             // [all elements] float32; the parameters are views of it
+  torch::Tensor flat_gradients_;           // likewise their gradients
+  absl::Span<float> weights_;              // flat_weights_' elements
+  absl::Span<float> gradients_;            // flat_gradients_' elements
+  std::array<float, 256> normalised_;      // pixel -> input
+  std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;  // LibTorch itself keeps them only while in use
 };
 
-absl::Status TrainingModel::Impl::Make(const ModelOptions& options) {
+absl::Status TorchModel::Make(const ModelOptions& options, const ImageDataset* data) {
+  data_ = data;
   SetUpProcess(options.threads);
   torch::manual_seed(options.seed);
-  const ImageSet& train = data->train;
+  const ImageSet& train = data_->train;
   // Odd multiples of the rank keep the workers' dropout streams apart; the stream itself mixes the bits.
   const uint64_t dropout_seed = options.seed ^ (uint64_t{0xd1342543de82ef95} * (uint64_t{options.rank} + 1));
   absl::StatusOr<std::shared_ptr<ImageModel>> made =
-      MakeModel(options.name, {train.rows, train.cols, data->classes, dropout_seed});
+      MakeModel(options.name, {train.rows, train.cols, data_->classes, dropout_seed});
   if (!made.ok()) return made.status();
-  model = *std::move(made);
+  model_ = *std::move(made);
   FlattenParameters();
-  for (size_t pixel = 0; pixel < normalised.size(); ++pixel) {
-    normalised[pixel] = static_cast<float>((static_cast<double>(pixel) / 255 - data->pixel_mean) / data->pixel_stddev);
+  WatchGradients();
+  for (size_t pixel = 0; pixel < normalised_.size(); ++pixel) {
+    normalised_[pixel] =
+        static_cast<float>((static_cast<double>(pixel) / 255 - data_->pixel_mean) / data_->pixel_stddev);
   }
   return absl::OkStatus();
 }
 
-void TrainingModel::Impl::FlattenParameters() {
+void TorchModel::FlattenParameters() {
   const torch::NoGradGuard no_grad;
-  parameters = model->parameters();
+  parameters_ = model_->parameters();
   int64_t elements = 0;
-  for (const torch::Tensor& parameter : parameters) elements += parameter.numel();
-  flat_weights = torch::zeros({elements});
-  flat_gradients = torch::zeros({elements});
-  weights = {flat_weights.data_ptr<float>(), static_cast<size_t>(elements)};
-  gradients = {flat_gradients.data_ptr<float>(), static_cast<size_t>(elements)};
+  for (const torch::Tensor& parameter : parameters_) elements += parameter.numel();
+  flat_weights_ = torch::zeros({elements});
+  flat_gradients_ = torch::zeros({elements});
+  weights_ = {flat_weights_.data_ptr<float>(), static_cast<size_t>(elements)};
+  gradients_ = {flat_gradients_.data_ptr<float>(), static_cast<size_t>(elements)};
   int64_t offset = 0;
-  for (torch::Tensor& parameter : parameters) {
+  for (torch::Tensor& parameter : parameters_) {
     const int64_t length = parameter.numel();
-    const torch::Tensor view = flat_weights.narrow(0, offset, length).view(parameter.sizes());
+    const torch::Tensor view = flat_weights_.narrow(0, offset, length).view(parameter.sizes());
     view.copy_(parameter);
     parameter.set_data(view);
-    parameter.mutable_grad() = flat_gradients.narrow(0, offset, length).view(parameter.sizes());
+    parameter.mutable_grad() = flat_gradients_.narrow(0, offset, length).view(parameter.sizes());
     offset += length;
   }
 }
 
-bool TrainingModel::Impl::GradientsAreViews() const {
-  const float* expected = gradients.data();
-  for (const torch::Tensor& parameter : parameters) {
+void TorchModel::WatchGradients() {
+  std::vector<uint64_t> offsets;
+  uint64_t offset = 0;
+  for (const torch::Tensor& parameter : parameters_) {
+    offsets.push_back(offset);
+    offset += static_cast<uint64_t>(parameter.numel());
+  }
+  frontier_ = std::make_unique<GradientFrontier>(std::move(offsets));
+  for (size_t tensor = 0; tensor < parameters_.size(); ++tensor) {
+    accumulators_.push_back(torch::autograd::impl::grad_accumulator(parameters_[tensor]));
+    accumulators_.back()->add_post_hook(std::make_unique<GradientHook>(frontier_.get(), tensor));
+  }
+}
+
+bool TorchModel::GradientsAreViews() const {
+  const float* expected = gradients_.data();
+  for (const torch::Tensor& parameter : parameters_) {
     if (!parameter.grad().defined() || parameter.grad().data_ptr<float>() != expected) return false;
     expected += parameter.numel();
   }
@@ -140,8 +189,8 @@ bool TrainingModel::Impl::GradientsAreViews() const {
 }
 
 template <typename IndexOf>
-std::pair<torch::Tensor, torch::Tensor> TrainingModel::Impl::Batch(const ImageSet& set, uint64_t examples,
-                                                                   const IndexOf& index_of) const {
+std::pair<torch::Tensor, torch::Tensor> TorchModel::Batch(const ImageSet& set, uint64_t examples,
+                                                          const IndexOf& index_of) const {
   const size_t image_pixels = size_t{set.rows} * set.cols;
   torch::Tensor images = torch::empty({static_cast<int64_t>(examples), 1, set.rows, set.cols});
   torch::Tensor labels = torch::empty({static_cast<int64_t>(examples)}, torch::kInt64);
@@ -150,40 +199,22 @@ std::pair<torch::Tensor, torch::Tensor> TrainingModel::Impl::Batch(const ImageSe
   for (uint64_t i = 0; i < examples; ++i) {
     const uint64_t index = index_of(i);
     const uint8_t* pixels = set.pixels.data() + index * image_pixels;
-    image = std::transform(pixels, pixels + image_pixels, image, [this](uint8_t pixel) { return normalised[pixel]; });
+    image = std::transform(pixels, pixels + image_pixels, image, [this](uint8_t pixel) { return normalised_[pixel]; });
     *label++ = set.labels[index];
   }
   return {images, labels};
 }
 
-TrainingModel::TrainingModel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-
-TrainingModel::~TrainingModel() = default;
-
-absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Create(const ModelOptions& options,
-                                                                     const ImageDataset* data) {
-  auto impl = std::make_unique<Impl>();
-  impl->data = data;
-  if (absl::Status status = CatchTorch([&] { return impl->Make(options); }); !status.ok()) return status;
-  return std::unique_ptr<TrainingModel>(new TrainingModel(std::move(impl)));
-}
-
-std::vector<TensorSpec> TrainingModel::tensors() const {
+std::vector<TensorSpec> TorchModel::tensors() const {
   std::vector<TensorSpec> specs;
-  for (const auto& parameter : impl_->model->named_parameters()) {
+  for (const auto& parameter : model_->named_parameters()) {
     specs.push_back({parameter.key(), parameter.value().sizes().vec()});
   }
   return specs;
 }
 
-absl::Span<float> TrainingModel::weights() { return impl_->weights; }
-
-absl::Span<const float> TrainingModel::weights() const { return impl_->weights; }
-
-absl::Span<float> TrainingModel::gradients() { return impl_->gradients; }
-
-absl::StatusOr<double> TrainingModel::ForwardBackward(absl::Span<const uint32_t> examples) {
-  const ImageSet& train = impl_->data->train;
+absl::StatusOr<double> TorchModel::ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) {
+  const ImageSet& train = data_->train;
   if (examples.empty()) return absl::InvalidArgumentError("a training step needs at least one example");
   for (const uint32_t example : examples) {
     if (example >= train.count()) {
@@ -192,29 +223,33 @@ absl::StatusOr<double> TrainingModel::ForwardBackward(absl::Span<const uint32_t>
     }
   }
   return CatchTorch([&]() -> absl::StatusOr<double> {
-    impl_->model->train();
-    impl_->flat_gradients.zero_();
-    const auto [images, labels] = impl_->Batch(train, examples.size(), [&](uint64_t i) { return examples[i]; });
-    const torch::Tensor loss = torch::nn::functional::cross_entropy(impl_->model->forward(images), labels);
+    model_->train();
+    flat_gradients_.zero_();
+    const auto [images, labels] = Batch(train, examples.size(), [&](uint64_t i) { return examples[i]; });
+    const torch::Tensor loss = torch::nn::functional::cross_entropy(model_->forward(images), labels);
+    const double mean_loss = loss.item<double>();
+    if (listener != nullptr) listener->OnLoss(mean_loss);
+    frontier_->Start(listener);
     loss.backward();
-    if (!impl_->GradientsAreViews()) {
+    frontier_->Finish();
+    if (!GradientsAreViews()) {
       return absl::InternalError("LibTorch has replaced a gradient instead of adding to it");
     }
-    return loss.item<double>();
+    return mean_loss;
   });
 }
 
-absl::StatusOr<Evaluation> TrainingModel::Evaluate() {
+absl::StatusOr<Evaluation> TorchModel::Evaluate() {
   return CatchTorch([&]() -> absl::StatusOr<Evaluation> {
     const torch::NoGradGuard no_grad;
-    impl_->model->eval();
-    const ImageSet& test = impl_->data->test;
+    model_->eval();
+    const ImageSet& test = data_->test;
     double loss = 0;
     int64_t correct = 0;
     for (uint64_t begin = 0; begin < test.count(); begin += kEvaluationBatch) {
       const uint64_t examples = std::min(kEvaluationBatch, test.count() - begin);
-      const auto [images, labels] = impl_->Batch(test, examples, [&](uint64_t i) { return begin + i; });
-      const torch::Tensor logits = impl_->model->forward(images);
+      const auto [images, labels] = Batch(test, examples, [&](uint64_t i) { return begin + i; });
+      const torch::Tensor logits = model_->forward(images);
       loss += torch::nn::functional::cross_entropy(logits, labels).item<double>() * static_cast<double>(examples);
       correct += logits.argmax(1).eq(labels).sum().item<int64_t>();
     }
@@ -223,18 +258,30 @@ absl::StatusOr<Evaluation> TrainingModel::Evaluate() {
   });
 }
 
-absl::Status TrainingModel::Save(const std::string& path) const {
+absl::Status TorchModel::Save(const std::string& path) const {
   return CatchTorch([&] {
     c10::Dict<std::string, torch::Tensor> tensors;
     // Clones: a view would be written with the whole flat array behind it.
-    for (const auto& parameter : impl_->model->named_parameters()) {
+    for (const auto& parameter : model_->named_parameters()) {
       tensors.insert(parameter.key(), parameter.value().detach().clone());
     }
-    for (const auto& buffer : impl_->model->named_buffers()) {
+    for (const auto& buffer : model_->named_buffers()) {
       tensors.insert(buffer.key(), buffer.value().detach().clone());
     }
     return ReplaceFile(path, PickleTensors(tensors));
   });
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Create(const ModelOptions& options,
+                                                                     const ImageDataset* data) {
+  if (IsShapesModel(options.name)) {
+    return std::make_unique<ShapesModel>(ShapesModelOptions{options.seed, options.rank, options.compute});
+  }
+  auto model = std::make_unique<TorchModel>();
+  if (absl::Status status = CatchTorch([&] { return model->Make(options, data); }); !status.ok()) return status;
+  return model;
 }
 
 }  // namespace cddp

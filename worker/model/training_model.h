@@ -1,8 +1,9 @@
-// A model under training on one worker: LibTorch behind flat arrays of weights and gradients.
+// A model under training on one worker: flat arrays of weights and gradients, with LibTorch behind them or, for models
+// that only measure the network, nothing (worker/model/shapes_model.h).
 //
 // All parameters lie, in model order, in one flat array and all their gradients in another; LibTorch's tensors are
-// views of the two, so that the exchange reads gradients and writes weights where LibTorch keeps them. No other header
-// of the project knows LibTorch.
+// views of the two, so that the exchange reads gradients and writes weights where LibTorch keeps them. No header but
+// models.h and dropout.h knows LibTorch.
 
 #ifndef WORKER_MODEL_TRAINING_MODEL_H_
 #define WORKER_MODEL_TRAINING_MODEL_H_
@@ -14,17 +15,20 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/layout/parameter_layout.h"
 #include "worker/data/dataset.h"
+#include "worker/model/gradient_listener.h"
 
 namespace cddp {
 
 struct ModelOptions {
-  std::string name;  // mlp, simple_cnn or resnet18
+  std::string name;  // mlp, simple_cnn, resnet18 or resnet50_shapes
   uint64_t seed = 42;
   uint32_t rank = 0;
-  int threads = 1;  // of LibTorch, for the whole process
+  int threads = 1;                                   // of LibTorch, for the whole process
+  absl::Duration compute = absl::Milliseconds(500);  // resnet50_shapes: what a forward and backward pass lasts
 };
 
 struct Evaluation {
@@ -42,34 +46,34 @@ class TrainingModel {
   // denormal numbers to zero: they are slow and change nothing.
   static absl::StatusOr<std::unique_ptr<TrainingModel>> Create(const ModelOptions& options, const ImageDataset* data);
 
-  ~TrainingModel();
+  virtual ~TrainingModel() = default;
   TrainingModel(const TrainingModel&) = delete;
   TrainingModel& operator=(const TrainingModel&) = delete;
 
   // The parameters in model order, named as PyTorch names them.
-  std::vector<TensorSpec> tensors() const;
+  virtual std::vector<TensorSpec> tensors() const = 0;
 
   // All parameters, all gradients; valid as long as the model. Weights may be written between calls.
-  absl::Span<float> weights();
-  absl::Span<const float> weights() const;
-  absl::Span<float> gradients();
+  virtual absl::Span<float> weights() = 0;
+  virtual absl::Span<const float> weights() const = 0;
+  // From OnLoss on, those of the step under way; resnet50_shapes keeps each step's in another place.
+  virtual absl::Span<float> gradients() = 0;
 
-  // Mean loss of the training examples with these indices; the gradients are those of this mean. InvalidArgument for no
-  // examples or an index outside the training set.
-  absl::StatusOr<double> ForwardBackward(absl::Span<const uint32_t> examples);
+  // Mean loss of the training examples with these indices; the gradients are those of this mean. `listener`, if any,
+  // hears of them as they are made and may write the weights of those it has heard of. InvalidArgument for no examples
+  // or an index outside the training set.
+  virtual absl::StatusOr<double> ForwardBackward(absl::Span<const uint32_t> examples,
+                                                 GradientListener* listener = nullptr) = 0;
 
   // Over the whole test set, without dropout and with the running statistics of batch normalisation.
-  absl::StatusOr<Evaluation> Evaluate();
+  virtual absl::StatusOr<Evaluation> Evaluate() = 0;
 
   // Writes parameters and buffers as a dictionary from PyTorch's names to tensors, which Python's torch.load opens and
   // load_state_dict takes. The file is replaced whole or not at all.
-  absl::Status Save(const std::string& path) const;
+  virtual absl::Status Save(const std::string& path) const = 0;
 
- private:
-  struct Impl;
-  explicit TrainingModel(std::unique_ptr<Impl> impl);
-
-  const std::unique_ptr<Impl> impl_;
+ protected:
+  TrainingModel() = default;
 };
 
 }  // namespace cddp

@@ -13,29 +13,33 @@
 
 namespace cddp {
 
-// All spans have as many elements as the parameter space. Not thread-safe.
+// All spans have as many elements as the parameter space. A step is made block by block, as the backward pass completes
+// the gradients, last first. Not thread-safe.
 class LocalSteps {
  public:
   // `weights`: the published weights that all workers begin with.
-  LocalSteps(const OptimizerOptions& inner, absl::Span<const float> weights)
-      : inner_(Optimizer::Create(inner, weights.size())),
-        replica_(weights.begin(), weights.end()),
-        difference_(weights.size()) {}
+  LocalSteps(const OptimizerOptions& inner, absl::Span<const float> weights);
 
-  // One inner step; `gradients` are used up.
-  void Step(absl::Span<float> gradients, absl::Span<float> weights);
+  // Begins a step.
+  void Begin() { done_ = replica_.size(); }
 
-  // Published weights minus `weights`: what the local steps have moved, with a gradient's sign. Valid until the next
-  // call.
-  absl::Span<const float> Difference(absl::Span<const float> weights);
+  // Gradients from `ready` on are complete: makes the inner step of the blocks that lie there, and of no block twice in
+  // a step. With `with_difference` it also notes for them what the local steps have moved. Returns where the blocks
+  // that are done begin; all are after a call with 0.
+  uint64_t Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights, bool with_difference);
+
+  // Published weights minus weights: what the local steps have moved, with a gradient's sign.
+  absl::Span<const float> difference() const { return difference_; }
 
   // The published weights; the exchange adds its answers here.
   absl::Span<float> replica() { return absl::MakeSpan(replica_); }
 
  private:
-  std::unique_ptr<Optimizer> inner_;
+  std::vector<std::unique_ptr<Optimizer>> inner_;  // by block
   std::vector<float> replica_;
   std::vector<float> difference_;
+  std::vector<float> change_;  // of one block
+  uint64_t done_ = 0;          // elements from here on have made their step
 };
 
 }  // namespace cddp

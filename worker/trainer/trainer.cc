@@ -13,9 +13,11 @@
 #include "common/metrics/metrics_server.h"
 #include "worker/data/dataset.h"
 #include "worker/data/sampler.h"
+#include "worker/model/shapes_model.h"
 #include "worker/model/training_model.h"
 #include "worker/trainer/local_steps.h"
 #include "worker/trainer/progress.h"
+#include "worker/trainer/round_listener.h"
 #include "worker/trainer/worker_metrics.h"
 
 namespace cddp {
@@ -31,7 +33,9 @@ class Trainer {
 
   absl::Status Prepare() {
     absl::StatusOr<ImageDataset> data =
-        LoadImageDataset(options_.data_dir, {options_.train_examples, options_.test_examples});
+        IsShapesModel(options_.model)
+            ? BlankDataset(options_.train_examples)
+            : LoadImageDataset(options_.data_dir, {options_.train_examples, options_.test_examples});
     if (!data.ok()) return data.status();
     data_ = std::make_unique<ImageDataset>(*std::move(data));
 
@@ -49,7 +53,7 @@ class Trainer {
     }
 
     absl::StatusOr<std::unique_ptr<TrainingModel>> model =
-        TrainingModel::Create({options_.model, options_.seed, rank_, options_.threads}, data_.get());
+        TrainingModel::Create({options_.model, options_.seed, rank_, options_.threads, options_.compute}, data_.get());
     if (!model.ok()) return model.status();
     model_ = *std::move(model);
 
@@ -89,6 +93,7 @@ class Trainer {
       if (status.ok()) spdlog::info("event=caught_up step={}", exchange_->step());
     }
     if (status.ok() && options_.local_steps > 1) local_.emplace(options_.inner, model_->weights());
+    listener_.emplace(model_.get(), local_.has_value() ? &*local_ : nullptr, exchange_.get());
     return status;
   }
 
@@ -118,18 +123,22 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  // Steps [begin, end) of the epoch, then one exchange.
+  // Steps [begin, end) of the epoch, and one exchange, which begins while the last one's backward pass still runs.
   absl::Status TrainRound(uint64_t begin, uint64_t end, uint32_t epoch, EpochTotals* totals) {
     const absl::Time start = absl::Now();
     double loss_sum = 0;
     for (uint64_t step = begin; step < end; ++step) {
-      absl::StatusOr<double> loss = model_->ForwardBackward(sampler_->Batch(step));
+      listener_->set_exchanges(step + 1 == end);
+      absl::StatusOr<double> loss = model_->ForwardBackward(sampler_->Batch(step), &*listener_);
       if (!loss.ok()) return loss.status();
       loss_sum += *loss;
-      if (local_.has_value()) local_->Step(model_->gradients(), model_->weights());
     }
     const double compute_seconds = SecondsSince(start);
-    absl::StatusOr<StepTraffic> traffic = Exchange();
+    absl::StatusOr<StepTraffic> traffic = exchange_->Finish();
+    if (traffic.ok() && local_.has_value()) {
+      const absl::Span<const float> replica = local_->replica();
+      std::copy(replica.begin(), replica.end(), model_->weights().begin());
+    }
     if (!traffic.ok()) return traffic.status();
     if (traffic->refused) {
       spdlog::warn("event=step_refused step={} reason=\"a gradient was not finite\"", exchange_->step() - 1);
@@ -156,14 +165,6 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<StepTraffic> Exchange() {
-    if (!local_.has_value()) return exchange_->Step(model_->gradients(), model_->weights());
-    absl::StatusOr<StepTraffic> traffic = exchange_->Step(local_->Difference(model_->weights()), local_->replica());
-    const absl::Span<const float> replica = local_->replica();
-    std::copy(replica.begin(), replica.end(), model_->weights().begin());
-    return traffic;
-  }
-
   const TrainerOptions& options_;
   const uint32_t rank_;
   WorkerMetrics metrics_;
@@ -175,6 +176,7 @@ class Trainer {
   std::unique_ptr<ClusterClient> client_;
   std::unique_ptr<GradientExchange> exchange_;  // after client_: uses it
   std::optional<LocalSteps> local_;             // only with --local_steps
+  std::optional<RoundListener> listener_;
 };
 
 }  // namespace

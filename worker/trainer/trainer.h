@@ -23,8 +23,9 @@ struct TrainerOptions {
   uint64_t seed = 42;
   uint32_t local_steps = 1;  // steps between two exchanges; above 1 by the inner optimizer
   OptimizerOptions inner;
-  int threads = 1;               // of LibTorch
-  uint64_t bucket_elements = 0;  // 0: by the model's size
+  int threads = 1;                                   // of LibTorch
+  absl::Duration compute = absl::Milliseconds(500);  // of a step of a model of shapes alone
+  uint64_t bucket_elements = 0;                      // 0: by the model's size
   GradientExchangeOptions exchange;
   ClusterClientOptions cluster;
   std::string metrics_listen;  // empty: no metrics port

@@ -36,7 +36,7 @@ TEST(ClusterPlanTest, WorkerFlags) {
               ::testing::ElementsAre("--rank=1", "--workers=2", "--servers=a:1,b:2,c:3", "--model=simple_cnn",
                                      "--data_dir=data/mnist", "--epochs=5", "--batch_size=64", "--seed=42",
                                      "--ratio=0.01", "--value_encoding=fp16", "--index_encoding=gap8",
-                                     "--bucket_elements=0", "--threads=1", "--local_steps=1", "--train_examples=1000",
+                                     "--bucket_bytes=0", "--threads=1", "--local_steps=1", "--train_examples=1000",
                                      "--test_examples=0", "--metrics_listen=127.0.0.1:0", "--progress=json"));
 }
 
@@ -82,7 +82,7 @@ TEST(ClusterPlanTest, ValidateNamesTheFlag) {
       {"--ratio=1.5", [](TrainOptions* o) { o->ratio = 1.5; }},
       {"--ratio=nan", [](TrainOptions* o) { o->ratio = NAN; }},
       {"--publish_ratio=2", [](TrainOptions* o) { o->publish_ratio = 2; }},
-      {"--bucket_elements=-1", [](TrainOptions* o) { o->bucket_elements = -1; }},
+      {"--bucket_bytes=-1", [](TrainOptions* o) { o->bucket_bytes = -1; }},
       {"--train_examples=-1", [](TrainOptions* o) { o->train_examples = -1; }},
       {"--threads=-1", [](TrainOptions* o) { o->threads = -1; }},
       {"--model='../x'", [](TrainOptions* o) { o->model = "../x"; }},

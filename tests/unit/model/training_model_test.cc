@@ -149,6 +149,42 @@ TEST_P(EveryModelTest, GradientsRepeatBitForBit) {
   }
 }
 
+// Notes what is complete as it is told, and spoils the weights that the pass must not read any more.
+class SpoilingListener : public GradientListener {
+ public:
+  explicit SpoilingListener(TrainingModel* model) : model_(*model), told_(model->gradients().size()) {}
+  void OnLoss(double loss) override { loss_ = loss; }
+  void OnGradients(uint64_t begin) override {
+    EXPECT_LT(begin, begin_);
+    for (uint64_t i = begin; i < begin_; ++i) {
+      told_[i] = model_.gradients()[i];
+      model_.weights()[i] = NAN;
+    }
+    begin_ = begin;
+    ++calls_;
+  }
+
+  TrainingModel& model_;
+  std::vector<float> told_;
+  uint64_t begin_ = told_.size();
+  int calls_ = 0;
+  double loss_ = -1;
+};
+
+TEST_P(EveryModelTest, GradientsAreCompleteAndWeightsFreeWhenTheListenerHears) {
+  auto plain = MakeOrDie(GetParam(), data_);
+  auto model = MakeOrDie(GetParam(), data_);
+  SpoilingListener listener(model.get());
+  const absl::StatusOr<double> loss = model->ForwardBackward(FirstExamples(32), &listener);
+  ASSERT_TRUE(loss.ok()) << loss.status();
+  EXPECT_EQ(listener.begin_, 0u);
+  EXPECT_GE(listener.calls_, 4);  // along the pass, not at its end
+  EXPECT_EQ(listener.loss_, *loss);
+  EXPECT_EQ(StepOrDie(plain.get(), FirstExamples(32)), *loss);
+  EXPECT_EQ(listener.told_, Copy(plain->gradients()));
+  EXPECT_EQ(Copy(model->gradients()), Copy(plain->gradients()));
+}
+
 TEST_P(EveryModelTest, GradientIsTheSlopeOfTheLoss) {
   auto model = MakeOrDie(GetParam(), data_);
   const std::vector<uint32_t> examples = FirstExamples(32);
@@ -245,7 +281,7 @@ TEST(TrainingModelTest, EvaluationIsWithoutDropoutAndCoversSeveralBatches) {
 TEST(TrainingModelTest, RefusesAnUnknownModel) {
   const ImageDataset data = MakeTestImages(8, 4, 4, 4);
   const absl::Status status = TrainingModel::Create({"x", 1, 0, 1}, &data).status();
-  EXPECT_EQ(status, absl::InvalidArgumentError("unknown model 'x': use mlp, simple_cnn or resnet18"));
+  EXPECT_EQ(status, absl::InvalidArgumentError("unknown model 'x': use mlp, simple_cnn, resnet18 or resnet50_shapes"));
 }
 
 TEST(TrainingModelTest, RefusesImagesTooSmallForSimpleCnn) {

@@ -1,0 +1,80 @@
+#include "worker/model/shapes_model.h"
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "absl/time/clock.h"
+#include "worker/model/resnet50_shapes.h"
+
+namespace cddp {
+namespace {
+
+constexpr uint64_t kPoolSlack = uint64_t{1} << 20;  // places where a step's gradients may begin
+constexpr double kForwardPart = 1.0 / 3;            // a backward pass makes two products for each of a forward pass
+constexpr float kGradientDeviation = 1e-2f;
+
+// splitmix64; as good as this needs and much faster than a Mersenne Twister.
+struct SplitMix {
+  using result_type = uint64_t;
+  static constexpr uint64_t min() { return 0; }
+  static constexpr uint64_t max() { return UINT64_MAX; }
+  uint64_t operator()() {
+    uint64_t mixed = state += 0x9e3779b97f4a7c15;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+    return mixed ^ (mixed >> 31);
+  }
+  uint64_t state;
+};
+
+void FillNormal(float deviation, uint64_t seed, absl::Span<float> values) {
+  SplitMix random{seed};
+  std::normal_distribution<float> normal(0, deviation);
+  for (float& value : values) value = normal(random);
+}
+
+}  // namespace
+
+bool IsShapesModel(const std::string& name) { return name == "resnet50_shapes"; }
+
+ShapesModel::ShapesModel(const ShapesModelOptions& options) : compute_(options.compute) {
+  const std::vector<ShapedTensor> shapes = Resnet50Shapes();
+  double total_cost = 0;
+  for (const ShapedTensor& tensor : shapes) total_cost += tensor.cost;
+  uint64_t begin = 0;
+  double before = 0;  // cost of the layers in front
+  for (const ShapedTensor& tensor : shapes) {
+    if (tensor.cost > 0) layers_.push_back({begin, 1 - before / total_cost});
+    before += tensor.cost;
+    begin += std::accumulate(tensor.spec.shape.begin(), tensor.spec.shape.end(), uint64_t{1}, std::multiplies<>());
+    tensors_.push_back(tensor.spec);
+  }
+  std::reverse(layers_.begin(), layers_.end());
+  weights_.resize(begin);
+  pool_.resize(begin + kPoolSlack);
+  FillNormal(1e-2f, options.seed, absl::MakeSpan(weights_));
+  random_ = options.seed * 1000003 + options.rank;
+  FillNormal(kGradientDeviation, ~random_, absl::MakeSpan(pool_));
+}
+
+absl::StatusOr<double> ShapesModel::ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) {
+  const absl::Time begin = absl::Now();
+  const absl::Duration forward = compute_ * kForwardPart;
+  SplitMix random{random_};
+  begin_ = random() % kPoolSlack;
+  random_ = random.state;
+  absl::SleepFor(begin + forward - absl::Now());
+  if (listener != nullptr) listener->OnLoss(0);
+  for (const Layer& layer : layers_) {
+    absl::SleepFor(begin + forward + (compute_ - forward) * layer.done - absl::Now());
+    if (listener != nullptr) listener->OnGradients(layer.begin);
+  }
+  return 0.0;
+}
+
+absl::Status ShapesModel::Save(const std::string& path) const {
+  return absl::FailedPreconditionError("a model of shapes alone has nothing to save: run without --model_output");
+}
+
+}  // namespace cddp

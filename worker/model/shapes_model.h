@@ -1,0 +1,56 @@
+// A model that computes nothing: the tensors of a real one, gradients out of a pool of random numbers, and passes that
+// idle for as long as an accelerator would compute. With it a few cores carry a cluster whose network is the question.
+
+#ifndef WORKER_MODEL_SHAPES_MODEL_H_
+#define WORKER_MODEL_SHAPES_MODEL_H_
+
+#include <string>
+#include <vector>
+
+#include "worker/model/training_model.h"
+
+namespace cddp {
+
+// Is `name` such a model? ("resnet50_shapes")
+bool IsShapesModel(const std::string& name);
+
+struct ShapesModelOptions {
+  uint64_t seed = 42;
+  uint32_t rank = 0;
+  absl::Duration compute = absl::Milliseconds(500);  // a third forward, the rest backward
+};
+
+// A step lasts `compute` from its beginning, whatever others do meanwhile on the processor, and a layer's share of it
+// is that of its multiply-adds. The gradients of a step are a run of normally distributed numbers that begins at
+// another place in each step; seed, rank and step decide it. The loss is 0.
+class ShapesModel final : public TrainingModel {
+ public:
+  explicit ShapesModel(const ShapesModelOptions& options);
+
+  std::vector<TensorSpec> tensors() const override { return tensors_; }
+  absl::Span<float> weights() override { return absl::MakeSpan(weights_); }
+  absl::Span<const float> weights() const override { return weights_; }
+  absl::Span<float> gradients() override { return absl::MakeSpan(pool_).subspan(begin_, weights_.size()); }
+  absl::StatusOr<double> ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) override;
+  absl::StatusOr<Evaluation> Evaluate() override { return Evaluation{}; }
+  // FailedPrecondition: there is nothing to save.
+  absl::Status Save(const std::string& path) const override;
+
+ private:
+  struct Layer {
+    uint64_t begin = 0;  // its first element
+    double done = 0;     // part of the backward pass that is over when its gradients are complete
+  };
+
+  const absl::Duration compute_;
+  std::vector<TensorSpec> tensors_;
+  std::vector<Layer> layers_;  // last first
+  std::vector<float> weights_;
+  std::vector<float> pool_;
+  uint64_t random_;
+  uint64_t begin_ = 0;  // in pool_, of this step's gradients
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_MODEL_SHAPES_MODEL_H_
