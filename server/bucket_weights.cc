@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/codec/update_codec.h"
+#include "common/optimizer/optimizer_loops.h"
 
 namespace cddp {
 namespace {
@@ -57,9 +58,7 @@ absl::Status BucketWeights::Step(const Round& round, std::string* update) {
   const auto change = [&](uint32_t begin, uint32_t end) -> absl::Span<const float> {
     const absl::Span<float> gradient(piece, end - begin);
     sum.Read(begin, gradient);
-    if (round.scale != 1) {
-      for (float& value : gradient) value *= round.scale;
-    }
+    Scale(round.scale, gradient.data(), gradient.size());
     optimizer_->StepPart(begin, gradient, absl::MakeConstSpan(published_).subspan(begin, gradient.size()),
                          absl::MakeConstSpan(residual_).subspan(begin, gradient.size()));
     return gradient;

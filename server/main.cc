@@ -10,7 +10,7 @@
 #include "absl/time/time.h"
 #include "common/config/command_line.h"
 #include "common/config/logging.h"
-#include "common/config/memory.h"
+#include "common/config/process.h"
 #include "server/server.h"
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051", "host:port for workers; port 0 takes any free one");
@@ -78,7 +78,7 @@ cddp::ServerOptions OptionsFromFlags() {
 int main(int argc, char** argv) {
   cddp::ParseCommandLineOrExit(argc, argv, "cddp-server: one shard of a Compressed-DDP parameter server");
   cddp::InitLogging();
-  cddp::KeepFreedMemory();
+  cddp::TuneProcess();
 
   // Blocked before any thread starts, so that only the sigwait below sees them.
   sigset_t signals;

@@ -11,6 +11,7 @@
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
 #include "common/transport/status.h"
+#include "server/exchange_wire.h"
 
 namespace cddp {
 namespace {
@@ -145,20 +146,18 @@ grpc::ServerUnaryReactor* ParameterService::Heartbeat(grpc::CallbackServerContex
 }
 
 grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext* context,
-                                                     const v1::ExchangeRequest* request,
-                                                     v1::ExchangeResponse* response) {
+                                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  // Lives until the call is answered, for the contribution points into it.
+  const auto message = std::make_shared<v1::ExchangeRequest>();
+  // gRPC made the buffer for this call alone and reads it no more: taking its bytes saves holding them twice.
+  absl::Status status = ParseExchangeRequest(const_cast<grpc::ByteBuffer*>(request), message.get());
+  if (!status.ok()) return Answer(context, status);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  // The request lives until Finish, so the contribution may point into it.
-  const Contribution contribution = {request->worker().rank(), request->step(), request->base_version(),
-                                     request->update(), request->non_finite()};
-  shard_.Exchange(request->worker().incarnation(), request->view(), request->bucket(), contribution,
-                  [reactor, response](const absl::StatusOr<ExchangeAnswer>& answer) {
-                    if (answer.ok()) {
-                      response->set_version(answer->version);
-                      for (const SharedUpdate& update : answer->updates) response->add_updates(*update);
-                      response->set_refused(answer->refused);
-                      response->set_replaces(answer->replaces);
-                    }
+  const Contribution contribution = {message->worker().rank(), message->step(), message->base_version(),
+                                     message->update(), message->non_finite()};
+  shard_.Exchange(message->worker().incarnation(), message->view(), message->bucket(), contribution,
+                  [reactor, response, message](const absl::StatusOr<ExchangeAnswer>& answer) {
+                    if (answer.ok()) *response = SerializeExchangeResponse(*answer);
                     reactor->Finish(ToGrpc(answer.status()));
                   });
   return reactor;

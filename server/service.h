@@ -12,7 +12,8 @@
 namespace cddp {
 
 // Callback API: no call holds a thread while it waits. Thread-safe.
-class ParameterService final : public v1::ParameterServer::CallbackService {
+class ParameterService final
+    : public v1::ParameterServer::WithRawCallbackMethod_Exchange<v1::ParameterServer::CallbackService> {
  public:
   // `shard` and `metrics` must outlive the service.
   ParameterService(Shard* shard, ServerMetrics* metrics) : shard_(*shard), metrics_(*metrics), started_(absl::Now()) {}
@@ -23,8 +24,9 @@ class ParameterService final : public v1::ParameterServer::CallbackService {
                                   v1::LeaveResponse* response) override;
   grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context, const v1::HeartbeatRequest* request,
                                       v1::HeartbeatResponse* response) override;
-  grpc::ServerUnaryReactor* Exchange(grpc::CallbackServerContext* context, const v1::ExchangeRequest* request,
-                                     v1::ExchangeResponse* response) override;
+  // ExchangeRequest and ExchangeResponse (exchange_wire.h).
+  grpc::ServerUnaryReactor* Exchange(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<v1::SnapshotChunk>* Snapshot(grpc::CallbackServerContext* context,
                                                         const v1::SnapshotRequest* request) override;
   grpc::ServerUnaryReactor* Status(grpc::CallbackServerContext* context, const v1::StatusRequest* request,

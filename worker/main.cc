@@ -5,7 +5,7 @@
 #include "common/codec/encoding.h"
 #include "common/config/command_line.h"
 #include "common/config/logging.h"
-#include "common/config/memory.h"
+#include "common/config/process.h"
 #include "common/transport/address.h"
 #include "worker/trainer/trainer.h"
 
@@ -95,7 +95,7 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
 int main(int argc, char** argv) {
   cddp::ParseCommandLineOrExit(argc, argv, "cddp-worker: one data-parallel replica of a Compressed-DDP cluster");
   cddp::InitLogging();
-  cddp::KeepFreedMemory();
+  cddp::TuneProcess();
   absl::StatusOr<cddp::TrainerOptions> options = OptionsFromFlags();
   const absl::Status status = options.ok() ? cddp::RunTraining(*options) : options.status();
   return status.ok() ? 0 : cddp::ReportError(status);

@@ -4,22 +4,15 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/optimizer/optimizer_loops.h"
 
 namespace cddp {
 namespace {
 
-// gradient += factor * (weights + residual)
-void AddWeights(float factor, absl::Span<float> gradient, absl::Span<const float> weights,
-                absl::Span<const float> residual) {
+void Decay(float factor, absl::Span<float> gradient, absl::Span<const float> weights,
+           absl::Span<const float> residual) {
   if (factor == 0) return;
-  float* __restrict g = gradient.data();
-  const float* __restrict w = weights.data();
-  const float* __restrict r = residual.data();
-  if (residual.empty()) {
-    for (size_t i = 0; i < gradient.size(); ++i) g[i] += factor * w[i];
-  } else {
-    for (size_t i = 0; i < gradient.size(); ++i) g[i] += factor * (w[i] + r[i]);
-  }
+  AddWeights(factor, weights.data(), residual.empty() ? nullptr : residual.data(), gradient.data(), gradient.size());
 }
 
 class Sgd final : public Optimizer {
@@ -31,23 +24,12 @@ class Sgd final : public Optimizer {
 
   void StepPart(uint64_t begin, absl::Span<float> gradient, absl::Span<const float> weights,
                 absl::Span<const float> residual) override {
-    AddWeights(static_cast<float>(options_.weight_decay), gradient, weights, residual);
-    const float lr = lr_;
-    const float momentum = static_cast<float>(options_.momentum);
-    float* __restrict g = gradient.data();
-    float* __restrict m = momentum_.data() + (momentum_.empty() ? 0 : begin);
+    Decay(static_cast<float>(options_.weight_decay), gradient, weights, residual);
     if (momentum_.empty()) {
-      for (size_t i = 0; i < gradient.size(); ++i) g[i] *= -lr;
-    } else if (options_.nesterov) {
-      for (size_t i = 0; i < gradient.size(); ++i) {
-        m[i] = momentum * m[i] + g[i];
-        g[i] = -lr * (g[i] + momentum * m[i]);
-      }
+      Scale(-lr_, gradient.data(), gradient.size());
     } else {
-      for (size_t i = 0; i < gradient.size(); ++i) {
-        m[i] = momentum * m[i] + g[i];
-        g[i] = -lr * m[i];
-      }
+      MomentumLoop(lr_, static_cast<float>(options_.momentum), options_.nesterov, gradient.data(),
+                   momentum_.data() + begin, gradient.size());
     }
   }
 
@@ -60,43 +42,34 @@ class Sgd final : public Optimizer {
 
 class Adam final : public Optimizer {
  public:
-  Adam(const OptimizerOptions& options, uint64_t length) : options_(options), mean_(length), square_(length) {}
+  Adam(const OptimizerOptions& options, uint64_t length) : options_(options), mean_(length), square_(length) {
+    factors_.beta1 = static_cast<float>(options.beta1);
+    factors_.beta2 = static_cast<float>(options.beta2);
+    factors_.epsilon = static_cast<float>(options.epsilon);
+  }
 
   void BeginStep() override {
     const double lr = LearningRate(options_.lr, steps_++);
     const double t = static_cast<double>(steps_);
     lr_ = static_cast<float>(lr);
-    step_size_ = static_cast<float>(lr / (1 - std::pow(options_.beta1, t)));
-    square_scale_ = static_cast<float>(1 / std::sqrt(1 - std::pow(options_.beta2, t)));
+    factors_.step_size = static_cast<float>(lr / (1 - std::pow(options_.beta1, t)));
+    factors_.square_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(options_.beta2, t)));
   }
 
   void StepPart(uint64_t begin, absl::Span<float> gradient, absl::Span<const float> weights,
                 absl::Span<const float> residual) override {
     const bool decoupled = options_.kind == OptimizerKind::kAdamW;
     const float decay = static_cast<float>(options_.weight_decay);
-    if (!decoupled) AddWeights(decay, gradient, weights, residual);
-    const float beta1 = static_cast<float>(options_.beta1);
-    const float beta2 = static_cast<float>(options_.beta2);
-    const float step_size = step_size_;
-    const float square_scale = square_scale_;
-    const float epsilon = static_cast<float>(options_.epsilon);
-    float* __restrict g = gradient.data();
-    float* __restrict m = mean_.data() + begin;
-    float* __restrict v = square_.data() + begin;
-    for (size_t i = 0; i < gradient.size(); ++i) {
-      m[i] = beta1 * m[i] + (1 - beta1) * g[i];
-      v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
-      g[i] = -step_size * m[i] / (std::sqrt(v[i]) * square_scale + epsilon);
-    }
-    if (decoupled) AddWeights(-lr_ * decay, gradient, weights, residual);
+    if (!decoupled) Decay(decay, gradient, weights, residual);
+    AdamLoop(factors_, gradient.data(), mean_.data() + begin, square_.data() + begin, gradient.size());
+    if (decoupled) Decay(-lr_ * decay, gradient, weights, residual);
   }
 
  private:
   const OptimizerOptions options_;
   uint64_t steps_ = 0;
-  float lr_ = 0;            // of the step begun, like the two below
-  float step_size_ = 0;     // with the bias correction of the mean
-  float square_scale_ = 0;  // 1 / bias correction of the root of the mean square
+  float lr_ = 0;  // of the step begun, as are its factors
+  AdamFactors factors_;
   std::vector<float> mean_;
   std::vector<float> square_;
 };

@@ -14,6 +14,8 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address) {
   // A parked Exchange may wait long without traffic; pings find a dead peer. The server allows pings this often.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
+  // Callers retry; gRPC's own machinery for it costs every call time.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // Two clients of one process (tests, tools) must not share one connection's fate.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);

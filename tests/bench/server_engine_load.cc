@@ -19,7 +19,7 @@
 #include "common/codec/update_codec.h"
 #include "common/compress/bucket_compressor.h"
 #include "common/config/command_line.h"
-#include "common/config/memory.h"
+#include "common/config/process.h"
 #include "common/transport/channel.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
@@ -96,7 +96,7 @@ class Stream {
 
 int main(int argc, char** argv) {
   cddp::ParseCommandLineOrExit(argc, argv, "server_engine_load: load on one cddp-server", {"server_engine_load.cc"});
-  cddp::KeepFreedMemory();
+  cddp::TuneProcess();
   const uint32_t workers = absl::GetFlag(FLAGS_workers);
   const auto layout = cddp::ParameterLayout::Create({{"w", {static_cast<int64_t>(absl::GetFlag(FLAGS_parameters))}}});
   if (!layout.ok()) return cddp::ReportError(layout.status());

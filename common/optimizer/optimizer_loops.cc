@@ -1,0 +1,80 @@
+#include "common/optimizer/optimizer_loops.h"
+
+#include <cmath>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "common/optimizer/optimizer_loops.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+
+// Plain loops: the compiler vectorises them with the instructions of each target.
+HWY_BEFORE_NAMESPACE();
+namespace cddp {
+namespace HWY_NAMESPACE {
+
+void ScaleKernel(float factor, float* HWY_RESTRICT values, size_t size) {
+  for (size_t i = 0; i < size; ++i) values[i] *= factor;
+}
+
+void AddWeightsKernel(float factor, const float* HWY_RESTRICT weights, const float* HWY_RESTRICT residual,
+                      float* HWY_RESTRICT gradient, size_t size) {
+  if (residual == nullptr) {
+    for (size_t i = 0; i < size; ++i) gradient[i] += factor * weights[i];
+  } else {
+    for (size_t i = 0; i < size; ++i) gradient[i] += factor * (weights[i] + residual[i]);
+  }
+}
+
+void MomentumKernel(float lr, float momentum, bool nesterov, float* HWY_RESTRICT gradient, float* HWY_RESTRICT m,
+                    size_t size) {
+  if (nesterov) {
+    for (size_t i = 0; i < size; ++i) {
+      m[i] = momentum * m[i] + gradient[i];
+      gradient[i] = -lr * (gradient[i] + momentum * m[i]);
+    }
+  } else {
+    for (size_t i = 0; i < size; ++i) {
+      m[i] = momentum * m[i] + gradient[i];
+      gradient[i] = -lr * m[i];
+    }
+  }
+}
+
+void AdamKernel(const AdamFactors& factors, float* HWY_RESTRICT gradient, float* HWY_RESTRICT m, float* HWY_RESTRICT v,
+                size_t size) {
+  const AdamFactors f = factors;
+  for (size_t i = 0; i < size; ++i) {
+    m[i] = f.beta1 * m[i] + (1 - f.beta1) * gradient[i];
+    v[i] = f.beta2 * v[i] + (1 - f.beta2) * gradient[i] * gradient[i];
+    gradient[i] = -f.step_size * m[i] / (std::sqrt(v[i]) * f.square_scale + f.epsilon);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace cddp
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace cddp {
+
+HWY_EXPORT(ScaleKernel);
+HWY_EXPORT(AddWeightsKernel);
+HWY_EXPORT(MomentumKernel);
+HWY_EXPORT(AdamKernel);
+
+void Scale(float factor, float* values, size_t size) { HWY_DYNAMIC_DISPATCH(ScaleKernel)(factor, values, size); }
+
+void AddWeights(float factor, const float* weights, const float* residual, float* gradient, size_t size) {
+  HWY_DYNAMIC_DISPATCH(AddWeightsKernel)(factor, weights, residual, gradient, size);
+}
+
+void MomentumLoop(float lr, float momentum, bool nesterov, float* gradient, float* m, size_t size) {
+  HWY_DYNAMIC_DISPATCH(MomentumKernel)(lr, momentum, nesterov, gradient, m, size);
+}
+
+void AdamLoop(const AdamFactors& factors, float* gradient, float* m, float* v, size_t size) {
+  HWY_DYNAMIC_DISPATCH(AdamKernel)(factors, gradient, m, v, size);
+}
+
+}  // namespace cddp
+#endif  // HWY_ONCE

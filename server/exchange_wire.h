@@ -1,0 +1,23 @@
+// ExchangeRequest and ExchangeResponse as gRPC buffers: answers are put together around the published bytes, which all
+// calls that wait for them share and nobody copies.
+
+#ifndef SERVER_EXCHANGE_WIRE_H_
+#define SERVER_EXCHANGE_WIRE_H_
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include "absl/status/status.h"
+#include "cddp/v1/parameter_server.pb.h"
+#include "server/bucket_state.h"
+
+namespace cddp {
+
+// Takes the bytes of *buffer, which is empty afterwards. InvalidArgument if they are no ExchangeRequest.
+absl::Status ParseExchangeRequest(grpc::ByteBuffer* buffer, v1::ExchangeRequest* request);
+
+// The bytes of the ExchangeResponse. They hold references to the answer's updates.
+grpc::ByteBuffer SerializeExchangeResponse(const ExchangeAnswer& answer);
+
+}  // namespace cddp
+
+#endif  // SERVER_EXCHANGE_WIRE_H_
