@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "common/metrics/metrics_server.h"
 #include "common/transport/address.h"
+#include "common/transport/channel_arguments.h"
 #include "common/transport/protocol.h"
 #include "server/service.h"
 
@@ -44,6 +45,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.RegisterService(server->service_.get());
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
+  for (const ChannelArgument& argument : kTransportArguments) builder.AddChannelArgument(argument.name, argument.value);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a taken port is an error, not a shared one
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);

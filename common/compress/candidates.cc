@@ -4,6 +4,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "common/compress/candidates.cc"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
@@ -12,6 +13,9 @@ namespace cddp {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
+
+// The hardware's prefetchers stop at the end of a page; this goes a page ahead, and past the buffer's end does no harm.
+constexpr size_t kPrefetchAhead = 2048;
 
 // Candidates are checked for room once per so many elements.
 constexpr size_t kChunk = 1024;
@@ -44,6 +48,7 @@ size_t Scan(const float* HWY_RESTRICT input, float* HWY_RESTRICT residual, size_
     for (; i + lanes <= stop; i += lanes) {
       auto value = hn::LoadU(df, input + (i - begin));
       if (kAdd) {
+        hwy::Prefetch(residual + (i - begin) + kPrefetchAhead);
         value = hn::Add(value, hn::LoadU(df, residual + (i - begin)));
         hn::StoreU(value, df, residual + (i - begin));
         squares = hn::MulAdd(value, value, squares);

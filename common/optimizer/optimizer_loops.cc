@@ -1,9 +1,11 @@
 #include "common/optimizer/optimizer_loops.h"
 
+#include <algorithm>
 #include <cmath>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "common/optimizer/optimizer_loops.cc"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
@@ -25,18 +27,33 @@ void AddWeightsKernel(float factor, const float* HWY_RESTRICT weights, const flo
   }
 }
 
+// Calls loop(begin, end) for runs of elements, with the state of later ones on its way from memory: the hardware's
+// prefetchers stop at the end of a page, this goes a page ahead, and past the array's end does no harm.
+template <typename Loop>
+HWY_INLINE void ForRuns(size_t size, const float* state, Loop loop) {
+  constexpr size_t kRun = 256, kPrefetchAhead = 2048, kLine = 16;
+  for (size_t begin = 0; begin < size; begin += kRun) {
+    for (size_t i = 0; i < kRun; i += kLine) hwy::Prefetch(state + begin + i + kPrefetchAhead);
+    loop(begin, std::min(size, begin + kRun));
+  }
+}
+
 void MomentumKernel(float lr, float momentum, bool nesterov, float* HWY_RESTRICT gradient, float* HWY_RESTRICT m,
                     size_t size) {
   if (nesterov) {
-    for (size_t i = 0; i < size; ++i) {
-      m[i] = momentum * m[i] + gradient[i];
-      gradient[i] = -lr * (gradient[i] + momentum * m[i]);
-    }
+    ForRuns(size, m, [=](size_t begin, size_t end) HWY_ATTR {
+      for (size_t i = begin; i < end; ++i) {
+        m[i] = momentum * m[i] + gradient[i];
+        gradient[i] = -lr * (gradient[i] + momentum * m[i]);
+      }
+    });
   } else {
-    for (size_t i = 0; i < size; ++i) {
-      m[i] = momentum * m[i] + gradient[i];
-      gradient[i] = -lr * m[i];
-    }
+    ForRuns(size, m, [=](size_t begin, size_t end) HWY_ATTR {
+      for (size_t i = begin; i < end; ++i) {
+        m[i] = momentum * m[i] + gradient[i];
+        gradient[i] = -lr * m[i];
+      }
+    });
   }
 }
 

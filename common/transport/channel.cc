@@ -1,5 +1,6 @@
 #include "common/transport/channel.h"
 
+#include "common/transport/channel_arguments.h"
 #include "common/transport/protocol.h"
 
 namespace cddp {
@@ -14,6 +15,7 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address) {
   // A parked Exchange may wait long without traffic; pings find a dead peer. The server allows pings this often.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
+  for (const ChannelArgument& argument : kTransportArguments) arguments.SetInt(argument.name, argument.value);
   // Callers retry; gRPC's own machinery for it costs every call time.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // Two clients of one process (tests, tools) must not share one connection's fate.

@@ -27,6 +27,7 @@
 ABSL_FLAG(std::string, server, "127.0.0.1:50051", "the only server of the cluster");
 ABSL_FLAG(uint32_t, workers, 16, "simulated workers, as many as the server was started with");
 ABSL_FLAG(uint64_t, parameters, 25000000, "size of the model");
+ABSL_FLAG(uint64_t, bucket_elements, 0, "length of a bucket; 0: as a worker would choose it");
 ABSL_FLAG(double, ratio, 0.01, "pushed fraction");
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values pushed");
 ABSL_FLAG(double, seconds, 5, "how long to measure, after as much warm-up as one round of all buckets");
@@ -98,7 +99,8 @@ int main(int argc, char** argv) {
   cddp::ParseCommandLineOrExit(argc, argv, "server_engine_load: load on one cddp-server", {"server_engine_load.cc"});
   cddp::TuneProcess();
   const uint32_t workers = absl::GetFlag(FLAGS_workers);
-  const auto layout = cddp::ParameterLayout::Create({{"w", {static_cast<int64_t>(absl::GetFlag(FLAGS_parameters))}}});
+  const auto layout = cddp::ParameterLayout::Create({{"w", {static_cast<int64_t>(absl::GetFlag(FLAGS_parameters))}}},
+                                                    absl::GetFlag(FLAGS_bucket_elements));
   if (!layout.ok()) return cddp::ReportError(layout.status());
 
   // One connection saturates one thread of gRPC; a few spread the work.
