@@ -48,7 +48,7 @@ BucketWeights::BucketWeights(uint32_t length, const OptimizerOptions& optimizer,
 
 void BucketWeights::Initialize(const Round& round, std::string* update) {
   RoundSum(round).Read(0, absl::MakeSpan(published_));
-  EncodeDense(absl::MakeSpan(published_), ValueEncoding::kFp32, update);
+  EncodeAll(absl::MakeSpan(published_), ValueEncoding::kFp32, update);
 }
 
 absl::Status BucketWeights::Step(const Round& round, std::string* update) {

@@ -39,7 +39,8 @@ class BucketWeights {
     float scale = 1;
   };
 
-  // The sum of the contributions becomes the weights, without a scale. Replaces *update by them, encoded dense.
+  // The sum of the contributions becomes the weights, without a scale. Replaces *update by them, encoded
+  // without loss.
   void Initialize(const Round& round, std::string* update);
 
   // One step of the optimizer. Replaces *update by the published change, encoded. FailedPrecondition, and the weights

@@ -63,6 +63,30 @@ void EncodeDense(absl::Span<float> values, ValueEncoding value_encoding, std::st
   FinishHeader(info, 0, bytes);
 }
 
+void EncodeAll(absl::Span<float> values, ValueEncoding value_encoding, std::string* bytes) {
+  const size_t value_bytes = EncodedValueBytes(value_encoding, 1);
+  const bool by_itself = EncodedValueBytes(value_encoding, 1024) == 1024 * value_bytes;
+  const auto zeros = static_cast<size_t>(std::count(values.begin(), values.end(), 0.0f));
+  const size_t rest = values.size() - zeros;
+  // An index takes a byte, and one more for each 255 elements passed.
+  const size_t sparse_bytes = rest * (value_bytes + 1) + values.size() / 255;
+  if (!by_itself || sparse_bytes >= values.size() * value_bytes) return EncodeDense(values, value_encoding, bytes);
+
+  std::vector<uint32_t> indices(rest + 1);  // one is written and not kept after the last
+  std::vector<float> kept(rest + 1);
+  size_t count = 0;
+  for (size_t i = 0; i < values.size() && count < rest; ++i) {
+    indices[count] = static_cast<uint32_t>(i);
+    kept[count] = values[i];
+    count += values[i] != 0 ? 1 : 0;
+  }
+  indices.resize(rest);
+  kept.resize(rest);
+  EncodeSparse(indices, absl::MakeSpan(kept), static_cast<uint32_t>(values.size()), IndexEncoding::kGap8,
+               value_encoding, bytes);
+  for (size_t i = 0; i < rest; ++i) values[indices[i]] = kept[i];
+}
+
 absl::StatusOr<UpdateInfo> ValidateUpdate(absl::string_view bytes, uint32_t length) {
   absl::StatusOr<CheckedUpdate> update = CheckedUpdate::Check(bytes, length);
   if (!update.ok()) return update.status();

@@ -31,6 +31,10 @@ void EncodeSparse(absl::Span<const uint32_t> indices, absl::Span<float> values, 
 // Encodes all values of a bucket; otherwise as EncodeSparse.
 void EncodeDense(absl::Span<float> values, ValueEncoding value_encoding, std::string* bytes);
 
+// Encodes the whole of a bucket in the smaller way: all values, or sparse those that are not zero (8-bit gaps), if the
+// value encoding codes each value by itself (fp32, fp16, bf16). Otherwise as EncodeSparse.
+void EncodeAll(absl::Span<float> values, ValueEncoding value_encoding, std::string* bytes);
+
 // Checks the whole of `bytes` as an update of a bucket of `length` elements: header, sizes, indices strictly increasing
 // and in range, values finite. InvalidArgument says what is wrong.
 absl::StatusOr<UpdateInfo> ValidateUpdate(absl::string_view bytes, uint32_t length);

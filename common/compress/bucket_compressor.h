@@ -36,7 +36,7 @@ enum class Selection : uint8_t {
 };
 
 struct CompressorOptions {
-  double ratio = 0.01;  // selected fraction of elements, in (0, 1]; 1 sends dense updates
+  double ratio = 0.01;  // selected fraction of elements, in (0, 1]; 1 sends all that is not zero
   Selection selection = Selection::kTopK;
   ValueEncoding value_encoding = ValueEncoding::kFp16;
   IndexEncoding index_encoding = IndexEncoding::kGap8;

@@ -140,7 +140,7 @@ CompressResult TopKCompressor::SendSparse(absl::Span<const uint32_t> indices, ab
 
 CompressResult TopKCompressor::SendDense(absl::Span<float> residual, std::string* update) {
   decoded_.assign(residual.begin(), residual.end());
-  EncodeDense(absl::MakeSpan(decoded_), options_.value_encoding, update);
+  EncodeAll(absl::MakeSpan(decoded_), options_.value_encoding, update);
   CompressResult result;
   result.selected = length_;
   for (size_t i = 0; i < length_; ++i) {

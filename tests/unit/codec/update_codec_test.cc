@@ -149,5 +149,29 @@ TEST(UpdateCodecTest, KnownBytes) {
   EXPECT_EQ(bytes.substr(20), std::string("\xc2\x0f\x00\x31\x55\x55\x95\x3f\x02", 9));
 }
 
+TEST(UpdateCodecTest, EncodeAllTakesTheSmallerWay) {
+  constexpr uint32_t kLength = 10000;
+  for (ValueEncoding encoding : kAllValueEncodings) {
+    for (double density : {0.0, 0.01, 0.3, 0.7, 0.9, 1.0}) {
+      SCOPED_TRACE(absl::StrCat(Name(encoding), " ", density));
+      std::vector<float> values(kLength);
+      const std::vector<uint32_t> indices = RandomIndices(kLength, density, false, 3);
+      const std::vector<float> random = RandomValues(indices.size(), false, 4);
+      for (size_t i = 0; i < indices.size() && density > 0; ++i) values[indices[i]] = random[i];
+      std::vector<float> dense_values = values;
+      std::string dense, bytes;
+      EncodeDense(absl::MakeSpan(dense_values), encoding, &dense);
+      EncodeAll(absl::MakeSpan(values), encoding, &bytes);
+      EXPECT_LE(bytes.size(), dense.size());
+      const bool by_itself = encoding == ValueEncoding::kFp32 || encoding == ValueEncoding::kFp16;
+      if (by_itself && density <= 0.01) EXPECT_LT(bytes.size(), dense.size() / 10);
+      std::vector<float> decoded(kLength);
+      ASSERT_TRUE(AddUpdate(bytes, absl::MakeSpan(decoded)).ok());
+      EXPECT_EQ(decoded, values);
+      EXPECT_EQ(values, dense_values);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cddp
