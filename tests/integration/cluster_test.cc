@@ -2,10 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -116,7 +118,27 @@ TEST(ClusterTest, DenseTrainingEqualsPlainSgdBitForBit) {
   EXPECT_EQ(run.weights, weights);
 }
 
-TEST(ClusterTest, TheNumberOfServersDoesNotChangeABit) {
+// The processors on which threads made from now on may run, until the end of the object.
+class OnOneProcessor {
+ public:
+  OnOneProcessor() {
+    EXPECT_EQ(sched_getaffinity(0, sizeof before_, &before_), 0);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    for (int cpu = 0; CPU_COUNT(&one) == 0; ++cpu) {
+      if (CPU_ISSET(cpu, &before_)) CPU_SET(cpu, &one);
+    }
+    EXPECT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+  }
+  ~OnOneProcessor() { sched_setaffinity(0, sizeof before_, &before_); }
+
+ private:
+  cpu_set_t before_;
+};
+
+class DeterminismTest : public ::testing::TestWithParam<OptimizerKind> {};
+
+TEST_P(DeterminismTest, NeitherServersNorProcessorsNorArrivalChangeABit) {
   const ParameterLayout layout = Layout();
   const Quadratic problem(4, layout.total_elements());
   const std::vector<float> initial = Noise(layout.total_elements(), 7);
@@ -125,18 +147,35 @@ TEST(ClusterTest, TheNumberOfServersDoesNotChangeABit) {
   options.push = options.publish = TopK(0.02);
   options.small_tensor_elements = 100;
   options.optimizer.weight_decay = 1e-3;
-  for (OptimizerKind kind : {OptimizerKind::kSgd, OptimizerKind::kAdam, OptimizerKind::kAdamW}) {
-    options.optimizer.kind = kind;
-    std::vector<std::vector<float>> weights;
-    for (uint32_t servers : {1, 2, 3, 1}) {
-      options.servers = servers;
-      weights.push_back(RunLocalCluster(options, layout, initial, 30, problem.gradient()).weights);
+  options.optimizer.kind = GetParam();
+  for (bool nesterov : {false, true}) {
+    if (nesterov && GetParam() != OptimizerKind::kSgd) continue;
+    options.optimizer.nesterov = nesterov;
+    std::optional<std::vector<float>> expected;
+    for (uint32_t servers : {1, 2, 3}) {
+      for (bool one_processor : {false, true}) {
+        std::optional<OnOneProcessor> affinity;
+        if (one_processor) affinity.emplace();
+        options.servers = servers;
+        const uint32_t seed = 2 * servers + one_processor;
+        const auto gradient = [&](uint32_t rank, uint64_t step, absl::Span<const float> weights, absl::Span<float> to) {
+          problem.gradient()(rank, step, weights, to);
+          // Another order of arrival in each run and step.
+          for (uint32_t wait = std::mt19937(seed * 1000 + step * 10 + rank)() % 64; wait > 0; --wait) {
+            std::this_thread::yield();
+          }
+        };
+        const std::vector<float> weights = RunLocalCluster(options, layout, initial, 30, gradient).weights;
+        if (!expected.has_value()) expected = weights;
+        EXPECT_EQ(weights, *expected) << servers << " servers, one processor: " << one_processor;
+      }
     }
-    EXPECT_EQ(weights[0], weights[1]);
-    EXPECT_EQ(weights[0], weights[2]);
-    EXPECT_EQ(weights[0], weights[3]) << "the same run again";
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Optimizers, DeterminismTest,
+                         ::testing::Values(OptimizerKind::kSgd, OptimizerKind::kAdam, OptimizerKind::kAdamW),
+                         [](const auto& info) { return AbslUnparseFlag(info.param); });
 
 TEST(ClusterTest, WhatWasSentPlusTheResidualIsWhatWasFedIn) {
   // Plain SGD with lr 1 and dense publishing: the weights move by minus the mean of all that was sent.
