@@ -9,8 +9,11 @@
 #include "absl/flags/flag.h"
 #include "absl/time/time.h"
 #include "common/config/command_line.h"
+#include "common/config/healthcheck_flag.h"
 #include "common/config/logging.h"
 #include "common/config/process.h"
+#include "common/transport/address.h"
+#include "common/transport/healthcheck.h"
 #include "server/server.h"
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051", "host:port for workers; port 0 takes any free one");
@@ -40,6 +43,9 @@ ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "enco
 ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (biases, normalisation) are sent whole");
 ABSL_FLAG(uint64_t, max_parameters, uint64_t{1} << 31, "most parameters this server takes memory for");
 ABSL_FLAG(absl::Duration, lease, absl::Seconds(10), "a worker silent for this long counts as lost");
+ABSL_FLAG(bool, insecure, false, "listen beyond this machine although anybody there may then train and read weights");
+ABSL_FLAG(cddp::HealthcheckFlag, healthcheck, {},
+          "ask the server at --listen, or at the address given, whether it serves; exit 0 if so, else 1");
 ABSL_FLAG(std::string, progress, "", "'json': one JSON line on standard output when listening");
 
 namespace {
@@ -47,6 +53,7 @@ namespace {
 cddp::ServerOptions OptionsFromFlags() {
   cddp::ServerOptions options;
   options.listen = absl::GetFlag(FLAGS_listen);
+  options.insecure = absl::GetFlag(FLAGS_insecure);
   options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   cddp::ShardOptions& shard = options.shard;
   shard.shard = absl::GetFlag(FLAGS_shard);
@@ -73,11 +80,22 @@ cddp::ServerOptions OptionsFromFlags() {
   return options;
 }
 
+constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
+
+absl::Status Healthcheck(const cddp::HealthcheckFlag& flag) {
+  const std::string address = flag.address.empty() ? cddp::LocalAddressOf(absl::GetFlag(FLAGS_listen)) : flag.address;
+  return cddp::CheckHealth(address, grpc::InsecureChannelCredentials(), kHealthcheckTimeout);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   cddp::ParseCommandLineOrExit(argc, argv, "cddp-server: one shard of a Compressed-DDP parameter server");
   cddp::InitLogging();
+  if (const cddp::HealthcheckFlag flag = absl::GetFlag(FLAGS_healthcheck); flag.wanted) {
+    const absl::Status status = Healthcheck(flag);
+    return status.ok() ? 0 : cddp::ReportError(status);
+  }
   cddp::TuneProcess();
 
   // Blocked before any thread starts, so that only the sigwait below sees them.

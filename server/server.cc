@@ -32,6 +32,11 @@ Server::Server(const ServerOptions& options)
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
   if (absl::Status status = Validate(options.shard); !status.ok()) return status;
+  if (!IsLoopback(options.listen) && !options.insecure) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--listen=", options.listen, " is open to other machines, to anybody there: ask for certificates ",
+        "(--tls_cert_file, --tls_key_file, --tls_ca_file) or tokens (--token_file), or say --insecure"));
+  }
   std::unique_ptr<Server> server(new Server(options));
 
   static std::once_flag plugins;

@@ -25,6 +25,7 @@ class ParameterService;
 struct ServerOptions {
   std::string listen = "127.0.0.1:0";          // host:port; port 0: any free one
   std::string metrics_listen = "127.0.0.1:0";  // likewise; empty: no metrics port
+  bool insecure = false;  // listen beyond this machine without knowing who calls
   ShardOptions shard;
 };
 

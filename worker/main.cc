@@ -4,8 +4,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/codec/encoding.h"
 #include "common/config/command_line.h"
+#include "common/config/healthcheck_flag.h"
 #include "common/config/logging.h"
 #include "common/config/process.h"
+#include "common/metrics/metrics_probe.h"
 #include "common/transport/address.h"
 #include "worker/trainer/trainer.h"
 
@@ -38,6 +40,9 @@ ABSL_FLAG(absl::Duration, server_timeout, absl::Seconds(60), "how long a server 
 ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:0", "host:port of /metrics for Prometheus; empty: none");
 ABSL_FLAG(std::string, model_output, "", "file for the trained model (rank 0); Python's torch.load opens it");
 ABSL_FLAG(bool, stop_on_non_finite, false, "end with an error at the first non-finite gradient instead of skipping");
+ABSL_FLAG(
+    cddp::HealthcheckFlag, healthcheck, {},
+    "ask the worker whose metrics are at --metrics_listen, or at the address given; exit 0 if it answers, else 1");
 ABSL_FLAG(std::string, progress, "", "'json': one JSON line an event on standard output");
 
 namespace {
@@ -90,11 +95,18 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   return options;
 }
 
+constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
+
 }  // namespace
 
 int main(int argc, char** argv) {
   cddp::ParseCommandLineOrExit(argc, argv, "cddp-worker: one data-parallel replica of a Compressed-DDP cluster");
   cddp::InitLogging();
+  if (const cddp::HealthcheckFlag flag = absl::GetFlag(FLAGS_healthcheck); flag.wanted) {
+    const absl::Status healthy = cddp::ProbeMetrics(
+        flag.address.empty() ? absl::GetFlag(FLAGS_metrics_listen) : flag.address, kHealthcheckTimeout);
+    return healthy.ok() ? 0 : cddp::ReportError(healthy);
+  }
   cddp::TuneProcess();
   absl::StatusOr<cddp::TrainerOptions> options = OptionsFromFlags();
   const absl::Status status = options.ok() ? cddp::RunTraining(*options) : options.status();

@@ -25,6 +25,10 @@ absl::Status SetFlag(absl::CommandLineFlag& flag, absl::string_view value) {
                                                  error.empty() ? "" : ": ", absl::StrReplaceAll(error, {{"\n", " "}})));
 }
 
+// A switch may stand without a value, and never takes the next argument for one: bools, and flags that are "false" where
+// they are not given (--healthcheck, --healthcheck=ADDRESS).
+bool IsSwitch(const absl::CommandLineFlag& flag) { return flag.IsOfType<bool>() || flag.DefaultValue() == "false"; }
+
 // Reads "--name" and "name=value" of one argument; *next is the following argument, consumed where the value stands
 // there.
 absl::Status ParseOne(absl::string_view argument, const std::string* next, bool* consumed_next) {
@@ -47,7 +51,7 @@ absl::Status ParseOne(absl::string_view argument, const std::string* next, bool*
     return absl::InvalidArgumentError(absl::StrCat("unknown flag --", name, " (--help lists the flags)"));
   }
   if (has_value) return SetFlag(*flag, value);
-  if (flag->IsOfType<bool>()) return SetFlag(*flag, "true");
+  if (IsSwitch(*flag)) return SetFlag(*flag, "true");
   if (next == nullptr) return absl::InvalidArgumentError(absl::StrCat("--", name, " needs a value"));
   *consumed_next = true;
   return SetFlag(*flag, *next);

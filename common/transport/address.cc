@@ -1,5 +1,7 @@
 #include "common/transport/address.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 
 #include "absl/strings/match.h"
@@ -36,5 +38,21 @@ absl::StatusOr<std::vector<std::string>> ParseAddresses(absl::string_view list) 
 }
 
 std::string HostOf(absl::string_view address) { return std::string(address.substr(0, address.rfind(':'))); }
+
+bool IsLoopback(absl::string_view address) {
+  if (absl::StartsWith(address, "unix:")) return true;
+  const std::string host = HostOf(address);
+  if (host == "localhost" || host == "[::1]") return true;
+  in_addr ipv4;  // the whole host must be an address: 127.0.0.1.example.com is a name
+  return inet_pton(AF_INET, host.c_str(), &ipv4) == 1 && (ntohl(ipv4.s_addr) >> 24) == 127;
+}
+
+std::string LocalAddressOf(absl::string_view listen) {
+  const std::string host = HostOf(listen);
+  const std::string port(listen.substr(host.size()));
+  if (host == "0.0.0.0") return "127.0.0.1" + port;
+  if (host == "[::]") return "[::1]" + port;
+  return std::string(listen);
+}
 
 }  // namespace cddp

@@ -147,7 +147,10 @@ TEST_F(ProcessTest, BadInputIsOneClearLineAndExitCodeTwo) {
       {worker + "--data_dir=/no/such/folder", "/no/such/folder"},
       {absl::StrCat(Bin("cddp-server"), " --listen=127.0.0.1:0 --metrics_listen= --shard=2 --shards=2"), "--shard=2"},
       {absl::StrCat(Bin("cddp-server"), " --publish_ratio=0"), "--publish_ratio=0"},
-      {absl::StrCat(Bin("cddp-server"), " --listen=256.0.0.1:0 --metrics_listen="), "cannot listen on 256.0.0.1"},
+      {absl::StrCat(Bin("cddp-server"), " --listen=0.0.0.0:0"), "--insecure"},
+      {absl::StrCat(Bin("cddp-worker"), " --healthcheck"), "port above 0"},
+      {absl::StrCat(Bin("cddp-server"), " --insecure --listen=256.0.0.1:0 --metrics_listen="),
+       "cannot listen on 256.0.0.1"},
   };
   for (const BadCase& bad : cases) {
     const Outcome outcome = RunShell(bad.command);
@@ -185,18 +188,25 @@ SERVER --listen=127.0.0.1:0 --metrics_listen= --progress=json >FOLDER/out 2>/dev
 server=$!
 read -r line <FOLDER/out
 address=${line#*address\":\"}
-SERVER --metrics_listen= --listen="${address%%\"*}"
+address=${address%%\"*}
+SERVER --healthcheck="$address"
+echo healthy=$?
+SERVER --metrics_listen= --listen="$address"
 code=$?
 kill $server
 wait $server
 echo first=$?
+SERVER --healthcheck --listen="$address"
+echo gone=$?
 exit $code
 )",
       {{"FOLDER", folder_.string()}, {"SERVER", Bin("cddp-server")}});
   const Outcome outcome = RunShell(absl::StrCat("bash ", (folder_ / "script").string()));
   EXPECT_EQ(outcome.exit_code, 2) << outcome.output;
   EXPECT_THAT(outcome.output, HasSubstr("cannot listen on 127.0.0.1:"));
+  EXPECT_THAT(outcome.output, HasSubstr("healthy=0"));
   EXPECT_THAT(outcome.output, HasSubstr("first=0")) << "SIGTERM ends a server cleanly";
+  EXPECT_THAT(outcome.output, HasSubstr("gone=1"));
 }
 
 }  // namespace

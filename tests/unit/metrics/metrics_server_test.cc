@@ -9,6 +9,8 @@
 
 #include <cstdlib>
 
+#include "common/metrics/metrics_probe.h"
+
 namespace cddp {
 namespace {
 
@@ -44,6 +46,15 @@ TEST(MetricsServerTest, ServesTheRegistryAndNothingElse) {
   EXPECT_THAT(answer, HasSubstr("# TYPE cddp_test_total counter\ncddp_test_total 3"));
   EXPECT_THAT(Ask(server->address(), Request("GET", "/etc/passwd")), StartsWith("HTTP/1.1 404"));
   EXPECT_THAT(Ask(server->address(), Request("DELETE", "/metrics")), StartsWith("HTTP/1.1 405"));
+}
+
+TEST(MetricsProbeTest, TellsAPortThatAnswersFromOneThatDoesNot) {
+  auto server = *MetricsServer::Start("127.0.0.1:0", std::make_shared<prometheus::Registry>());
+  const std::string address = server->address();
+  EXPECT_TRUE(ProbeMetrics(address, absl::Seconds(10)).ok()) << ProbeMetrics(address, absl::Seconds(10));
+  server.reset();
+  EXPECT_TRUE(absl::IsUnavailable(ProbeMetrics(address, absl::Seconds(10))));
+  EXPECT_TRUE(absl::IsInvalidArgument(ProbeMetrics("127.0.0.1:0", absl::Seconds(10))));
 }
 
 TEST(MetricsServerTest, ATakenOrSenselessAddressIsNamed) {

@@ -24,6 +24,19 @@ TEST(AddressTest, SplitsAndChecks) {
   EXPECT_EQ(HostOf("127.0.0.1:50051"), "127.0.0.1");
 }
 
+TEST(AddressTest, LoopbackIsWhatOtherMachinesCannotReach) {
+  for (const char* inside : {"127.0.0.1:1", "127.9.9.9:0", "localhost:1", "[::1]:1", "unix:/tmp/socket"}) {
+    EXPECT_TRUE(IsLoopback(inside)) << inside;
+  }
+  for (const char* outside : {"0.0.0.0:1", "10.0.0.1:1", "[::]:1", "host:1", "127.0.0.1.evil.org:1", "127.1:1", ":1",
+                              "localhost.evil.org:1", "dns:///localhost:1", ""}) {
+    EXPECT_FALSE(IsLoopback(outside)) << outside;
+  }
+  EXPECT_EQ(LocalAddressOf("0.0.0.0:50051"), "127.0.0.1:50051");
+  EXPECT_EQ(LocalAddressOf("[::]:50051"), "[::1]:50051");
+  EXPECT_EQ(LocalAddressOf("10.0.0.1:50051"), "10.0.0.1:50051");
+}
+
 TEST(BackoffTest, GrowsToItsLimitAndTellsWorkersApart) {
   Backoff first(1);
   Backoff second(2);

@@ -1,0 +1,19 @@
+// Asks a /metrics port whether it answers: the health check of programs without a gRPC port.
+
+#ifndef COMMON_METRICS_METRICS_PROBE_H_
+#define COMMON_METRICS_METRICS_PROBE_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace cddp {
+
+// `address`: IPv4 address and port; 0.0.0.0 means this machine. OK if GET /metrics is answered with 200; Unavailable
+// otherwise, InvalidArgument for what is no address. `timeout` holds for each step of the conversation.
+absl::Status ProbeMetrics(const std::string& address, absl::Duration timeout);
+
+}  // namespace cddp
+
+#endif  // COMMON_METRICS_METRICS_PROBE_H_

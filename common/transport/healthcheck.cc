@@ -1,0 +1,46 @@
+#include "common/transport/healthcheck.h"
+
+#include <grpcpp/generic/generic_stub.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+namespace cddp {
+namespace {
+
+// HealthCheckResponse{status: SERVING}. The request for the server as a whole is an empty message; so the two messages
+// need no generated code.
+constexpr char kServing[] = "\x08\x01";
+
+std::string Bytes(const grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  std::string bytes;
+  if (!buffer.Dump(&slices).ok()) return bytes;
+  for (const grpc::Slice& slice : slices) bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  return bytes;
+}
+
+}  // namespace
+
+absl::Status CheckHealth(const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+                         absl::Duration timeout) {
+  grpc::GenericStub stub(grpc::CreateChannel(address, credentials));
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+  const grpc::Slice empty;
+  const grpc::ByteBuffer request(&empty, 1);
+  grpc::CompletionQueue queue;
+  const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
+  call->StartCall();
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  call->Finish(&response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  if (!status.ok()) return absl::UnavailableError(absl::StrCat("server ", address, ": ", status.error_message()));
+  if (Bytes(response) != kServing) return absl::UnavailableError(absl::StrCat("server ", address, " is not serving"));
+  return absl::OkStatus();
+}
+
+}  // namespace cddp
