@@ -29,6 +29,12 @@ ABSL_FLAG(double, inner_lr, 0.05, "with --local_steps: learning rate of the work
 ABSL_FLAG(double, inner_momentum, 0.9, "with --local_steps: momentum of the worker's own steps");
 ABSL_FLAG(double, inner_weight_decay, 0, "with --local_steps: weight decay of the worker's own steps");
 ABSL_FLAG(double, residual_decay, 1, "the residual is multiplied by it before each exchange, in [0, 1]");
+ABSL_FLAG(double, momentum_correction, 0,
+          "momentum that the worker keeps in the place of the servers' (give them --momentum=0), in [0, 1); 0: none");
+ABSL_FLAG(double, clip_norm, 0, "limit of the norm of the workers' summed gradients, clipped locally; 0: none");
+ABSL_FLAG(uint64_t, ratio_warmup_steps, 0, "steps in which the ratio falls from 25 % to --ratio; 0: none");
+ABSL_FLAG(cddp::Selection, selection, cddp::Selection::kTopK,
+          "top_k: exactly the fraction --ratio; threshold: half to twice of it, by a threshold that is carried over");
 ABSL_FLAG(int32_t, threads, 1, "threads of forward and backward passes");
 ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient sent each step, in (0, 1]; 1: dense");
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values sent");
@@ -72,6 +78,10 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   options.inner.momentum = absl::GetFlag(FLAGS_inner_momentum);
   options.inner.weight_decay = absl::GetFlag(FLAGS_inner_weight_decay);
   options.exchange.residual_decay = absl::GetFlag(FLAGS_residual_decay);
+  options.exchange.momentum_correction = absl::GetFlag(FLAGS_momentum_correction);
+  options.exchange.clip_norm = absl::GetFlag(FLAGS_clip_norm);
+  options.exchange.ratio_warmup_steps = absl::GetFlag(FLAGS_ratio_warmup_steps);
+  options.exchange.compressor.selection = absl::GetFlag(FLAGS_selection);
   options.threads = absl::GetFlag(FLAGS_threads);
   options.bucket_elements = (absl::GetFlag(FLAGS_bucket_bytes) + 3) / sizeof(float);
   options.compute = absl::Milliseconds(absl::GetFlag(FLAGS_compute_ms));
@@ -83,10 +93,7 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   options.model_output = absl::GetFlag(FLAGS_model_output);
   options.stop_on_non_finite = absl::GetFlag(FLAGS_stop_on_non_finite);
   options.json_progress = absl::GetFlag(FLAGS_progress) == "json";
-  if (!(options.exchange.compressor.ratio > 0 && options.exchange.compressor.ratio <= 1)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--ratio=", options.exchange.compressor.ratio, " is outside (0, 1]"));
-  }
+  if (absl::Status status = cddp::Validate(options.exchange); !status.ok()) return status;
   if (options.local_steps == 0) return absl::InvalidArgumentError("--local_steps must be at least 1");
   if (absl::Status status = cddp::Validate(options.inner); !status.ok()) return status;
   if (options.epochs == 0 || options.batch_size == 0 || options.threads < 1) {

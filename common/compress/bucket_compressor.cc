@@ -9,6 +9,20 @@
 #include "common/compress/top_k_compressor.h"
 
 namespace cddp {
+
+bool AbslParseFlag(absl::string_view text, Selection* selection, std::string* error) {
+  for (Selection candidate : {Selection::kTopK, Selection::kThreshold}) {
+    if (text == AbslUnparseFlag(candidate)) {
+      *selection = candidate;
+      return true;
+    }
+  }
+  *error = "use top_k or threshold";
+  return false;
+}
+
+std::string AbslUnparseFlag(Selection selection) { return selection == Selection::kTopK ? "top_k" : "threshold"; }
+
 uint32_t SelectedCount(uint32_t length, double ratio) {
   const double count = std::floor(ratio * length + 0.5);
   return static_cast<uint32_t>(std::clamp(count, 1.0, static_cast<double>(length)));

@@ -18,6 +18,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "common/codec/encoding.h"
 
@@ -34,6 +35,10 @@ enum class Selection : uint8_t {
   kTopK,       // exactly the k largest magnitudes
   kThreshold,  // all magnitudes from a threshold on that is adapted step by step; k/2 to 2k of them, see Compress
 };
+
+// For ABSL_FLAG: "top_k", "threshold".
+bool AbslParseFlag(absl::string_view text, Selection* selection, std::string* error);
+std::string AbslUnparseFlag(Selection selection);
 
 struct CompressorOptions {
   double ratio = 0.01;  // selected fraction of elements, in (0, 1]; 1 sends all that is not zero

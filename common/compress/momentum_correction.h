@@ -47,6 +47,7 @@ class MomentumCorrection {
 
   // To be saved with the residual, and restored.
   absl::Span<float> velocity() { return absl::MakeSpan(velocity_); }
+  absl::Span<const float> velocity() const { return velocity_; }
 
  private:
   const float momentum_;

@@ -21,31 +21,19 @@ absl::Span<T> Slice(absl::Span<T> all, const ElementRange& range) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GradientExchange>> GradientExchange::Create(const ParameterLayout& layout,
-                                                                           const GradientExchangeOptions& options,
+                                                                           const GradientCompressorOptions& options,
                                                                            ClusterClient* client) {
-  if (!(options.residual_decay >= 0 && options.residual_decay <= 1)) {
-    return absl::InvalidArgumentError(absl::StrCat("--residual_decay=", options.residual_decay, " is outside [0, 1]"));
-  }
-  std::unique_ptr<GradientExchange> exchange(new GradientExchange(layout, options.residual_decay, client));
-  CompressorOptions compressor_options = options.compressor;
-  for (uint32_t bucket = 0; bucket < layout.bucket_count(); ++bucket) {
-    compressor_options.always_sent.clear();
-    for (const ElementRange& range : layout.SmallTensorRanges(bucket, options.small_tensor_elements)) {
-      compressor_options.always_sent.push_back({static_cast<uint32_t>(range.begin), static_cast<uint32_t>(range.end)});
-    }
-    absl::StatusOr<std::unique_ptr<BucketCompressor>> compressor =
-        BucketCompressor::Create(layout.bucket_length(bucket), compressor_options);
-    if (!compressor.ok()) return compressor.status();
-    exchange->compressors_.push_back(*std::move(compressor));
-  }
-  return exchange;
+  absl::StatusOr<std::unique_ptr<GradientCompressor>> compressor =
+      GradientCompressor::Create(layout, options, static_cast<int>(client->worker_count()));
+  if (!compressor.ok()) return compressor.status();
+  return std::unique_ptr<GradientExchange>(new GradientExchange(layout, *std::move(compressor), client));
 }
 
-GradientExchange::GradientExchange(const ParameterLayout& layout, double residual_decay, ClusterClient* client)
+GradientExchange::GradientExchange(const ParameterLayout& layout, std::unique_ptr<GradientCompressor> compressor,
+                                   ClusterClient* client)
     : layout_(layout),
-      residual_decay_(static_cast<float>(residual_decay)),
+      compressor_(std::move(compressor)),
       client_(*client),
-      residual_(layout.total_elements()),
       updates_(layout.bucket_count()),
       versions_(layout.bucket_count()),
       mailbox_(std::make_shared<StepMailbox>()),
@@ -95,11 +83,18 @@ void GradientExchange::Run() {
 void GradientExchange::RunStep() {
   uint32_t to_push = layout_.bucket_count();
   uint32_t to_apply = layout_.bucket_count();
+  bool began = false;
   while (to_push > 0 || to_apply > 0) {
-    StepMailbox::Event event =
-        mailbox_->Next(to_push > 0 ? std::optional(layout_.bucket_range(to_push - 1).begin) : std::nullopt);
+    std::optional<uint64_t> needed;
+    if (to_push > 0) {  // clipping looks at the whole gradient before the first push
+      const bool whole = !began && compressor_->needs_whole_gradient();
+      needed = whole ? 0 : layout_.bucket_range(to_push - 1).begin;
+    }
+    StepMailbox::Event event = mailbox_->Next(needed);
     if (event.end) return;
     if (!event.answer.has_value()) {
+      if (!began && content_ == Content::kGradients && !refuse_) compressor_->BeginStep(step_, gradients_);
+      began = true;
       Push(--to_push);
       continue;
     }
@@ -136,12 +131,8 @@ bool GradientExchange::Encode(uint32_t bucket, std::string* update) {
     std::fill(weights.begin(), weights.end(), 0.0f);
     return true;
   }
-  const absl::Span<float> residual = Slice(absl::MakeSpan(residual_), range);
-  if (residual_decay_ != 1) {
-    for (float& held : residual) held *= residual_decay_;
-  }
   if (refuse_) return false;
-  absl::StatusOr<CompressResult> result = compressors_[bucket]->Compress(Slice(gradients_, range), residual, update);
+  absl::StatusOr<CompressResult> result = compressor_->Compress(bucket, Slice(gradients_, range), update);
   if (!result.ok()) return false;  // not finite; the residual is untouched
   traffic_.selected += result->selected;
   residual_sq_ += result->residual_sq;
@@ -153,8 +144,9 @@ absl::Status GradientExchange::Apply(uint32_t bucket, PulledUpdate* answer) {
   updates_[bucket] = std::move(answer->pushed);
   if (answer->refused) {
     traffic_.refused = true;
-    // Our own bytes, back to where they came from: they decode.
-    if (!updates_[bucket].empty()) AddUpdate(updates_[bucket], Slice(absl::MakeSpan(residual_), range)).IgnoreError();
+    compressor_->Refused(bucket, updates_[bucket]);
+  } else if (content_ == Content::kGradients) {
+    compressor_->Accepted(bucket, updates_[bucket]);
   }
   const absl::Span<float> replica = Slice(weights_, range);
   // Minus zero is what addition leaves unchanged, so that the sum below is the update bit for bit.
@@ -184,17 +176,19 @@ absl::Status GradientExchange::CatchUp(absl::Span<float> weights) {
 }
 
 absl::Status GradientExchange::Save(const std::string& path) const {
-  return WriteResidualFile(path, {layout_.fingerprint(), step_, residual_});
+  return WriteResidualFile(path, {layout_.fingerprint(), step_, compressor_->State()});
 }
 
 absl::Status GradientExchange::Restore(const std::string& path) {
   absl::StatusOr<ResidualState> state = ReadResidualFile(path);
   if (!state.ok()) return state.status();
-  if (state->fingerprint != layout_.fingerprint() || state->residual.size() != residual_.size()) {
+  if (state->fingerprint != layout_.fingerprint()) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": is of another model"));
   }
+  if (!compressor_->SetState(state->values)) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": was written with another --momentum_correction"));
+  }
   step_ = state->step;
-  residual_ = std::move(state->residual);
   return absl::OkStatus();
 }
 

@@ -1,8 +1,8 @@
 // One training step's traffic: gradients in, changed weights out.
 //
-// Holds what a worker has not sent yet (the residual) and one compressor a bucket. A thread of its own compresses and
-// pushes each bucket as soon as its gradients are complete, last first, the order in which the backward pass fills
-// them, and applies the answers as they come, while the backward pass goes on with the buckets before.
+// A thread of its own compresses (gradient_compressor.h) and pushes each bucket as soon as its gradients are complete,
+// last first, the order in which the backward pass fills them, and applies the answers as they come, while the backward
+// pass goes on with the buckets before.
 
 #ifndef WORKER_CLIENT_GRADIENT_EXCHANGE_H_
 #define WORKER_CLIENT_GRADIENT_EXCHANGE_H_
@@ -16,18 +16,12 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "common/compress/bucket_compressor.h"
 #include "common/layout/parameter_layout.h"
 #include "worker/client/cluster_client.h"
+#include "worker/client/gradient_compressor.h"
 #include "worker/client/step_mailbox.h"
 
 namespace cddp {
-
-struct GradientExchangeOptions {
-  CompressorOptions compressor;  // ratio 1: dense
-  double residual_decay = 1;  // the residual is multiplied by it before each step (SparseLoCo); 1: nothing is forgotten
-  uint64_t small_tensor_elements = 0;  // tensors smaller than this are sent whole
-};
 
 // What one step cost.
 struct StepTraffic {
@@ -46,7 +40,7 @@ class GradientExchange {
  public:
   // `client` must outlive this. InvalidArgument for compressor options that make no sense.
   static absl::StatusOr<std::unique_ptr<GradientExchange>> Create(const ParameterLayout& layout,
-                                                                  const GradientExchangeOptions& options,
+                                                                  const GradientCompressorOptions& options,
                                                                   ClusterClient* client);
 
   // Step 0: rank 0 gives the weights (`is_source`), the others receive them. `weights` has total_elements().
@@ -79,15 +73,16 @@ class GradientExchange {
   uint64_t step() const { return step_; }
 
   // What has not been sent yet; total_elements().
-  absl::Span<const float> residual() const { return residual_; }
+  absl::Span<const float> residual() const { return compressor_->residual(); }
 
-  // Writes and reads step and residual (worker/client/residual_file.h). A restarted worker calls CatchUp, then Restore;
-  // it needs a file of the same layout.
+  // Writes and reads step, residual and velocity (worker/client/residual_file.h). A restarted worker calls CatchUp,
+  // then Restore; it needs a file of the same layout.
   absl::Status Save(const std::string& path) const;
   absl::Status Restore(const std::string& path);
 
  private:
-  GradientExchange(const ParameterLayout& layout, double residual_decay, ClusterClient* client);
+  GradientExchange(const ParameterLayout& layout, std::unique_ptr<GradientCompressor> compressor,
+                   ClusterClient* client);
 
   void Run();      // the thread
   void RunStep();  // from the first push to the last answer
@@ -97,12 +92,10 @@ class GradientExchange {
   absl::Status Apply(uint32_t bucket, PulledUpdate* answer);
 
   const ParameterLayout layout_;
-  const float residual_decay_;
+  const std::unique_ptr<GradientCompressor> compressor_;
   ClusterClient& client_;
-  std::vector<float> residual_;
   std::vector<std::string> updates_;  // by bucket: memory for what is pushed; empty while it is under way
-  std::vector<std::unique_ptr<BucketCompressor>> compressors_;
-  std::vector<uint64_t> versions_;  // by bucket, of the replica
+  std::vector<uint64_t> versions_;    // by bucket, of the replica
   uint64_t step_ = 0;
 
   // Of the step under way; handed over by mailbox_.

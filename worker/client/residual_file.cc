@@ -56,16 +56,16 @@ absl::Status SyncFolder(const std::filesystem::path& folder) {
 }  // namespace
 
 absl::Status WriteResidualFile(const std::string& path, const ResidualState& state) {
-  const size_t data_bytes = state.residual.size() * sizeof(float);
-  Header header = {
-      kMagic, state.fingerprint, state.step, state.residual.size(), Crc32c(state.residual.data(), data_bytes), 0};
+  const size_t data_bytes = state.values.size() * sizeof(float);
+  Header header = {kMagic, state.fingerprint, state.step, state.values.size(), Crc32c(state.values.data(), data_bytes),
+                   0};
   header.header_crc32c = HeaderCrc(header);
 
   const std::string temporary = absl::StrCat(path, ".new");
   const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return Failure(temporary, "create");
   absl::Status status = WriteAll(fd, &header, sizeof header, temporary);
-  if (status.ok()) status = WriteAll(fd, state.residual.data(), data_bytes, temporary);
+  if (status.ok()) status = WriteAll(fd, state.values.data(), data_bytes, temporary);
   if (status.ok() && fsync(fd) != 0) status = Failure(temporary, "sync");
   if (close(fd) != 0) status.Update(Failure(temporary, "close"));
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) status = Failure(path, "replace");
@@ -92,9 +92,9 @@ absl::StatusOr<ResidualState> ReadResidualFile(const std::string& path) {
     return absl::DataLossError(absl::StrCat(path, ": ", size, " bytes do not fit ", header.elements, " elements"));
   }
   ResidualState state = {header.fingerprint, header.step, std::vector<float>(header.elements)};
-  file.read(reinterpret_cast<char*>(state.residual.data()),
+  file.read(reinterpret_cast<char*>(state.values.data()),
             static_cast<std::streamsize>(header.elements * sizeof(float)));
-  if (!file || Crc32c(state.residual.data(), header.elements * sizeof(float)) != header.data_crc32c) {
+  if (!file || Crc32c(state.values.data(), header.elements * sizeof(float)) != header.data_crc32c) {
     return absl::DataLossError(absl::StrCat(path, ": the data is damaged (checksum)"));
   }
   return state;

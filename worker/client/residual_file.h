@@ -12,9 +12,9 @@
 namespace cddp {
 
 struct ResidualState {
-  uint64_t fingerprint = 0;  // of the ParameterLayout
-  uint64_t step = 0;         // next step
-  std::vector<float> residual;
+  uint64_t fingerprint = 0;   // of the ParameterLayout
+  uint64_t step = 0;          // next step
+  std::vector<float> values;  // the residual, and with momentum correction the velocity after it
 };
 
 // Replaces `path` as a whole (write to a neighbour, fsync, rename, fsync of the folder): a crash leaves the old file or

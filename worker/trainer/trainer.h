@@ -26,7 +26,7 @@ struct TrainerOptions {
   int threads = 1;                                   // of LibTorch
   absl::Duration compute = absl::Milliseconds(500);  // of a step of a model of shapes alone
   uint64_t bucket_elements = 0;                      // 0: by the model's size
-  GradientExchangeOptions exchange;
+  GradientCompressorOptions exchange;
   ClusterClientOptions cluster;
   std::string metrics_listen;  // empty: no metrics port
   std::string model_output;    // where rank 0 saves the trained model; empty: nowhere

@@ -26,7 +26,7 @@ TEST(ResidualFileTest, RoundTripsAndReplaces) {
   ASSERT_TRUE(state.ok()) << state.status();
   EXPECT_EQ(state->fingerprint, 7u);
   EXPECT_EQ(state->step, 10u);
-  EXPECT_EQ(state->residual, (std::vector<float>{2.5f, -2, 1e-42f}));
+  EXPECT_EQ(state->values, (std::vector<float>{2.5f, -2, 1e-42f}));
 }
 
 TEST(ResidualFileTest, EveryTruncationAndEveryFlippedBitIsFound) {

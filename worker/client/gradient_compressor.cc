@@ -1,0 +1,138 @@
+#include "worker/client/gradient_compressor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/codec/update_codec.h"
+
+namespace cddp {
+namespace {
+
+constexpr int kWarmupStages = 4;
+
+}  // namespace
+
+absl::Status Validate(const GradientCompressorOptions& options) {
+  if (!(options.compressor.ratio > 0 && options.compressor.ratio <= 1)) {
+    return absl::InvalidArgumentError(absl::StrCat("--ratio=", options.compressor.ratio, " is outside (0, 1]"));
+  }
+  if (!(options.residual_decay >= 0 && options.residual_decay <= 1)) {
+    return absl::InvalidArgumentError(absl::StrCat("--residual_decay=", options.residual_decay, " is outside [0, 1]"));
+  }
+  if (!(options.momentum_correction >= 0 && options.momentum_correction < 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--momentum_correction=", options.momentum_correction, " is outside [0, 1)"));
+  }
+  if (!(options.clip_norm >= 0) || std::isinf(options.clip_norm)) {
+    return absl::InvalidArgumentError(absl::StrCat("--clip_norm=", options.clip_norm, " is below 0"));
+  }
+  return absl::OkStatus();
+}
+
+double RatioOfStep(const GradientCompressorOptions& options, uint64_t step) {
+  const double ratio = options.compressor.ratio;
+  if (step > options.ratio_warmup_steps) return ratio;
+  const uint64_t stage = (step - 1) * kWarmupStages / options.ratio_warmup_steps;
+  return std::max(ratio, std::pow(0.25, static_cast<double>(stage + 1)));
+}
+
+absl::StatusOr<std::unique_ptr<GradientCompressor>> GradientCompressor::Create(const ParameterLayout& layout,
+                                                                               const GradientCompressorOptions& options,
+                                                                               int worker_count) {
+  if (absl::Status status = Validate(options); !status.ok()) return status;
+  std::unique_ptr<GradientCompressor> compressor(new GradientCompressor(layout, options, worker_count));
+  if (absl::Status status = compressor->MakeCompressors(RatioOfStep(options, 1)); !status.ok()) return status;
+  return compressor;
+}
+
+GradientCompressor::GradientCompressor(const ParameterLayout& layout, const GradientCompressorOptions& options,
+                                       int worker_count)
+    : layout_(layout), options_(options), worker_count_(worker_count), residual_(layout.total_elements()) {
+  for (uint32_t bucket = 0; options.momentum_correction > 0 && bucket < layout.bucket_count(); ++bucket) {
+    corrections_.emplace_back(layout.bucket_length(bucket), static_cast<float>(options.momentum_correction));
+  }
+}
+
+absl::Status GradientCompressor::MakeCompressors(double ratio) {
+  CompressorOptions options = options_.compressor;
+  options.ratio = ratio;
+  compressors_.clear();
+  for (uint32_t bucket = 0; bucket < layout_.bucket_count(); ++bucket) {
+    options.always_sent.clear();
+    for (const ElementRange& range : layout_.SmallTensorRanges(bucket, options_.small_tensor_elements)) {
+      options.always_sent.push_back({static_cast<uint32_t>(range.begin), static_cast<uint32_t>(range.end)});
+    }
+    absl::StatusOr<std::unique_ptr<BucketCompressor>> compressor =
+        BucketCompressor::Create(layout_.bucket_length(bucket), options);
+    if (!compressor.ok()) return compressor.status();
+    compressors_.push_back(*std::move(compressor));
+  }
+  ratio_ = ratio;
+  return absl::OkStatus();
+}
+
+absl::Span<float> GradientCompressor::ResidualOf(uint32_t bucket) {
+  const ElementRange range = layout_.bucket_range(bucket);
+  return absl::MakeSpan(residual_).subspan(range.begin, range.size());
+}
+
+void GradientCompressor::BeginStep(uint64_t step, absl::Span<const float> gradients) {
+  // The options were valid with the first ratio, so they are with a smaller one.
+  if (const double ratio = RatioOfStep(options_, step); ratio != ratio_) MakeCompressors(ratio).IgnoreError();
+  scale_ = 1;
+  if (!needs_whole_gradient()) return;
+  const double sum_sq = SumOfSquares(gradients);
+  if (std::isfinite(sum_sq)) scale_ = ClipScale(sum_sq, options_.clip_norm, worker_count_);
+}
+
+absl::StatusOr<CompressResult> GradientCompressor::Compress(uint32_t bucket, absl::Span<const float> gradient,
+                                                            std::string* update) {
+  const absl::Span<float> residual = ResidualOf(bucket);
+  if (options_.residual_decay != 1) {
+    const auto decay = static_cast<float>(options_.residual_decay);
+    for (float& held : residual) held *= decay;
+  }
+  if (!corrections_.empty()) {
+    absl::StatusOr<absl::Span<const float>> velocity = corrections_[bucket].Accumulate(gradient, scale_);
+    if (!velocity.ok()) return velocity.status();
+    gradient = *velocity;
+  } else if (scale_ != 1) {
+    scaled_.assign(gradient.begin(), gradient.end());
+    for (float& value : scaled_) value *= scale_;
+    gradient = scaled_;
+  }
+  return compressors_[bucket]->Compress(gradient, residual, update);
+}
+
+void GradientCompressor::Accepted(uint32_t bucket, const std::string& update) {
+  // Our own bytes: they decode.
+  if (!corrections_.empty() && !update.empty()) corrections_[bucket].ClearSent(update).IgnoreError();
+}
+
+void GradientCompressor::Refused(uint32_t bucket, const std::string& update) {
+  if (!update.empty()) AddUpdate(update, ResidualOf(bucket)).IgnoreError();
+}
+
+std::vector<float> GradientCompressor::State() const {
+  std::vector<float> state = residual_;
+  for (const MomentumCorrection& correction : corrections_) {
+    state.insert(state.end(), correction.velocity().begin(), correction.velocity().end());
+  }
+  return state;
+}
+
+bool GradientCompressor::SetState(absl::Span<const float> state) {
+  if (state.size() != residual_.size() * (corrections_.empty() ? 1 : 2)) return false;
+  const float* from = state.data();
+  const auto take = [&from](absl::Span<float> to) {
+    std::copy_n(from, to.size(), to.begin());
+    from += to.size();
+  };
+  take(absl::MakeSpan(residual_));
+  for (MomentumCorrection& correction : corrections_) take(correction.velocity());
+  return true;
+}
+
+}  // namespace cddp
