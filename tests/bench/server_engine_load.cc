@@ -36,7 +36,7 @@ namespace {
 
 using cddp::v1::ParameterServer;
 
-// A random update of a bucket, the same for all rounds.
+// A random update of a bucket.
 std::string MakeUpdate(uint32_t length, uint32_t seed) {
   const uint32_t count = cddp::SelectedCount(length, absl::GetFlag(FLAGS_ratio));
   std::mt19937 random(seed);
@@ -53,12 +53,12 @@ std::string MakeUpdate(uint32_t length, uint32_t seed) {
   return bytes;
 }
 
-// One worker's endless sequence of steps on one bucket.
+// One worker's endless sequence of steps on one bucket, with another update of `updates` in each.
 class Stream {
  public:
-  Stream(ParameterServer::Stub* stub, uint32_t rank, uint32_t bucket, std::string update,
+  Stream(ParameterServer::Stub* stub, uint32_t rank, uint32_t bucket, const std::vector<std::string>* updates,
          std::atomic<uint64_t>* exchanges)
-      : stub_(*stub), update_(std::move(update)), exchanges_(*exchanges) {
+      : stub_(*stub), updates_(*updates), exchanges_(*exchanges), rank_(rank) {
     request_.mutable_worker()->set_rank(rank);
     request_.mutable_worker()->set_incarnation(1);
     request_.set_view(1);
@@ -78,15 +78,16 @@ class Stream {
         std::fprintf(stderr, "exchange: %s\n", status.error_message().c_str());
         std::exit(1);
       }
-      if (step_++ == 0) request_.set_update(update_);
+      request_.set_update(updates_[(rank_ + step_++) % updates_.size()]);
       exchanges_.fetch_add(1, std::memory_order_relaxed);
       Send();
     });
   }
 
   ParameterServer::Stub& stub_;
-  const std::string update_;
+  const std::vector<std::string>& updates_;
   std::atomic<uint64_t>& exchanges_;
+  const uint32_t rank_;
   uint64_t step_ = 0;
   cddp::v1::ExchangeRequest request_;
   cddp::v1::ExchangeResponse response_;
@@ -128,15 +129,17 @@ int main(int argc, char** argv) {
   std::atomic<uint64_t> exchanges{0};
   const uint32_t buckets = layout->bucket_count();
   std::vector<std::unique_ptr<Stream>> streams;
-  // A handful of different updates a bucket length; their positions differ between workers.
-  std::vector<std::string> updates;
-  for (uint32_t i = 0; i < std::min(workers, 8u); ++i) updates.push_back(MakeUpdate(layout->bucket_length(0), i));
-  const std::string last = MakeUpdate(layout->bucket_length(buckets - 1), 99);
+  // A handful of different updates a bucket length: the positions differ between workers and steps, as gradients' do.
+  constexpr uint32_t kUpdates = 8;
+  std::vector<std::string> updates, last_updates;
+  for (uint32_t i = 0; i < kUpdates; ++i) {
+    updates.push_back(MakeUpdate(layout->bucket_length(0), i));
+    last_updates.push_back(MakeUpdate(layout->bucket_length(buckets - 1), i));
+  }
   for (uint32_t bucket = 0; bucket < buckets; ++bucket) {
     for (uint32_t rank = 0; rank < workers; ++rank) {
       streams.push_back(std::make_unique<Stream>(stubs[rank % connections].get(), rank, bucket,
-                                                 bucket + 1 == buckets ? last : updates[rank % updates.size()],
-                                                 &exchanges));
+                                                 bucket + 1 == buckets ? &last_updates : &updates, &exchanges));
     }
   }
   for (const auto& stream : streams) stream->Start();
