@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/codec/crc32c.h"
 #include "common/codec/update_codec.h"
+#include "common/transport/protocol.h"
 
 namespace cddp {
 namespace {
@@ -72,7 +73,10 @@ std::optional<RoundTiming> BucketState::Exchange(const Contribution& contributio
     if (status.ok()) status = Check(contribution);
     if (status.ok()) {
       if (contribution.step >= slots_[contribution.rank].next_step) Count(contribution, update);
-      slots_[contribution.rank].waiting.push_back({contribution.step, contribution.base_version, std::move(done)});
+      const bool differs = contribution.replica_crc32c.has_value() &&
+                           checks_.Differs(contribution.base_version, *contribution.replica_crc32c);
+      slots_[contribution.rank].waiting.push_back(
+          {contribution.step, contribution.base_version, std::move(done), differs});
       timing = Advance(&replies);
     } else {
       replies.push_back({std::move(done), status});
@@ -171,9 +175,12 @@ ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
   ExchangeAnswer answer;
   answer.version = version_;
   answer.refused = slot.last_refused && waiter.step + 1 == slot.next_step;
-  if (std::optional<std::vector<SharedUpdate>> since = log_.Since(waiter.base_version); since.has_value()) {
-    answer.updates = *std::move(since);
-    return answer;
+  answer.replica_differed = waiter.replica_differs;
+  if (!waiter.replica_differs) {
+    if (std::optional<std::vector<SharedUpdate>> since = log_.Since(waiter.base_version); since.has_value()) {
+      answer.updates = *std::move(since);
+      return answer;
+    }
   }
   if (snapshot_version_ != version_) {
     std::vector<float> weights(weights_->published().begin(), weights_->published().end());
@@ -210,6 +217,9 @@ absl::Status BucketState::CloseRound() {
   if (!refused) late_.clear();
   ++version_;
   log_.Append(std::move(update));
+  if (ReplicaIsChecked(options_.bucket, version_)) {
+    checks_.Note(version_, Crc32c(weights_->published().data(), length_ * sizeof(float)));
+  }
   return absl::OkStatus();
 }
 

@@ -26,6 +26,7 @@
 #include "common/optimizer/optimizer.h"
 #include "server/bucket_weights.h"
 #include "server/consistency.h"
+#include "server/replica_checks.h"
 #include "server/update_log.h"
 
 namespace cddp {
@@ -35,6 +36,7 @@ struct ExchangeAnswer {
   std::vector<SharedUpdate> updates;  // to be added one after the other; shared by all waiting calls
   bool replaces = false;              // `updates` is one dense update that holds the weights themselves
   bool refused = false;
+  bool replica_differed = false;  // from the published weights: this answer replaces it
   size_t bytes() const;
 };
 
@@ -48,9 +50,11 @@ struct Contribution {
   uint64_t base_version = 0;
   absl::string_view update;  // empty: zero
   bool non_finite = false;
+  std::optional<uint32_t> replica_crc32c = std::nullopt;  // of the worker's replica at base_version
 };
 
 struct BucketOptions {
+  uint32_t bucket = 0;  // index in the whole parameter space
   uint32_t worker_count = 1;
   ConsistencyOptions consistency;
   OptimizerOptions optimizer;
@@ -108,6 +112,7 @@ class BucketState {
     uint64_t step = 0;
     uint64_t base_version = 0;
     ExchangeDone done;
+    bool replica_differs = false;
   };
   struct Slot {
     bool active = true;
@@ -150,6 +155,7 @@ class BucketState {
   uint64_t version_ ABSL_GUARDED_BY(mutex_) = 0;  // in sync mode also the step of the open round
   const std::unique_ptr<BucketWeights> weights_ ABSL_PT_GUARDED_BY(mutex_);
   UpdateLog log_ ABSL_GUARDED_BY(mutex_);
+  ReplicaChecks checks_ ABSL_GUARDED_BY(mutex_);
   SharedUpdate snapshot_
       ABSL_GUARDED_BY(mutex_);  // published weights of snapshot_version_, encoded; made when asked for
   uint64_t snapshot_version_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -12,6 +12,8 @@ ServerMetrics::ServerMetrics(uint32_t shard)
       rounds(Counter("cddp_server_rounds_total", "Bucket rounds completed: one version of one bucket each")),
       refused_rounds(
           Counter("cddp_server_refused_rounds_total", "Bucket rounds refused because a gradient was not finite")),
+      replica_mismatches(Counter("cddp_server_replica_mismatches_total",
+                                 "Exchanges whose worker held other weights than the published ones")),
       round_open(Seconds("cddp_server_round_open_seconds",
                          "From the first to the last contribution of a round: how long workers wait for the slowest")),
       aggregate(Seconds("cddp_server_aggregate_seconds", "Sum, optimizer and publishing of one round")),

@@ -41,6 +41,7 @@ class ServerMetrics {
   prometheus::Counter& sent_bytes;
   prometheus::Counter& rounds;
   prometheus::Counter& refused_rounds;
+  prometheus::Counter& replica_mismatches;
   prometheus::Histogram& round_open;
   prometheus::Histogram& aggregate;
   prometheus::Gauge& min_version;

@@ -153,8 +153,13 @@ grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext
   absl::Status status = ParseExchangeRequest(const_cast<grpc::ByteBuffer*>(request), message.get());
   if (!status.ok()) return Answer(context, status);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const Contribution contribution = {message->worker().rank(), message->step(), message->base_version(),
-                                     message->update(), message->non_finite()};
+  const Contribution contribution = {
+      message->worker().rank(),
+      message->step(),
+      message->base_version(),
+      message->update(),
+      message->non_finite(),
+      message->has_replica_crc32c() ? std::optional(message->replica_crc32c()) : std::nullopt};
   shard_.Exchange(message->worker().incarnation(), message->view(), message->bucket(), contribution,
                   [reactor, response, message](const absl::StatusOr<ExchangeAnswer>& answer) {
                     if (answer.ok()) *response = SerializeExchangeResponse(*answer);

@@ -1,5 +1,7 @@
 #include "server/shard.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -31,8 +33,10 @@ absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLa
                                                    ": raise it or use more servers"));
   }
   auto space = std::make_unique<Space>(Space{layout, run, {}});
-  BucketOptions bucket_options = {options_.worker_count, options_.consistency, options_.optimizer, options_.publish};
+  BucketOptions bucket_options = {run.begin, options_.worker_count, options_.consistency, options_.optimizer,
+                                  options_.publish};
   for (uint32_t bucket = run.begin; bucket < run.end; ++bucket) {
+    bucket_options.bucket = bucket;
     bucket_options.publish.always_sent.clear();
     for (const ElementRange& range : layout.SmallTensorRanges(bucket, options_.small_tensor_elements)) {
       bucket_options.publish.always_sent.push_back(
@@ -96,18 +100,30 @@ void Shard::Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const
     done(status);
     return;
   }
-  const std::optional<RoundTiming> timing = space->at(bucket).Exchange(
-      contribution, [this, rank = contribution.rank, step = contribution.step, bytes = contribution.update.size(),
-                     done = std::move(done)](const absl::StatusOr<ExchangeAnswer>& answer) {
-        if (answer.ok()) {
-          membership_.NoteContribution(rank, step, bytes);
-          membership_.NoteAnswer(rank, answer->bytes());
-          metrics_.NoteExchange(bytes, answer->bytes());
-        } else {
-          metrics_.exchange_errors.Increment();
-        }
-        done(answer);
-      });
+  const std::optional<RoundTiming> timing = space->at(bucket).Exchange(contribution, [this, bucket,
+                                                                                      rank = contribution.rank,
+                                                                                      step = contribution.step,
+                                                                                      bytes =
+                                                                                          contribution.update.size(),
+                                                                                      done = std::move(done)](
+                                                                                         const absl::StatusOr<
+                                                                                             ExchangeAnswer>& answer) {
+    if (answer.ok()) {
+      if (answer->replica_differed) {
+        metrics_.replica_mismatches.Increment();
+        spdlog::error(
+            "event=replica_differs rank={} bucket={} step={} reason=\"its weights were not the published ones: check "
+            "that machine's memory; it now gets the weights whole\"",
+            rank, bucket, step);
+      }
+      membership_.NoteContribution(rank, step, bytes);
+      membership_.NoteAnswer(rank, answer->bytes());
+      metrics_.NoteExchange(bytes, answer->bytes());
+    } else {
+      metrics_.exchange_errors.Increment();
+    }
+    done(answer);
+  });
   if (timing.has_value()) metrics_.NoteRound(*timing);
 }
 

@@ -16,6 +16,13 @@ inline constexpr uint32_t kProtocolVersion = 1;
 // layout.
 inline constexpr int kMaxMessageBytes = static_cast<int>(ParameterLayout::kMaxBucketElements * 4 + (1 << 20));
 
+// A worker sends the checksum of its replica of a bucket with every 32nd version, the buckets in turn, so that the cost
+// is spread over the steps.
+inline constexpr uint64_t kReplicaCheckPeriod = 32;
+constexpr bool ReplicaIsChecked(uint32_t bucket, uint64_t version) {
+  return version != 0 && (version + bucket) % kReplicaCheckPeriod == 0;
+}
+
 }  // namespace cddp
 
 #endif  // COMMON_TRANSPORT_PROTOCOL_H_

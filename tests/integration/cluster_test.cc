@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "common/transport/protocol.h"
 #include "tests/integration/local_cluster.h"
 
 namespace cddp {
@@ -380,6 +381,41 @@ TEST(ClusterTest, ARestoredResidualContinuesBitIdentically) {
     ASSERT_TRUE(exchange->Save(path).ok());
   }
   EXPECT_EQ(weights, undisturbed.weights);
+}
+
+TEST(ClusterTest, ADamagedReplicaIsFoundAndReplaced) {
+  const ParameterLayout layout = Layout();
+  const Quadratic problem(1, layout.total_elements());
+  LocalClusterOptions options;
+  options.workers = 1;
+  options.servers = 2;
+  options.push = options.publish = TopK(0.05);
+  LocalServers servers(options);
+  auto client = *ClusterClient::Join(servers.ClientOptions(0), layout);
+  auto exchange = *GradientExchange::Create(layout, {options.push, 1, 0}, client.get());
+  std::vector<float> weights = Noise(layout.total_elements(), 7);
+  std::vector<float> gradient(weights.size());
+  ASSERT_TRUE(exchange->Initialise(absl::MakeSpan(weights), true).ok());
+  const auto published = [&] {
+    std::vector<float> all(layout.total_elements());
+    const absl::Status status = client->ReadSnapshot([&](uint32_t bucket, uint64_t, absl::Span<const float> part) {
+      std::copy(part.begin(), part.end(), all.begin() + layout.bucket_range(bucket).begin);
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(status.ok()) << status;
+    return all;
+  };
+  for (uint64_t step = 1; step <= 2 * kReplicaCheckPeriod; ++step) {
+    problem.gradient()(0, step, weights, absl::MakeSpan(gradient));
+    ASSERT_TRUE(exchange->Step(gradient, absl::MakeSpan(weights)).ok());
+    if (step == kReplicaCheckPeriod / 2) {
+      EXPECT_EQ(weights, published());
+      weights.front() += 1;  // as a bit that flips in memory
+      weights.back() += 1;
+      EXPECT_NE(weights, published());
+    }
+  }
+  EXPECT_EQ(weights, published());
 }
 
 class ConsistencyTest : public ::testing::TestWithParam<ConsistencyOptions> {};

@@ -160,6 +160,7 @@ void ClusterClient::Exchange(PushedUpdate push, std::function<void(absl::StatusO
   call->request.set_base_version(push.base_version);
   call->request.set_update(std::move(push.update));
   call->request.set_non_finite(push.non_finite);
+  if (push.replica_crc32c.has_value()) call->request.set_replica_crc32c(*push.replica_crc32c);
   {
     std::lock_guard lock(mutex_);
     calls_.insert(call);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -39,6 +40,7 @@ struct PushedUpdate {
   uint64_t base_version = 0;
   std::string update;  // empty: zero
   bool non_finite = false;
+  std::optional<uint32_t> replica_crc32c = std::nullopt;
 };
 
 struct PulledUpdate {

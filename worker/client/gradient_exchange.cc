@@ -6,8 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/codec/crc32c.h"
 #include "common/codec/update_codec.h"
 #include "common/compress/finite.h"
+#include "common/transport/protocol.h"
 #include "worker/client/residual_file.h"
 
 namespace cddp {
@@ -117,8 +119,13 @@ void GradientExchange::Push(uint32_t bucket) {
   traffic_.compress_seconds += absl::ToDoubleSeconds(compressed_ - begin);
   traffic_.pushed_bytes += updates_[bucket].size();
   const uint64_t step = client_.is_sync() ? versions_[bucket] : step_;
+  std::optional<uint32_t> replica_crc32c;
+  if (ReplicaIsChecked(bucket, versions_[bucket])) {
+    const absl::Span<float> replica = Slice(weights_, layout_.bucket_range(bucket));
+    replica_crc32c = Crc32c(replica.data(), replica.size() * sizeof(float));
+  }
   client_.Exchange(
-      {bucket, step, versions_[bucket], std::move(updates_[bucket]), refuse_},
+      {bucket, step, versions_[bucket], std::move(updates_[bucket]), refuse_, replica_crc32c},
       [mailbox = mailbox_, bucket](absl::StatusOr<PulledUpdate> answer) { mailbox->Put(bucket, std::move(answer)); });
 }
 

@@ -41,12 +41,12 @@ class BucketDriver {
 
   // Pushes and returns the call's number. Without a base version it is the step, as in synchronous training.
   size_t Push(uint32_t rank, uint64_t step, std::string update, std::optional<uint64_t> base_version = std::nullopt,
-              bool non_finite = false) {
+              bool non_finite = false, std::optional<uint32_t> replica_crc32c = std::nullopt) {
     const size_t call = answers_.size();
     answers_.emplace_back();
     updates_.push_back(std::make_unique<std::string>(std::move(update)));
     const uint64_t base = base_version.value_or(step);
-    state_->Exchange({rank, step, base, *updates_.back(), non_finite},
+    state_->Exchange({rank, step, base, *updates_.back(), non_finite, replica_crc32c},
                      [this, call](const absl::StatusOr<ExchangeAnswer>& answer) {
                        EXPECT_FALSE(answers_[call].has_value()) << "answered twice";
                        answers_[call] = answer;

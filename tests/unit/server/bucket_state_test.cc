@@ -8,6 +8,7 @@
 #include <numeric>
 #include <random>
 
+#include "common/transport/protocol.h"
 #include "tests/unit/server/bucket_driver.h"
 
 namespace cddp {
@@ -107,6 +108,24 @@ TEST(BucketStateTest, ANonFiniteContributionRefusesTheStepForAll) {
   EXPECT_TRUE(bucket.answer(bad).refused);
   EXPECT_THAT(bucket.weights(), ElementsAre(1, 1, 1, 1, 1, 1, 1, 1));
   EXPECT_EQ(bucket.state().version(), 2u) << "training goes on with the next step";
+}
+
+TEST(BucketStateTest, AReplicaWithAnotherChecksumGetsTheWeightsWhole) {
+  BucketDriver bucket(DenseOptions(2));
+  for (uint64_t step = 0; step < kReplicaCheckPeriod; ++step) {
+    bucket.Push(0, step, Dense({1, 0, 0, 0, 0, 0, 0, 0}));
+    bucket.Push(1, step, "");
+  }
+  const uint32_t right = bucket.state().Checksum(0);  // of a version that is checked
+  const size_t good = bucket.Push(0, kReplicaCheckPeriod, "", std::nullopt, false, right);
+  const size_t bad = bucket.Push(1, kReplicaCheckPeriod, Dense({0, 1, 0, 0, 0, 0, 0, 0}), std::nullopt, false, ~right);
+  EXPECT_FALSE(bucket.answer(good).replaces);
+  EXPECT_FALSE(bucket.answer(good).replica_differed);
+  EXPECT_TRUE(bucket.answer(bad).replaces);
+  EXPECT_TRUE(bucket.answer(bad).replica_differed);
+  std::vector<float> replica(kBucketLength, 123);
+  ASSERT_TRUE(bucket.ApplyAnswer(bad, &replica));
+  EXPECT_EQ(replica, bucket.weights());
 }
 
 TEST(BucketStateTest, BadInputGetsAnErrorAndChangesNothing) {
