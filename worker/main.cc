@@ -44,6 +44,8 @@ ABSL_FLAG(uint64_t, bucket_bytes, 0,
           "gradient bytes of a bucket; 0: by the model's size; must be the same at all workers");
 ABSL_FLAG(absl::Duration, server_timeout, absl::Seconds(60), "how long a server may be out of reach");
 ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:0", "host:port of /metrics for Prometheus; empty: none");
+ABSL_FLAG(std::string, trace, "",
+          "file for a trace of each step, for chrome://tracing or ui.perfetto.dev; empty: none");
 ABSL_FLAG(std::string, model_output, "", "file for the trained model (rank 0); Python's torch.load opens it");
 ABSL_FLAG(bool, stop_on_non_finite, false, "end with an error at the first non-finite gradient instead of skipping");
 ABSL_FLAG(
@@ -90,6 +92,7 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   options.exchange.compressor.index_encoding = absl::GetFlag(FLAGS_index_encoding);
   options.exchange.small_tensor_elements = absl::GetFlag(FLAGS_small_tensor_elements);
   options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
+  options.trace = absl::GetFlag(FLAGS_trace);
   options.model_output = absl::GetFlag(FLAGS_model_output);
   options.stop_on_non_finite = absl::GetFlag(FLAGS_stop_on_non_finite);
   options.json_progress = absl::GetFlag(FLAGS_progress) == "json";

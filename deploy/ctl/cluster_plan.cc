@@ -120,6 +120,7 @@ std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
       "--metrics_listen=127.0.0.1:0",
       "--progress=json",
   };
+  if (options.trace) flags.push_back(absl::StrCat("--trace=", TracePath(options, rank)));
   if (rank == 0) flags.push_back(absl::StrCat("--model_output=", ModelPath(options)));
   flags.insert(flags.end(), options.worker_flags.begin(), options.worker_flags.end());
   return flags;
@@ -129,5 +130,8 @@ std::string ModelPath(const TrainOptions& options) { return absl::StrCat(options
 std::string ReportPath(const TrainOptions& options) { return absl::StrCat(options.output, "/report.json"); }
 std::string PlotPath(const TrainOptions& options) { return absl::StrCat(options.output, "/report.svg"); }
 std::string LogFolder(const TrainOptions& options) { return absl::StrCat(options.output, "/logs"); }
+std::string TracePath(const TrainOptions& options, int rank) {
+  return absl::StrCat(options.output, "/trace-", rank, ".json");
+}
 
 }  // namespace cddp::ctl

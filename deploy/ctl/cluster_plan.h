@@ -41,6 +41,7 @@ struct TrainOptions {
   int train_examples = 0;  // 0: all
   int test_examples = 0;   // 0: all
   int threads = 0;         // per worker
+  bool trace = false;      // by every worker
   std::string output;      // folder
 
   // What is really used: without compression every element travels, as fp32.
@@ -64,6 +65,7 @@ std::string ModelPath(const TrainOptions& options);   // the trained model
 std::string ReportPath(const TrainOptions& options);  // report.json
 std::string PlotPath(const TrainOptions& options);    // report.svg
 std::string LogFolder(const TrainOptions& options);   // one file a process
+std::string TracePath(const TrainOptions& options, int rank);
 
 }  // namespace cddp::ctl
 

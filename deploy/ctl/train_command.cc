@@ -51,6 +51,8 @@ ABSL_FLAG(int, bucket_bytes, 0, "gradient bytes of a bucket; 0: by the model's s
 ABSL_FLAG(int, train_examples, 0, "use only the first so many training examples; 0: all");
 ABSL_FLAG(int, test_examples, 0, "use only the first so many test examples; 0: all");
 ABSL_FLAG(int, threads, 0, "threads of each worker; 0: the machine's cores shared evenly");
+ABSL_FLAG(bool, trace, false,
+          "write trace-<rank>.json of each worker's steps, for chrome://tracing or ui.perfetto.dev");
 ABSL_FLAG(std::string, output, "", "folder for report, plot, model and logs; default runs/<time>-<model>");
 
 namespace cddp::ctl {
@@ -107,6 +109,7 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.train_examples = absl::GetFlag(FLAGS_train_examples);
   options.test_examples = absl::GetFlag(FLAGS_test_examples);
   options.threads = absl::GetFlag(FLAGS_threads);
+  options.trace = absl::GetFlag(FLAGS_trace);
   options.output = absl::GetFlag(FLAGS_output);
   if (absl::Status status = Validate(options); !status.ok()) return status;
 

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -115,9 +116,27 @@ TEST_F(ProcessTest, TheSameSeedGivesTheSameWeightsWithAnyNumberOfServers) {
   EXPECT_NE(Report().at("weights_crc32c"), checksum);
 }
 
+// How often each event is in a worker's trace.
+std::map<std::string, int> CountEvents(const std::filesystem::path& trace) {
+  std::ifstream file(trace);
+  std::map<std::string, int> counts;
+  for (const nlohmann::json& event : nlohmann::json::parse(file)) {
+    if (event.at("ph") == "X" || event.at("ph") == "b") ++counts[event.at("name")];
+  }
+  return counts;
+}
+
 TEST_F(ProcessTest, DenseModeGoesThroughTheSamePath) {
-  const Outcome run = RunShell(Train("--nocompress --workers=2 --lr=0.02"));
+  const Outcome run = RunShell(Train("--nocompress --workers=2 --lr=0.02 --trace"));
   ASSERT_EQ(run.exit_code, 0) << run.output;
+  for (const char* name : {"trace-0.json", "trace-1.json"}) {
+    std::map<std::string, int> counts = CountEvents(folder_ / "run" / name);
+    EXPECT_GT(counts["forward"], 0) << name;
+    EXPECT_EQ(counts["backward"], counts["forward"]) << name;
+    EXPECT_EQ(counts["wait"], counts["forward"]) << name;
+    EXPECT_GT(counts["exchange"], counts["forward"]) << "several buckets a step";
+    for (const char* event : {"compress", "apply"}) EXPECT_EQ(counts[event], counts["exchange"]) << event;
+  }
   EXPECT_GE(Report().at("epochs").back().at("test_accuracy").get<double>(), 0.9);
   // Framing costs less than 1 %; what is saved are exact zeros, of which this model's gradients have few.
   EXPECT_GE(Report().at("push_saved").get<double>(), -0.01);

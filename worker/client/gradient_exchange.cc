@@ -102,7 +102,9 @@ void GradientExchange::RunStep() {
     }
     --to_apply;  // after an error, too, every answer is awaited
     auto& [bucket, update] = *event.answer;
+    const absl::Time begin = trace_ == nullptr ? absl::Time() : absl::Now();
     status_.Update(update.ok() ? Apply(bucket, &*update) : update.status());
+    if (trace_ != nullptr) Trace("apply", bucket, begin, absl::Now());
   }
   ++step_;
   if (client_.is_sync()) step_ = std::max(step_, *std::max_element(versions_.begin(), versions_.end()));
@@ -118,15 +120,24 @@ void GradientExchange::Push(uint32_t bucket) {
   compressed_ = absl::Now();
   traffic_.compress_seconds += absl::ToDoubleSeconds(compressed_ - begin);
   traffic_.pushed_bytes += updates_[bucket].size();
+  if (trace_ != nullptr) Trace("compress", bucket, begin, compressed_);
   const uint64_t step = client_.is_sync() ? versions_[bucket] : step_;
   std::optional<uint32_t> replica_crc32c;
   if (ReplicaIsChecked(bucket, versions_[bucket])) {
     const absl::Span<float> replica = Slice(weights_, layout_.bucket_range(bucket));
     replica_crc32c = Crc32c(replica.data(), replica.size() * sizeof(float));
   }
+  const TraceLabels labels = {static_cast<int64_t>(step_), bucket, static_cast<int64_t>(updates_[bucket].size())};
   client_.Exchange(
       {bucket, step, versions_[bucket], std::move(updates_[bucket]), refuse_, replica_crc32c},
-      [mailbox = mailbox_, bucket](absl::StatusOr<PulledUpdate> answer) { mailbox->Put(bucket, std::move(answer)); });
+      [mailbox = mailbox_, trace = trace_, pushed = compressed_, bucket, labels](absl::StatusOr<PulledUpdate> answer) {
+        if (trace != nullptr) trace->UnderWay("exchange", pushed, absl::Now(), labels);
+        mailbox->Put(bucket, std::move(answer));
+      });
+}
+
+void GradientExchange::Trace(absl::string_view name, uint32_t bucket, absl::Time begin, absl::Time end) {
+  trace_->Span(TraceFile::Row::kExchange, name, begin, end, {static_cast<int64_t>(step_), bucket});
 }
 
 bool GradientExchange::Encode(uint32_t bucket, std::string* update) {

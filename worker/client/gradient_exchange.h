@@ -11,12 +11,14 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/layout/parameter_layout.h"
+#include "common/trace/trace_file.h"
 #include "worker/client/cluster_client.h"
 #include "worker/client/gradient_compressor.h"
 #include "worker/client/step_mailbox.h"
@@ -48,6 +50,9 @@ class GradientExchange {
 
   // Joins a running training: takes the published weights as they are.
   absl::Status CatchUp(absl::Span<float> weights);
+
+  // Writes each bucket's compression, exchange and application from the next step on; null: nothing.
+  void set_trace(std::shared_ptr<TraceFile> trace) { trace_ = std::move(trace); }
 
   // Ends the thread; calls under way are left to the client, which ends them.
   ~GradientExchange();
@@ -90,6 +95,7 @@ class GradientExchange {
   // The bucket's bytes of this step, into *update; false if they are not finite.
   bool Encode(uint32_t bucket, std::string* update);
   absl::Status Apply(uint32_t bucket, PulledUpdate* answer);
+  void Trace(absl::string_view name, uint32_t bucket, absl::Time begin, absl::Time end);  // needs trace_
 
   const ParameterLayout layout_;
   const std::unique_ptr<GradientCompressor> compressor_;
@@ -108,6 +114,7 @@ class GradientExchange {
   StepTraffic traffic_;
   absl::Time compressed_;                       // when the last bucket was
   absl::Status status_;                         // the first error
+  std::shared_ptr<TraceFile> trace_;            // shared with calls likewise; null: none
   const std::shared_ptr<StepMailbox> mailbox_;  // shared with calls that may outlive this
   std::thread thread_;
 };

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "worker/client/gradient_exchange.h"
 #include "worker/model/training_model.h"
 #include "worker/trainer/local_steps.h"
@@ -23,7 +25,11 @@ class RoundListener final : public GradientListener {
   // Is the coming step a round's last, after which workers exchange?
   void set_exchanges(bool exchanges) { exchanges_ = exchanges; }
 
+  // When the last forward pass was over.
+  absl::Time loss_time() const { return loss_time_; }
+
   void OnLoss(double loss) override {
+    loss_time_ = absl::Now();
     if (local_ != nullptr) local_->Begin();
     if (!exchanges_) return;
     const absl::Span<const float> gradients = local_ == nullptr ? model_.gradients() : local_->difference();
@@ -41,6 +47,7 @@ class RoundListener final : public GradientListener {
   LocalSteps* const local_;
   GradientExchange& exchange_;
   bool exchanges_ = true;
+  absl::Time loss_time_;
 };
 
 }  // namespace cddp

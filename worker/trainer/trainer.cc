@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "common/codec/crc32c.h"
 #include "common/metrics/metrics_server.h"
+#include "common/trace/trace_file.h"
 #include "worker/data/dataset.h"
 #include "worker/data/sampler.h"
 #include "worker/model/shapes_model.h"
@@ -44,6 +45,11 @@ class Trainer {
     if (!sampler.ok()) return sampler.status();
     sampler_.emplace(*std::move(sampler));
 
+    if (!options_.trace.empty()) {
+      auto trace = TraceFile::Create(options_.trace, absl::StrCat("worker ", rank_), rank_);
+      if (!trace.ok()) return trace.status();
+      trace_ = *std::move(trace);
+    }
     if (!options_.metrics_listen.empty()) {
       absl::StatusOr<std::unique_ptr<MetricsServer>> server =
           MetricsServer::Start(options_.metrics_listen, metrics_.registry());
@@ -83,6 +89,7 @@ class Trainer {
         GradientExchange::Create(layout, options_.exchange, client_.get());
     if (!exchange.ok()) return exchange.status();
     exchange_ = *std::move(exchange);
+    exchange_->set_trace(trace_);
     progress_.Joined({options_.model, layout.total_elements(), layout.tensors().size(), layout.bucket_count(),
                       sampler_->steps_per_epoch()});
     absl::Status status;
@@ -129,12 +136,19 @@ class Trainer {
     double loss_sum = 0;
     for (uint64_t step = begin; step < end; ++step) {
       listener_->set_exchanges(step + 1 == end);
+      const absl::Time step_begin = absl::Now();
       absl::StatusOr<double> loss = model_->ForwardBackward(sampler_->Batch(step), &*listener_);
       if (!loss.ok()) return loss.status();
       loss_sum += *loss;
+      if (trace_ != nullptr) TracePasses(step_begin);
     }
     const double compute_seconds = SecondsSince(start);
+    const absl::Time wait_begin = absl::Now();
     absl::StatusOr<StepTraffic> traffic = exchange_->Finish();
+    if (trace_ != nullptr) {
+      const TraceLabels labels = {static_cast<int64_t>(exchange_->step()) - 1};
+      trace_->Span(TraceFile::Row::kTraining, "wait", wait_begin, absl::Now(), labels);
+    }
     if (traffic.ok() && local_.has_value()) {
       const absl::Span<const float> replica = local_->replica();
       std::copy(replica.begin(), replica.end(), model_->weights().begin());
@@ -165,11 +179,19 @@ class Trainer {
     return absl::OkStatus();
   }
 
+  // The step that began then and is over now.
+  void TracePasses(absl::Time begin) {
+    const TraceLabels labels = {static_cast<int64_t>(exchange_->step())};
+    trace_->Span(TraceFile::Row::kTraining, "forward", begin, listener_->loss_time(), labels);
+    trace_->Span(TraceFile::Row::kTraining, "backward", listener_->loss_time(), absl::Now(), labels);
+  }
+
   const TrainerOptions& options_;
   const uint32_t rank_;
   WorkerMetrics metrics_;
   Progress progress_;
   std::unique_ptr<MetricsServer> metrics_server_;
+  std::shared_ptr<TraceFile> trace_;  // null: none
   std::unique_ptr<ImageDataset> data_;
   std::optional<EpochSampler> sampler_;
   std::unique_ptr<TrainingModel> model_;

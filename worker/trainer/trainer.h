@@ -29,6 +29,7 @@ struct TrainerOptions {
   GradientCompressorOptions exchange;
   ClusterClientOptions cluster;
   std::string metrics_listen;  // empty: no metrics port
+  std::string trace;           // file for a trace (common/trace/trace_file.h); empty: none
   std::string model_output;    // where rank 0 saves the trained model; empty: nowhere
   bool stop_on_non_finite = false;
   bool json_progress = false;

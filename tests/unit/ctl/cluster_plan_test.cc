@@ -45,6 +45,13 @@ TEST(ClusterPlanTest, OnlyTheFirstWorkerSavesTheModel) {
   EXPECT_THAT(WorkerFlags(SampleOptions(5), 1, {"a:1"}), Not(Contains(StartsWith("--model_output"))));
 }
 
+TEST(ClusterPlanTest, EveryWorkerTracesToAFileOfItsOwn) {
+  TrainOptions options = SampleOptions(5);
+  EXPECT_THAT(WorkerFlags(options, 1, {"a:1"}), Not(Contains(StartsWith("--trace"))));
+  options.trace = true;
+  EXPECT_THAT(WorkerFlags(options, 1, {"a:1"}), Contains("--trace=out/trace-1.json"));
+}
+
 TEST(ClusterPlanTest, WithoutCompressionEverythingTravelsAsFp32) {
   TrainOptions options = SampleOptions(5);
   options.compress = false;

@@ -1,0 +1,67 @@
+// What a process does and when, as a file that chrome://tracing and ui.perfetto.dev open.
+//
+// Format: Chrome's Trace Event Format, the JSON array form: complete events ("X") for what one thread does after
+// another, nestable asynchronous ones ("b", "e") for what overlaps. Times are microseconds since 1970, so that files of
+// several processes fit together. A file whose process was killed lacks the last bracket, which both viewers allow.
+
+#ifndef COMMON_TRACE_TRACE_FILE_H_
+#define COMMON_TRACE_TRACE_FILE_H_
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace cddp {
+
+// What an event belongs to.
+struct TraceLabels {
+  static constexpr int64_t kNone = -1;
+  int64_t step = kNone;
+  int64_t bucket = kNone;
+  int64_t bytes = kNone;
+};
+
+// Thread-safe. Names are texts of ours, without quotes or backslashes.
+class TraceFile {
+ public:
+  // Rows of a process in the viewer.
+  enum class Row { kTraining = 1, kExchange = 2 };
+
+  // Truncates the file. `process` is the viewer's number of the process, such as a rank. InvalidArgument if the file
+  // cannot be written.
+  static absl::StatusOr<std::shared_ptr<TraceFile>> Create(const std::string& path, absl::string_view process_name,
+                                                           uint32_t process);
+  // Completes the file.
+  ~TraceFile();
+
+  // Something that a row's thread did from `begin` to `end`.
+  void Span(Row row, absl::string_view name, absl::Time begin, absl::Time end, const TraceLabels& labels);
+
+  // Something under way meanwhile, of which there are many at a time: one line a bucket in the viewer.
+  void UnderWay(absl::string_view name, absl::Time begin, absl::Time end, const TraceLabels& labels);
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  using File = std::unique_ptr<std::FILE, Close>;
+
+  TraceFile(File file, uint32_t process) : file_(std::move(file)), process_(process) {}
+  void Write(const std::string& event);
+
+  std::mutex mutex_;
+  const File file_ ABSL_PT_GUARDED_BY(mutex_);
+  const uint32_t process_;
+};
+
+}  // namespace cddp
+
+#endif  // COMMON_TRACE_TRACE_FILE_H_
