@@ -38,7 +38,7 @@ uint64_t Fnv1a(absl::string_view text) {
 }  // namespace
 
 uint64_t ParameterLayout::DefaultBucketElements(uint64_t total_elements) {
-  return std::clamp<uint64_t>(std::bit_ceil(total_elements / 32), uint64_t{1} << 14, uint64_t{1} << 20);
+  return std::clamp<uint64_t>(std::bit_ceil(total_elements / 32), uint64_t{1} << 14, uint64_t{1} << 19);
 }
 
 absl::StatusOr<ParameterLayout> ParameterLayout::Create(std::vector<TensorSpec> tensors, uint64_t bucket_elements) {

@@ -41,8 +41,9 @@ class ParameterLayout {
   // negative or overflowing shape, a repeated name, or a size outside the limits above.
   static absl::StatusOr<ParameterLayout> Create(std::vector<TensorSpec> tensors, uint64_t bucket_elements = 0);
 
-  // A power of two near total/32 between 16 Ki and 1 Mi elements: small models still make enough buckets to spread over
-  // several servers, large ones send about one megabyte a message, which is where gRPC is at its best.
+  // A power of two near total/32 between 16 Ki and 512 Ki elements: small models still make enough buckets to spread
+  // over several servers; for large ones netlab's table (docs/netlab.md) shows that the last buckets of a step, which
+  // nothing overlaps, cost less than with longer ones, and messages not yet more than they save.
   static uint64_t DefaultBucketElements(uint64_t total_elements);
 
   uint64_t total_elements() const { return total_elements_; }

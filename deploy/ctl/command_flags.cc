@@ -17,7 +17,8 @@ ABSL_FLAG(std::string, servers, "",
 
 namespace cddp::ctl {
 
-void ParseCommandFlagsOrExit(int argc, char** argv, absl::string_view usage, const std::string& flag_file) {
+void ParseCommandFlagsOrExit(int argc, char** argv, absl::string_view usage, const std::string& flag_file,
+                             const std::vector<std::string>& shared) {
   const std::vector<std::string> files = {flag_file, "deploy/ctl/command_flags.cc"};
   const std::vector<std::string> positional = ParseCommandLineOrExit(argc, argv, usage, files);
   if (!positional.empty()) {
@@ -26,8 +27,9 @@ void ParseCommandFlagsOrExit(int argc, char** argv, absl::string_view usage, con
   }
   for (const auto& [name, flag] : absl::GetAllFlags()) {
     const std::string file = flag->Filename();
-    const bool ours =
-        std::any_of(files.begin(), files.end(), [&](const std::string& part) { return absl::StrContains(file, part); });
+    const bool ours = std::any_of(files.begin(), files.end(),
+                                  [&](const std::string& part) { return absl::StrContains(file, part); }) ||
+                      std::find(shared.begin(), shared.end(), name) != shared.end();
     if (!ours && flag->CurrentValue() != flag->DefaultValue()) {
       std::exit(ReportError(absl::InvalidArgumentError(
           absl::StrCat(argv[0], ": unknown flag --", name, " (cddp ", argv[0], " --help lists the flags)"))));

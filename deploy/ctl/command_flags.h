@@ -16,8 +16,9 @@ namespace cddp::ctl {
 
 // Sets the flags of one command: argv[0] is its name. Ends the process for --help, and with kExitBadInput for whatever
 // is wrong: unknown flags, flags of another command, positional arguments. `flag_file` is the source file that defines
-// the command's flags.
-void ParseCommandFlagsOrExit(int argc, char** argv, absl::string_view usage, const std::string& flag_file);
+// the command's flags; `shared` names those of other commands that mean the same here, which `usage` must list.
+void ParseCommandFlagsOrExit(int argc, char** argv, absl::string_view usage, const std::string& flag_file,
+                             const std::vector<std::string>& shared = {});
 
 }  // namespace cddp::ctl
 

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "common/config/command_line.h"
 #include "common/config/logging.h"
+#include "deploy/ctl/plan_command.h"
 #include "deploy/ctl/status_command.h"
 #include "deploy/ctl/train_command.h"
 
@@ -26,6 +27,8 @@ constexpr Command kCommands[] = {
      cddp::ctl::RunTrainCommand},
     {"status", "show what a running cluster is doing", "cddp status --servers=127.0.0.1:50051 --watch",
      cddp::ctl::RunStatusCommand},
+    {"plan", "predict how fast a cluster would train", "cddp plan --parameters=25557032 --workers=8 --rate=1gbit",
+     cddp::ctl::RunPlanCommand},
 };
 
 std::string Usage() {

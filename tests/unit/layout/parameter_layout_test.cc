@@ -36,8 +36,8 @@ TEST(ParameterLayoutTest, SmallTensorsAreFoundWithinEachBucketAndMerged) {
 TEST(ParameterLayoutTest, DefaultBucketGrowsWithTheModelBetweenLimits) {
   EXPECT_EQ(ParameterLayout::DefaultBucketElements(100), uint64_t{1} << 14);
   EXPECT_EQ(ParameterLayout::DefaultBucketElements(1199882), uint64_t{1} << 16);
-  EXPECT_EQ(ParameterLayout::DefaultBucketElements(25600000), uint64_t{1} << 20);
-  EXPECT_EQ(ParameterLayout::DefaultBucketElements(uint64_t{1} << 34), uint64_t{1} << 20);
+  EXPECT_EQ(ParameterLayout::DefaultBucketElements(25600000), uint64_t{1} << 19);
+  EXPECT_EQ(ParameterLayout::DefaultBucketElements(uint64_t{1} << 34), uint64_t{1} << 19);
 }
 
 TEST(ParameterLayoutTest, FingerprintAndDifferenceSeeNameShapeOrderAndBucket) {

@@ -1,0 +1,29 @@
+// What the parts of a step cost, for the simulation. The values come from netlab's measurements:
+//
+//   tests/bench/plan_check --calibrate
+//
+// runs netlab in the settings marked for calibration, fits these constants to step time, processor time and bytes on
+// the wire, and prints the lines below. They hold for the machine where it ran: a Xeon of two cores that emulates all
+// hosts, whose kernel also does the work of links and switch; other machines can be calibrated likewise.
+
+#ifndef DEPLOY_PLAN_COST_CONSTANTS_H_
+#define DEPLOY_PLAN_COST_CONSTANTS_H_
+
+namespace cddp::plan {
+
+struct CostConstants {
+  double compress_ns = 0.685;         // of a core, an element of a bucket: residual, selection, encoding
+  double round_ns = 0.649;            // of a core, an element of a bucket: the server's optimizer and publishing
+  double entry_ns = 7.69;             // of a core, an element that travels: decoded and added, at either end
+  double message_us = 16.6;           // of a core, a message at each end
+  double byte_ns = 0.291;             // of a core, a byte on the wire at each end
+  double message_bytes = 1080;        // headers on the wire, both directions, besides those that grow with the length
+  double wire_factor = 1.03;          // bytes on the wire for each byte of an update
+  double goodput = 0.921;             // part of a link's rate that carries data
+  double message_latency_ms = 0.176;  // from one program to the other, besides the link's own time
+  double step_ms = 0.158;             // between the last answer and the next step
+};
+
+}  // namespace cddp::plan
+
+#endif  // DEPLOY_PLAN_COST_CONSTANTS_H_

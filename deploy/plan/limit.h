@@ -1,0 +1,16 @@
+// What a step's time goes to.
+
+#ifndef DEPLOY_PLAN_LIMIT_H_
+#define DEPLOY_PLAN_LIMIT_H_
+
+#include "absl/strings/string_view.h"
+
+namespace cddp::plan {
+
+enum class Limit { kCompute, kWorkerLink, kServerLink, kAggregatorLink, kProcessor };
+
+absl::string_view Describe(Limit limit);
+
+}  // namespace cddp::plan
+
+#endif  // DEPLOY_PLAN_LIMIT_H_

@@ -1,0 +1,58 @@
+// What the messages of a simulated cluster compete for: both directions of links, and processors.
+
+#ifndef DEPLOY_PLAN_RESOURCES_H_
+#define DEPLOY_PLAN_RESOURCES_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+namespace cddp::plan {
+
+// Serves one after the other, in the order of calls, whose times never fall. Times are seconds.
+class Line {
+ public:
+  // Occupies the line for `seconds`, from `time` on or later; returns when it begins.
+  double Begin(double time, double seconds) {
+    const double begin = std::max(time, free_);
+    free_ = begin + seconds;
+    busy_ += seconds;
+    return begin;
+  }
+  double free() const { return free_; }  // when it is through with all that it was given
+  double busy() const { return busy_; }
+
+ private:
+  double free_ = 0;
+  double busy_ = 0;
+};
+
+// Cores that share their work.
+class Processor {
+ public:
+  explicit Processor(uint32_t cores) : cores_(cores) {}
+
+  // `seconds` of one core, from `time` on or later; returns when they are over.
+  double Work(double time, double seconds) {
+    Line& core = *std::min_element(cores_.begin(), cores_.end(),
+                                   [](const Line& a, const Line& b) { return a.free() < b.free(); });
+    core.Begin(time, seconds);
+    busy_ += seconds;
+    return core.free();
+  }
+  double busy() const { return busy_; }  // of all cores together
+  double share(double seconds) const { return busy_ / (seconds * static_cast<double>(cores_.size())); }
+
+ private:
+  std::vector<Line> cores_;
+  double busy_ = 0;
+};
+
+struct Link {
+  Line up, down;
+  double share(double seconds) const { return std::max(up.busy(), down.busy()) / seconds; }
+};
+
+}  // namespace cddp::plan
+
+#endif  // DEPLOY_PLAN_RESOURCES_H_

@@ -1,0 +1,35 @@
+// Where a design stops scaling, and what then helps.
+
+#ifndef DEPLOY_PLAN_SCALING_STUDY_H_
+#define DEPLOY_PLAN_SCALING_STUDY_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "deploy/plan/step_simulation.h"
+
+namespace cddp::plan {
+
+struct ScalePoint {
+  std::string change;  // what is different from the setting that is studied; empty: nothing but the workers
+  uint32_t workers = 0;
+  uint64_t bucket_elements = 0;
+  StepForecast forecast;
+};
+
+struct ScalingStudy {
+  static constexpr double kGood = 0.8;  // efficiency that counts as scaling, of the smallest cluster's
+  std::vector<ScalePoint> growth;       // of the setting as it is: 8, 16, ... up to the most workers
+  uint32_t stops_at = 0;                // first number of workers that scales no more; 0: all do
+  std::vector<ScalePoint> remedies;     // with the most workers, best first
+};
+
+// `most_workers` at least 8. Errors of Simulate.
+absl::StatusOr<ScalingStudy> StudyScaling(const ClusterSetting& setting, const std::vector<CostedTensor>& model,
+                                          uint64_t bucket_elements, uint32_t most_workers, const CostConstants& costs);
+
+}  // namespace cddp::plan
+
+#endif  // DEPLOY_PLAN_SCALING_STUDY_H_

@@ -1,0 +1,56 @@
+// A discrete simulation of synchronous steps: every bucket of every worker as messages over links with a rate, and as
+// work on processors, from the gradient that is complete to the last answer applied.
+//
+// Links are full duplex and serve messages in the order in which they come; the switch between them has no limit. A
+// server answers a bucket when all workers have pushed it. Waits, overlap and stragglers of a step follow from that, so
+// nothing else is modelled: no lost packets, no failures.
+
+#ifndef DEPLOY_PLAN_STEP_SIMULATION_H_
+#define DEPLOY_PLAN_STEP_SIMULATION_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "deploy/plan/cost_constants.h"
+#include "deploy/plan/limit.h"
+#include "deploy/plan/workload.h"
+
+namespace cddp::plan {
+
+struct ClusterSetting {
+  uint32_t workers = 8;
+  uint32_t servers = 0;          // on hosts of their own; 0: one beside each worker, as far as there are buckets
+  double bits_per_second = 1e8;  // of each host's link, each direction
+  double latency_ms = 0;         // of the network, one way
+  double compute_ms = 500;       // of a forward and backward pass
+  uint32_t local_steps = 1;      // passes between two exchanges
+  double push_ratio = 0.01;
+  double publish_ratio = 0.01;
+  ValueEncoding values = ValueEncoding::kFp16;
+  IndexEncoding indices = IndexEncoding::kGap8;
+  uint32_t cores = 8;         // of each host, for all that is not the passes themselves
+  uint32_t shared_cores = 0;  // not 0: so many cores do the work of all hosts, as in netlab
+  uint32_t tree = 0;          // not 0: workers push through aggregators, one for so many workers
+};
+
+// Largest number of messages a step that Simulate accepts, for its time and memory.
+inline constexpr uint64_t kMaxMessages = 6'000'000;
+
+struct StepForecast {
+  double step_ms = 0;             // of each pass; local steps share their exchange
+  double efficiency = 0;          // compute time over step time
+  double sent_bytes = 0;          // by all hosts on their links, a pass
+  double cpu_seconds = 0;         // of all hosts, a pass, without the passes themselves
+  Limit limit = Limit::kCompute;  // what was busiest besides the passes
+  double busy = 0;                // part of the step in which it was
+  uint32_t servers = 0;
+};
+
+// InvalidArgument if a setting makes no sense or is too large to simulate.
+absl::StatusOr<StepForecast> Simulate(const ClusterSetting& setting, const std::vector<Bucket>& buckets,
+                                      const CostConstants& costs);
+
+}  // namespace cddp::plan
+
+#endif  // DEPLOY_PLAN_STEP_SIMULATION_H_
