@@ -1,6 +1,8 @@
 // Load on one real cddp-server: simulated workers push sparse updates as fast as rounds complete. Run by the script
 // server_engine, which starts the server in a process of its own.
 
+#include <google/protobuf/io/coded_stream.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
@@ -34,8 +36,6 @@ ABSL_FLAG(double, seconds, 5, "how long to measure, after as much warm-up as one
 
 namespace {
 
-using cddp::v1::ParameterServer;
-
 // A random update of a bucket.
 std::string MakeUpdate(uint32_t length, uint32_t seed) {
   const uint32_t count = cddp::SelectedCount(length, absl::GetFlag(FLAGS_ratio));
@@ -53,44 +53,61 @@ std::string MakeUpdate(uint32_t length, uint32_t seed) {
   return bytes;
 }
 
-// One worker's endless sequence of steps on one bucket, with another update of `updates` in each.
+// Of an ExchangeRequest, in the protobuf encoding: everything but the update's bytes, which follow.
+std::string RequestHead(const cddp::v1::ExchangeRequest& request, size_t update_size) {
+  using google::protobuf::io::CodedOutputStream;
+  constexpr uint32_t kLengthDelimited = 2;
+  uint8_t field[20];
+  uint8_t* end = CodedOutputStream::WriteVarint32ToArray(
+      cddp::v1::ExchangeRequest::kUpdateFieldNumber << 3 | kLengthDelimited, field);
+  end = CodedOutputStream::WriteVarint64ToArray(update_size, end);
+  return request.SerializeAsString() + std::string(field, end);
+}
+
+// One worker's endless sequence of steps on one bucket, with another update of `updates` in each. The bytes of the
+// updates are never copied, and those of the answers never read: what is measured is the server.
 class Stream {
  public:
-  Stream(ParameterServer::Stub* stub, uint32_t rank, uint32_t bucket, const std::vector<std::string>* updates,
+  Stream(grpc::GenericStub* stub, uint32_t rank, uint32_t bucket, const std::vector<grpc::Slice>* updates,
          std::atomic<uint64_t>* exchanges)
       : stub_(*stub), updates_(*updates), exchanges_(*exchanges), rank_(rank) {
-    request_.mutable_worker()->set_rank(rank);
-    request_.mutable_worker()->set_incarnation(1);
-    request_.set_view(1);
-    request_.set_bucket(bucket);
+    head_.mutable_worker()->set_rank(rank);
+    head_.mutable_worker()->set_incarnation(1);
+    head_.set_view(1);
+    head_.set_bucket(bucket);
   }
 
   // Step 0: zero weights.
-  void Start() { Send(); }
+  void Start() { Send(grpc::Slice()); }
 
  private:
-  void Send() {
+  void Send(const grpc::Slice& update) {
     context_ = std::make_unique<grpc::ClientContext>();
-    request_.set_step(step_);
-    request_.set_base_version(step_);
-    stub_.async()->Exchange(context_.get(), &request_, &response_, [this](const grpc::Status& status) {
-      if (!status.ok()) {
-        std::fprintf(stderr, "exchange: %s\n", status.error_message().c_str());
-        std::exit(1);
-      }
-      request_.set_update(updates_[(rank_ + step_++) % updates_.size()]);
-      exchanges_.fetch_add(1, std::memory_order_relaxed);
-      Send();
-    });
+    head_.set_step(step_);
+    head_.set_base_version(step_);
+    const grpc::Slice slices[] = {grpc::Slice(RequestHead(head_, update.size())), update};
+    request_ = grpc::ByteBuffer(slices, 2);
+    response_.Clear();
+    stub_.UnaryCall(context_.get(), "/cddp.v1.ParameterServer/Exchange", {}, &request_, &response_,
+                    [this](const grpc::Status& status) {
+                      if (!status.ok()) {
+                        std::fprintf(stderr, "exchange: %s\n", status.error_message().c_str());
+                        std::exit(1);
+                      }
+                      exchanges_.fetch_add(1, std::memory_order_relaxed);
+                      ++step_;
+                      Send(updates_[(rank_ + step_) % updates_.size()]);
+                    });
   }
 
-  ParameterServer::Stub& stub_;
-  const std::vector<std::string>& updates_;
+  grpc::GenericStub& stub_;
+  const std::vector<grpc::Slice>& updates_;
   std::atomic<uint64_t>& exchanges_;
   const uint32_t rank_;
   uint64_t step_ = 0;
-  cddp::v1::ExchangeRequest request_;
-  cddp::v1::ExchangeResponse response_;
+  cddp::v1::ExchangeRequest head_;
+  grpc::ByteBuffer request_;
+  grpc::ByteBuffer response_;
   std::unique_ptr<grpc::ClientContext> context_;
 };
 
@@ -106,10 +123,13 @@ int main(int argc, char** argv) {
 
   // One connection saturates one thread of gRPC; a few spread the work.
   const uint32_t connections = std::min(workers, 4u);
-  std::vector<std::unique_ptr<ParameterServer::Stub>> stubs;
+  std::vector<std::shared_ptr<grpc::Channel>> channels;
+  std::vector<std::unique_ptr<grpc::GenericStub>> stubs;
   for (uint32_t i = 0; i < connections; ++i) {
-    stubs.push_back(ParameterServer::NewStub(cddp::CreateChannel(absl::GetFlag(FLAGS_server))));
+    channels.push_back(cddp::CreateChannel(absl::GetFlag(FLAGS_server)));
+    stubs.push_back(std::make_unique<grpc::GenericStub>(channels.back()));
   }
+  const auto joining = cddp::v1::ParameterServer::NewStub(channels.front());
   for (uint32_t rank = 0; rank < workers; ++rank) {
     cddp::v1::JoinRequest join;
     join.set_protocol_version(cddp::kProtocolVersion);
@@ -120,7 +140,7 @@ int main(int argc, char** argv) {
     cddp::v1::JoinResponse joined;
     grpc::ClientContext context;
     context.set_wait_for_ready(true);
-    if (const grpc::Status status = stubs[rank % connections]->Join(&context, join, &joined); !status.ok()) {
+    if (const grpc::Status status = joining->Join(&context, join, &joined); !status.ok()) {
       std::fprintf(stderr, "join: %s\n", status.error_message().c_str());
       return 1;
     }
@@ -131,10 +151,10 @@ int main(int argc, char** argv) {
   std::vector<std::unique_ptr<Stream>> streams;
   // A handful of different updates a bucket length: the positions differ between workers and steps, as gradients' do.
   constexpr uint32_t kUpdates = 8;
-  std::vector<std::string> updates, last_updates;
+  std::vector<grpc::Slice> updates, last_updates;
   for (uint32_t i = 0; i < kUpdates; ++i) {
-    updates.push_back(MakeUpdate(layout->bucket_length(0), i));
-    last_updates.push_back(MakeUpdate(layout->bucket_length(buckets - 1), i));
+    updates.emplace_back(MakeUpdate(layout->bucket_length(0), i));
+    last_updates.emplace_back(MakeUpdate(layout->bucket_length(buckets - 1), i));
   }
   for (uint32_t bucket = 0; bucket < buckets; ++bucket) {
     for (uint32_t rank = 0; rank < workers; ++rank) {
