@@ -1,0 +1,22 @@
+// What cuda_pipeline.cc needs of the file that nvcc compiles. No absl and no CUDA here, so that each compiler sees only
+// its own headers.
+
+#ifndef WORKER_COMPRESS_CUDA_DEVICE_H_
+#define WORKER_COMPRESS_CUDA_DEVICE_H_
+
+#include <memory>
+#include <string>
+
+#include "worker/compress/device_pipeline.h"
+
+namespace cddp::device {
+
+// Number of GPUs; 0 with the reason in *error.
+int CountCudaDevices(std::string* error);
+
+// Null with the reason in *error.
+std::unique_ptr<DevicePipeline> MakeCudaPipeline(const PipelineOptions& options, std::string* error);
+
+}  // namespace cddp::device
+
+#endif  // WORKER_COMPRESS_CUDA_DEVICE_H_

@@ -1,0 +1,24 @@
+#include "worker/compress/cuda_pipeline.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "worker/compress/cuda_device.h"
+
+namespace cddp {
+
+absl::Status CudaAvailable() {
+  std::string error;
+  if (device::CountCudaDevices(&error) > 0) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("no CUDA device: ", error));
+}
+
+absl::StatusOr<std::unique_ptr<device::DevicePipeline>> MakeCudaPipeline(const device::PipelineOptions& options) {
+  if (absl::Status status = CudaAvailable(); !status.ok()) return status;
+  std::string error;
+  std::unique_ptr<device::DevicePipeline> pipeline = device::MakeCudaPipeline(options, &error);
+  if (pipeline == nullptr) return absl::ResourceExhaustedError(absl::StrCat("device memory: ", error));
+  return pipeline;
+}
+
+}  // namespace cddp
