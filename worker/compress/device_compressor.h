@@ -32,7 +32,7 @@ class DeviceCompressor {
                                                                   const PipelineFactory& make_pipeline);
 
   // Queues the compression of `input` with `residual`, both in device memory, `length` elements. They must live until
-  // Finish.
+  // Finish, and be complete: the pipeline's stream is its own and does not wait for others.
   absl::Status Start(const float* input, float* residual);
 
   // Waits, and sets *update to bytes that are valid until the next Start. When the carried threshold did not fit,
