@@ -14,6 +14,7 @@
 #include "common/config/process.h"
 #include "common/transport/address.h"
 #include "common/transport/healthcheck.h"
+#include "common/transport/security_flags.h"
 #include "server/server.h"
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051", "host:port for workers; port 0 takes any free one");
@@ -44,6 +45,10 @@ ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (bia
 ABSL_FLAG(uint64_t, max_parameters, uint64_t{1} << 31, "most parameters this server takes memory for");
 ABSL_FLAG(absl::Duration, lease, absl::Seconds(10), "a worker silent for this long counts as lost");
 ABSL_FLAG(bool, insecure, false, "listen beyond this machine although anybody there may then train and read weights");
+ABSL_FLAG(std::string, health_listen, "",
+          "host:port of a plaintext port that answers health checks only, for probes without a certificate; empty: none");
+ABSL_FLAG(absl::Duration, max_connection_age, absl::Hours(1),
+          "a connection this old is made anew, with the certificates of that time; calls under way are not disturbed");
 ABSL_FLAG(cddp::HealthcheckFlag, healthcheck, {},
           "ask the server at --listen, or at the address given, whether it serves; exit 0 if so, else 1");
 ABSL_FLAG(std::string, progress, "", "'json': one JSON line on standard output when listening");
@@ -53,7 +58,10 @@ namespace {
 cddp::ServerOptions OptionsFromFlags() {
   cddp::ServerOptions options;
   options.listen = absl::GetFlag(FLAGS_listen);
+  options.security = cddp::SecurityFromFlags();
   options.insecure = absl::GetFlag(FLAGS_insecure);
+  options.health_listen = absl::GetFlag(FLAGS_health_listen);
+  options.max_connection_age = absl::GetFlag(FLAGS_max_connection_age);
   options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   cddp::ShardOptions& shard = options.shard;
   shard.shard = absl::GetFlag(FLAGS_shard);
@@ -83,14 +91,21 @@ cddp::ServerOptions OptionsFromFlags() {
 constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
 
 absl::Status Healthcheck(const cddp::HealthcheckFlag& flag) {
+  if (const std::string own = absl::GetFlag(FLAGS_health_listen); flag.address.empty() && !own.empty()) {
+    return cddp::CheckHealth(cddp::LocalAddressOf(own), grpc::InsecureChannelCredentials(), kHealthcheckTimeout);
+  }
+  absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> credentials =
+      cddp::MakeProbeCredentials(cddp::SecurityFromFlags());
+  if (!credentials.ok()) return credentials.status();
   const std::string address = flag.address.empty() ? cddp::LocalAddressOf(absl::GetFlag(FLAGS_listen)) : flag.address;
-  return cddp::CheckHealth(address, grpc::InsecureChannelCredentials(), kHealthcheckTimeout);
+  return cddp::CheckHealth(address, *credentials, kHealthcheckTimeout);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  cddp::ParseCommandLineOrExit(argc, argv, "cddp-server: one shard of a Compressed-DDP parameter server");
+  cddp::ParseCommandLineOrExit(argc, argv, "cddp-server: one shard of a Compressed-DDP parameter server",
+                               {"main.cc", cddp::kSecurityFlagFile});
   cddp::InitLogging();
   if (const cddp::HealthcheckFlag flag = absl::GetFlag(FLAGS_healthcheck); flag.wanted) {
     const absl::Status status = Healthcheck(flag);
@@ -111,7 +126,7 @@ int main(int argc, char** argv) {
                (*server)->metrics_address());
   if (absl::GetFlag(FLAGS_progress) == "json") {
     const nlohmann::json line = {
-        {"event", "listening"}, {"address", (*server)->address()}, {"metrics_address", (*server)->metrics_address()}};
+        {"event", "listening"}, {"address", (*server)->address()}, {"metrics_address", (*server)->metrics_address()}, {"health_address", (*server)->health_address()}};
     std::printf("%s\n", line.dump().c_str());
     std::fflush(stdout);
   }

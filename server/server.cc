@@ -23,22 +23,21 @@ constexpr absl::Duration kWatchPeriod = absl::Milliseconds(500);
 constexpr absl::Duration kStuckAfter = absl::Seconds(10);
 constexpr absl::Duration kStopGrace = absl::Seconds(2);
 
+absl::Status CannotListen(const char* flag, const std::string& address) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("cannot listen on ", address, ": is the port taken, or the host not this machine's? (", flag, ")"));
+}
+
 }  // namespace
 
 Server::Server(const ServerOptions& options)
     : metrics_(std::make_unique<ServerMetrics>(options.shard.shard)),
-      shard_(std::make_unique<Shard>(options.shard, metrics_.get())),
-      service_(std::make_unique<ParameterService>(shard_.get(), metrics_.get())) {}
+      refusals_(metrics_->registry().get(), std::to_string(options.shard.shard)),
+      shard_(std::make_unique<Shard>(options.shard, metrics_.get())) {}
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
-  if (absl::Status status = Validate(options.shard); !status.ok()) return status;
-  if (!IsLoopback(options.listen) && !options.insecure) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--listen=", options.listen, " is open to other machines, to anybody there: ask for certificates ",
-        "(--tls_cert_file, --tls_key_file, --tls_ca_file) or tokens (--token_file), or say --insecure"));
-  }
-  std::unique_ptr<Server> server(new Server(options));
-
+absl::Status Server::Listen(const ServerOptions& options) {
+  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> credentials = MakeServerCredentials(options.security);
+  if (!credentials.ok()) return credentials.status();
   static std::once_flag plugins;
   std::call_once(plugins, [] {
     grpc::EnableDefaultHealthCheckService(true);
@@ -46,20 +45,55 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   });
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
-  builder.RegisterService(server->service_.get());
+  builder.AddListeningPort(options.listen, *credentials, &port);
+  builder.RegisterService(service_.get());
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
   for (const ChannelArgument& argument : kTransportArguments) builder.AddChannelArgument(argument.name, argument.value);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a taken port is an error, not a shared one
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  server->grpc_ = builder.BuildAndStart();
-  if (server->grpc_ == nullptr || port == 0) {
-    return absl::InvalidArgumentError(absl::StrCat("cannot listen on ", options.listen,
-                                                   ": is the port taken, or the host not this machine's? (--listen)"));
+  // So that a certificate is shown again some day; calls under way end as they would have.
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                             static_cast<int>(absl::ToInt64Milliseconds(options.max_connection_age)));
+  grpc_ = builder.BuildAndStart();
+  if (grpc_ == nullptr || port == 0) return CannotListen("--listen", options.listen);
+  address_ = absl::StrCat(HostOf(options.listen), ":", port);
+  return options.health_listen.empty() ? absl::OkStatus() : ListenForHealth(options.health_listen);
+}
+
+absl::Status Server::ListenForHealth(const std::string& listen) {
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.SetMaxReceiveMessageSize(1024);
+  health_ = builder.BuildAndStart();
+  if (health_ == nullptr || port == 0) return CannotListen("--health_listen", listen);
+  health_address_ = absl::StrCat(HostOf(listen), ":", port);
+  return absl::OkStatus();
+}
+
+void Server::SetServing(bool serving) {
+  for (grpc::Server* server : {grpc_.get(), health_.get()}) {
+    if (server != nullptr) server->GetHealthCheckService()->SetServingStatus(serving);
   }
-  server->address_ = absl::StrCat(HostOf(options.listen), ":", port);
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
+  if (absl::Status status = Validate(options.shard); !status.ok()) return status;
+  std::unique_ptr<Server> server(new Server(options));
+  absl::StatusOr<std::unique_ptr<Access>> access = Access::Create(options.security, &server->refusals_);
+  if (!access.ok()) return access.status();
+  if (!IsLoopback(options.listen) && !(*access)->closed() && !options.insecure) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--listen=", options.listen, " is open to other machines, to anybody there: ask for certificates ",
+                     "(--tls_cert_file, --tls_key_file, --tls_ca_file) or tokens (--token_file), or say --insecure"));
+  }
+  server->access_ = *std::move(access);
+  server->service_ =
+      std::make_unique<ParameterService>(server->shard_.get(), server->metrics_.get(), server->access_.get());
+  if (absl::Status status = server->Listen(options); !status.ok()) return status;
 
   if (!options.metrics_listen.empty()) {
     absl::StatusOr<std::unique_ptr<MetricsServer>> metrics_server =
@@ -81,9 +115,10 @@ void Server::Stop() {
     stopping_.Notify();
     if (watcher_.joinable()) watcher_.join();
     if (grpc_ == nullptr) return;
-    grpc_->GetHealthCheckService()->SetServingStatus(false);
+    SetServing(false);
     shard_->Close(absl::UnavailableError("the server is ending"));
     grpc_->Shutdown(absl::ToChronoTime(absl::Now() + kStopGrace));
+    if (health_ != nullptr) health_->Shutdown(absl::ToChronoTime(absl::Now()));
   });
 }
 

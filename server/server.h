@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/synchronization/notification.h"
+#include "server/access.h"
 #include "server/shard.h"
 
 namespace grpc {
@@ -25,7 +26,10 @@ class ParameterService;
 struct ServerOptions {
   std::string listen = "127.0.0.1:0";          // host:port; port 0: any free one
   std::string metrics_listen = "127.0.0.1:0";  // likewise; empty: no metrics port
-  bool insecure = false;  // listen beyond this machine without knowing who calls
+  SecurityOptions security;
+  bool insecure = false;                               // listen beyond this machine without knowing who calls
+  std::string health_listen;                           // a port of its own for health checks, in plaintext; empty: none
+  absl::Duration max_connection_age = absl::Hours(1);  // after it a connection is asked to be made anew
   ShardOptions shard;
 };
 
@@ -44,19 +48,28 @@ class Server {
 
   const std::string& address() const { return address_; }
   std::string metrics_address() const;
+  const std::string& health_address() const { return health_address_; }  // empty: no port of its own
+  const Refusals& refusals() const { return refusals_; }
   Shard& shard() { return *shard_; }
 
  private:
   explicit Server(const ServerOptions& options);
+  absl::Status Listen(const ServerOptions& options);
+  absl::Status ListenForHealth(const std::string& listen);
+  void SetServing(bool serving);
   // Keeps gauges current and says in the log whom a stuck round waits for.
   void Watch();
 
   std::unique_ptr<ServerMetrics> metrics_;
+  Refusals refusals_;
+  std::unique_ptr<Access> access_;
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<ParameterService> service_;
   std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<grpc::Server> health_;
   std::unique_ptr<MetricsServer> metrics_server_;
   std::string address_;
+  std::string health_address_;
   std::once_flag stop_once_;
   absl::Notification stopping_;
   std::thread watcher_;

@@ -49,7 +49,8 @@ v1::Consistency ToMessage(Consistency mode) {
 // Streams the published weights, one bucket a message. Deletes itself when the call is over.
 class SnapshotWriter final : public grpc::ServerWriteReactor<v1::SnapshotChunk> {
  public:
-  explicit SnapshotWriter(const Shard& shard) : shard_(shard) {
+  explicit SnapshotWriter(const absl::Status& refused) { Finish(ToGrpc(refused)); }
+  explicit SnapshotWriter(const Shard& shard) : shard_(&shard) {
     const std::optional<BucketRun> run = shard.buckets();
     if (!run.has_value()) {
       Finish(ToGrpc(absl::FailedPreconditionError("no worker has joined yet: there are no weights")));
@@ -75,7 +76,7 @@ class SnapshotWriter final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
       Finish(grpc::Status::OK);
       return;
     }
-    absl::StatusOr<Shard::BucketWeights> weights = shard_.Read(next_);
+    absl::StatusOr<Shard::BucketWeights> weights = shard_->Read(next_);
     if (!weights.ok()) {
       Finish(ToGrpc(weights.status()));
       return;
@@ -88,7 +89,7 @@ class SnapshotWriter final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
     StartWrite(&chunk_);
   }
 
-  const Shard& shard_;
+  const Shard* shard_ = nullptr;
   uint32_t next_ = 0;
   uint32_t end_ = 0;
   v1::SnapshotChunk chunk_;
@@ -120,6 +121,7 @@ absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::Join
 
 grpc::ServerUnaryReactor* ParameterService::Join(grpc::CallbackServerContext* context, const v1::JoinRequest* request,
                                                  v1::JoinResponse* response) {
+  if (absl::Status refused = access_.Check(*context, Rpc::kJoin); !refused.ok()) return Answer(context, refused);
   const absl::Status status = FillJoin(*request, response);
   if (status.ok()) {
     spdlog::info("event=join rank={} incarnation={} peer={}", request->worker().rank(), request->worker().incarnation(),
@@ -133,6 +135,7 @@ grpc::ServerUnaryReactor* ParameterService::Join(grpc::CallbackServerContext* co
 
 grpc::ServerUnaryReactor* ParameterService::Leave(grpc::CallbackServerContext* context, const v1::LeaveRequest* request,
                                                   v1::LeaveResponse* response) {
+  if (absl::Status refused = access_.Check(*context, Rpc::kLeave); !refused.ok()) return Answer(context, refused);
   spdlog::info("event=leave rank={} finished={}", request->worker().rank(), request->finished());
   return Answer(context, shard_.Leave(request->worker().rank(), request->worker().incarnation(), request->finished()));
 }
@@ -140,6 +143,7 @@ grpc::ServerUnaryReactor* ParameterService::Leave(grpc::CallbackServerContext* c
 grpc::ServerUnaryReactor* ParameterService::Heartbeat(grpc::CallbackServerContext* context,
                                                       const v1::HeartbeatRequest* request,
                                                       v1::HeartbeatResponse* response) {
+  if (absl::Status refused = access_.Check(*context, Rpc::kHeartbeat); !refused.ok()) return Answer(context, refused);
   response->set_view(Membership::kView);
   return Answer(context, shard_.membership().Heartbeat(request->worker().rank(), request->worker().incarnation(),
                                                        request->step(), request->loss()));
@@ -147,6 +151,7 @@ grpc::ServerUnaryReactor* ParameterService::Heartbeat(grpc::CallbackServerContex
 
 grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext* context,
                                                      const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  if (absl::Status refused = access_.Check(*context, Rpc::kExchange); !refused.ok()) return Answer(context, refused);
   // Lives until the call is answered, for the contribution points into it.
   const auto message = std::make_shared<v1::ExchangeRequest>();
   // gRPC made the buffer for this call alone and reads it no more: taking its bytes saves holding them twice.
@@ -170,11 +175,13 @@ grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext
 
 grpc::ServerWriteReactor<v1::SnapshotChunk>* ParameterService::Snapshot(grpc::CallbackServerContext* context,
                                                                         const v1::SnapshotRequest* request) {
+  if (absl::Status refused = access_.Check(*context, Rpc::kSnapshot); !refused.ok()) return new SnapshotWriter(refused);
   return new SnapshotWriter(shard_);
 }
 
 grpc::ServerUnaryReactor* ParameterService::Status(grpc::CallbackServerContext* context,
                                                    const v1::StatusRequest* request, v1::StatusResponse* response) {
+  if (absl::Status refused = access_.Check(*context, Rpc::kStatus); !refused.ok()) return Answer(context, refused);
   const ShardStatus status = shard_.status();
   const absl::Time now = absl::Now();
   response->set_shard(shard_.options().shard);

@@ -7,6 +7,7 @@
 
 #include "absl/time/time.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
+#include "server/access.h"
 #include "server/shard.h"
 
 namespace cddp {
@@ -15,8 +16,9 @@ namespace cddp {
 class ParameterService final
     : public v1::ParameterServer::WithRawCallbackMethod_Exchange<v1::ParameterServer::CallbackService> {
  public:
-  // `shard` and `metrics` must outlive the service.
-  ParameterService(Shard* shard, ServerMetrics* metrics) : shard_(*shard), metrics_(*metrics), started_(absl::Now()) {}
+  // All must outlive the service.
+  ParameterService(Shard* shard, ServerMetrics* metrics, Access* access)
+      : shard_(*shard), metrics_(*metrics), access_(*access), started_(absl::Now()) {}
 
   grpc::ServerUnaryReactor* Join(grpc::CallbackServerContext* context, const v1::JoinRequest* request,
                                  v1::JoinResponse* response) override;
@@ -37,6 +39,7 @@ class ParameterService final
 
   Shard& shard_;
   ServerMetrics& metrics_;
+  Access& access_;
   const absl::Time started_;
 };
 

@@ -9,6 +9,7 @@
 #include "common/config/process.h"
 #include "common/metrics/metrics_probe.h"
 #include "common/transport/address.h"
+#include "common/transport/security_flags.h"
 #include "worker/trainer/trainer.h"
 
 ABSL_FLAG(uint32_t, rank, 0, "index of this worker, from 0");
@@ -60,6 +61,10 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   absl::StatusOr<std::vector<std::string>> addresses = cddp::ParseAddresses(absl::GetFlag(FLAGS_servers));
   if (!addresses.ok()) return addresses.status();
   options.cluster.addresses = *std::move(addresses);
+  absl::StatusOr<std::shared_ptr<const cddp::ClientSecurity>> security =
+      cddp::ClientSecurity::Create(cddp::SecurityFromFlags());
+  if (!security.ok()) return security.status();
+  options.cluster.security = *std::move(security);
   options.cluster.rank = absl::GetFlag(FLAGS_rank);
   options.cluster.worker_count = absl::GetFlag(FLAGS_workers);
   options.cluster.server_timeout = absl::GetFlag(FLAGS_server_timeout);
@@ -110,7 +115,8 @@ constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
 }  // namespace
 
 int main(int argc, char** argv) {
-  cddp::ParseCommandLineOrExit(argc, argv, "cddp-worker: one data-parallel replica of a Compressed-DDP cluster");
+  cddp::ParseCommandLineOrExit(argc, argv, "cddp-worker: one data-parallel replica of a Compressed-DDP cluster",
+                               {"main.cc", cddp::kSecurityFlagFile});
   cddp::InitLogging();
   if (const cddp::HealthcheckFlag flag = absl::GetFlag(FLAGS_healthcheck); flag.wanted) {
     const absl::Status healthy = cddp::ProbeMetrics(

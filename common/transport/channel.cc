@@ -1,11 +1,15 @@
 #include "common/transport/channel.h"
 
+#include <utility>
+#include <vector>
+
 #include "common/transport/channel_arguments.h"
 #include "common/transport/protocol.h"
+#include "common/transport/token_interceptor.h"
 
 namespace cddp {
 
-std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const ClientSecurity* security) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
@@ -20,7 +24,11 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // Two clients of one process (tests, tools) must not share one connection's fate.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  if (security == nullptr) return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
+  if (security->token() != nullptr) interceptors.push_back(MakeTokenInterceptors(security->token()));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(address, security->credentials(), arguments,
+                                                                 std::move(interceptors));
 }
 
 }  // namespace cddp

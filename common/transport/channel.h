@@ -8,11 +8,14 @@
 #include <memory>
 #include <string>
 
+#include "common/transport/credentials.h"
+
 namespace cddp {
 
 // A long-lived channel to host:port (or any gRPC target) with our message limits, keepalive and quick reconnection. It
 // connects on first use and is safe to use from any thread.
-std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address);
+// `security` null: plaintext, no token.
+std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const ClientSecurity* security = nullptr);
 
 }  // namespace cddp
 

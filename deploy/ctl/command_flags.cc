@@ -17,9 +17,9 @@ ABSL_FLAG(std::string, servers, "",
 
 namespace cddp::ctl {
 
-void ParseCommandFlagsOrExit(int argc, char** argv, absl::string_view usage, const std::string& flag_file,
+void ParseCommandFlagsOrExit(int argc, char** argv, absl::string_view usage, std::vector<std::string> files,
                              const std::vector<std::string>& shared) {
-  const std::vector<std::string> files = {flag_file, "deploy/ctl/command_flags.cc"};
+  files.push_back("deploy/ctl/command_flags.cc");
   const std::vector<std::string> positional = ParseCommandLineOrExit(argc, argv, usage, files);
   if (!positional.empty()) {
     std::exit(ReportError(absl::InvalidArgumentError(

@@ -15,9 +15,9 @@ ABSL_DECLARE_FLAG(std::string, servers);
 namespace cddp::ctl {
 
 // Sets the flags of one command: argv[0] is its name. Ends the process for --help, and with kExitBadInput for whatever
-// is wrong: unknown flags, flags of another command, positional arguments. `flag_file` is the source file that defines
-// the command's flags; `shared` names those of other commands that mean the same here, which `usage` must list.
-void ParseCommandFlagsOrExit(int argc, char** argv, absl::string_view usage, const std::string& flag_file,
+// is wrong: unknown flags, flags of another command, positional arguments. `flag_files` are the source files that
+// define the command's flags; `shared` names those of other commands that mean the same here, which `usage` must list.
+void ParseCommandFlagsOrExit(int argc, char** argv, absl::string_view usage, std::vector<std::string> flag_files,
                              const std::vector<std::string>& shared = {});
 
 }  // namespace cddp::ctl

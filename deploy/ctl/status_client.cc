@@ -19,8 +19,11 @@ struct Call {
 
 }  // namespace
 
-StatusClient::StatusClient(const std::vector<std::string>& addresses) : addresses_(addresses) {
-  for (const std::string& address : addresses) stubs_.push_back(v1::ParameterServer::NewStub(CreateChannel(address)));
+StatusClient::StatusClient(const std::vector<std::string>& addresses, const ClientSecurity* security)
+    : addresses_(addresses) {
+  for (const std::string& address : addresses) {
+    stubs_.push_back(v1::ParameterServer::NewStub(CreateChannel(address, security)));
+  }
 }
 
 std::vector<ServerStatus> StatusClient::Query(absl::Duration timeout) {

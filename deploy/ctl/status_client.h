@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
+#include "common/transport/credentials.h"
 
 namespace cddp::ctl {
 
@@ -22,7 +23,8 @@ struct ServerStatus {
 // Keeps a channel to each server. Not thread-safe.
 class StatusClient {
  public:
-  explicit StatusClient(const std::vector<std::string>& addresses);
+  // `security` null: plaintext, no token.
+  explicit StatusClient(const std::vector<std::string>& addresses, const ClientSecurity* security = nullptr);
 
   // Asks all servers at once; each has `timeout` to answer. The results are in the order of the addresses.
   std::vector<ServerStatus> Query(absl::Duration timeout);

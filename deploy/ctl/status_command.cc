@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "common/config/command_line.h"
 #include "common/transport/address.h"
+#include "common/transport/security_flags.h"
 #include "deploy/ctl/command_flags.h"
 #include "deploy/ctl/format.h"
 #include "deploy/ctl/status_client.h"
@@ -70,7 +71,7 @@ void Show(const std::string& tables, bool again) {
 }  // namespace
 
 int RunStatusCommand(int argc, char** argv) {
-  ParseCommandFlagsOrExit(argc, argv, kUsage, "deploy/ctl/status_command.cc");
+  ParseCommandFlagsOrExit(argc, argv, kUsage, {"deploy/ctl/status_command.cc", kSecurityFlagFile});
   if (absl::GetFlag(FLAGS_servers).empty()) {
     return ReportError(absl::InvalidArgumentError("status: which cluster? --servers=host:port,host:port"));
   }
@@ -86,7 +87,9 @@ int RunStatusCommand(int argc, char** argv) {
   const absl::Duration timeout = absl::Seconds(absl::GetFlag(FLAGS_timeout));
   const absl::Duration interval = absl::Seconds(absl::GetFlag(FLAGS_interval));
 
-  StatusClient client(*addresses);
+  absl::StatusOr<std::shared_ptr<const ClientSecurity>> security = ClientSecurity::Create(SecurityFromFlags());
+  if (!security.ok()) return ReportError(security.status());
+  StatusClient client(*addresses, security->get());
   std::vector<ServerStatus> before = client.Query(timeout);
   if (absl::GetFlag(FLAGS_json)) {
     std::printf("%s\n", ToJson(before).c_str());

@@ -165,7 +165,7 @@ absl::Status MakeOutputFolder(TrainOptions* options) {
 }  // namespace
 
 int RunTrainCommand(int argc, char** argv) {
-  ParseCommandFlagsOrExit(argc, argv, kUsage, "deploy/ctl/train_command.cc");
+  ParseCommandFlagsOrExit(argc, argv, kUsage, {"deploy/ctl/train_command.cc"});
   absl::StatusOr<TrainOptions> options = OptionsFromFlags();
   if (!options.ok()) return ReportError(options.status());
   absl::StatusOr<Binaries> binaries = FindBinaries();

@@ -63,7 +63,8 @@ struct ClusterClient::ExchangeCall {
 
 ClusterClient::ClusterClient(const ClusterClientOptions& options, const ShardMap& map) : options_(options), map_(map) {
   for (const std::string& address : options_.addresses) {
-    servers_.push_back(std::make_unique<Server>(Server{address, v1::ParameterServer::NewStub(CreateChannel(address))}));
+    servers_.push_back(std::make_unique<Server>(
+        Server{address, v1::ParameterServer::NewStub(CreateChannel(address, options_.security.get()))}));
   }
 }
 

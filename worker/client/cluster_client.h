@@ -25,8 +25,11 @@
 
 namespace cddp {
 
+class ClientSecurity;
+
 struct ClusterClientOptions {
-  std::vector<std::string> addresses;  // of the servers, in shard order
+  std::shared_ptr<const ClientSecurity> security;  // null: plaintext, no token
+  std::vector<std::string> addresses;              // of the servers, in shard order
   uint32_t rank = 0;
   uint32_t worker_count = 1;
   uint64_t incarnation = 0;  // 0: the present time

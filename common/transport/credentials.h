@@ -1,0 +1,53 @@
+// Who we are and whom we believe: TLS certificates and bearer tokens, from files that may be replaced while we run.
+//
+// gRPC looks at the certificates every second and uses new ones for new connections; those that are open live on. Key
+// and certificate must be replaced together (a link to a folder, as Kubernetes does), or a look in between fails and
+// the next one mends it.
+
+#ifndef COMMON_TRANSPORT_CREDENTIALS_H_
+#define COMMON_TRANSPORT_CREDENTIALS_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/transport/tokens.h"
+
+namespace cddp {
+
+struct SecurityOptions {
+  std::string tls_cert_file;  // PEM, with the chain
+  std::string tls_key_file;   // PEM, without password
+  std::string tls_ca_file;    // PEM; whom we believe. A server that has one asks clients for certificates
+  std::string token_file;     // server: lines `role token`; client: one token
+
+  bool has_tls() const { return !tls_cert_file.empty() || !tls_key_file.empty() || !tls_ca_file.empty(); }
+};
+
+// Credentials of a listening port. InvalidArgument or NotFound naming the flag and file that is wrong, also for a key
+// that is not the certificate's.
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(const SecurityOptions& options);
+
+// What a client needs for its channels. Thread-safe; channels made with it may outlive it.
+class ClientSecurity {
+ public:
+  // --tls_ca_file alone checks servers; a certificate with its key besides tells them who we are. Errors as above.
+  static absl::StatusOr<std::shared_ptr<const ClientSecurity>> Create(const SecurityOptions& options);
+
+  const std::shared_ptr<grpc::ChannelCredentials>& credentials() const { return credentials_; }
+  const std::shared_ptr<TokenFile>& token() const { return token_; }  // null: none
+
+ private:
+  std::shared_ptr<grpc::ChannelCredentials> credentials_;
+  std::shared_ptr<TokenFile> token_;
+};
+
+// For a health check of a server on this machine: presents the server's own certificate, and does not ask for its
+// name, which need not be this address's.
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeProbeCredentials(const SecurityOptions& options);
+
+}  // namespace cddp
+
+#endif  // COMMON_TRANSPORT_CREDENTIALS_H_

@@ -1,0 +1,68 @@
+#include "server/refusals.h"
+
+#include <spdlog/spdlog.h>
+
+namespace cddp {
+namespace {
+
+constexpr size_t kMostTold = 1000;
+
+// "ipv4:10.0.0.1:4711" to "ipv4:10.0.0.1"
+std::string HostOfPeer(absl::string_view peer) {
+  const size_t colon = peer.rfind(':');
+  const bool has_port = colon != absl::string_view::npos && colon > peer.find(':');
+  return std::string(has_port ? peer.substr(0, colon) : peer);
+}
+
+}  // namespace
+
+absl::string_view RefusalName(Refusal refusal) {
+  switch (refusal) {
+    case Refusal::kHandshake:
+      return "handshake";
+    case Refusal::kNoToken:
+      return "no_token";
+    case Refusal::kBadToken:
+      return "bad_token";
+    case Refusal::kNoRole:
+      return "no_role";
+    case Refusal::kWrongRole:
+      return "wrong_role";
+    case Refusal::kCalls:
+      return "calls_in_flight";
+    case Refusal::kBytes:
+      return "bytes_in_flight";
+    case Refusal::kCompressed:
+      return "compressed";
+    case Refusal::kDraining:
+      return "draining";
+  }
+  return "other";
+}
+
+Refusals::Refusals(prometheus::Registry* registry, const std::string& shard) {
+  auto& family = prometheus::BuildCounter()
+                     .Name("cddp_server_refused_calls_total")
+                     .Help("Calls and connections turned away before they could change anything, by reason")
+                     .Register(*registry);
+  for (size_t i = 0; i < kRefusalCount; ++i) {
+    counters_[i] = &family.Add({{"shard", shard}, {"reason", std::string(RefusalName(static_cast<Refusal>(i)))}});
+  }
+}
+
+void Refusals::Note(Refusal refusal, absl::string_view peer, absl::string_view detail) {
+  counters_[static_cast<size_t>(refusal)]->Increment();
+  const std::string host = HostOfPeer(peer);
+  {
+    std::lock_guard lock(mutex_);
+    if (told_.size() >= kMostTold || !told_.emplace(host, refusal).second) return;
+  }
+  spdlog::warn("event=call_refused reason={} peer={} detail=\"{}\"", std::string(RefusalName(refusal)), host,
+               std::string(detail));
+}
+
+uint64_t Refusals::count(Refusal refusal) const {
+  return static_cast<uint64_t>(counters_[static_cast<size_t>(refusal)]->Value());
+}
+
+}  // namespace cddp

@@ -1,0 +1,58 @@
+// What a server turns away, and why: counted by reason, logged once for each peer and reason.
+
+#ifndef SERVER_REFUSALS_H_
+#define SERVER_REFUSALS_H_
+
+#include <prometheus/counter.h>
+#include <prometheus/registry.h>
+
+#include <array>
+#include <cstdint>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
+
+namespace cddp {
+
+enum class Refusal {
+  kHandshake,   // TLS: no certificate, or one that is expired or of another CA; or no TLS at all
+  kNoToken,     // the server asks for tokens, and the call has none
+  kBadToken,    // a token that the server does not know
+  kNoRole,      // the certificate names no role
+  kWrongRole,   // the role may not make this call
+  kCalls,       // too many calls in flight
+  kBytes,       // too many bytes in flight
+  kCompressed,  // the call compresses its messages by gRPC's means
+  kDraining,    // the server is ending
+};
+inline constexpr size_t kRefusalCount = 9;
+
+// The value of the metric's label.
+absl::string_view RefusalName(Refusal refusal);
+
+// Thread-safe.
+class Refusals {
+ public:
+  // Makes cddp_server_refused_calls_total{shard,reason} in `registry`, all at zero.
+  Refusals(prometheus::Registry* registry, const std::string& shard);
+
+  // `peer` as gRPC writes it ("ipv4:10.0.0.1:4711"): connections of one host are one peer. `detail` goes to the log and
+  // must hold no secret.
+  void Note(Refusal refusal, absl::string_view peer, absl::string_view detail);
+
+  uint64_t count(Refusal refusal) const;
+
+ private:
+  std::array<prometheus::Counter*, kRefusalCount> counters_;
+  std::mutex mutex_;
+  // Bounded: whoever comes later, from ever new addresses, is counted only.
+  std::set<std::pair<std::string, Refusal>> told_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace cddp
+
+#endif  // SERVER_REFUSALS_H_
