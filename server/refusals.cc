@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "absl/strings/match.h"
+
 namespace cddp {
 namespace {
 
@@ -18,6 +20,10 @@ std::string HostOfPeer(absl::string_view peer) {
 
 absl::string_view RefusalName(Refusal refusal) {
   switch (refusal) {
+    case Refusal::kNoCertificate:
+      return "no_certificate";
+    case Refusal::kBadCertificate:
+      return "bad_certificate";
     case Refusal::kHandshake:
       return "handshake";
     case Refusal::kNoToken:
@@ -59,6 +65,13 @@ void Refusals::Note(Refusal refusal, absl::string_view peer, absl::string_view d
   }
   spdlog::warn("event=call_refused reason={} peer={} detail=\"{}\"", std::string(RefusalName(refusal)), host,
                std::string(detail));
+}
+
+void Refusals::NoteHandshake(absl::string_view reason) {
+  Refusal refusal = Refusal::kHandshake;
+  if (absl::StrContains(reason, "did not return a certificate")) refusal = Refusal::kNoCertificate;
+  if (absl::StrContains(reason, "certificate verify failed")) refusal = Refusal::kBadCertificate;
+  Note(refusal, "unknown", reason);
 }
 
 uint64_t Refusals::count(Refusal refusal) const {

@@ -19,17 +19,19 @@
 namespace cddp {
 
 enum class Refusal {
-  kHandshake,   // TLS: no certificate, or one that is expired or of another CA; or no TLS at all
-  kNoToken,     // the server asks for tokens, and the call has none
-  kBadToken,    // a token that the server does not know
-  kNoRole,      // the certificate names no role
-  kWrongRole,   // the role may not make this call
-  kCalls,       // too many calls in flight
-  kBytes,       // too many bytes in flight
-  kCompressed,  // the call compresses its messages by gRPC's means
-  kDraining,    // the server is ending
+  kNoCertificate,   // TLS: the peer showed none
+  kBadCertificate,  // TLS: expired, or of a CA that we do not believe
+  kHandshake,       // TLS: anything else, such as a peer that speaks plaintext
+  kNoToken,         // the server asks for tokens, and the call has none
+  kBadToken,        // a token that the server does not know
+  kNoRole,          // the certificate names no role
+  kWrongRole,       // the role may not make this call
+  kCalls,           // too many calls in flight
+  kBytes,           // too many bytes in flight
+  kCompressed,      // the call compresses its messages by gRPC's means
+  kDraining,        // the server is ending
 };
-inline constexpr size_t kRefusalCount = 9;
+inline constexpr size_t kRefusalCount = 11;
 
 // The value of the metric's label.
 absl::string_view RefusalName(Refusal refusal);
@@ -43,6 +45,9 @@ class Refusals {
   // `peer` as gRPC writes it ("ipv4:10.0.0.1:4711"): connections of one host are one peer. `detail` goes to the log and
   // must hold no secret.
   void Note(Refusal refusal, absl::string_view peer, absl::string_view detail);
+
+  // A failed TLS handshake, by OpenSSL's words.
+  void NoteHandshake(absl::string_view reason);
 
   uint64_t count(Refusal refusal) const;
 

@@ -1,0 +1,69 @@
+#include "common/transport/grpc_log.h"
+
+#include <grpc/support/log.h>
+#include <spdlog/spdlog.h>
+
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+
+namespace cddp {
+namespace {
+
+constexpr absl::string_view kHandshake = "Handshake failed with fatal error ";
+
+std::mutex& Mutex() {
+  static auto* mutex = new std::mutex;  // gRPC's threads may log until the process ends
+  return *mutex;
+}
+std::set<HandshakeFailures*>& Listeners() {
+  static auto* listeners = new std::set<HandshakeFailures*>;
+  return *listeners;
+}
+
+}  // namespace
+
+void TellHandshakeFailure(absl::string_view reason) {
+  std::lock_guard lock(Mutex());
+  for (HandshakeFailures* each : Listeners()) each->listener_(reason);
+}
+
+namespace {
+
+void TakeLine(gpr_log_func_args* line) {
+  absl::string_view message = line->message;
+  if (absl::ConsumePrefix(&message, kHandshake)) {
+    // "SSL_ERROR_SSL: error:0A000086:SSL routines::certificate verify failed."
+    if (const size_t routine = message.rfind("::"); routine != absl::string_view::npos) {
+      message.remove_prefix(routine + 2);
+    }
+    TellHandshakeFailure(absl::StripSuffix(message, "."));
+    return;
+  }
+  spdlog::error("event=grpc file={} reason=\"{}\"", line->file,
+                absl::StrReplaceAll(line->message, {{"\n", " "}, {"\"", "'"}}));
+}
+
+}  // namespace
+
+void CaptureGrpcLog() {
+  static std::once_flag once;
+  std::call_once(once, [] { gpr_set_log_function(&TakeLine); });
+}
+
+HandshakeFailures::HandshakeFailures(std::function<void(absl::string_view)> listener) : listener_(std::move(listener)) {
+  CaptureGrpcLog();
+  std::lock_guard lock(Mutex());
+  Listeners().insert(this);
+}
+
+HandshakeFailures::~HandshakeFailures() {
+  std::lock_guard lock(Mutex());
+  Listeners().erase(this);
+}
+
+}  // namespace cddp
