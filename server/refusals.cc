@@ -34,14 +34,6 @@ absl::string_view RefusalName(Refusal refusal) {
       return "no_role";
     case Refusal::kWrongRole:
       return "wrong_role";
-    case Refusal::kCalls:
-      return "calls_in_flight";
-    case Refusal::kBytes:
-      return "bytes_in_flight";
-    case Refusal::kCompressed:
-      return "compressed";
-    case Refusal::kDraining:
-      return "draining";
   }
   return "other";
 }

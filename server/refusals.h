@@ -26,12 +26,8 @@ enum class Refusal {
   kBadToken,        // a token that the server does not know
   kNoRole,          // the certificate names no role
   kWrongRole,       // the role may not make this call
-  kCalls,           // too many calls in flight
-  kBytes,           // too many bytes in flight
-  kCompressed,      // the call compresses its messages by gRPC's means
-  kDraining,        // the server is ending
 };
-inline constexpr size_t kRefusalCount = 11;
+inline constexpr size_t kRefusalCount = 7;
 
 // The value of the metric's label.
 absl::string_view RefusalName(Refusal refusal);

@@ -33,6 +33,8 @@ absl::Status CannotListen(const char* flag, const std::string& address) {
 Server::Server(const ServerOptions& options)
     : metrics_(std::make_unique<ServerMetrics>(options.shard.shard)),
       refusals_(metrics_->registry().get(), std::to_string(options.shard.shard)),
+      handshake_failures_(
+          std::make_unique<HandshakeFailures>([this](absl::string_view reason) { refusals_.NoteHandshake(reason); })),
       shard_(std::make_unique<Shard>(options.shard, metrics_.get())) {}
 
 absl::Status Server::Listen(const ServerOptions& options) {

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/synchronization/notification.h"
+#include "common/transport/grpc_log.h"
 #include "server/access.h"
 #include "server/shard.h"
 
@@ -62,6 +63,7 @@ class Server {
 
   std::unique_ptr<ServerMetrics> metrics_;
   Refusals refusals_;
+  std::unique_ptr<HandshakeFailures> handshake_failures_;
   std::unique_ptr<Access> access_;
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<ParameterService> service_;
