@@ -27,7 +27,7 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const C
   if (security == nullptr) return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
   if (security->token() != nullptr) interceptors.push_back(MakeTokenInterceptors(security->token()));
-  return grpc::experimental::CreateCustomChannelWithInterceptors(address, security->credentials(), arguments,
+  return grpc::experimental::CreateCustomChannelWithInterceptors(address, security->NewCredentials(), arguments,
                                                                  std::move(interceptors));
 }
 

@@ -44,11 +44,13 @@ std::shared_ptr<FileWatcherCertificateProvider> Watch(const SecurityOptions& opt
                                                           options.tls_ca_file, kRefreshSeconds);
 }
 
-absl::StatusOr<grpc::experimental::TlsChannelCredentialsOptions> ClientTls(const SecurityOptions& options) {
+absl::Status CheckClientFiles(const SecurityOptions& options) {
   if (absl::Status status = CheckFiles(options); !status.ok()) return status;
-  if (options.tls_ca_file.empty()) {
-    return absl::InvalidArgumentError("a client with --tls_cert_file needs --tls_ca_file, to know whom to believe");
-  }
+  if (!options.tls_ca_file.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError("a client with --tls_cert_file needs --tls_ca_file, to know whom to believe");
+}
+
+grpc::experimental::TlsChannelCredentialsOptions ClientTls(const SecurityOptions& options) {
   grpc::experimental::TlsChannelCredentialsOptions tls;
   tls.set_certificate_provider(Watch(options));
   tls.watch_root_certs();
@@ -75,12 +77,9 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(c
 
 absl::StatusOr<std::shared_ptr<const ClientSecurity>> ClientSecurity::Create(const SecurityOptions& options) {
   auto security = std::make_shared<ClientSecurity>();
+  security->options_ = options;
   if (options.has_tls()) {
-    absl::StatusOr<grpc::experimental::TlsChannelCredentialsOptions> tls = ClientTls(options);
-    if (!tls.ok()) return tls.status();
-    security->credentials_ = grpc::experimental::TlsCredentials(*tls);
-  } else {
-    security->credentials_ = grpc::InsecureChannelCredentials();
+    if (absl::Status status = CheckClientFiles(options); !status.ok()) return status;
   }
   if (!options.token_file.empty()) {
     absl::StatusOr<std::unique_ptr<TokenFile>> token = TokenFile::Read(options.token_file);
@@ -90,16 +89,21 @@ absl::StatusOr<std::shared_ptr<const ClientSecurity>> ClientSecurity::Create(con
   return security;
 }
 
+std::shared_ptr<grpc::ChannelCredentials> ClientSecurity::NewCredentials() const {
+  if (!options_.has_tls()) return grpc::InsecureChannelCredentials();
+  return grpc::experimental::TlsCredentials(ClientTls(options_));
+}
+
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeProbeCredentials(const SecurityOptions& options) {
   if (!options.has_tls()) return grpc::InsecureChannelCredentials();
   SecurityOptions probe = options;
   if (probe.tls_ca_file.empty()) probe.tls_ca_file = probe.tls_cert_file;  // a server without a CA: itself
-  absl::StatusOr<grpc::experimental::TlsChannelCredentialsOptions> tls = ClientTls(probe);
-  if (!tls.ok()) return tls.status();
-  tls->set_verify_server_certs(false);
-  tls->set_certificate_verifier(std::make_shared<grpc::experimental::NoOpCertificateVerifier>());
-  tls->set_check_call_host(false);
-  return grpc::experimental::TlsCredentials(*tls);
+  if (absl::Status status = CheckClientFiles(probe); !status.ok()) return status;
+  grpc::experimental::TlsChannelCredentialsOptions tls = ClientTls(probe);
+  tls.set_verify_server_certs(false);
+  tls.set_certificate_verifier(std::make_shared<grpc::experimental::NoOpCertificateVerifier>());
+  tls.set_check_call_host(false);
+  return grpc::experimental::TlsCredentials(tls);
 }
 
 }  // namespace cddp

@@ -36,11 +36,13 @@ class ClientSecurity {
   // --tls_ca_file alone checks servers; a certificate with its key besides tells them who we are. Errors as above.
   static absl::StatusOr<std::shared_ptr<const ClientSecurity>> Create(const SecurityOptions& options);
 
-  const std::shared_ptr<grpc::ChannelCredentials>& credentials() const { return credentials_; }
+  // New ones for each channel, because gRPC 1.51's certificate watcher may forget a channel that connects while the
+  // last other one of the same credentials goes away; that channel then fails until the files change.
+  std::shared_ptr<grpc::ChannelCredentials> NewCredentials() const;
   const std::shared_ptr<TokenFile>& token() const { return token_; }  // null: none
 
  private:
-  std::shared_ptr<grpc::ChannelCredentials> credentials_;
+  SecurityOptions options_;
   std::shared_ptr<TokenFile> token_;
 };
 

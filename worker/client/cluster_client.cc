@@ -13,7 +13,6 @@
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "common/codec/crc32c.h"
 #include "common/transport/backoff.h"
-#include "common/transport/channel.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
 #include "common/transport/status.h"
@@ -43,15 +42,11 @@ absl::Status OutOfReach(const std::string& address, absl::Duration since, const 
 
 }  // namespace
 
-struct ClusterClient::Server {
-  std::string address;
-  std::unique_ptr<v1::ParameterServer::Stub> stub;
-};
-
 // One Exchange from first try to answer. Owned by the chain of its callbacks.
 struct ClusterClient::ExchangeCall {
   ExchangeCall(uint64_t seed) : backoff(seed) {}
-  Server* server = nullptr;
+  ServerConnection* server = nullptr;
+  std::shared_ptr<v1::ParameterServer::Stub> stub;  // of the try under way
   v1::ExchangeRequest request;
   v1::ExchangeResponse response;
   std::function<void(absl::StatusOr<PulledUpdate>)> done;
@@ -63,8 +58,7 @@ struct ClusterClient::ExchangeCall {
 
 ClusterClient::ClusterClient(const ClusterClientOptions& options, const ShardMap& map) : options_(options), map_(map) {
   for (const std::string& address : options_.addresses) {
-    servers_.push_back(std::make_unique<Server>(
-        Server{address, v1::ParameterServer::NewStub(CreateChannel(address, options_.security.get()))}));
+    servers_.push_back(std::make_unique<ServerConnection>(address, options_.security));
   }
 }
 
@@ -84,7 +78,7 @@ absl::StatusOr<std::unique_ptr<ClusterClient>> ClusterClient::Join(const Cluster
 }
 
 absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& layout) {
-  Server& server = *servers_[shard];
+  ServerConnection& server = *servers_[shard];
   v1::JoinRequest request;
   request.set_protocol_version(kProtocolVersion);
   *request.mutable_worker() = IdOf(options_);
@@ -97,21 +91,22 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
   while (true) {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + kJoinDeadline));
-    const grpc::Status status = server.stub->Join(&context, request, &response);
+    const grpc::Status status = server.stub()->Join(&context, request, &response);
     if (status.ok()) break;
-    if (!IsRetryable(status)) return Named(FromGrpc(status), server.address);
+    if (!IsRetryable(status)) return Named(FromGrpc(status), server.address());
+    server.NoteFailure();
     const absl::Duration pause = backoff.Next();
     if (absl::Now() + pause - begin > options_.server_timeout) {
-      return OutOfReach(server.address, absl::Now() - begin, status);
+      return OutOfReach(server.address(), absl::Now() - begin, status);
     }
     absl::SleepFor(pause);
   }
   if (response.shard_count() != map_.shard_count()) {
-    return absl::InvalidArgumentError(absl::StrCat("server ", server.address, " is one of ", response.shard_count(),
+    return absl::InvalidArgumentError(absl::StrCat("server ", server.address(), " is one of ", response.shard_count(),
                                                    " servers, but --servers names ", map_.shard_count()));
   }
   if (response.shard() != shard) {
-    return absl::InvalidArgumentError(absl::StrCat("server ", server.address, " is shard ", response.shard(),
+    return absl::InvalidArgumentError(absl::StrCat("server ", server.address(), " is shard ", response.shard(),
                                                    ", but stands at place ", shard,
                                                    " of --servers: name them in shard order"));
   }
@@ -142,9 +137,12 @@ void ClusterClient::SendHeartbeats() {
       grpc::ClientContext context;
       context.set_deadline(absl::ToChronoTime(absl::Now() + heartbeat_period_));
       v1::HeartbeatResponse response;
-      const grpc::Status status = server->stub->Heartbeat(&context, request, &response);
-      if (!status.ok()) {
-        spdlog::warn("event=heartbeat_failed server={} reason=\"{}\"", server->address, status.error_message());
+      const grpc::Status status = server->stub()->Heartbeat(&context, request, &response);
+      if (status.ok()) {
+        server->NoteSuccess();
+      } else {
+        server->NoteFailure();
+        spdlog::warn("event=heartbeat_failed server={} reason=\"{}\"", server->address(), status.error_message());
       }
     }
   }
@@ -175,7 +173,8 @@ void ClusterClient::Send(ExchangeCall* call) {
     call->context.emplace();  // no deadline: a round lasts as long as the slowest worker; keepalive finds a dead server
     if (ending_.HasBeenNotified()) call->context->TryCancel();
   }
-  call->server->stub->async()->Exchange(
+  call->stub = call->server->stub();
+  call->stub->async()->Exchange(
       &*call->context, &call->request, &call->response, [this, call](const grpc::Status& status) {
         if (status.ok()) {
           v1::ExchangeResponse& response = call->response;
@@ -188,13 +187,14 @@ void ClusterClient::Send(ExchangeCall* call) {
           return;
         }
         if (!IsRetryable(status)) {
-          Finish(call, Named(FromGrpc(status), call->server->address));
+          Finish(call, Named(FromGrpc(status), call->server->address()));
           return;
         }
         const absl::Time now = absl::Now();
         call->lost_since = std::min(call->lost_since, now);
+        call->server->NoteFailure();
         if (now - call->lost_since > options_.server_timeout || ending_.HasBeenNotified()) {
-          Finish(call, OutOfReach(call->server->address, now - call->lost_since, status));
+          Finish(call, OutOfReach(call->server->address(), now - call->lost_since, status));
           return;
         }
         call->alarm.Set(absl::ToChronoTime(now + call->backoff.Next()), [this, call](bool) { Send(call); });
@@ -212,23 +212,24 @@ void ClusterClient::Finish(ExchangeCall* call, absl::StatusOr<PulledUpdate> resu
 absl::Status ClusterClient::ReadSnapshot(const TakeBucket& take) {
   for (const auto& server : servers_) {
     grpc::ClientContext context;
-    const auto reader = server->stub->Snapshot(&context, {});
+    const std::shared_ptr<v1::ParameterServer::Stub> stub = server->stub();  // outlives the reader
+    const auto reader = stub->Snapshot(&context, {});
     v1::SnapshotChunk chunk;
     std::vector<float> weights;
     while (reader->Read(&chunk)) {
       if (Crc32c(chunk.weights().data(), chunk.weights().size()) != chunk.crc32c()) {
         context.TryCancel();
         return absl::DataLossError(
-            absl::StrCat("server ", server->address, ": bucket ", chunk.bucket(), " came damaged (checksum)"));
+            absl::StrCat("server ", server->address(), ": bucket ", chunk.bucket(), " came damaged (checksum)"));
       }
       weights.resize(chunk.weights().size() / sizeof(float));
       std::memcpy(weights.data(), chunk.weights().data(), weights.size() * sizeof(float));
       if (absl::Status status = take(chunk.bucket(), chunk.version(), weights); !status.ok()) {
         context.TryCancel();
-        return Named(status, server->address);
+        return Named(status, server->address());
       }
     }
-    if (const grpc::Status status = reader->Finish(); !status.ok()) return Named(FromGrpc(status), server->address);
+    if (const grpc::Status status = reader->Finish(); !status.ok()) return Named(FromGrpc(status), server->address());
   }
   return absl::OkStatus();
 }
@@ -241,9 +242,9 @@ void ClusterClient::Leave(bool finished) {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + kShortCallDeadline));
     v1::LeaveResponse response;
-    const grpc::Status status = server->stub->Leave(&context, request, &response);
+    const grpc::Status status = server->stub()->Leave(&context, request, &response);
     if (!status.ok()) {
-      spdlog::warn("event=leave_failed server={} reason=\"{}\"", server->address, status.error_message());
+      spdlog::warn("event=leave_failed server={} reason=\"{}\"", server->address(), status.error_message());
     }
   }
 }

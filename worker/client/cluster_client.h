@@ -22,6 +22,7 @@
 #include "absl/types/span.h"
 #include "common/layout/parameter_layout.h"
 #include "common/layout/shard_map.h"
+#include "worker/client/server_connection.h"
 
 namespace cddp {
 
@@ -91,7 +92,6 @@ class ClusterClient {
   absl::Status ReadSnapshot(const TakeBucket& take);
 
  private:
-  struct Server;  // channel and stub
   struct ExchangeCall;
 
   ClusterClient(const ClusterClientOptions& options, const ShardMap& map);
@@ -102,7 +102,7 @@ class ClusterClient {
 
   const ClusterClientOptions options_;
   const ShardMap map_;
-  std::vector<std::unique_ptr<Server>> servers_;
+  std::vector<std::unique_ptr<ServerConnection>> servers_;
   uint64_t view_ = 0;
   uint64_t version_ = UINT64_MAX;
   bool is_sync_ = true;

@@ -1,0 +1,45 @@
+#include "worker/client/server_connection.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "common/transport/channel.h"
+
+namespace cddp {
+namespace {
+
+constexpr absl::Duration kPatience = absl::Seconds(3);
+
+}  // namespace
+
+ServerConnection::ServerConnection(std::string address, std::shared_ptr<const ClientSecurity> security)
+    : address_(std::move(address)),
+      security_(std::move(security)),
+      stub_(v1::ParameterServer::NewStub(CreateChannel(address_, security_.get()))) {}
+
+std::shared_ptr<v1::ParameterServer::Stub> ServerConnection::stub() const {
+  std::lock_guard lock(mutex_);
+  return stub_;
+}
+
+void ServerConnection::NoteFailure() {
+  if (security_ == nullptr) return;
+  const absl::Time now = absl::Now();
+  std::lock_guard lock(mutex_);
+  failing_since_ = std::min(failing_since_, now);
+  if (now - failing_since_ < kPatience) return;
+  failing_since_ = absl::InfiniteFuture();
+  spdlog::info("event=channel_renewed server={}", address_);
+  stub_ = v1::ParameterServer::NewStub(CreateChannel(address_, security_.get()));
+}
+
+void ServerConnection::NoteSuccess() {
+  if (security_ == nullptr) return;
+  std::lock_guard lock(mutex_);
+  failing_since_ = absl::InfiniteFuture();
+}
+
+}  // namespace cddp

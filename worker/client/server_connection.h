@@ -1,0 +1,40 @@
+// The way to one parameter server: its address and the gRPC stub of the channel in use.
+
+#ifndef WORKER_CLIENT_SERVER_CONNECTION_H_
+#define WORKER_CLIENT_SERVER_CONNECTION_H_
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
+#include "cddp/v1/parameter_server.grpc.pb.h"
+#include "common/transport/credentials.h"
+
+namespace cddp {
+
+// Thread-safe.
+class ServerConnection {
+ public:
+  ServerConnection(std::string address, std::shared_ptr<const ClientSecurity> security);
+
+  const std::string& address() const { return address_; }
+  std::shared_ptr<v1::ParameterServer::Stub> stub() const;
+
+  // A call did not get through. A channel with TLS that has failed for a while is replaced by a new one: gRPC's own
+  // reconnecting may never succeed there (see ClientSecurity::NewCredentials). Calls under way keep the old one.
+  void NoteFailure();
+  void NoteSuccess();
+
+ private:
+  const std::string address_;
+  const std::shared_ptr<const ClientSecurity> security_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<v1::ParameterServer::Stub> stub_ ABSL_GUARDED_BY(mutex_);
+  absl::Time failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_CLIENT_SERVER_CONNECTION_H_
