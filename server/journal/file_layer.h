@@ -1,0 +1,44 @@
+// What a journal asks of the system, so that tests can crash, fill and damage it at every call.
+
+#ifndef SERVER_JOURNAL_FILE_LAYER_H_
+#define SERVER_JOURNAL_FILE_LAYER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace cddp {
+
+// A file open for reading and appending, locked against other processes. One call at a time. Errors name the path and
+// what the system said; ResourceExhausted if the disk is full.
+class StateFile {
+ public:
+  virtual ~StateFile() = default;
+  virtual absl::StatusOr<uint64_t> Size() = 0;
+  // Exactly `size` bytes from `offset`.
+  virtual absl::StatusOr<std::string> Read(uint64_t offset, uint64_t size) = 0;
+  virtual absl::Status Append(absl::string_view bytes) = 0;
+  virtual absl::Status Truncate(uint64_t size) = 0;
+  // Returns once all that was written would survive a loss of power.
+  virtual absl::Status Sync() = 0;
+};
+
+class FileLayer {
+ public:
+  virtual ~FileLayer() = default;
+  // Creates the folder, if it is missing, and the file. FailedPrecondition if another process holds the file.
+  virtual absl::StatusOr<std::unique_ptr<StateFile>> Open(const std::string& folder, const std::string& name) = 0;
+  // Returns once the names of the files in the folder, and its own, would survive a loss of power.
+  virtual absl::Status SyncFolder(const std::string& folder) = 0;
+};
+
+// The system's own files. Lives as long as the program.
+FileLayer& PosixFiles();
+
+}  // namespace cddp
+
+#endif  // SERVER_JOURNAL_FILE_LAYER_H_

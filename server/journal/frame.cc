@@ -1,0 +1,82 @@
+#include "server/journal/frame.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/codec/crc32c.h"
+#include "common/codec/little_endian.h"
+
+namespace cddp {
+namespace {
+
+constexpr uint32_t kMagic = 0x4a444443;  // "CDDJ"
+constexpr uint64_t kBlock = 512;         // no file system fills less than this with zeros
+
+}  // namespace
+
+std::string FrameHeader(uint64_t number, absl::string_view payload) {
+  std::string header(kFrameHeaderBytes, '\0');
+  StoreLe<uint32_t>(kMagic, header.data());
+  StoreLe<uint64_t>(payload.size(), header.data() + 4);
+  StoreLe<uint64_t>(number, header.data() + 12);
+  StoreLe<uint32_t>(Crc32c(payload.data(), payload.size()), header.data() + 20);
+  StoreLe<uint32_t>(Crc32c(header.data(), 24), header.data() + 24);
+  return header;
+}
+
+absl::Status FrameReader::Damaged(absl::string_view what) const {
+  return absl::DataLossError(absl::StrCat("frame ", frames_, " at byte ", offset_, " ", what,
+                                          ": the journal is damaged; restore it from a copy, or start anew with an "
+                                          "empty --state_dir"));
+}
+
+absl::StatusOr<bool> FrameReader::EndsInZeros(uint64_t begin, uint64_t latest, uint64_t size) {
+  // The earliest place from which all bytes are zeros, looked for block by block from the end.
+  uint64_t zeros_from = size;
+  while (zeros_from > begin) {
+    const uint64_t block = std::max(begin, (zeros_from - 1) / kBlock * kBlock);
+    absl::StatusOr<std::string> bytes = file_.Read(block, zeros_from - block);
+    if (!bytes.ok()) return bytes.status();
+    if (std::any_of(bytes->begin(), bytes->end(), [](char c) { return c != 0; })) break;
+    zeros_from = block;
+  }
+  return zeros_from < size && zeros_from <= latest;
+}
+
+absl::StatusOr<std::shared_ptr<const std::string>> FrameReader::Next() {
+  const absl::StatusOr<uint64_t> size = file_.Size();
+  if (!size.ok()) return size.status();
+  if (*size - offset_ < kFrameHeaderBytes) return nullptr;
+  absl::StatusOr<std::string> header = file_.Read(offset_, kFrameHeaderBytes);
+  if (!header.ok()) return header.status();
+  if (LoadLe<uint32_t>(header->data() + 24) != Crc32c(header->data(), 24)) {
+    absl::StatusOr<bool> torn = EndsInZeros(offset_, offset_ + kFrameHeaderBytes, *size);
+    if (!torn.ok()) return torn.status();
+    if (*torn) return nullptr;
+    return Damaged("has a header with a wrong checksum");
+  }
+  if (LoadLe<uint32_t>(header->data()) != kMagic) return Damaged("does not begin as a frame");
+  if (LoadLe<uint64_t>(header->data() + 12) != frames_) {
+    return Damaged(absl::StrCat("calls itself frame ", LoadLe<uint64_t>(header->data() + 12)));
+  }
+  const uint64_t length = LoadLe<uint64_t>(header->data() + 4);
+  if (length >= *size - offset_ - kFrameHeaderBytes) return nullptr;  // cut short
+  absl::StatusOr<std::string> payload = file_.Read(offset_ + kFrameHeaderBytes, length + 1);
+  if (!payload.ok()) return payload.status();
+  const char end_mark = payload->back();
+  payload->pop_back();
+  const uint64_t end = offset_ + kFrameHeaderBytes + length + 1;
+  if (end_mark != kFrameEnd || Crc32c(payload->data(), payload->size()) != LoadLe<uint32_t>(header->data() + 20)) {
+    if (end == *size) {
+      absl::StatusOr<bool> torn = EndsInZeros(offset_, *size, *size);
+      if (!torn.ok()) return torn.status();
+      if (*torn) return nullptr;
+    }
+    return Damaged("has a wrong checksum");
+  }
+  offset_ = end;
+  ++frames_;
+  return std::make_shared<const std::string>(*std::move(payload));
+}
+
+}  // namespace cddp

@@ -1,0 +1,55 @@
+// The journal's file is a row of frames. A frame is what one group commit wrote:
+//
+//   magic u32 | payload bytes u64 | number u64 | crc32c of the payload u32 | crc32c of these 24 bytes u32 | payload |
+//   end mark
+//
+// Frames are numbered from 0, and one is begun only after the one before it was synced. Hence what a crash can leave
+// is: whole frames, then at most one that is cut short, or whose last blocks the file system has filled with zeros.
+// The end
+// mark is no zero, so a whole frame never looks like the latter. Only that is a torn tail. Anything else is damage, and
+// damage is never taken for a tail.
+
+#ifndef SERVER_JOURNAL_FRAME_H_
+#define SERVER_JOURNAL_FRAME_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "server/journal/file_layer.h"
+
+namespace cddp {
+
+constexpr size_t kFrameHeaderBytes = 28;
+constexpr char kFrameEnd = '\x5a';
+
+// What goes before `payload`; kFrameEnd goes after it.
+std::string FrameHeader(uint64_t number, absl::string_view payload);
+
+// Reads frames one after the other.
+class FrameReader {
+ public:
+  explicit FrameReader(StateFile* file) : file_(*file) {}
+
+  // The next payload, null at the end of the whole frames; a torn tail may follow. DataLoss, saying where, for damage.
+  absl::StatusOr<std::shared_ptr<const std::string>> Next();
+
+  uint64_t frames() const { return frames_; }
+  uint64_t whole_bytes() const { return offset_; }  // what the frames read so far take
+
+ private:
+  absl::Status Damaged(absl::string_view what) const;
+  // Are all bytes from some block's start on, in [begin, latest], zeros? (from `begin` itself will do, too)
+  absl::StatusOr<bool> EndsInZeros(uint64_t begin, uint64_t latest, uint64_t size);
+
+  StateFile& file_;
+  uint64_t offset_ = 0;
+  uint64_t frames_ = 0;
+};
+
+}  // namespace cddp
+
+#endif  // SERVER_JOURNAL_FRAME_H_

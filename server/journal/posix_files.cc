@@ -1,0 +1,109 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "server/journal/file_layer.h"
+
+namespace cddp {
+namespace {
+
+absl::Status Failed(int error, absl::string_view what, const std::string& path) {
+  if (error == ENOSPC || error == EDQUOT) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(path, ": the disk is full; make room and start the server again: nothing answered is lost"));
+  }
+  return absl::ErrnoToStatus(error, absl::StrCat("cannot ", what, " ", path));
+}
+
+class PosixFile final : public StateFile {
+ public:
+  PosixFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~PosixFile() override { close(fd_); }
+
+  absl::StatusOr<uint64_t> Size() override {
+    struct stat info;
+    if (fstat(fd_, &info) != 0) return Failed(errno, "look at", path_);
+    return static_cast<uint64_t>(info.st_size);
+  }
+
+  absl::StatusOr<std::string> Read(uint64_t offset, uint64_t size) override {
+    std::string bytes(size, '\0');
+    for (uint64_t done = 0; done < size;) {
+      const ssize_t got = pread(fd_, bytes.data() + done, size - done, static_cast<off_t>(offset + done));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return Failed(errno, "read", path_);
+      if (got == 0) return absl::DataLossError(absl::StrCat(path_, ": is shorter than it was a moment ago"));
+      done += static_cast<uint64_t>(got);
+    }
+    return bytes;
+  }
+
+  absl::Status Append(absl::string_view bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t written = write(fd_, bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return Failed(errno, "write", path_);
+      bytes.remove_prefix(static_cast<size_t>(written));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Truncate(uint64_t size) override {
+    if (ftruncate(fd_, static_cast<off_t>(size)) != 0) return Failed(errno, "cut", path_);
+    return absl::OkStatus();
+  }
+
+  absl::Status Sync() override {
+    if (fdatasync(fd_) != 0) return Failed(errno, "sync", path_);
+    return absl::OkStatus();
+  }
+
+ private:
+  const int fd_;
+  const std::string path_;
+};
+
+class PosixLayer final : public FileLayer {
+ public:
+  absl::StatusOr<std::unique_ptr<StateFile>> Open(const std::string& folder, const std::string& name) override {
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error) return Failed(error.value(), "make the folder", folder);
+    const std::string path = absl::StrCat(folder, "/", name);
+    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd < 0) return Failed(errno, "open", path);
+    auto file = std::make_unique<PosixFile>(fd, path);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) return Failed(errno, "lock", path);
+      return absl::FailedPreconditionError(
+          absl::StrCat(path, ": another server uses it; every server needs a --state_dir of its own"));
+    }
+    return std::unique_ptr<StateFile>(std::move(file));
+  }
+
+  absl::Status SyncFolder(const std::string& folder) override {
+    for (const std::string& path : {folder, absl::StrCat(folder, "/..")}) {
+      const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      if (fd < 0) return Failed(errno, "open", path);
+      const int failed = fsync(fd) != 0 ? errno : 0;
+      close(fd);
+      if (failed != 0) return Failed(failed, "sync", path);
+    }
+    return absl::OkStatus();
+  }
+};
+
+}  // namespace
+
+FileLayer& PosixFiles() {
+  static auto* layer = new PosixLayer;
+  return *layer;
+}
+
+}  // namespace cddp

@@ -1,0 +1,184 @@
+// What was waited for is read again, whatever happened to the file; what was damaged is told.
+
+#include "server/journal/journal.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/unit/journal/faulty_files.h"
+
+namespace cddp {
+namespace {
+
+using ::testing::HasSubstr;
+
+CountEvent Count(uint64_t step, const std::string& update) { return {7, {1, step, step, update, step % 2 == 1}}; }
+
+// Opens, and says what it has read: "step:update" of every event.
+struct Opened {
+  absl::StatusOr<std::unique_ptr<Journal>> journal = absl::UnknownError("");
+  std::vector<std::string> events;
+};
+
+Opened Open(FileLayer* files, Durability durability = Durability::kVersion) {
+  Opened opened;
+  opened.journal = Journal::Open({"state", durability, files}, [&](const JournalEvent& event, const auto& frame) {
+    const auto& count = std::get<CountEvent>(event);
+    EXPECT_EQ(count.bucket, 7u);
+    EXPECT_GE(count.contribution.update.data(), frame->data());
+    EXPECT_EQ(count.contribution.non_finite, count.contribution.step % 2 == 1);
+    opened.events.push_back(absl::StrCat(count.contribution.step, ":", count.contribution.update));
+    return absl::OkStatus();
+  });
+  return opened;
+}
+
+// Writes frames of one event each. Returns how many are durable.
+size_t Write(Journal& journal, size_t begin, size_t end) {
+  for (size_t step = begin; step < end; ++step) {
+    if (!journal.Wait(journal.Append(Count(step, std::string(step * 5, 'x')))).ok()) return step;
+  }
+  return end;
+}
+
+std::vector<std::string> Events(size_t count) {
+  std::vector<std::string> events;
+  for (size_t step = 0; step < count; ++step) events.push_back(absl::StrCat(step, ":", std::string(step * 5, 'x')));
+  return events;
+}
+
+TEST(JournalTest, AllKindsOfEventsComeBack) {
+  std::string bytes;
+  AppendEvent(BeginEvent{kJournalFormat, "options", "layout"}, &bytes);
+  AppendEvent(AdmitEvent{3, 4}, &bytes);
+  AppendEvent(RetireEvent{5, 6}, &bytes);
+  AppendEvent(MemberEvent{1, 99, MemberState::kFinished}, &bytes);
+  for (size_t size = 0; size <= bytes.size(); ++size) {
+    absl::string_view left = absl::string_view(bytes).substr(0, size);
+    std::vector<JournalEvent> events;
+    JournalEvent event;
+    while (!left.empty() && TakeEvent(&left, &event).ok()) events.push_back(event);
+    EXPECT_EQ(left.empty() && events.size() == 4, size == bytes.size()) << "cut at " << size;
+    if (size < bytes.size()) continue;
+    EXPECT_EQ(std::get<BeginEvent>(events[0]).layout, "layout");
+    EXPECT_EQ(std::get<AdmitEvent>(events[1]).rank, 4u);
+    EXPECT_EQ(std::get<RetireEvent>(events[2]).bucket, 5u);
+    EXPECT_EQ(std::get<MemberEvent>(events[3]).incarnation, 99u);
+    EXPECT_EQ(std::get<MemberEvent>(events[3]).state, MemberState::kFinished);
+  }
+}
+
+TEST(JournalTest, RealFilesAreReadAgainAndHeldByOneProcess) {
+  const std::string folder = absl::StrCat(::testing::TempDir(), "/cddp_journal_", getpid());
+  std::filesystem::remove_all(folder);
+  const auto ignore = [](const JournalEvent&, const auto&) { return absl::OkStatus(); };
+  size_t events = 0;
+  {
+    const auto journal = Journal::Open({folder}, ignore);
+    ASSERT_TRUE(journal.ok()) << journal.status();
+    EXPECT_EQ(Write(**journal, 0, 10), 10u);
+    EXPECT_EQ((*journal)->bytes(), std::filesystem::file_size(folder + "/journal"));
+    const absl::Status second = Journal::Open({folder}, ignore).status();
+    EXPECT_EQ(second.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(second.message(), HasSubstr("another server"));
+  }
+  EXPECT_TRUE(Journal::Open({folder}, [&](const JournalEvent&, const auto&) {
+                ++events;
+                return absl::OkStatus();
+              }).ok());
+  EXPECT_EQ(events, 10u);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(JournalTest, ACrashAtAnyCallLosesNothingThatWasWaitedFor) {
+  using Kept = FaultyFiles::Kept;
+  for (const Kept kept : {Kept::kNothing, Kept::kHalf, Kept::kAll, Kept::kLengthOnly}) {
+    bool completed = false;
+    for (uint64_t calls = 0; !completed; ++calls) {
+      FaultyFiles files;
+      { ASSERT_EQ(Write(**Open(&files).journal, 0, 3), 3u); }
+      files.FailAfter(calls, absl::InternalError("crash"));
+      size_t durable = 3;
+      if (Opened opened = Open(&files); opened.journal.ok()) {
+        durable = Write(**opened.journal, 3, 8);
+        completed = durable == 8;
+      }
+      files.Crash(kept);
+      Opened again = Open(&files);
+      ASSERT_TRUE(again.journal.ok()) << again.journal.status() << " after call " << calls;
+      ASSERT_GE(again.events.size(), durable) << "after call " << calls;
+      ASSERT_LE(again.events.size(), durable + 1);
+      EXPECT_EQ(again.events, Events(again.events.size()));
+      const size_t end = again.events.size() + 2;
+      ASSERT_EQ(Write(**again.journal, again.events.size(), end), end);
+      again.journal = absl::UnknownError("closed");
+      EXPECT_EQ(Open(&files).events, Events(end)) << "it goes on after what it has cut";
+    }
+  }
+}
+
+TEST(JournalTest, EveryFlippedBitIsFound) {
+  FaultyFiles files;
+  { ASSERT_EQ(Write(**Open(&files).journal, 0, 6), 6u); }
+  const std::string good = files.content();
+  for (size_t bit = 0; bit < good.size() * 8; ++bit) {
+    std::string bad = good;
+    bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
+    files.set_content(bad);
+    const Opened opened = Open(&files);
+    ASSERT_EQ(opened.journal.status().code(), absl::StatusCode::kDataLoss) << "bit " << bit;
+    ASSERT_THAT(opened.journal.status().message(), HasSubstr("damaged"));
+  }
+}
+
+TEST(JournalTest, EveryTruncationLeavesTheWholeFramesBeforeIt) {
+  FaultyFiles files;
+  std::vector<size_t> ends = {0};
+  for (size_t step = 0; step < 6; ++step) {
+    ASSERT_EQ(Write(**Open(&files).journal, step, step + 1), step + 1);
+    ends.push_back(files.content().size());
+  }
+  const std::string good = files.content();
+  for (size_t size = 0; size <= good.size(); ++size) {
+    files.set_content(good.substr(0, size));
+    const Opened opened = Open(&files);
+    ASSERT_TRUE(opened.journal.ok()) << opened.journal.status() << " at " << size;
+    const size_t whole = std::upper_bound(ends.begin(), ends.end(), size) - ends.begin() - 1;
+    ASSERT_EQ(opened.events, Events(whole)) << "cut at " << size;
+    ASSERT_EQ(files.content().size(), ends[whole]);
+  }
+}
+
+TEST(JournalTest, AFullDiskIsToldToEveryWaiterAndNothingIsWrittenAfterIt) {
+  FaultyFiles files;
+  {
+    const Opened opened = Open(&files);
+    Journal& journal = **opened.journal;
+    ASSERT_EQ(Write(journal, 0, 2), 2u);
+    files.FailAfter(1, absl::ResourceExhaustedError("the disk is full"));  // after the header
+    const absl::Status full = journal.Wait(journal.Append(Count(2, "lost")));
+    EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_THAT(full.message(), HasSubstr("state/journal"));
+    files.FailAfter(1000, absl::OkStatus());
+    EXPECT_EQ(journal.Wait(journal.Append(Count(3, "later"))), full) << "or there would be a hole";
+  }
+  const Opened again = Open(&files);
+  EXPECT_TRUE(again.journal.ok());
+  EXPECT_EQ(again.events, Events(2));
+}
+
+TEST(JournalTest, WithoutDurabilityNobodyWaitsButTheEndWritesAll) {
+  FaultyFiles files;
+  {
+    const Opened opened = Open(&files, Durability::kNone);
+    EXPECT_EQ(Write(**opened.journal, 0, 20), 20u);
+  }
+  EXPECT_EQ(Open(&files).events, Events(20));
+}
+
+}  // namespace
+}  // namespace cddp
