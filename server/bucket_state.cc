@@ -59,6 +59,8 @@ absl::Status BucketState::Check(const Contribution& contribution) const {
 std::optional<RoundTiming> BucketState::Exchange(const Contribution& contribution, ExchangeDone done) {
   std::vector<Reply> replies;
   std::optional<RoundTiming> timing;
+  BucketJournal* journal = nullptr;
+  uint64_t position = 0;
   // Outside the lock: other calls go on meanwhile.
   std::optional<CheckedUpdate> update;
   absl::Status status;
@@ -78,16 +80,37 @@ std::optional<RoundTiming> BucketState::Exchange(const Contribution& contributio
       slots_[contribution.rank].waiting.push_back(
           {contribution.step, contribution.base_version, std::move(done), differs});
       timing = Advance(&replies);
+      journal = journal_;
+      position = journalled_;
     } else {
       replies.push_back({std::move(done), status});
     }
   }
-  for (Reply& reply : replies) reply.done(reply.answer);
+  Release(std::move(replies), journal, position);
   return timing;
+}
+
+void BucketState::set_journal(BucketJournal* journal) {
+  std::lock_guard lock(mutex_);
+  journal_ = journal;
+}
+
+void BucketState::Release(std::vector<Reply> replies, BucketJournal* journal, uint64_t position) {
+  if (replies.empty()) return;
+  const auto release = [](std::vector<Reply>& all, const absl::Status& status) {
+    for (Reply& reply : all) reply.done(status.ok() || !reply.answer.ok() ? reply.answer : status);
+  };
+  if (journal == nullptr) {
+    release(replies, absl::OkStatus());
+    return;
+  }
+  journal->WhenDurable(position, [release, all = std::make_shared<std::vector<Reply>>(std::move(replies))](
+                                     const absl::Status& status) { release(*all, status); });
 }
 
 void BucketState::Count(const Contribution& contribution, const std::optional<CheckedUpdate>& update) {
   Slot& slot = slots_[contribution.rank];
+  if (journal_ != nullptr) journalled_ = journal_->Counted(contribution);
   slot.active = true;
   const bool late = RoundsAreShared() && contribution.step < version_;
   if (late || slot.contributed) {
@@ -100,6 +123,7 @@ void BucketState::Count(const Contribution& contribution, const std::optional<Ch
     slot.contributed = true;
     slot.non_finite = contribution.non_finite;
     slot.update = update;
+    slot.holder = contribution.holder;
     if (contributed_++ == 0) open_since_ = absl::Now();
   }
   slot.next_step = contribution.step + 1;
@@ -131,6 +155,7 @@ std::optional<RoundTiming> BucketState::Advance(std::vector<Reply>* replies) {
       if (slot.contributed) refused = slot.last_refused;
       slot.contributed = false;
       slot.update.reset();
+      slot.holder.reset();
     }
     contributed_ = 0;
     open_since_ = absl::InfiniteFuture();
@@ -226,6 +251,7 @@ absl::Status BucketState::CloseRound() {
 void BucketState::Admit(uint32_t rank) {
   std::lock_guard lock(mutex_);
   Slot& slot = slots_[rank];
+  if (journal_ != nullptr) journalled_ = journal_->Admitted(rank);
   slot.active = true;
   // What the process before it contributed to the open round counts; the new one's is then a retry.
   if (!slot.contributed) slot.next_step = 0;
@@ -238,12 +264,17 @@ void BucketState::Admit(uint32_t rank) {
 std::optional<RoundTiming> BucketState::Retire(uint32_t rank) {
   std::vector<Reply> replies;
   std::optional<RoundTiming> timing;
+  BucketJournal* journal = nullptr;
+  uint64_t position = 0;
   {
     std::lock_guard lock(mutex_);
     slots_[rank].active = false;
+    if (journal_ != nullptr) journalled_ = journal_->Retired(rank);
     if (closed_.ok()) timing = Advance(&replies);
+    journal = journal_;
+    position = journalled_;
   }
-  for (Reply& reply : replies) reply.done(reply.answer);
+  Release(std::move(replies), journal, position);
   return timing;
 }
 

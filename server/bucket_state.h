@@ -51,6 +51,21 @@ struct Contribution {
   absl::string_view update;  // empty: zero
   bool non_finite = false;
   std::optional<uint32_t> replica_crc32c = std::nullopt;  // of the worker's replica at base_version
+  std::shared_ptr<const void> holder =
+      nullptr;  // keeps `update` valid in place of a call that waits (replay of a journal)
+};
+
+// Makes a bucket's events durable. Given the same events in the same order, a new bucket is in the same state, bit for
+// bit. Called under the bucket's lock, but for WhenDurable.
+class BucketJournal {
+ public:
+  virtual ~BucketJournal() = default;
+  // Each returns the event's position.
+  virtual uint64_t Counted(const Contribution& contribution) = 0;
+  virtual uint64_t Admitted(uint32_t rank) = 0;
+  virtual uint64_t Retired(uint32_t rank) = 0;
+  // Calls `then` once all events up to `position` are durable, or with the error that keeps them from it.
+  virtual void WhenDurable(uint64_t position, std::function<void(const absl::Status&)> then) = 0;
 };
 
 struct BucketOptions {
@@ -73,6 +88,10 @@ class BucketState {
  public:
   // `length`: elements of the bucket. Starts at version 0 with zero weights; step 0 sets them. All workers are active.
   static absl::StatusOr<std::unique_ptr<BucketState>> Create(uint32_t length, const BucketOptions& options);
+
+  // From now on events go to `journal`, and an answer waits until all that it rests on is durable. `journal` must
+  // outlive the calls; null: none.
+  void set_journal(BucketJournal* journal);
 
   // Takes one contribution and calls `done` when the consistency mode lets the worker go on, with the changes since its
   // base version. A second contribution of one worker to a step is never counted; its call gets the answer all the
@@ -121,14 +140,18 @@ class BucketState {
     bool last_refused = false;  // the round of its last contribution was refused
     bool contributed = false;   // to the open round, the three below
     bool non_finite = false;
-    std::optional<CheckedUpdate> update;  // points into the request of a waiting call; none: zero
-    std::vector<Waiter> waiting;          // more than one after retries
+    std::optional<CheckedUpdate> update;  // points into the request of a waiting call or to holder; none: zero
+    std::shared_ptr<const void> holder;
+    std::vector<Waiter> waiting;  // more than one after retries
   };
   // Calls to make once the lock is released: done(answer).
   struct Reply {
     ExchangeDone done;
     absl::StatusOr<ExchangeAnswer> answer;
   };
+
+  // Makes the calls once the events up to `position` are durable. Without the lock.
+  void Release(std::vector<Reply> replies, BucketJournal* journal, uint64_t position);
 
   BucketState(uint32_t length, const BucketOptions& options, std::unique_ptr<BucketWeights> weights);
 
@@ -161,6 +184,8 @@ class BucketState {
   uint64_t snapshot_version_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<float> late_ ABSL_GUARDED_BY(mutex_);  // sum of contributions to rounds that had closed; empty: none
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // by rank
+  BucketJournal* journal_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  uint64_t journalled_ ABSL_GUARDED_BY(mutex_) = 0;  // position of the last event
   uint32_t contributed_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time open_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   absl::Status closed_ ABSL_GUARDED_BY(mutex_);

@@ -45,12 +45,17 @@ ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (bia
 ABSL_FLAG(uint64_t, max_parameters, uint64_t{1} << 31, "most parameters this server takes memory for");
 ABSL_FLAG(absl::Duration, lease, absl::Seconds(10), "a worker silent for this long counts as lost");
 ABSL_FLAG(bool, insecure, false, "listen beyond this machine although anybody there may then train and read weights");
-ABSL_FLAG(std::string, health_listen, "",
-          "host:port of a plaintext port that answers health checks only, for probes without a certificate; empty: none");
+ABSL_FLAG(
+    std::string, health_listen, "",
+    "host:port of a plaintext port that answers health checks only, for probes without a certificate; empty: none");
 ABSL_FLAG(absl::Duration, max_connection_age, absl::Hours(1),
           "a connection this old is made anew, with the certificates of that time; calls under way are not disturbed");
 ABSL_FLAG(cddp::HealthcheckFlag, healthcheck, {},
           "ask the server at --listen, or at the address given, whether it serves; exit 0 if so, else 1");
+ABSL_FLAG(std::string, state_dir, "",
+          "folder of this server's journal; a restarted server goes on from it; empty: none");
+ABSL_FLAG(cddp::Durability, durability, cddp::Durability::kVersion,
+          "with --state_dir, what an answer waits for: version: the disk holds its version; none: nothing");
 ABSL_FLAG(std::string, progress, "", "'json': one JSON line on standard output when listening");
 
 namespace {
@@ -85,6 +90,8 @@ cddp::ServerOptions OptionsFromFlags() {
   shard.publish.index_encoding = absl::GetFlag(FLAGS_index_encoding);
   shard.small_tensor_elements = absl::GetFlag(FLAGS_small_tensor_elements);
   shard.max_parameters = absl::GetFlag(FLAGS_max_parameters);
+  shard.state_dir = absl::GetFlag(FLAGS_state_dir);
+  shard.durability = absl::GetFlag(FLAGS_durability);
   return options;
 }
 
@@ -125,8 +132,10 @@ int main(int argc, char** argv) {
   spdlog::info("event=listening shard={} address={} metrics={}", absl::GetFlag(FLAGS_shard), (*server)->address(),
                (*server)->metrics_address());
   if (absl::GetFlag(FLAGS_progress) == "json") {
-    const nlohmann::json line = {
-        {"event", "listening"}, {"address", (*server)->address()}, {"metrics_address", (*server)->metrics_address()}, {"health_address", (*server)->health_address()}};
+    const nlohmann::json line = {{"event", "listening"},
+                                 {"address", (*server)->address()},
+                                 {"metrics_address", (*server)->metrics_address()},
+                                 {"health_address", (*server)->health_address()}};
     std::printf("%s\n", line.dump().c_str());
     std::fflush(stdout);
   }

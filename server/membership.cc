@@ -26,6 +26,16 @@ absl::StatusOr<bool> Membership::Join(uint32_t rank, uint64_t incarnation) {
   return is_new;
 }
 
+void Membership::Restore(uint32_t rank, uint64_t incarnation, MemberState state) {
+  std::lock_guard lock(mutex_);
+  Member& member = members_[rank];
+  member = Member{};
+  member.rank = rank;
+  member.incarnation = incarnation;
+  member.state = state;
+  member.last_heard = absl::Now();
+}
+
 absl::Status Membership::CheckHolder(uint32_t rank, uint64_t incarnation) {
   const auto member = members_.find(rank);
   if (member == members_.end()) {

@@ -40,6 +40,9 @@ class Membership {
   // outside the view, FailedPrecondition if a newer process holds it.
   absl::StatusOr<bool> Join(uint32_t rank, uint64_t incarnation);
 
+  // What a journal says of a rank; it counts as heard of now.
+  void Restore(uint32_t rank, uint64_t incarnation, MemberState state);
+
   // Checks that this process holds the rank and notes that it lives. FailedPrecondition otherwise.
   absl::Status Touch(uint32_t rank, uint64_t incarnation);
 

@@ -85,6 +85,7 @@ void Server::SetServing(bool serving) {
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
   if (absl::Status status = Validate(options.shard); !status.ok()) return status;
   std::unique_ptr<Server> server(new Server(options));
+  if (absl::Status status = server->shard_->Recover(); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<Access>> access = Access::Create(options.security, &server->refusals_);
   if (!access.ok()) return access.status();
   if (!IsLoopback(options.listen) && !(*access)->closed() && !options.insecure) {

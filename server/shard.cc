@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/shard_recovery.h"
 
 namespace cddp {
 
@@ -32,7 +33,7 @@ absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLa
                                                    "--max_parameters=", options_.max_parameters,
                                                    ": raise it or use more servers"));
   }
-  auto space = std::make_unique<Space>(Space{layout, run, {}});
+  auto space = std::make_unique<Space>(Space{layout, run, {}, {}});
   BucketOptions bucket_options = {run.begin, options_.worker_count, options_.consistency, options_.optimizer,
                                   options_.publish};
   for (uint32_t bucket = run.begin; bucket < run.end; ++bucket) {
@@ -63,6 +64,11 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
     if (!space.ok()) return space.status();
     if (absl::StatusOr<bool> joined = membership_.Join(rank, incarnation); !joined.ok()) return joined.status();
     space_ = *std::move(space);
+    if (journal_ != nullptr) {
+      journal_->Append(BeginEvent{kJournalFormat, DescribeForJournal(options_), SerializeLayout(layout)});
+      Attach(space_.get());
+    }
+    if (absl::Status status = NoteMember(rank, incarnation, MemberState::kJoined); !status.ok()) return status;
     published_space_.store(space_.get(), std::memory_order_release);
   } else {
     if (const std::string difference = layout.DescribeDifference(space_->layout); !difference.empty()) {
@@ -73,6 +79,8 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
     if (!is_new.ok()) return is_new.status();
     if (*is_new) {
       for (const auto& bucket : space_->buckets) bucket->Admit(rank);
+      // After them: a member that the journal knows has been admitted.
+      if (absl::Status status = NoteMember(rank, incarnation, MemberState::kJoined); !status.ok()) return status;
     }
   }
   JoinResult result = {space_->run, UINT64_MAX};
@@ -139,8 +147,9 @@ void Shard::Retire(uint32_t rank) {
 
 absl::Status Shard::Leave(uint32_t rank, uint64_t incarnation, bool finished) {
   absl::Status status = membership_.Leave(rank, incarnation, finished);
-  if (status.ok()) Retire(rank);
-  return status;
+  if (!status.ok()) return status;
+  Retire(rank);
+  return NoteMember(rank, incarnation, finished ? MemberState::kFinished : MemberState::kLeft);
 }
 
 std::vector<uint32_t> Shard::RetireLost() {
@@ -189,6 +198,10 @@ absl::StatusOr<Shard::BucketWeights> Shard::Read(uint32_t bucket) const {
   BucketWeights weights;
   weights.version = space->at(bucket).Read(&weights.weights);
   if (weights.version == 0) return absl::FailedPreconditionError("the weights are not initialised yet");
+  // Nobody shall hold a version that a crash could take back.
+  if (journal_ != nullptr) {
+    if (absl::Status status = journal_->WaitForAll(); !status.ok()) return status;
+  }
   return weights;
 }
 

@@ -18,6 +18,7 @@
 #include "common/layout/shard_map.h"
 #include "common/optimizer/optimizer.h"
 #include "server/bucket_state.h"
+#include "server/journal/journal.h"
 #include "server/membership.h"
 #include "server/server_metrics.h"
 
@@ -33,6 +34,8 @@ struct ShardOptions {
   CompressorOptions publish;                    // how changes of the published weights are encoded; ratio 1: dense
   uint64_t small_tensor_elements = 0;           // tensors smaller than this are published whole
   uint64_t max_parameters = uint64_t{1} << 31;  // largest shard this server takes memory for
+  std::string state_dir;                        // folder of the journal; empty: a restarted server has lost all
+  Durability durability = Durability::kVersion;
 };
 
 // InvalidArgument naming the flag that makes no sense.
@@ -58,6 +61,10 @@ class Shard {
       : options_(options), metrics_(*metrics), membership_(options.worker_count, options.lease) {}
 
   const ShardOptions& options() const { return options_; }
+
+  // Opens the journal in options().state_dir, if that is given, and goes on where it ends; once, before all else.
+  // Errors of Journal::Open; FailedPrecondition if it was written under other flags, saying which. (shard_recovery.cc)
+  absl::Status Recover();
 
   struct JoinResult {
     BucketRun buckets;
@@ -104,8 +111,16 @@ class Shard {
     ParameterLayout layout;
     BucketRun run;
     std::vector<std::unique_ptr<BucketState>> buckets;
+    std::vector<std::unique_ptr<BucketJournal>> journals;  // of the buckets; empty without --state_dir
     BucketState& at(uint32_t bucket) const { return *buckets[bucket - run.begin]; }
   };
+
+  absl::Status Replay(const JournalEvent& event, const std::shared_ptr<const std::string>& frame)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  // Lets the buckets' events go to the journal.
+  void Attach(Space* space);
+  // Notes a member's change; returns once it is durable.
+  absl::Status NoteMember(uint32_t rank, uint64_t incarnation, MemberState state);
 
   absl::StatusOr<std::unique_ptr<Space>> MakeSpace(const ParameterLayout& layout) const;
   const Space* space() const { return published_space_.load(std::memory_order_acquire); }
@@ -118,6 +133,7 @@ class Shard {
   std::unique_ptr<Space> space_ ABSL_GUARDED_BY(join_mutex_);
   absl::Status closed_ ABSL_GUARDED_BY(join_mutex_);
   std::atomic<const Space*> published_space_{nullptr};
+  std::unique_ptr<Journal> journal_;  // null without --state_dir; last, for its thread makes calls into all the above
 };
 
 }  // namespace cddp

@@ -112,6 +112,15 @@ absl::Status Journal::Wait(uint64_t position) {
   return result;
 }
 
+absl::Status Journal::WaitForAll() {
+  uint64_t position;
+  {
+    std::lock_guard lock(mutex_);
+    position = appended_;
+  }
+  return Wait(position);
+}
+
 absl::Status Journal::WriteFrame(uint64_t number, std::string* payload) {
   const std::string header = FrameHeader(number, *payload);
   payload->push_back(kFrameEnd);

@@ -59,6 +59,7 @@ class Journal {
 
   // The same, waited for.
   absl::Status Wait(uint64_t position);
+  absl::Status WaitForAll();  // that have been appended
 
   uint64_t bytes() const;   // of the file
   uint64_t frames() const;  // written or read

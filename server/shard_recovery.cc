@@ -1,0 +1,153 @@
+#include "server/shard_recovery.h"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "cddp/v1/parameter_server.pb.h"
+#include "common/transport/layout_message.h"
+
+namespace cddp {
+namespace {
+
+std::string Exact(double value) { return absl::StrFormat("%.17g", value); }
+
+// One bucket's way into the shard's journal.
+class JournalOfBucket final : public BucketJournal {
+ public:
+  JournalOfBucket(Journal* journal, uint32_t bucket) : journal_(*journal), bucket_(bucket) {}
+
+  uint64_t Counted(const Contribution& contribution) override {
+    return journal_.Append(CountEvent{bucket_, contribution});
+  }
+  uint64_t Admitted(uint32_t rank) override { return journal_.Append(AdmitEvent{bucket_, rank}); }
+  uint64_t Retired(uint32_t rank) override { return journal_.Append(RetireEvent{bucket_, rank}); }
+  void WhenDurable(uint64_t position, std::function<void(const absl::Status&)> then) override {
+    journal_.WhenDurable(position, std::move(then));
+  }
+
+ private:
+  Journal& journal_;
+  const uint32_t bucket_;
+};
+
+absl::Status CheckOptions(const std::string& ours, const std::string& journals) {
+  const std::vector<std::string> mine = absl::StrSplit(ours, ' ');
+  const std::vector<std::string> theirs = absl::StrSplit(journals, ' ');
+  for (size_t i = 0; i < std::max(mine.size(), theirs.size()); ++i) {
+    const std::string a = i < mine.size() ? mine[i] : "nothing";
+    const std::string b = i < theirs.size() ? theirs[i] : "nothing";
+    if (a != b) {
+      return absl::FailedPreconditionError(absl::StrCat("was written with ", b, ", but this server has ", a,
+                                                        ": start it with the same flags, or with an empty "
+                                                        "--state_dir"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string DescribeForJournal(const ShardOptions& options) {
+  const OptimizerOptions& optimizer = options.optimizer;
+  return absl::StrCat(
+      "--shard=", options.shard, " --shards=", options.shard_count, " --workers=", options.worker_count,
+      " --consistency=", AbslUnparseFlag(options.consistency.mode), " --quorum=", options.consistency.quorum,
+      " --max_staleness=", options.consistency.max_staleness, " --optimizer=", AbslUnparseFlag(optimizer.kind),
+      " --lr=", Exact(optimizer.lr.base), " --lr_schedule=", AbslUnparseFlag(optimizer.lr.schedule),
+      " --lr_warmup_steps=", optimizer.lr.warmup_steps, " --lr_decay_steps=", optimizer.lr.decay_steps,
+      " --lr_decay_factor=", Exact(optimizer.lr.decay_factor), " --momentum=", Exact(optimizer.momentum),
+      " --nesterov=", optimizer.nesterov, " --weight_decay=", Exact(optimizer.weight_decay),
+      " --beta1=", Exact(optimizer.beta1), " --beta2=", Exact(optimizer.beta2), " --epsilon=", Exact(optimizer.epsilon),
+      " --publish_ratio=", Exact(options.publish.ratio),
+      " --value_encoding=", AbslUnparseFlag(options.publish.value_encoding),
+      " --index_encoding=", AbslUnparseFlag(options.publish.index_encoding),
+      " --small_tensor_elements=", options.small_tensor_elements);
+}
+
+std::string SerializeLayout(const ParameterLayout& layout) { return ToMessage(layout).SerializeAsString(); }
+
+absl::Status Shard::Recover() {
+  if (options_.state_dir.empty()) return absl::OkStatus();
+  std::lock_guard lock(join_mutex_);
+  const absl::Time begin = absl::Now();
+  uint64_t events = 0;
+  absl::StatusOr<std::unique_ptr<Journal>> journal =
+      Journal::Open({options_.state_dir, options_.durability}, [&](const JournalEvent& event, const auto& frame) {
+        ++events;
+        return Replay(event, frame);
+      });
+  if (!journal.ok()) return journal.status();
+  journal_ = *std::move(journal);
+  if (space_ == nullptr) return absl::OkStatus();
+  Attach(space_.get());
+  published_space_.store(space_.get(), std::memory_order_release);
+  uint64_t version = UINT64_MAX;
+  for (const auto& bucket : space_->buckets) version = std::min(version, bucket->version());
+  spdlog::info("event=recovered version={} events={} bytes={} seconds={:.3f}", version, events, journal_->bytes(),
+               absl::ToDoubleSeconds(absl::Now() - begin));
+  return absl::OkStatus();
+}
+
+absl::Status Shard::Replay(const JournalEvent& event, const std::shared_ptr<const std::string>& frame) {
+  if (const auto* begin = std::get_if<BeginEvent>(&event)) {
+    if (absl::Status status = CheckOptions(DescribeForJournal(options_), begin->options); !status.ok()) return status;
+    v1::Layout message;
+    if (!message.ParseFromString(begin->layout)) return absl::DataLossError("the layout cannot be read");
+    absl::StatusOr<ParameterLayout> layout = FromMessage(message);
+    if (!layout.ok()) return layout.status();
+    absl::StatusOr<std::unique_ptr<Space>> space = MakeSpace(*layout);
+    if (!space.ok()) return space.status();
+    space_ = *std::move(space);
+    return absl::OkStatus();
+  }
+  if (space_ == nullptr) return absl::DataLossError("the journal does not begin with a layout");
+  if (const auto* member = std::get_if<MemberEvent>(&event)) {
+    if (member->rank >= options_.worker_count) return absl::DataLossError("an event of an unknown worker");
+    membership_.Restore(member->rank, member->incarnation, member->state);
+    return absl::OkStatus();
+  }
+  const auto at = [this](uint32_t bucket, uint32_t rank) -> BucketState* {
+    return space_->run.contains(bucket) && rank < options_.worker_count ? &space_->at(bucket) : nullptr;
+  };
+  const absl::Status unknown = absl::DataLossError("an event of an unknown bucket or worker");
+  if (const auto* admit = std::get_if<AdmitEvent>(&event)) {
+    BucketState* bucket = at(admit->bucket, admit->rank);
+    if (bucket == nullptr) return unknown;
+    bucket->Admit(admit->rank);
+    return absl::OkStatus();
+  }
+  if (const auto* retire = std::get_if<RetireEvent>(&event)) {
+    BucketState* bucket = at(retire->bucket, retire->rank);
+    if (bucket == nullptr) return unknown;
+    bucket->Retire(retire->rank);
+    return absl::OkStatus();
+  }
+  const auto& count = std::get<CountEvent>(event);
+  BucketState* bucket = at(count.bucket, count.contribution.rank);
+  if (bucket == nullptr) return unknown;
+  Contribution contribution = count.contribution;
+  contribution.holder = frame;
+  // Nobody waits for the answer any more, but an error at once means that the journal does not fit this program.
+  auto refused = std::make_shared<absl::Status>();
+  bucket->Exchange(contribution,
+                   [refused](const absl::StatusOr<ExchangeAnswer>& answer) { *refused = answer.status(); });
+  return *refused;
+}
+
+void Shard::Attach(Space* space) {
+  for (uint32_t i = 0; i < space->buckets.size(); ++i) {
+    space->journals.push_back(std::make_unique<JournalOfBucket>(journal_.get(), space->run.begin + i));
+    space->buckets[i]->set_journal(space->journals.back().get());
+  }
+}
+
+absl::Status Shard::NoteMember(uint32_t rank, uint64_t incarnation, MemberState state) {
+  return journal_ == nullptr ? absl::OkStatus()
+                             : journal_->Wait(journal_->Append(MemberEvent{rank, incarnation, state}));
+}
+
+}  // namespace cddp
