@@ -94,6 +94,7 @@ std::vector<std::string> ServerFlags(const TrainOptions& options, int shard) {
       absl::StrCat("--index_encoding=", Name(options.index_encoding)),
       "--progress=json",
   };
+  if (options.durable) flags.push_back(absl::StrCat("--state_dir=", StatePath(options, shard)));
   flags.insert(flags.end(), options.server_flags.begin(), options.server_flags.end());
   return flags;
 }
@@ -130,6 +131,7 @@ std::string ModelPath(const TrainOptions& options) { return absl::StrCat(options
 std::string ReportPath(const TrainOptions& options) { return absl::StrCat(options.output, "/report.json"); }
 std::string PlotPath(const TrainOptions& options) { return absl::StrCat(options.output, "/report.svg"); }
 std::string LogFolder(const TrainOptions& options) { return absl::StrCat(options.output, "/logs"); }
+std::string StatePath(const TrainOptions& options, int shard) { return absl::StrCat(options.output, "/state-", shard); }
 std::string TracePath(const TrainOptions& options, int rank) {
   return absl::StrCat(options.output, "/trace-", rank, ".json");
 }

@@ -42,6 +42,7 @@ struct TrainOptions {
   int test_examples = 0;   // 0: all
   int threads = 0;         // per worker
   bool trace = false;      // by every worker
+  bool durable = false;    // servers keep journals, and one that is killed is started again
   std::string output;      // folder
 
   // What is really used: without compression every element travels, as fp32.
@@ -57,6 +58,8 @@ absl::Status Validate(const TrainOptions& options);
 
 // Command lines without the program's own name. Servers and workers pick free ports of the loopback interface.
 std::vector<std::string> ServerFlags(const TrainOptions& options, int shard);
+// Folder of a server's journal.
+std::string StatePath(const TrainOptions& options, int shard);
 std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
                                      const std::vector<std::string>& server_addresses);
 

@@ -53,6 +53,8 @@ ABSL_FLAG(int, test_examples, 0, "use only the first so many test examples; 0: a
 ABSL_FLAG(int, threads, 0, "threads of each worker; 0: the machine's cores shared evenly");
 ABSL_FLAG(bool, trace, false,
           "write trace-<rank>.json of each worker's steps, for chrome://tracing or ui.perfetto.dev");
+ABSL_FLAG(bool, durable, false,
+          "servers keep journals in the output folder, and one that is killed is started again and goes on from it");
 ABSL_FLAG(std::string, output, "", "folder for report, plot, model and logs; default runs/<time>-<model>");
 
 namespace cddp::ctl {
@@ -110,6 +112,7 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.test_examples = absl::GetFlag(FLAGS_test_examples);
   options.threads = absl::GetFlag(FLAGS_threads);
   options.trace = absl::GetFlag(FLAGS_trace);
+  options.durable = absl::GetFlag(FLAGS_durable);
   options.output = absl::GetFlag(FLAGS_output);
   if (absl::Status status = Validate(options); !status.ok()) return status;
 
@@ -155,6 +158,10 @@ std::string NewRunFolder(const std::string& model) {
 absl::Status MakeOutputFolder(TrainOptions* options) {
   if (options->output.empty()) options->output = NewRunFolder(options->model);
   std::error_code error;
+  if (options->durable && fs::exists(StatePath(*options, 0), error)) {
+    return absl::InvalidArgumentError(absl::StrCat("--output=", options->output, " holds the journals of another run (",
+                                                   StatePath(*options, 0), "): choose another folder"));
+  }
   fs::create_directories(LogFolder(*options), error);
   if (!error && access(options->output.c_str(), W_OK) != 0) error = std::error_code(errno, std::generic_category());
   if (!error) return absl::OkStatus();

@@ -50,6 +50,7 @@ TrainRun::TrainRun(const TrainOptions& options, const Binaries& binaries, Progre
       binaries_(binaries),
       progress_(progress),
       started_at_(absl::Now()),
+      server_listens_(options.servers),
       server_addresses_(options.servers),
       history_(options.workers) {}
 
@@ -76,10 +77,10 @@ TrainRun::End TrainRun::Drive() {
   if (std::optional<End> end = Until([this] { return running_workers_ == 0; })) return *end;
 
   servers_may_end_ = true;
-  for (int shard = 0; shard < options_.servers; ++shard) supervisor_->Terminate(shard);
+  for (int shard = 0; shard < options_.servers; ++shard) supervisor_->Terminate(server_children_[shard]);
   const auto still_running = [this] {
     for (int shard = 0; shard < options_.servers; ++shard) {
-      const ChildProcess& server = supervisor_->child(shard);
+      const ChildProcess& server = supervisor_->child(server_children_[shard]);
       if (server.running()) return absl::StrCat(server.name(), " did not end; ", LastWords(server));
     }
     return std::string();
@@ -100,6 +101,7 @@ std::optional<TrainRun::End> TrainRun::StartServers() {
             Start(absl::StrCat("server ", shard), binaries_.server, ServerFlags(options_, shard))) {
       return end;
     }
+    server_children_.push_back(shard);
     ++running_servers_;
   }
   const auto missing = [this] { return std::find(server_addresses_.begin(), server_addresses_.end(), ""); };
@@ -165,8 +167,11 @@ std::optional<TrainRun::End> TrainRun::Handle(const ChildLine& line) {
                  std::string(status.message()), line.line.substr(0, 200));
     return std::nullopt;
   }
-  if (const auto* listening = std::get_if<ListeningEvent>(&*event); listening != nullptr && IsServer(line.child)) {
-    server_addresses_[line.child] = listening->address;
+  if (const auto* listening = std::get_if<ListeningEvent>(&*event); listening != nullptr) {
+    if (const std::optional<int> shard = ShardOf(line.child); shard.has_value()) {
+      server_addresses_[*shard] = listening->address;
+      server_listens_[*shard] = true;
+    }
   }
   if (std::holds_alternative<JoinedEvent>(*event) && !model_shown_) {
     model_shown_ = true;
@@ -183,15 +188,39 @@ std::optional<TrainRun::End> TrainRun::Handle(const ChildExit& exit) {
   const ChildProcess& child = supervisor_->child(exit.child);
   const int status = child.wait_status();
   const bool succeeded = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  if (IsServer(exit.child)) {
+  if (const std::optional<int> shard = ShardOf(exit.child); shard.has_value()) {
     --running_servers_;
     if (succeeded && servers_may_end_) return std::nullopt;
+    if (options_.durable && WIFSIGNALED(status) && !servers_may_end_ && Restart(*shard)) return std::nullopt;
     return ChildFailed(child);
   }
   --running_workers_;
   const int rank = static_cast<int>(exit.child) - options_.servers;
   if (succeeded && history_.done(rank)) return std::nullopt;
   return ChildFailed(child);
+}
+
+std::optional<int> TrainRun::ShardOf(size_t child) const {
+  const auto found = std::find(server_children_.begin(), server_children_.end(), child);
+  if (found == server_children_.end()) return std::nullopt;
+  return static_cast<int>(found - server_children_.begin());
+}
+
+bool TrainRun::Restart(int shard) {
+  // One that ends before it listens would end again; and workers are numbered by their place among the children.
+  if (!server_listens_[shard] || running_workers_ == 0) return false;
+  std::vector<std::string> flags = ServerFlags(options_, shard);
+  flags.push_back(absl::StrCat("--listen=", server_addresses_[shard]));  // the last one counts
+  const std::string name = absl::StrCat("server ", shard);
+  flags.insert(flags.begin(), binaries_.server);
+  const std::string log = absl::StrCat(LogFolder(options_), "/restart-", ++restarts_, "-", LogName(name));
+  const absl::StatusOr<size_t> child = supervisor_->Start({name, std::move(flags), log});
+  if (!child.ok()) return false;
+  progress_->Print(absl::StrCat(name, " was killed; it goes on from its journal (log: ", log, ")"));
+  server_children_[shard] = *child;
+  server_listens_[shard] = false;
+  ++running_servers_;
+  return true;
 }
 
 TrainRun::End TrainRun::ChildFailed(const ChildProcess& child) const {

@@ -57,7 +57,9 @@ class TrainRun {
 
   std::optional<End> Start(const std::string& name, const std::string& program, std::vector<std::string> flags);
   End ChildFailed(const ChildProcess& child) const;
-  bool IsServer(size_t child) const { return child < static_cast<size_t>(options_.servers); }
+  // Starts a server again that was killed, if its journal lets it go on; false if it cannot.
+  bool Restart(int shard);
+  std::optional<int> ShardOf(size_t child) const;  // none: a worker, or a server that another has replaced
   void ShowNewEpochs();
   absl::Status Save(const End& end) const;  // report and plot
   void PrintSummary() const;
@@ -66,7 +68,10 @@ class TrainRun {
   const Binaries binaries_;
   Progress* const progress_;
   const absl::Time started_at_;
-  std::unique_ptr<Supervisor> supervisor_;     // children 0 .. servers - 1 are the servers, then come the workers
+  std::unique_ptr<Supervisor> supervisor_;  // children: the servers, the workers, then servers started again
+  std::vector<size_t> server_children_;     // by shard: the child that runs it
+  std::vector<bool> server_listens_;        // by shard: that child
+  int restarts_ = 0;
   std::vector<std::string> server_addresses_;  // empty until that server listens
   TrainHistory history_;
   bool model_shown_ = false;

@@ -148,6 +148,36 @@ struct BadCase {
   std::string says;
 };
 
+TEST_F(ProcessTest, AServerThatIsKilledGoesOnFromItsJournal) {
+  const std::string flags = "--workers=2 --epochs=20 --durable";
+  const Outcome calm = RunShell(Train(flags, "calm"));
+  ASSERT_EQ(calm.exit_code, 0) << calm.output;
+  // Kills server 1 when the first epoch is over.
+  std::ofstream(folder_ / "script") << absl::StrReplaceAll(
+      R"(
+TRAIN >FOLDER/output 2>&1 &
+run=$!
+until [ -e FOLDER/run/report.json ] && grep -q '"epoch":' FOLDER/run/report.json; do kill -0 $run || break; done
+for process in /proc/[0-9]*; do
+  grep -qsz '^--state_dir=FOLDER/run/state-1$' $process/cmdline && kill -9 ${process#/proc/} && echo killed
+done
+wait $run
+code=$?
+cat FOLDER/output
+exit $code
+)",
+      {{"FOLDER", folder_.string()}, {"TRAIN", Train(flags)}});
+  const Outcome outcome = RunShell(absl::StrCat("bash ", (folder_ / "script").string()));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("killed\n"));
+  EXPECT_THAT(outcome.output, HasSubstr("server 1 was killed; it goes on from its journal"));
+  EXPECT_EQ(Report().at("weights_crc32c"), Report("calm").at("weights_crc32c"));
+
+  const Outcome again = RunShell(Train(flags));
+  EXPECT_EQ(again.exit_code, 2);
+  EXPECT_THAT(again.output, HasSubstr("holds the journals of another run"));
+}
+
 TEST_F(ProcessTest, BadInputIsOneClearLineAndExitCodeTwo) {
   const std::string worker = absl::StrCat(Bin("cddp-worker"), " --data_dir=", data().string(), " ");
   const std::vector<BadCase> cases = {
