@@ -79,6 +79,19 @@ struct Shape {
 };
 class ClusterShapeTest : public ::testing::TestWithParam<Shape> {};
 
+// LibTorch's threads round denormals to zero. The exchange must not: half-precision changes below 2^-14 pass through
+// them, and the replica would miss every such change.
+TEST(ClusterTest, ReplicasAreThePublishedWeightsWhereTrainingFlushesDenormals) {
+  LocalClusterOptions options;
+  options.optimizer = PlainSgd(1e-5);
+  options.push = TopK(0.1);
+  options.publish = TopK(0.1);
+  options.flush_denormals = true;
+  const ParameterLayout layout = Layout();
+  const Quadratic quadratic(options.workers, layout.total_elements());
+  RunLocalCluster(options, layout, Noise(layout.total_elements(), 7), 20, quadratic.gradient());
+}
+
 TEST_P(ClusterShapeTest, ConvergesOnAQuadraticCompressedBothWays) {
   const ParameterLayout layout = Layout();
   const Quadratic problem(GetParam().workers, layout.total_elements());

@@ -1,8 +1,12 @@
 #include "tests/integration/local_cluster.h"
 
 #include <gtest/gtest.h>
+#ifdef __SSE2__
+#include <xmmintrin.h>
+#endif
 
 #include <barrier>
+#include <cstring>
 #include <thread>
 
 namespace cddp {
@@ -38,6 +42,31 @@ ClusterClientOptions LocalServers::ClientOptions(uint32_t rank) const {
   return client;
 }
 
+namespace {
+
+// Of the calling thread and those that it starts from now on.
+void FlushDenormals() {
+#ifdef __SSE2__
+  _mm_setcsr(_mm_getcsr() | 0x8040);
+#endif
+}
+
+void ExpectPublished(LocalServers& servers, uint32_t count, const ParameterLayout& layout,
+                     absl::Span<const float> replica) {
+  for (uint32_t shard = 0; shard < count; ++shard) {
+    const BucketRun run = *servers.server(shard).shard().buckets();
+    for (uint32_t bucket = run.begin; bucket < run.end; ++bucket) {
+      const auto published = servers.server(shard).shard().Read(bucket);
+      ASSERT_TRUE(published.ok()) << published.status();
+      const auto ours = replica.subspan(layout.bucket_range(bucket).begin, layout.bucket_length(bucket));
+      EXPECT_EQ(std::memcmp(ours.data(), published->weights.data(), ours.size() * sizeof(float)), 0)
+          << "bucket " << bucket << " of the replicas is not what the server has published";
+    }
+  }
+}
+
+}  // namespace
+
 LocalRun RunLocalCluster(const LocalClusterOptions& options, const ParameterLayout& layout,
                          const std::vector<float>& initial, uint64_t steps, const GradientFunction& gradient) {
   LocalServers servers(options);
@@ -48,6 +77,7 @@ LocalRun RunLocalCluster(const LocalClusterOptions& options, const ParameterLayo
 
   std::barrier all_done(static_cast<std::ptrdiff_t>(options.workers));
   const auto work = [&](uint32_t rank) {
+    if (options.flush_denormals) FlushDenormals();
     absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(servers.ClientOptions(rank), layout);
     ASSERT_TRUE(client.ok()) << client.status();
     absl::StatusOr<std::unique_ptr<GradientExchange>> exchange = GradientExchange::Create(
@@ -79,6 +109,7 @@ LocalRun RunLocalCluster(const LocalClusterOptions& options, const ParameterLayo
   for (uint32_t rank = 1; rank < options.workers; ++rank) {
     EXPECT_EQ(weights[rank], weights[0]) << "replica of rank " << rank;
   }
+  ExpectPublished(servers, options.servers, layout, weights[0]);
   run.weights = weights[0];
   return run;
 }

@@ -25,6 +25,7 @@ struct LocalClusterOptions {
   CompressorOptions push;
   CompressorOptions publish;
   uint64_t small_tensor_elements = 0;
+  bool flush_denormals = false;  // in the workers' threads, as LibTorch does; x86 only
 };
 
 // Servers that end with the object. Worker options point to them.
@@ -52,7 +53,8 @@ struct LocalRun {
   StepTraffic last_traffic;                   // of rank 0
 };
 
-// Runs `steps` steps of all workers against fresh servers from `initial` weights. Failures are test failures.
+// Runs `steps` steps of all workers against fresh servers from `initial` weights, and checks that the replicas are the
+// published weights. Failures are test failures.
 LocalRun RunLocalCluster(const LocalClusterOptions& options, const ParameterLayout& layout,
                          const std::vector<float>& initial, uint64_t steps, const GradientFunction& gradient);
 

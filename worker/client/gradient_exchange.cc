@@ -1,6 +1,7 @@
 #include "worker/client/gradient_exchange.h"
 
 #include <algorithm>
+#include <cfenv>
 #include <cmath>
 #include <utility>
 
@@ -79,6 +80,9 @@ absl::StatusOr<StepTraffic> GradientExchange::Step(absl::Span<const float> gradi
 }
 
 void GradientExchange::Run() {
+  // LibTorch's setting to round denormals to zero comes along from the training thread. Here every bit must be the
+  // server's, and decoding of half-precision values passes through denormals.
+  std::fesetenv(FE_DFL_ENV);
   while (mailbox_->AwaitStep()) RunStep();
 }
 
