@@ -60,6 +60,8 @@ class Server {
   void SetServing(bool serving);
   // Keeps gauges current and says in the log whom a stuck round waits for.
   void Watch();
+  // Writes snapshots and checkpoints.
+  void Keep();
 
   std::unique_ptr<ServerMetrics> metrics_;
   Refusals refusals_;
@@ -75,6 +77,7 @@ class Server {
   std::once_flag stop_once_;
   absl::Notification stopping_;
   std::thread watcher_;
+  std::thread keeper_;  // only with --state_dir
 };
 
 }  // namespace cddp

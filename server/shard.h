@@ -36,6 +36,11 @@ struct ShardOptions {
   uint64_t max_parameters = uint64_t{1} << 31;  // largest shard this server takes memory for
   std::string state_dir;                        // folder of the journal; empty: a restarted server has lost all
   Durability durability = Durability::kVersion;
+  uint64_t snapshot_bytes = 0;       // journal bytes after which a snapshot is made; 0: as many as the last one took
+  uint64_t restore_version = 0;      // go back to the checkpoint of this version; 0: go on where the journal ends
+  uint64_t checkpoint_every = 0;     // versions between two checkpoints; 0: only those that are asked for
+  uint32_t keep_checkpoints = 3;     // newest checkpoints that are kept
+  FileLayer* files = &PosixFiles();  // for tests
 };
 
 // InvalidArgument naming the flag that makes no sense.
@@ -49,6 +54,8 @@ struct ShardStatus {
   uint64_t min_version = 0;
   uint64_t max_version = 0;
   uint64_t log_bytes = 0;
+  uint64_t journal_bytes = 0;   // of the segment that is being written; 0 without a journal
+  uint64_t snapshot_bytes = 0;  // of the newest snapshot; 0: none
   std::vector<Member> members;
   BucketState::Waiting waiting;  // of the round open longest
 };
@@ -62,9 +69,27 @@ class Shard {
 
   const ShardOptions& options() const { return options_; }
 
-  // Opens the journal in options().state_dir, if that is given, and goes on where it ends; once, before all else.
-  // Errors of Journal::Open; FailedPrecondition if it was written under other flags, saying which. (shard_recovery.cc)
+  // Opens the journal in options().state_dir, if that is given, and goes on where it ends, or at a checkpoint; once,
+  // before all else. Errors of Journal::Open; FailedPrecondition if it was written under other flags, saying which.
+  // (shard_recovery.cc)
   absl::Status Recover();
+
+  // Writes a snapshot of the present state and removes the journal before it, while training goes on. OK without a
+  // journal, and before the first Join. One at a time. (shard_snapshot.cc)
+  absl::Status WriteSnapshot();
+  // Writes what is due: a snapshot when the journal has grown enough, checkpoints whose states have come together. For
+  // a thread that calls it now and then.
+  void WriteDueFiles();
+
+  // Writes a checkpoint of the state in which every bucket is at `version`, as soon as all have been there; `done` is
+  // called once it is durable, from the thread of WriteDueFiles, or with an error: FailedPrecondition if a bucket is
+  // past that version or there is no --state_dir. The states are kept in memory until all are there.
+  using CheckpointDone = std::function<void(const absl::Status&)>;
+  void WriteCheckpoint(uint64_t version, CheckpointDone done);
+  // Reads the published weights of a checkpoint, bucket by bucket. NotFound if there is none of that version, naming
+  // those that there are; the errors of `take`.
+  using TakeBucket = std::function<absl::Status(uint32_t bucket, std::vector<float> weights)>;
+  absl::Status ReadCheckpoint(uint64_t version, const TakeBucket& take) const;
 
   struct JoinResult {
     BucketRun buckets;
@@ -112,11 +137,20 @@ class Shard {
     BucketRun run;
     std::vector<std::unique_ptr<BucketState>> buckets;
     std::vector<std::unique_ptr<BucketJournal>> journals;  // of the buckets; empty without --state_dir
+    std::vector<uint64_t> loaded;  // by bucket: position of the last event that its snapshot holds
     BucketState& at(uint32_t bucket) const { return *buckets[bucket - run.begin]; }
   };
 
-  absl::Status Replay(const JournalEvent& event, const std::shared_ptr<const std::string>& frame)
+  absl::Status Replay(const JournalEvent& event, uint64_t position, const std::shared_ptr<const std::string>& frame)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  absl::Status ReplayBegin(const BeginEvent& begin) ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  BeginEvent Begin(const Space& space) const;
+  struct Checkpoint;
+  void ArmCheckpoint();
+  void FinishCheckpoint(Checkpoint& checkpoint);
+  absl::Status SaveCheckpoint(const Checkpoint& checkpoint);
+  // The state from `segment` on, in a snapshot of that name.
+  absl::Status SaveState(const Space& space, const SegmentEvent& segment);
   // Lets the buckets' events go to the journal.
   void Attach(Space* space);
   // Notes a member's change; returns once it is durable.
@@ -133,6 +167,11 @@ class Shard {
   std::unique_ptr<Space> space_ ABSL_GUARDED_BY(join_mutex_);
   absl::Status closed_ ABSL_GUARDED_BY(join_mutex_);
   std::atomic<const Space*> published_space_{nullptr};
+  std::mutex snapshot_mutex_;  // held while a snapshot is made
+  std::atomic<uint64_t> snapshot_bytes_{0};
+  std::mutex checkpoints_mutex_;
+  std::vector<std::shared_ptr<Checkpoint>> checkpoints_ ABSL_GUARDED_BY(checkpoints_mutex_);  // under way
+  std::atomic<uint64_t> armed_{0};    // version of the newest checkpoint of checkpoint_every
   std::unique_ptr<Journal> journal_;  // null without --state_dir; last, for its thread makes calls into all the above
 };
 
