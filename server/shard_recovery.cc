@@ -102,8 +102,8 @@ absl::Status Shard::Recover() {
   spdlog::info("event=recovered version={} events={} journal_bytes={} seconds={:.3f}", version, events,
                journal_->bytes(), absl::ToDoubleSeconds(absl::Now() - begin));
   lock.unlock();
-  // Without durability a crash can leave a snapshot that is ahead of the journal. Positions count on from the journal,
-  // so the snapshot, by whose positions events are left out, is made anew.
+  // A crash can leave a snapshot that is ahead of the journal. Positions count on from the journal, so the snapshot, by
+  // whose positions events are left out, is made anew.
   return newest_loaded > journal_->position() ? WriteSnapshot() : absl::OkStatus();
 }
 

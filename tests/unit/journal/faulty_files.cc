@@ -7,8 +7,8 @@ namespace cddp {
 
 class FaultyFile final : public StateFile {
  public:
-  FaultyFile(FaultyFiles* files, std::shared_ptr<FaultyFiles::Content> content)
-      : files_(*files), content_(std::move(content)) {}
+  FaultyFile(FaultyFiles* files, std::string name, std::shared_ptr<FaultyFiles::Content> content)
+      : files_(*files), name_(std::move(name)), content_(std::move(content)) {}
 
   absl::StatusOr<uint64_t> Size() override {
     std::lock_guard lock(files_.mutex_);
@@ -22,6 +22,7 @@ class FaultyFile final : public StateFile {
     return content_->bytes.substr(offset, size);
   }
   absl::Status Append(absl::string_view bytes) override {
+    files_.CallHook(name_);
     std::lock_guard lock(files_.mutex_);
     const absl::Status status = files_.Call();
     content_->bytes.append(bytes.data(), status.ok() ? bytes.size() : bytes.size() / 3);
@@ -43,6 +44,7 @@ class FaultyFile final : public StateFile {
 
  private:
   FaultyFiles& files_;
+  const std::string name_;
   const std::shared_ptr<FaultyFiles::Content> content_;
 };
 
@@ -52,7 +54,7 @@ absl::StatusOr<std::unique_ptr<StateFile>> FaultyFiles::Open(const std::string&,
   std::shared_ptr<Content>& content = names_[name];
   if (content == nullptr) content = std::make_shared<Content>();
   if (!status.ok()) return status;
-  return std::unique_ptr<StateFile>(std::make_unique<FaultyFile>(this, content));
+  return std::unique_ptr<StateFile>(std::make_unique<FaultyFile>(this, name, content));
 }
 
 absl::StatusOr<std::vector<std::string>> FaultyFiles::List(const std::string&) {
@@ -89,6 +91,21 @@ absl::Status FaultyFiles::SyncFolder(const std::string&) {
 absl::Status FaultyFiles::Call() {
   const uint64_t call = calls_++;
   return call >= fail_at_ && call < fail_until_ ? error_ : absl::OkStatus();
+}
+
+void FaultyFiles::BeforeAppend(std::string prefix, std::function<void()> hook) {
+  std::lock_guard lock(mutex_);
+  hooked_ = std::move(prefix);
+  hook_ = std::move(hook);
+}
+
+void FaultyFiles::CallHook(const std::string& name) {
+  std::function<void()> hook;
+  {
+    std::lock_guard lock(mutex_);
+    if (hook_ != nullptr && name.compare(0, hooked_.size(), hooked_) == 0) hook = hook_;
+  }
+  if (hook != nullptr) hook();
 }
 
 void FaultyFiles::FailOnce(uint64_t calls, absl::Status error) {

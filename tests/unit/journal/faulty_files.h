@@ -4,6 +4,7 @@
 #define TESTS_UNIT_JOURNAL_FAULTY_FILES_H_
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -31,6 +32,8 @@ class FaultyFiles final : public FileLayer {
   void FailAfter(uint64_t calls, absl::Status error);
   // That call alone fails.
   void FailOnce(uint64_t calls, absl::Status error);
+  // Called before each append to a file whose name begins with `prefix`.
+  void BeforeAppend(std::string prefix, std::function<void()> hook);
   // Loses what a loss of power loses, and lets calls succeed again.
   void Crash(Kept kept);
 
@@ -47,6 +50,7 @@ class FaultyFiles final : public FileLayer {
   using Names = std::map<std::string, std::shared_ptr<Content>>;
 
   absl::Status Call();
+  void CallHook(const std::string& name);
 
   mutable std::mutex mutex_;
   Names names_;
@@ -55,6 +59,8 @@ class FaultyFiles final : public FileLayer {
   uint64_t fail_at_ = std::numeric_limits<uint64_t>::max();  // calls [fail_at_, fail_until_) fail
   uint64_t fail_until_ = std::numeric_limits<uint64_t>::max();
   absl::Status error_;
+  std::string hooked_;
+  std::function<void()> hook_;
 };
 
 }  // namespace cddp

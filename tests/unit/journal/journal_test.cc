@@ -32,16 +32,16 @@ struct Opened {
 
 Opened Open(FileLayer* files, Durability durability = Durability::kVersion) {
   Opened opened;
-  opened.journal = Journal::Open({"state", durability, "", files}, [&](const JournalEvent& event, uint64_t position,
-                                                                       const auto& frame) {
-    EXPECT_EQ(position, opened.events.size() + 1);
-    const auto& count = std::get<CountEvent>(event);
-    EXPECT_EQ(count.bucket, 7u);
-    EXPECT_GE(count.contribution.update.data(), frame->data());
-    EXPECT_EQ(count.contribution.non_finite, count.contribution.step % 2 == 1);
-    opened.events.push_back(absl::StrCat(count.contribution.step, ":", count.contribution.update));
-    return absl::OkStatus();
-  });
+  opened.journal = Journal::Open(
+      {"state", durability, "", files}, [&](const JournalEvent& event, uint64_t position, const auto& frame) {
+        EXPECT_EQ(position, opened.events.size() + 1);
+        const auto& count = std::get<CountEvent>(event);
+        EXPECT_EQ(count.bucket, 7u);
+        EXPECT_GE(count.contribution.update.data(), frame->data());
+        EXPECT_EQ(count.contribution.non_finite, count.contribution.step % 2 == 1);
+        opened.events.push_back(absl::StrCat(count.contribution.step, ":", count.contribution.update));
+        return absl::OkStatus();
+      });
   return opened;
 }
 

@@ -65,6 +65,12 @@ class Training {
     return status;
   }
 
+  // A contribution whose answer nobody waits for.
+  void Push(uint32_t rank, uint32_t bucket, uint64_t step) {
+    pushed_.push_back(std::make_unique<Call>());
+    Exchange(rank, bucket, step, pushed_.back().get());
+  }
+
   // All workers make the rounds before `end` that are not made yet, bucket by bucket; snapshots and a checkpoint come
   // between the contributions of a round. The first error ends it.
   absl::Status TrainUntil(uint64_t end) {
@@ -98,6 +104,8 @@ class Training {
     return absl::OkStatus();
   }
 
+  ~Training() { shard_->Close(absl::UnavailableError("the test ends")); }
+
   Shard& shard() { return *shard_; }
   uint64_t answered() const { return answered_; }
   absl::Status checkpoint() const { return checkpoint_; }
@@ -119,6 +127,7 @@ class Training {
                      });
   }
 
+  std::vector<std::unique_ptr<Call>> pushed_;
   ServerMetrics metrics_;
   std::unique_ptr<Shard> shard_;
   uint64_t answered_ = 0;
@@ -301,6 +310,59 @@ TEST(ShardSnapshotTest, ACheckpointIsReadAndGoneBackTo) {
     ASSERT_TRUE(on.Start().ok()) << "call " << calls;
     ASSERT_TRUE(on.TrainUntil(kSteps).ok());
     EXPECT_EQ(on.shard().Checksum(), calm.at(kSteps));
+  }
+}
+
+// What happens between the cut of the journal and the moment when a bucket is saved is in both.
+TEST(ShardSnapshotTest, EventsWhileASnapshotIsMadeCountOnce) {
+  FaultyFiles files;
+  uint32_t expected = 0;
+  {
+    Training training(&files, {});
+    ASSERT_TRUE(training.Start().ok());
+    ASSERT_TRUE(training.TrainUntil(3).ok());
+    int appends = 0;
+    files.BeforeAppend("snapshot-", [&] {
+      if (++appends != 5) return;  // bucket 0 is saved, bucket 1 is not
+      training.Push(0, 1, 3);
+      ASSERT_TRUE(training.shard().Leave(1, 1, false).ok());  // closes the round
+      training.Push(1, 1, 4);                                 // takes part again
+    });
+    ASSERT_TRUE(training.shard().WriteSnapshot().ok());
+    ASSERT_GE(appends, 5);
+    expected = training.shard().Checksum();
+    EXPECT_EQ(training.shard().status().max_version, 4u);
+  }
+  Training again(&files, {});
+  ASSERT_TRUE(again.Start().ok());
+  EXPECT_EQ(again.shard().Checksum(), expected);
+  again.Push(0, 1, 4);
+  EXPECT_EQ(again.shard().status().max_version, 5u);
+  again.Push(0, 1, 5);
+  EXPECT_EQ(again.shard().status().max_version, 5u) << "rank 1 takes part: it is waited for";
+}
+
+TEST(ShardSnapshotTest, ASnapshotAheadOfTheJournalIsMadeAnew) {
+  const std::map<uint64_t, uint32_t> calm = Calm({});
+  FaultyFiles files;
+  {
+    Training training(&files, {});
+    ASSERT_TRUE(training.Start().ok());
+    ASSERT_TRUE(training.TrainUntil(3).ok());
+    int appends = 0;
+    files.BeforeAppend("snapshot-", [&] {
+      if (++appends != 5) return;
+      files.FailOnce(0, absl::InternalError("crash"));  // the frame of what comes now
+      training.Push(0, 1, 3);
+      while (training.shard().Read(1).ok()) continue;  // it waits for the journal, which fails
+    });
+    ASSERT_TRUE(training.shard().WriteSnapshot().ok());
+  }
+  for (const uint64_t until : {uint64_t{8}, kSteps}) {
+    Training again(&files, {});
+    ASSERT_TRUE(again.Start().ok());
+    ASSERT_TRUE(again.TrainUntil(until).ok());
+    EXPECT_EQ(again.shard().Checksum(), calm.at(until));
   }
 }
 
