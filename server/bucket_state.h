@@ -78,6 +78,12 @@ struct BucketOptions {
   bool may_lose_versions = false;  // a crash may take the bucket back: workers ahead of it are taken back, too
 };
 
+struct PublishedWeights {
+  uint32_t bucket = 0;  // in the whole parameter space
+  uint64_t version = 0;
+  std::vector<float> weights;
+};
+
 // What the round that a call has just closed cost, for metrics.
 struct RoundTiming {
   absl::Duration open;       // from first to last contribution
@@ -140,7 +146,7 @@ class BucketState {
   using TakeState = std::function<void(absl::StatusOr<std::string> state)>;
   absl::Status SaveAt(uint64_t version, TakeState take);
   // The published weights in a saved state of a bucket of that length.
-  static absl::StatusOr<std::vector<float>> PublishedOf(absl::string_view state, uint32_t length);
+  static absl::StatusOr<PublishedWeights> PublishedOf(absl::string_view state, uint32_t length);
 
  private:
   struct Waiter {

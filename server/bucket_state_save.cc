@@ -78,11 +78,10 @@ absl::Status BucketState::Load(absl::string_view state) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<float>> BucketState::PublishedOf(absl::string_view state, uint32_t length) {
+absl::StatusOr<PublishedWeights> BucketState::PublishedOf(absl::string_view state, uint32_t length) {
   ByteReader from(state);
-  from.Get<uint64_t>();
-  std::vector<float> published(length);
-  from.GetFloats(absl::MakeSpan(published));
+  PublishedWeights published = {0, from.Get<uint64_t>(), std::vector<float>(length)};
+  from.GetFloats(absl::MakeSpan(published.weights));
   if (!from.ok()) return absl::DataLossError("holds no weights of that length");
   return published;
 }

@@ -197,11 +197,17 @@ std::optional<BucketRun> Shard::buckets() const {
   return space == nullptr ? std::nullopt : std::optional(space->run);
 }
 
-absl::StatusOr<Shard::BucketWeights> Shard::Read(uint32_t bucket) const {
+std::optional<ParameterLayout> Shard::layout() const {
+  const Space* space = this->space();
+  return space == nullptr ? std::nullopt : std::optional(space->layout);
+}
+
+absl::StatusOr<PublishedWeights> Shard::Read(uint32_t bucket) const {
   const Space* space = this->space();
   if (space == nullptr) return absl::FailedPreconditionError("no worker has joined yet: there are no weights");
   if (!space->run.contains(bucket)) return absl::InvalidArgumentError("bucket is not of this server");
-  BucketWeights weights;
+  PublishedWeights weights;
+  weights.bucket = bucket;
   weights.version = space->at(bucket).Read(&weights.weights);
   if (weights.version == 0) return absl::FailedPreconditionError("the weights are not initialised yet");
   // Nobody shall hold a version that a crash could take back.
@@ -219,6 +225,7 @@ void Shard::Close(const absl::Status& why) {
   if (const Space* space = this->space(); space != nullptr) {
     for (const auto& bucket : space->buckets) bucket->Close(why);
   }
+  for (const auto& checkpoint : TakeCheckpoints(/*only_complete=*/false)) FinishCheckpoint(*checkpoint);
 }
 
 }  // namespace cddp

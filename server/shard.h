@@ -19,6 +19,7 @@
 #include "common/optimizer/optimizer.h"
 #include "server/bucket_state.h"
 #include "server/journal/journal.h"
+#include "server/journal/snapshot.h"
 #include "server/membership.h"
 #include "server/server_metrics.h"
 
@@ -86,10 +87,10 @@ class Shard {
   // past that version or there is no --state_dir. The states are kept in memory until all are there.
   using CheckpointDone = std::function<void(const absl::Status&)>;
   void WriteCheckpoint(uint64_t version, CheckpointDone done);
-  // Reads the published weights of a checkpoint, bucket by bucket. NotFound if there is none of that version, naming
-  // those that there are; the errors of `take`.
-  using TakeBucket = std::function<absl::Status(uint32_t bucket, std::vector<float> weights)>;
-  absl::Status ReadCheckpoint(uint64_t version, const TakeBucket& take) const;
+  // The published weights of a checkpoint. NotFound if there is none of that version, naming those that there are.
+  absl::StatusOr<std::unique_ptr<SnapshotReader>> OpenCheckpoint(uint64_t version) const;
+  // Its buckets one after the other, in order; none at the end. Errors of SnapshotReader::Next.
+  absl::StatusOr<std::optional<PublishedWeights>> ReadCheckpoint(SnapshotReader& reader) const;
 
   struct JoinResult {
     BucketRun buckets;
@@ -117,13 +118,9 @@ class Shard {
   // crc32c of the published weights, buckets in order; 0 before the first Join. Reads all of them.
   uint32_t Checksum() const;
 
-  // Reads the published weights of one bucket. FailedPrecondition before the weights are initialised.
-  struct BucketWeights {
-    uint64_t version = 0;
-    std::vector<float> weights;
-  };
   std::optional<BucketRun> buckets() const;
-  absl::StatusOr<BucketWeights> Read(uint32_t bucket) const;
+  std::optional<ParameterLayout> layout() const;  // likewise none before the first Join
+  absl::StatusOr<PublishedWeights> Read(uint32_t bucket) const;
 
   // Answers every waiting and later Exchange with `why`.
   void Close(const absl::Status& why);
@@ -147,6 +144,7 @@ class Shard {
   BeginEvent Begin(const Space& space) const;
   struct Checkpoint;
   void ArmCheckpoint();
+  std::vector<std::shared_ptr<Checkpoint>> TakeCheckpoints(bool only_complete);
   void FinishCheckpoint(Checkpoint& checkpoint);
   absl::Status SaveCheckpoint(const Checkpoint& checkpoint);
   // The state from `segment` on, in a snapshot of that name.

@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -90,18 +89,20 @@ absl::Status Shard::WriteSnapshot() {
   return status;
 }
 
+std::vector<std::shared_ptr<Shard::Checkpoint>> Shard::TakeCheckpoints(bool only_complete) {
+  std::lock_guard lock(checkpoints_mutex_);
+  const auto first = std::stable_partition(checkpoints_.begin(), checkpoints_.end(), [&](const auto& checkpoint) {
+    return only_complete && !checkpoint->complete();
+  });
+  std::vector<std::shared_ptr<Checkpoint>> taken(first, checkpoints_.end());
+  checkpoints_.erase(first, checkpoints_.end());
+  return taken;
+}
+
 void Shard::WriteDueFiles() {
   if (journal_ == nullptr) return;
   if (options_.checkpoint_every > 0) ArmCheckpoint();
-  std::vector<std::shared_ptr<Checkpoint>> whole;
-  {
-    std::lock_guard lock(checkpoints_mutex_);
-    const auto first = std::stable_partition(checkpoints_.begin(), checkpoints_.end(),
-                                             [](const auto& checkpoint) { return !checkpoint->complete(); });
-    std::move(first, checkpoints_.end(), std::back_inserter(whole));
-    checkpoints_.erase(first, checkpoints_.end());
-  }
-  for (const auto& checkpoint : whole) FinishCheckpoint(*checkpoint);
+  for (const auto& checkpoint : TakeCheckpoints(/*only_complete=*/true)) FinishCheckpoint(*checkpoint);
   const uint64_t due =
       options_.snapshot_bytes != 0 ? options_.snapshot_bytes : std::max(kLeastSnapshotBytes, snapshot_bytes_.load());
   if (journal_->bytes() < due || !journal_->status().ok()) return;
@@ -173,24 +174,33 @@ absl::Status Shard::SaveCheckpoint(const Checkpoint& checkpoint) {
   return absl::OkStatus();
 }
 
-absl::Status Shard::ReadCheckpoint(uint64_t version, const TakeBucket& take) const {
-  const Space* space = this->space();
-  if (journal_ == nullptr || space == nullptr) {
+absl::StatusOr<std::unique_ptr<SnapshotReader>> Shard::OpenCheckpoint(uint64_t version) const {
+  if (journal_ == nullptr || space() == nullptr) {
     return absl::FailedPreconditionError("this server has no checkpoints: start it with --state_dir");
   }
-  const absl::StatusOr<SegmentEvent> read = ReadSnapshot(
-      *options_.files, options_.state_dir, CheckpointName(version), [&](const JournalEvent& event, const auto&) {
-        const auto* saved = std::get_if<BucketEvent>(&event);
-        if (saved == nullptr) return absl::OkStatus();
-        if (!space->run.contains(saved->bucket)) return absl::DataLossError("holds a bucket of another server");
-        absl::StatusOr<std::vector<float>> weights =
-            BucketState::PublishedOf(saved->state, space->layout.bucket_length(saved->bucket));
-        return weights.ok() ? take(saved->bucket, *std::move(weights)) : weights.status();
-      });
-  if (!absl::IsNotFound(read.status())) return read.status();
+  absl::StatusOr<std::unique_ptr<SnapshotReader>> reader =
+      SnapshotReader::Open(*options_.files, options_.state_dir, CheckpointName(version));
+  if (!absl::IsNotFound(reader.status())) return reader;
   const absl::StatusOr<StateFolder> found = ListStateFolder(*options_.files, options_.state_dir);
   return absl::NotFoundError(absl::StrCat("there is no checkpoint of version ", version,
                                           "; there are: ", found.ok() ? absl::StrJoin(found->checkpoints, ", ") : ""));
+}
+
+absl::StatusOr<std::optional<PublishedWeights>> Shard::ReadCheckpoint(SnapshotReader& reader) const {
+  JournalEvent event;
+  while (true) {
+    const absl::StatusOr<bool> more = reader.Next(&event);
+    if (!more.ok()) return more.status();
+    if (!*more) return std::nullopt;
+    const auto* saved = std::get_if<BucketEvent>(&event);
+    if (saved == nullptr) continue;
+    if (!space()->run.contains(saved->bucket)) return absl::DataLossError("the checkpoint is of another server");
+    absl::StatusOr<PublishedWeights> published =
+        BucketState::PublishedOf(saved->state, space()->layout.bucket_length(saved->bucket));
+    if (!published.ok()) return published.status();
+    published->bucket = saved->bucket;
+    return *std::move(published);
+  }
 }
 
 }  // namespace cddp

@@ -61,6 +61,20 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& opt
   return journal;
 }
 
+absl::StatusOr<SegmentEvent> Journal::ReplaySnapshot(const std::string& name, const Replay& replay) {
+  absl::StatusOr<std::unique_ptr<SnapshotReader>> reader = SnapshotReader::Open(*options_.files, options_.folder, name);
+  if (!reader.ok()) return reader.status();
+  JournalEvent event;
+  absl::StatusOr<bool> more = (*reader)->Next(&event);
+  for (; more.ok() && *more; more = (*reader)->Next(&event)) {
+    if (absl::Status status = replay(event, 0, (*reader)->frame()); !status.ok()) {
+      return absl::Status(status.code(), absl::StrCat(options_.folder, "/", name, ": ", status.message()));
+    }
+  }
+  if (!more.ok()) return more.status();
+  return (*reader)->segment();
+}
+
 absl::Status Journal::Recover(const Replay& replay) {
   std::lock_guard lock(mutex_);
   absl::StatusOr<StateFolder> found = ListStateFolder(*options_.files, options_.folder);
@@ -71,9 +85,7 @@ absl::Status Journal::Recover(const Replay& replay) {
   uint64_t first = 0;
   if (!found->snapshots.empty()) {
     first = *found->snapshots.rbegin();
-    absl::StatusOr<SegmentEvent> snapshot =
-        ReadSnapshot(*options_.files, options_.folder, SnapshotName(first),
-                     [&](const JournalEvent& event, const auto& frame) { return replay(event, 0, frame); });
+    absl::StatusOr<SegmentEvent> snapshot = ReplaySnapshot(SnapshotName(first), replay);
     if (!snapshot.ok()) return snapshot.status();
     if (snapshot->segment != first) return Missing(options_, SnapshotName(first));
     appended_ = snapshot->position;
@@ -99,9 +111,7 @@ absl::Status Journal::Restore(const Replay& replay) {
   std::lock_guard lock(mutex_);
   absl::StatusOr<StateFolder> found = ListStateFolder(*options_.files, options_.folder);
   if (!found.ok()) return found.status();
-  absl::StatusOr<SegmentEvent> checkpoint =
-      ReadSnapshot(*options_.files, options_.folder, options_.restore,
-                   [&](const JournalEvent& event, const auto& frame) { return replay(event, 0, frame); });
+  absl::StatusOr<SegmentEvent> checkpoint = ReplaySnapshot(options_.restore, replay);
   if (!checkpoint.ok()) return checkpoint.status();
   // A segment beyond all others; a snapshot before it, which the caller writes, makes them void.
   segment_ = found->segments.empty() ? 0 : *found->segments.rbegin() + 1;

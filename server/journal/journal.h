@@ -85,6 +85,8 @@ class Journal {
   explicit Journal(const JournalOptions& options) : options_(options) {}
 
   absl::Status Recover(const Replay& replay);
+  // Gives all events of a snapshot to `replay`; returns the first of the file.
+  absl::StatusOr<SegmentEvent> ReplaySnapshot(const std::string& name, const Replay& replay);
   absl::Status Restore(const Replay& replay);
   absl::Status ReadSegment(uint64_t segment, bool is_last, const Replay& replay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Makes the file and its first frame, durably; *bytes is its size.

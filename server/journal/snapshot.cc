@@ -8,14 +8,6 @@
 #include "server/journal/state_folder.h"
 
 namespace cddp {
-namespace {
-
-absl::Status InFile(const absl::Status& status, const std::string& folder, const std::string& name) {
-  return absl::Status(status.code(), absl::StrCat(folder, "/", name, ": ", status.message()));
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<SnapshotWriter>> SnapshotWriter::Create(FileLayer* files, const std::string& folder,
                                                                        const std::string& name,
                                                                        const SegmentEvent& segment,
@@ -54,38 +46,40 @@ absl::Status SnapshotWriter::Commit() {
   return files_.SyncFolder(folder_);
 }
 
-absl::StatusOr<SegmentEvent> ReadSnapshot(FileLayer& files, const std::string& folder, const std::string& name,
-                                          const TakeSnapshotEvent& take) {
+absl::StatusOr<std::unique_ptr<SnapshotReader>> SnapshotReader::Open(FileLayer& files, const std::string& folder,
+                                                                     const std::string& name) {
+  const std::string path = absl::StrCat(folder, "/", name);
   absl::StatusOr<std::vector<std::string>> names = files.List(folder);
   if (!names.ok()) return names.status();
   if (std::find(names->begin(), names->end(), name) == names->end()) {
-    return absl::NotFoundError(absl::StrCat(folder, "/", name, ": there is no such file"));
+    return absl::NotFoundError(absl::StrCat(path, ": there is no such file"));
   }
   absl::StatusOr<std::unique_ptr<StateFile>> file = files.Open(folder, name);
   if (!file.ok()) return file.status();
-  FrameReader reader(file->get());
-  SegmentEvent segment;
-  while (true) {
-    absl::StatusOr<std::shared_ptr<const std::string>> frame = reader.Next();
-    if (!frame.ok()) return InFile(frame.status(), folder, name);
-    if (*frame == nullptr) {
-      return InFile(absl::DataLossError("is damaged: its end is missing; restore it from a copy"), folder, name);
-    }
-    absl::string_view bytes = **frame;
-    JournalEvent event;
-    if (absl::Status status = TakeEvent(&bytes, &event); !status.ok()) return InFile(status, folder, name);
-    const bool first = reader.frames() == 1;
-    if (first != std::holds_alternative<SegmentEvent>(event) || !bytes.empty()) {
-      return InFile(absl::DataLossError("is damaged: its events are not a snapshot's"), folder, name);
-    }
-    if (first) {
-      segment = std::get<SegmentEvent>(event);
-    } else if (std::holds_alternative<EndEvent>(event)) {
-      return segment;
-    } else if (absl::Status status = take(event, *frame); !status.ok()) {
-      return InFile(status, folder, name);
-    }
+  std::unique_ptr<SnapshotReader> reader(new SnapshotReader(path, *std::move(file)));
+  JournalEvent event;
+  if (absl::StatusOr<bool> next = reader->Next(&event); !next.ok()) return next.status();
+  reader->segment_ = std::get<SegmentEvent>(event);
+  return reader;
+}
+
+absl::Status SnapshotReader::InFile(const absl::Status& status) const {
+  return absl::Status(status.code(), absl::StrCat(path_, ": ", status.message()));
+}
+
+absl::StatusOr<bool> SnapshotReader::Next(JournalEvent* event) {
+  absl::StatusOr<std::shared_ptr<const std::string>> frame = reader_.Next();
+  if (!frame.ok()) return InFile(frame.status());
+  if (*frame == nullptr) {
+    return InFile(absl::DataLossError("is damaged: its end is missing; restore it from a copy"));
   }
+  frame_ = *std::move(frame);
+  absl::string_view bytes = *frame_;
+  if (absl::Status status = TakeEvent(&bytes, event); !status.ok()) return InFile(status);
+  if ((reader_.frames() == 1) != std::holds_alternative<SegmentEvent>(*event) || !bytes.empty()) {
+    return InFile(absl::DataLossError("is damaged: its events are not a snapshot's"));
+  }
+  return !std::holds_alternative<EndEvent>(*event);
 }
 
 }  // namespace cddp

@@ -5,13 +5,13 @@
 #define SERVER_JOURNAL_SNAPSHOT_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "server/journal/events.h"
 #include "server/journal/file_layer.h"
+#include "server/journal/frame.h"
 
 namespace cddp {
 
@@ -46,12 +46,31 @@ class SnapshotWriter {
   bool committed_ = false;
 };
 
-// Gives all events but the first and the last to `take`; returns the first. DataLoss if the file is damaged or not
-// whole, NotFound if there is none; all name the file.
-using TakeSnapshotEvent =
-    std::function<absl::Status(const JournalEvent& event, const std::shared_ptr<const std::string>& frame)>;
-absl::StatusOr<SegmentEvent> ReadSnapshot(FileLayer& files, const std::string& folder, const std::string& name,
-                                          const TakeSnapshotEvent& take);
+// Not thread-safe.
+class SnapshotReader {
+ public:
+  // NotFound if there is no such file; otherwise as Next.
+  static absl::StatusOr<std::unique_ptr<SnapshotReader>> Open(FileLayer& files, const std::string& folder,
+                                                              const std::string& name);
+
+  const SegmentEvent& segment() const { return segment_; }  // the first event
+
+  // The event after it, and so on; false before the EndEvent. Events point into frame(). DataLoss if the file is
+  // damaged or not whole, FailedPrecondition if it is of another format; both name the file.
+  absl::StatusOr<bool> Next(JournalEvent* event);
+  const std::shared_ptr<const std::string>& frame() const { return frame_; }
+
+ private:
+  SnapshotReader(std::string path, std::unique_ptr<StateFile> file)
+      : path_(std::move(path)), file_(std::move(file)), reader_(file_.get()) {}
+  absl::Status InFile(const absl::Status& status) const;
+
+  const std::string path_;
+  const std::unique_ptr<StateFile> file_;
+  FrameReader reader_;
+  SegmentEvent segment_;
+  std::shared_ptr<const std::string> frame_;
+};
 
 }  // namespace cddp
 

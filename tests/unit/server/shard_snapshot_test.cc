@@ -278,15 +278,15 @@ TEST(ShardSnapshotTest, ACheckpointIsReadAndGoneBackTo) {
     training.shard().WriteDueFiles();
     EXPECT_TRUE(absl::IsFailedPrecondition(past)) << past;
     size_t elements = 0;
-    EXPECT_TRUE(training.shard()
-                    .ReadCheckpoint(6,
-                                    [&](uint32_t, const std::vector<float>& weights) {
-                                      elements += weights.size();
-                                      return absl::OkStatus();
-                                    })
-                    .ok());
+    const auto reader = training.shard().OpenCheckpoint(6);
+    ASSERT_TRUE(reader.ok()) << reader.status();
+    for (auto next = training.shard().ReadCheckpoint(**reader); next->has_value();
+         next = training.shard().ReadCheckpoint(**reader)) {
+      EXPECT_EQ((*next)->version, 6u);
+      elements += (*next)->weights.size();
+    }
     EXPECT_EQ(elements, Layout().total_elements());
-    const absl::Status missing = training.shard().ReadCheckpoint(5, [](auto...) { return absl::OkStatus(); });
+    const absl::Status missing = training.shard().OpenCheckpoint(5).status();
     EXPECT_TRUE(absl::IsNotFound(missing));
     EXPECT_THAT(std::string(missing.message()), HasSubstr("there are: 6"));
   }
