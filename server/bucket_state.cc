@@ -74,11 +74,12 @@ std::optional<RoundTiming> BucketState::Exchange(const Contribution& contributio
     if (!closed_.ok()) status = closed_;
     if (status.ok()) status = Check(contribution);
     if (status.ok()) {
-      if (contribution.step >= slots_[contribution.rank].next_step) Count(contribution, update);
+      const bool repeated = contribution.step < slots_[contribution.rank].next_step;
+      if (!repeated) Count(contribution, update);
       const bool differs = contribution.replica_crc32c.has_value() &&
                            checks_.Differs(contribution.base_version, *contribution.replica_crc32c);
       slots_[contribution.rank].waiting.push_back(
-          {contribution.step, contribution.base_version, std::move(done), differs});
+          {contribution.step, contribution.base_version, std::move(done), differs, repeated});
       timing = Advance(&replies);
       journal = journal_;
       position = journalled_;
@@ -112,6 +113,7 @@ void BucketState::Count(const Contribution& contribution, const std::optional<Ch
   Slot& slot = slots_[contribution.rank];
   if (journal_ != nullptr) journalled_ = journal_->Counted(contribution);
   slot.active = true;
+  staleness_ = std::max(staleness_, version_ - contribution.base_version);
   const bool late = RoundsAreShared() && contribution.step < version_;
   if (late || slot.contributed) {
     slot.last_refused = contribution.non_finite;
@@ -160,7 +162,7 @@ std::optional<RoundTiming> BucketState::Advance(std::vector<Reply>* replies) {
     contributed_ = 0;
     open_since_ = absl::InfiniteFuture();
     if (!status.ok()) closed_ = status;
-    timing = RoundTiming{complete - open_since, absl::Now() - complete, refused};
+    timing = RoundTiming{complete - open_since, absl::Now() - complete, refused, std::exchange(staleness_, 0)};
   }
   for (Slot& slot : slots_) {
     auto keep = slot.waiting.begin();
@@ -201,6 +203,7 @@ ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
   answer.version = version_;
   answer.refused = slot.last_refused && waiter.step + 1 == slot.next_step;
   answer.replica_differed = waiter.replica_differs;
+  answer.repeated = waiter.repeated;
   if (!waiter.replica_differs) {
     if (std::optional<std::vector<SharedUpdate>> since = log_.Since(waiter.base_version); since.has_value()) {
       answer.updates = *std::move(since);
@@ -301,6 +304,12 @@ uint64_t BucketState::version() const {
 uint64_t BucketState::log_bytes() const {
   std::lock_guard lock(mutex_);
   return log_.bytes();
+}
+
+bool BucketState::is_waiting() const {
+  std::lock_guard lock(mutex_);
+  return contributed_ != 0 ||
+         std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return !slot.waiting.empty(); });
 }
 
 BucketState::Waiting BucketState::waiting() const {

@@ -46,11 +46,35 @@ v1::Consistency ToMessage(Consistency mode) {
   return v1::CONSISTENCY_UNSPECIFIED;
 }
 
+// One Exchange, from its request until its answer has been taken; holds the request's bytes until it is answered.
+// Deletes itself when the call is over.
+class ExchangeReactor final : public grpc::ServerUnaryReactor {
+ public:
+  explicit ExchangeReactor(Limits* limits) : call_(limits) {}
+
+  Limits::Call& call() { return call_; }
+  void Answer(const absl::StatusOr<ExchangeAnswer>& answer, grpc::ByteBuffer* response) {
+    call_.Answered(answer.ok() ? answer->bytes() : 0);
+    if (answer.ok()) *response = SerializeExchangeResponse(*answer);
+    Finish(ToGrpc(answer.status()));
+  }
+  void OnCancel() override { call_.Abandoned(); }
+  void OnDone() override { delete this; }
+
+ private:
+  Limits::Call call_;
+};
+
 // Streams the published weights, one bucket a message. Deletes itself when the call is over.
 class SnapshotWriter final : public grpc::ServerWriteReactor<v1::SnapshotChunk> {
  public:
-  explicit SnapshotWriter(const absl::Status& refused) { Finish(ToGrpc(refused)); }
-  explicit SnapshotWriter(const Shard& shard) : shard_(&shard) {
+  SnapshotWriter(const Shard& shard, Limits* limits, const std::string& peer, absl::Status admitted)
+      : shard_(&shard), call_(limits) {
+    if (admitted.ok()) admitted = call_.Begin(peer);
+    if (!admitted.ok()) {
+      Finish(ToGrpc(admitted));
+      return;
+    }
     const std::optional<BucketRun> run = shard.buckets();
     if (!run.has_value()) {
       Finish(ToGrpc(absl::FailedPreconditionError("no worker has joined yet: there are no weights")));
@@ -68,6 +92,7 @@ class SnapshotWriter final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
       Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the client went away"));
     }
   }
+  void OnCancel() override { call_.Abandoned(); }
   void OnDone() override { delete this; }
 
  private:
@@ -89,13 +114,38 @@ class SnapshotWriter final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
     StartWrite(&chunk_);
   }
 
-  const Shard* shard_ = nullptr;
+  const Shard* shard_;
+  Limits::Call call_;
   uint32_t next_ = 0;
   uint32_t end_ = 0;
   v1::SnapshotChunk chunk_;
 };
 
 }  // namespace
+
+ParameterService::ParameterService(Shard* shard, ServerMetrics* metrics, Access* access, Limits* limits)
+    : shard_(*shard), metrics_(*metrics), access_(*access), limits_(*limits), started_(absl::Now()) {
+  auto& family = prometheus::BuildCounter()
+                     .Name("cddp_server_calls_total")
+                     .Help("Calls that have come, by method, those refused included")
+                     .Register(*metrics->registry());
+  for (size_t i = 0; i < kRpcCount; ++i) {
+    calls_[i] = &family.Add(
+        {{"shard", std::to_string(shard->options().shard)}, {"method", std::string(RpcName(static_cast<Rpc>(i)))}});
+  }
+}
+
+absl::StatusOr<Caller> ParameterService::Admit(const grpc::CallbackServerContext& context, Rpc rpc) {
+  calls_[static_cast<size_t>(rpc)]->Increment();
+  return access_.Check(context, rpc);
+}
+
+absl::Status ParameterService::Admit(const grpc::CallbackServerContext& context, Rpc rpc, const v1::WorkerId& worker) {
+  const absl::StatusOr<Caller> caller = Admit(context, rpc);
+  if (!caller.ok()) return caller.status();
+  if (absl::Status status = limits_.TakeTurn(context.peer()); !status.ok()) return status;
+  return access_.CheckRank(context, *caller, worker.rank());
+}
 
 absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::JoinResponse* response) {
   if (request.protocol_version() != kProtocolVersion) {
@@ -105,6 +155,10 @@ absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::Join
   }
   absl::StatusOr<ParameterLayout> layout = FromMessage(request.layout());
   if (!layout.ok()) return layout.status();
+  if (absl::Status status = limits_.CheckRound(shard_.options().worker_count, layout->bucket_elements());
+      !status.ok()) {
+    return status;
+  }
   absl::StatusOr<Shard::JoinResult> joined =
       shard_.Join(request.worker().rank(), request.worker().incarnation(), request.worker_count(), *layout);
   if (!joined.ok()) return joined.status();
@@ -121,7 +175,9 @@ absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::Join
 
 grpc::ServerUnaryReactor* ParameterService::Join(grpc::CallbackServerContext* context, const v1::JoinRequest* request,
                                                  v1::JoinResponse* response) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kJoin); !refused.ok()) return Answer(context, refused);
+  if (absl::Status refused = Admit(*context, Rpc::kJoin, request->worker()); !refused.ok()) {
+    return Answer(context, refused);
+  }
   const absl::Status status = FillJoin(*request, response);
   if (status.ok()) {
     spdlog::info("event=join rank={} incarnation={} peer={}", request->worker().rank(), request->worker().incarnation(),
@@ -135,7 +191,9 @@ grpc::ServerUnaryReactor* ParameterService::Join(grpc::CallbackServerContext* co
 
 grpc::ServerUnaryReactor* ParameterService::Leave(grpc::CallbackServerContext* context, const v1::LeaveRequest* request,
                                                   v1::LeaveResponse* response) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kLeave); !refused.ok()) return Answer(context, refused);
+  if (absl::Status refused = Admit(*context, Rpc::kLeave, request->worker()); !refused.ok()) {
+    return Answer(context, refused);
+  }
   spdlog::info("event=leave rank={} finished={}", request->worker().rank(), request->finished());
   return Answer(context, shard_.Leave(request->worker().rank(), request->worker().incarnation(), request->finished()));
 }
@@ -143,7 +201,9 @@ grpc::ServerUnaryReactor* ParameterService::Leave(grpc::CallbackServerContext* c
 grpc::ServerUnaryReactor* ParameterService::Heartbeat(grpc::CallbackServerContext* context,
                                                       const v1::HeartbeatRequest* request,
                                                       v1::HeartbeatResponse* response) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kHeartbeat); !refused.ok()) return Answer(context, refused);
+  if (absl::Status refused = Admit(*context, Rpc::kHeartbeat, request->worker()); !refused.ok()) {
+    return Answer(context, refused);
+  }
   response->set_view(Membership::kView);
   return Answer(context, shard_.membership().Heartbeat(request->worker().rank(), request->worker().incarnation(),
                                                        request->step(), request->loss()));
@@ -151,13 +211,21 @@ grpc::ServerUnaryReactor* ParameterService::Heartbeat(grpc::CallbackServerContex
 
 grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext* context,
                                                      const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kExchange); !refused.ok()) return Answer(context, refused);
+  const absl::StatusOr<Caller> caller = Admit(*context, Rpc::kExchange);
+  if (!caller.ok()) return Answer(context, caller.status());
+  auto* reactor = new ExchangeReactor(&limits_);
+  absl::Status status = reactor->call().Begin(context->peer());
   // Lives until the call is answered, for the contribution points into it.
   const auto message = std::make_shared<v1::ExchangeRequest>();
+  const size_t bytes = request->Length();
   // gRPC made the buffer for this call alone and reads it no more: taking its bytes saves holding them twice.
-  absl::Status status = ParseExchangeRequest(const_cast<grpc::ByteBuffer*>(request), message.get());
-  if (!status.ok()) return Answer(context, status);
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (status.ok()) status = ParseExchangeRequest(const_cast<grpc::ByteBuffer*>(request), message.get());
+  if (status.ok()) status = access_.CheckRank(*context, *caller, message->worker().rank());
+  if (status.ok()) status = reactor->call().Hold(message->bucket(), bytes);
+  if (!status.ok()) {
+    reactor->Answer(status, response);
+    return reactor;
+  }
   const Contribution contribution = {
       message->worker().rank(),
       message->step(),
@@ -167,21 +235,21 @@ grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext
       message->has_replica_crc32c() ? std::optional(message->replica_crc32c()) : std::nullopt};
   shard_.Exchange(message->worker().incarnation(), message->view(), message->bucket(), contribution,
                   [reactor, response, message](const absl::StatusOr<ExchangeAnswer>& answer) {
-                    if (answer.ok()) *response = SerializeExchangeResponse(*answer);
-                    reactor->Finish(ToGrpc(answer.status()));
+                    reactor->Answer(answer, response);
                   });
   return reactor;
 }
 
 grpc::ServerWriteReactor<v1::SnapshotChunk>* ParameterService::Snapshot(grpc::CallbackServerContext* context,
                                                                         const v1::SnapshotRequest* request) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kSnapshot); !refused.ok()) return new SnapshotWriter(refused);
-  return new SnapshotWriter(shard_);
+  return new SnapshotWriter(shard_, &limits_, context->peer(), Admit(*context, Rpc::kSnapshot).status());
 }
 
 grpc::ServerUnaryReactor* ParameterService::Status(grpc::CallbackServerContext* context,
                                                    const v1::StatusRequest* request, v1::StatusResponse* response) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kStatus); !refused.ok()) return Answer(context, refused);
+  absl::Status refused = Admit(*context, Rpc::kStatus).status();
+  if (refused.ok()) refused = limits_.TakeTurn(context->peer());
+  if (!refused.ok()) return Answer(context, refused);
   const ShardStatus status = shard_.status();
   const absl::Time now = absl::Now();
   response->set_shard(shard_.options().shard);

@@ -4,10 +4,14 @@
 #define SERVER_SERVICE_H_
 
 #include <grpcpp/grpcpp.h>
+#include <prometheus/counter.h>
+
+#include <array>
 
 #include "absl/time/time.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "server/access.h"
+#include "server/limits.h"
 #include "server/shard.h"
 
 namespace cddp {
@@ -17,8 +21,7 @@ class ParameterService final
     : public v1::ParameterServer::WithRawCallbackMethod_Exchange<v1::ParameterServer::CallbackService> {
  public:
   // All must outlive the service.
-  ParameterService(Shard* shard, ServerMetrics* metrics, Access* access)
-      : shard_(*shard), metrics_(*metrics), access_(*access), started_(absl::Now()) {}
+  ParameterService(Shard* shard, ServerMetrics* metrics, Access* access, Limits* limits);
 
   grpc::ServerUnaryReactor* Join(grpc::CallbackServerContext* context, const v1::JoinRequest* request,
                                  v1::JoinResponse* response) override;
@@ -35,11 +38,16 @@ class ParameterService final
                                    v1::StatusResponse* response) override;
 
  private:
+  // Counts the call. May this caller make it, and as this worker, and now?
+  absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context, Rpc rpc);
+  absl::Status Admit(const grpc::CallbackServerContext& context, Rpc rpc, const v1::WorkerId& worker);
   absl::Status FillJoin(const v1::JoinRequest& request, v1::JoinResponse* response);
 
   Shard& shard_;
   ServerMetrics& metrics_;
   Access& access_;
+  Limits& limits_;
+  std::array<prometheus::Counter*, kRpcCount> calls_;
   const absl::Time started_;
 };
 

@@ -1,0 +1,31 @@
+// SIGTERM and SIGINT as a request that a loop looks at between two pieces of work.
+
+#ifndef COMMON_CONFIG_STOP_SIGNAL_H_
+#define COMMON_CONFIG_STOP_SIGNAL_H_
+
+#include <atomic>
+
+#include "absl/time/time.h"
+
+namespace cddp {
+
+// One a process, made in main() before threads start: they inherit that the signals are blocked. It lives as long as
+// the process.
+class StopSignal {
+ public:
+  // After the first signal the process has `grace` to end by itself; then, or at a second signal, it is ended with the
+  // exit code 128 + the signal's number, as a shell shows a process that died of it.
+  static const StopSignal& Install(absl::Duration grace);
+
+  // The first signal; 0: none so far. From any thread.
+  int received() const { return received_.load(std::memory_order_relaxed); }
+
+ private:
+  StopSignal() = default;
+  void Wait(absl::Duration grace);
+  std::atomic<int> received_{0};
+};
+
+}  // namespace cddp
+
+#endif  // COMMON_CONFIG_STOP_SIGNAL_H_
