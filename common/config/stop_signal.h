@@ -3,14 +3,12 @@
 #ifndef COMMON_CONFIG_STOP_SIGNAL_H_
 #define COMMON_CONFIG_STOP_SIGNAL_H_
 
-#include <atomic>
-
 #include "absl/time/time.h"
 
 namespace cddp {
 
-// One a process, made in main() before threads start: they inherit that the signals are blocked. It lives as long as
-// the process.
+// One a process; it lives as long as the process. A handler, for libraries may have started threads before main(),
+// which would take a signal that is blocked in all others and die of it.
 class StopSignal {
  public:
   // After the first signal the process has `grace` to end by itself; then, or at a second signal, it is ended with the
@@ -18,12 +16,10 @@ class StopSignal {
   static const StopSignal& Install(absl::Duration grace);
 
   // The first signal; 0: none so far. From any thread.
-  int received() const { return received_.load(std::memory_order_relaxed); }
+  int received() const;
 
  private:
   StopSignal() = default;
-  void Wait(absl::Duration grace);
-  std::atomic<int> received_{0};
 };
 
 }  // namespace cddp

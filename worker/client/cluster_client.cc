@@ -93,6 +93,7 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
   Backoff backoff(options_.rank);
   const absl::Time begin = absl::Now();
   v1::JoinResponse response;
+  bool told = false;
   while (true) {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + kJoinDeadline));
@@ -100,6 +101,9 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
     if (status.ok()) break;
     if (!IsRetryable(status)) return Named(FromGrpc(status), server.address());
     if (!IsBusy(status)) server.NoteFailure();
+    if (!std::exchange(told, true)) {
+      spdlog::info("event=waiting_for_server server={} reason=\"{}\"", server.address(), status.error_message());
+    }
     const absl::Duration pause = backoff.Next();
     if (absl::Now() + pause - begin > options_.server_timeout) {
       return OutOfReach(server.address(), absl::Now() - begin, status);
