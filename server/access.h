@@ -3,6 +3,9 @@
 // A caller's role comes from its token if the server has tokens; else, with mutual TLS, from its certificate: the
 // subject's OU is "worker" or "operator", or an alternative name is the URI urn:cddp:role:worker or ...:operator. A
 // server with neither lets everybody in (and listens on loopback only, unless told --insecure).
+//
+// A certificate may belong to one worker: with the URI urn:cddp:rank:N it may act as rank N only (with several, as any
+// of these). One without may act as every rank.
 
 #ifndef SERVER_ACCESS_H_
 #define SERVER_ACCESS_H_
@@ -14,6 +17,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -23,9 +27,27 @@
 namespace cddp {
 
 enum class Rpc { kJoin, kLeave, kHeartbeat, kExchange, kSnapshot, kCheckpoint, kStatus };
+inline constexpr size_t kRpcCount = 7;
+absl::string_view RpcName(Rpc rpc);  // as the proto has it
 
 // Workers train: all but Checkpoint and Status. Operators look: Snapshot, Checkpoint and Status.
 bool MayCall(Role role, Rpc rpc);
+
+// Who calls, as far as we know.
+class Caller {
+ public:
+  // May it act as the worker of this rank?
+  bool MayBe(uint32_t rank) const;
+
+ private:
+  friend class Access;
+  // What a certificate says.
+  struct Identity {
+    std::optional<Role> role;     // none: no role, or more than one, or a rank that cannot be read
+    std::vector<uint32_t> ranks;  // empty: any
+  };
+  std::shared_ptr<const Identity> identity_;  // null: no certificate
+};
 
 // Thread-safe.
 class Access {
@@ -37,12 +59,15 @@ class Access {
   bool closed() const { return tokens_ != nullptr || certificates_; }
 
   // Unauthenticated for a caller we do not know, PermissionDenied for one who may not; both noted as refusals.
-  absl::Status Check(const grpc::ServerContextBase& context, Rpc rpc);
+  absl::StatusOr<Caller> Check(const grpc::ServerContextBase& context, Rpc rpc);
+
+  // PermissionDenied, noted as a refusal, if the caller is another worker.
+  absl::Status CheckRank(const grpc::ServerContextBase& context, const Caller& caller, uint32_t rank);
 
  private:
   explicit Access(Refusals* refusals) : refusals_(*refusals) {}
-  absl::StatusOr<Role> RoleOf(const grpc::ServerContextBase& context);
-  std::optional<Role> RoleOfCertificate(const std::string& pem);
+  absl::StatusOr<Role> RoleOf(const grpc::ServerContextBase& context, const Caller& caller);
+  std::shared_ptr<const Caller::Identity> IdentityOf(const grpc::ServerContextBase& context);
   absl::Status Refuse(const grpc::ServerContextBase& context, Refusal why, const std::string& detail);
 
   Refusals& refusals_;
@@ -51,7 +76,7 @@ class Access {
   std::mutex mutex_;
   // Reading a certificate takes longer than the rest of a call; the few that are in use are remembered. Only
   // certificates that the TLS handshake has verified come here.
-  std::map<std::string, std::optional<Role>> known_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<const Caller::Identity>> known_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace cddp

@@ -78,11 +78,12 @@ std::optional<RoundTiming> BucketState::Exchange(const Contribution& contributio
     if (taken_back) {
       replies.push_back({std::move(done), WholeWeights()});
     } else if (status.ok()) {
-      if (contribution.step >= slots_[contribution.rank].next_step) Count(contribution, update);
+      const bool repeated = contribution.step < slots_[contribution.rank].next_step;
+      if (!repeated) Count(contribution, update);
       const bool differs = contribution.replica_crc32c.has_value() &&
                            checks_.Differs(contribution.base_version, *contribution.replica_crc32c);
       slots_[contribution.rank].waiting.push_back(
-          {contribution.step, contribution.base_version, std::move(done), differs});
+          {contribution.step, contribution.base_version, std::move(done), differs, repeated});
       timing = Advance(&replies);
       journal = journal_;
       position = journalled_;
@@ -116,6 +117,7 @@ void BucketState::Count(const Contribution& contribution, const std::optional<Ch
   Slot& slot = slots_[contribution.rank];
   if (journal_ != nullptr) journalled_ = journal_->Counted(contribution);
   slot.active = true;
+  staleness_ = std::max(staleness_, version_ - contribution.base_version);
   const bool late = RoundsAreShared() && contribution.step < version_;
   if (late || slot.contributed) {
     slot.last_refused = contribution.non_finite;
@@ -164,7 +166,7 @@ std::optional<RoundTiming> BucketState::Advance(std::vector<Reply>* replies) {
     contributed_ = 0;
     open_since_ = absl::InfiniteFuture();
     if (!status.ok()) closed_ = status;
-    timing = RoundTiming{complete - open_since, absl::Now() - complete, refused};
+    timing = RoundTiming{complete - open_since, absl::Now() - complete, refused, std::exchange(staleness_, 0)};
     if (!saves_.empty() && closed_.ok()) MakeSaves();
   }
   for (Slot& slot : slots_) {
@@ -228,6 +230,7 @@ ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
   }
   answer.refused = slot.last_refused && waiter.step + 1 == slot.next_step;
   answer.replica_differed = waiter.replica_differs;
+  answer.repeated = waiter.repeated;
   return answer;
 }
 
@@ -316,6 +319,12 @@ uint64_t BucketState::version() const {
 uint64_t BucketState::log_bytes() const {
   std::lock_guard lock(mutex_);
   return log_.bytes();
+}
+
+bool BucketState::is_waiting() const {
+  std::lock_guard lock(mutex_);
+  return contributed_ != 0 ||
+         std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return !slot.waiting.empty(); });
 }
 
 BucketState::Waiting BucketState::waiting() const {

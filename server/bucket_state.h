@@ -38,6 +38,7 @@ struct ExchangeAnswer {
   bool replaces = false;              // `updates` is one dense update that holds the weights themselves
   bool refused = false;
   bool replica_differed = false;  // from the published weights: this answer replaces it
+  bool repeated = false;          // the contribution had been counted before: a retry
   size_t bytes() const;
 };
 
@@ -89,6 +90,7 @@ struct RoundTiming {
   absl::Duration open;       // from first to last contribution
   absl::Duration aggregate;  // sum, optimizer and publishing
   bool refused = false;
+  uint64_t staleness = 0;  // versions that the oldest base version of what was counted lay behind
 };
 
 // Thread-safe.
@@ -122,6 +124,9 @@ class BucketState {
   uint64_t version() const;
   uint64_t log_bytes() const;
 
+  // Does the open round, or a call that waits, need the contributions of others?
+  bool is_waiting() const;
+
   // Ranks that the open round still waits for, and since when it has been open; empty if none is open.
   struct Waiting {
     std::vector<uint32_t> ranks;
@@ -154,6 +159,7 @@ class BucketState {
     uint64_t base_version = 0;
     ExchangeDone done;
     bool replica_differs = false;
+    bool repeated = false;
   };
   struct Slot {
     bool active = true;
@@ -213,6 +219,7 @@ class BucketState {
   uint64_t journalled_ ABSL_GUARDED_BY(mutex_) = 0;  // position of the last event
   uint32_t contributed_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::pair<uint64_t, TakeState>> saves_ ABSL_GUARDED_BY(mutex_);  // asked for, by version
+  uint64_t staleness_ ABSL_GUARDED_BY(mutex_) = 0;                             // largest since the last round closed
   absl::Time open_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   absl::Status closed_ ABSL_GUARDED_BY(mutex_);
 };

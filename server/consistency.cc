@@ -4,6 +4,13 @@
 
 namespace cddp {
 
+uint64_t StalenessBound(const ConsistencyOptions& options, uint32_t worker_count) {
+  if (options.mode != Consistency::kStale) return 0;
+  // When a worker at clock c is let go, each other is at c - max_staleness or later; until it contributes again, each
+  // gets as far as c + max_staleness, from where one more contribution is counted before its call has to wait.
+  return (worker_count - 1) * (2 * options.max_staleness + 1);
+}
+
 absl::Status Validate(const ConsistencyOptions& options, uint32_t worker_count) {
   if (options.quorum > worker_count) {
     return absl::InvalidArgumentError(

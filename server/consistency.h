@@ -24,6 +24,10 @@ struct ConsistencyOptions {
   uint64_t max_staleness = 4;  // stale
 };
 
+// Most versions that a contribution's base version may lie behind while no worker is lost; 0: no bound, or no need of
+// one.
+uint64_t StalenessBound(const ConsistencyOptions& options, uint32_t worker_count);
+
 // InvalidArgument naming the flag whose value makes no sense.
 absl::Status Validate(const ConsistencyOptions& options, uint32_t worker_count);
 

@@ -50,6 +50,12 @@ ABSL_FLAG(
     "host:port of a plaintext port that answers health checks only, for probes without a certificate; empty: none");
 ABSL_FLAG(absl::Duration, max_connection_age, absl::Hours(1),
           "a connection this old is made anew, with the certificates of that time; calls under way are not disturbed");
+ABSL_FLAG(uint64_t, max_inflight_bytes, uint64_t{2} << 30,
+          "most bytes of updates held while they wait for other workers, and of answers that one host has not read");
+ABSL_FLAG(uint32_t, max_calls_per_peer, 10000, "most calls of one host that may wait at a time");
+ABSL_FLAG(double, max_rate_per_peer, 100000, "most calls a second from one host; 0: any number");
+ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(20),
+          "after SIGTERM, how long rounds under way may take to complete; a second SIGTERM ends the server at once");
 ABSL_FLAG(cddp::HealthcheckFlag, healthcheck, {},
           "ask the server at --listen, or at the address given, whether it serves; exit 0 if so, else 1");
 ABSL_FLAG(std::string, state_dir, "",
@@ -75,6 +81,8 @@ cddp::ServerOptions OptionsFromFlags() {
   options.health_listen = absl::GetFlag(FLAGS_health_listen);
   options.max_connection_age = absl::GetFlag(FLAGS_max_connection_age);
   options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
+  options.limits = {absl::GetFlag(FLAGS_max_inflight_bytes), absl::GetFlag(FLAGS_max_calls_per_peer),
+                    absl::GetFlag(FLAGS_max_rate_per_peer)};
   cddp::ShardOptions& shard = options.shard;
   shard.shard = absl::GetFlag(FLAGS_shard);
   shard.shard_count = absl::GetFlag(FLAGS_shards);
@@ -153,7 +161,12 @@ int main(int argc, char** argv) {
 
   int signal = 0;
   sigwait(&signals, &signal);
-  spdlog::info("event=ending signal={}", signal);
+  spdlog::info("event=draining signal={}", signal);
+  // A second one ends the process as it would any other: what was answered is in the journal.
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  (*server)->Drain(absl::GetFlag(FLAGS_drain_timeout));
   (*server)->Stop();
+  server->reset();
+  spdlog::info("event=ended");
   return 0;
 }

@@ -9,14 +9,15 @@ namespace {
 
 constexpr size_t kMostTold = 1000;
 
-// "ipv4:10.0.0.1:4711" to "ipv4:10.0.0.1"
+}  // namespace
+
 std::string HostOfPeer(absl::string_view peer) {
   const size_t colon = peer.rfind(':');
-  const bool has_port = colon != absl::string_view::npos && colon > peer.find(':');
+  if (colon == absl::string_view::npos || colon == peer.find(':')) return std::string(peer);
+  // "ipv6:[::1]" has colons, too, but no port.
+  const bool has_port = peer.find_first_not_of("0123456789", colon + 1) == absl::string_view::npos;
   return std::string(has_port ? peer.substr(0, colon) : peer);
 }
-
-}  // namespace
 
 absl::string_view RefusalName(Refusal refusal) {
   switch (refusal) {
@@ -34,6 +35,18 @@ absl::string_view RefusalName(Refusal refusal) {
       return "no_role";
     case Refusal::kWrongRole:
       return "wrong_role";
+    case Refusal::kWrongRank:
+      return "wrong_rank";
+    case Refusal::kCompressed:
+      return "compressed";
+    case Refusal::kTooFast:
+      return "too_fast";
+    case Refusal::kTooManyCalls:
+      return "too_many_calls";
+    case Refusal::kTooManyBytes:
+      return "too_many_bytes";
+    case Refusal::kUnreadAnswers:
+      return "unread_answers";
   }
   return "other";
 }

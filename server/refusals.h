@@ -26,11 +26,20 @@ enum class Refusal {
   kBadToken,        // a token that the server does not know
   kNoRole,          // the certificate names no role
   kWrongRole,       // the role may not make this call
+  kWrongRank,       // the certificate is another worker's
+  kCompressed,      // the message is compressed by gRPC
+  kTooFast,         // --max_rate_per_peer
+  kTooManyCalls,    // --max_calls_per_peer
+  kTooManyBytes,    // --max_inflight_bytes
+  kUnreadAnswers,   // the peer does not read what it was answered
 };
-inline constexpr size_t kRefusalCount = 7;
+inline constexpr size_t kRefusalCount = 13;
 
 // The value of the metric's label.
 absl::string_view RefusalName(Refusal refusal);
+
+// "ipv4:10.0.0.1:4711", as gRPC writes a peer, to "ipv4:10.0.0.1".
+std::string HostOfPeer(absl::string_view peer);
 
 // Thread-safe.
 class Refusals {
@@ -44,6 +53,8 @@ class Refusals {
 
   // A failed TLS handshake, by OpenSSL's words.
   void NoteHandshake(absl::string_view reason);
+  // A call with a compressed message, by gRPC's words.
+  void NoteCompressed(absl::string_view reason) { Note(Refusal::kCompressed, "unknown", reason); }
 
   uint64_t count(Refusal refusal) const;
 

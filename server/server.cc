@@ -5,6 +5,7 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <mutex>
 #include <system_error>
@@ -25,6 +26,10 @@ constexpr absl::Duration kWatchPeriod = absl::Milliseconds(500);
 constexpr absl::Duration kKeepPeriod = absl::Milliseconds(100);
 constexpr absl::Duration kStuckAfter = absl::Seconds(10);
 constexpr absl::Duration kStopGrace = absl::Seconds(2);
+constexpr uint32_t kSpareStreams = 64;
+constexpr int kMostIdleMs = 300'000;  // heartbeats keep a worker's connections longer
+constexpr int kHandshakeMs = 10'000;
+constexpr uint64_t kUncountedBytes = uint64_t{1} << 30;
 
 absl::Status CannotListen(const char* flag, const std::string& address) {
   return absl::InvalidArgumentError(
@@ -34,11 +39,17 @@ absl::Status CannotListen(const char* flag, const std::string& address) {
 }  // namespace
 
 Server::Server(const ServerOptions& options)
-    : metrics_(std::make_unique<ServerMetrics>(options.shard.shard)),
+    : metrics_(std::make_unique<ServerMetrics>(options.shard.shard, options.shard.worker_count)),
       refusals_(metrics_->registry().get(), std::to_string(options.shard.shard)),
-      handshake_failures_(
-          std::make_unique<HandshakeFailures>([this](absl::string_view reason) { refusals_.NoteHandshake(reason); })),
-      shard_(std::make_unique<Shard>(options.shard, metrics_.get())) {}
+      grpc_refusals_(std::make_unique<GrpcRefusals>([this](GrpcRefusal what, absl::string_view reason) {
+        what == GrpcRefusal::kCompressed ? refusals_.NoteCompressed(reason) : refusals_.NoteHandshake(reason);
+      })),
+      limits_(options.limits, metrics_->registry().get(), std::to_string(options.shard.shard), &refusals_),
+      certificate_expiry_(options.security, metrics_->registry().get(), std::to_string(options.shard.shard)),
+      shard_(std::make_unique<Shard>(options.shard, metrics_.get())) {
+  metrics_->staleness_bound.Set(
+      static_cast<double>(StalenessBound(options.shard.consistency, options.shard.worker_count)));
+}
 
 absl::Status Server::Listen(const ServerOptions& options) {
   absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> credentials = MakeServerCredentials(options.security);
@@ -61,6 +72,21 @@ absl::Status Server::Listen(const ServerOptions& options) {
   // So that a certificate is shown again some day; calls under way end as they would have.
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
                              static_cast<int>(absl::ToInt64Milliseconds(options.max_connection_age)));
+  // A peer that does not read, or has vanished, is found out: its calls and answers hold memory.
+  const int keepalive_ms = static_cast<int>(absl::ToInt64Milliseconds(options.keepalive));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_ms);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, keepalive_ms);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // More calls than our own limit, which says why it refuses; these would wait, heartbeats among them.
+  builder.AddChannelArgument(
+      GRPC_ARG_MAX_CONCURRENT_STREAMS,
+      static_cast<int>(std::min<uint64_t>(options.limits.max_calls_per_peer + kSpareStreams, INT32_MAX)));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMostIdleMs);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
+  // What is not counted yet, because it has come in parts only: a second line, which gRPC keeps as well as it can.
+  grpc::ResourceQuota quota("cddp-server");
+  quota.Resize(2 * options.limits.max_inflight_bytes + kUncountedBytes);
+  builder.SetResourceQuota(quota);
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr || port == 0) return CannotListen("--listen", options.listen);
   address_ = absl::StrCat(HostOf(options.listen), ":", port);
@@ -87,6 +113,7 @@ void Server::SetServing(bool serving) {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
   if (absl::Status status = Validate(options.shard); !status.ok()) return status;
+  if (absl::Status status = Validate(options.limits); !status.ok()) return status;
   std::unique_ptr<Server> server(new Server(options));
   if (absl::Status status = server->shard_->Recover(); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<Access>> access = Access::Create(options.security, &server->refusals_);
@@ -97,8 +124,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                      "(--tls_cert_file, --tls_key_file, --tls_ca_file) or tokens (--token_file), or say --insecure"));
   }
   server->access_ = *std::move(access);
-  server->service_ =
-      std::make_unique<ParameterService>(server->shard_.get(), server->metrics_.get(), server->access_.get());
+  server->service_ = std::make_unique<ParameterService>(server->shard_.get(), server->metrics_.get(),
+                                                        server->access_.get(), &server->limits_);
   if (absl::Status status = server->Listen(options); !status.ok()) return status;
 
   if (!options.metrics_listen.empty()) {
@@ -117,6 +144,19 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
 Server::~Server() {
   Stop();
   if (grpc_ != nullptr) grpc_->Wait();
+}
+
+void Server::Drain(absl::Duration timeout) {
+  metrics_->draining.Set(1);
+  SetServing(false);
+  shard_->Drain(absl::UnavailableError("the server is ending: try again at its successor"));
+  if (!limits_.WaitForCalls(absl::Now() + timeout)) {
+    spdlog::warn("event=drain_timeout reason=\"calls still wait for other workers; they get Unavailable\"");
+  }
+  // So that the successor starts at once. The journal has everything if it fails.
+  if (const absl::Status status = shard_->WriteSnapshot(); !status.ok()) {
+    spdlog::warn("event=snapshot_failed reason=\"{}\"", std::string(status.message()));
+  }
 }
 
 void Server::Stop() {
@@ -146,6 +186,8 @@ void Server::Watch() {
     }
     const ShardStatus status = shard_->status();
     const absl::Time now = absl::Now();
+    certificate_expiry_.Look();
+    metrics_->ShowStaleness(now);
     metrics_->min_version.Set(static_cast<double>(status.min_version));
     metrics_->max_version.Set(static_cast<double>(status.max_version));
     metrics_->log_bytes.Set(static_cast<double>(status.log_bytes));
@@ -164,7 +206,7 @@ void Server::Watch() {
     }
     metrics_->workers_joined.Set(joined);
     metrics_->workers_lost.Set(lost);
-    metrics_->waiting_for.Set(static_cast<double>(status.waiting.ranks.size()));
+    metrics_->NoteWaitingFor(status.waiting.ranks);
     const bool open = !status.waiting.ranks.empty();
     metrics_->waiting_since.Set(open ? absl::ToDoubleSeconds(status.waiting.since - absl::UnixEpoch()) : 0);
     if (open && now - status.waiting.since > kStuckAfter && now - told > kStuckAfter) {

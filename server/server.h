@@ -13,6 +13,8 @@
 #include "absl/synchronization/notification.h"
 #include "common/transport/grpc_log.h"
 #include "server/access.h"
+#include "server/certificate_expiry.h"
+#include "server/limits.h"
 #include "server/shard.h"
 
 namespace grpc {
@@ -31,6 +33,9 @@ struct ServerOptions {
   bool insecure = false;                               // listen beyond this machine without knowing who calls
   std::string health_listen;                           // a port of its own for health checks, in plaintext; empty: none
   absl::Duration max_connection_age = absl::Hours(1);  // after it a connection is asked to be made anew
+  // A connection that is silent for so long is asked for a sign of life, and given up if none comes in as long again.
+  absl::Duration keepalive = absl::Seconds(20);
+  LimitOptions limits;
   ShardOptions shard;
 };
 
@@ -41,16 +46,24 @@ class Server {
   // taken.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options);
 
+  // From now on health checks say NOT_SERVING. Rounds under way are completed, with the calls that they need; calls
+  // that begin anything new are answered with Unavailable, for workers to try again at the server's successor. Returns
+  // when no call waits any more, or after `timeout`; then Stop().
+  void Drain(absl::Duration timeout);
+
   // Stop(), then waits for the calls to end.
   ~Server();
 
-  // Answers waiting and later calls with Unavailable, ends the listener within a few seconds. May be called twice.
+  // Answers waiting and later calls with Unavailable, ends the listener within a few seconds; what was journalled is
+  // durable then. May be called twice.
   void Stop();
 
   const std::string& address() const { return address_; }
   std::string metrics_address() const;
   const std::string& health_address() const { return health_address_; }  // empty: no port of its own
   const Refusals& refusals() const { return refusals_; }
+  const Limits& limits() const { return limits_; }
+  prometheus::Registry& metrics() const { return *metrics_->registry(); }
   Shard& shard() { return *shard_; }
 
  private:
@@ -65,7 +78,9 @@ class Server {
 
   std::unique_ptr<ServerMetrics> metrics_;
   Refusals refusals_;
-  std::unique_ptr<HandshakeFailures> handshake_failures_;
+  std::unique_ptr<GrpcRefusals> grpc_refusals_;
+  Limits limits_;
+  CertificateExpiry certificate_expiry_;  // the watcher's, once it runs
   std::unique_ptr<Access> access_;
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<ParameterService> service_;

@@ -1,10 +1,29 @@
 #include "server/server_metrics.h"
 
-namespace cddp {
+#include <algorithm>
 
-ServerMetrics::ServerMetrics(uint32_t shard)
+#include "absl/time/clock.h"
+
+namespace cddp {
+namespace {
+
+// Series for each rank are for this many; those after them are seen in the log and by `cddp status`.
+constexpr uint32_t kMostRanks = 64;
+constexpr absl::Duration kHalfMinute = absl::Seconds(30);
+
+}  // namespace
+
+ServerMetrics::ServerMetrics(uint32_t shard, uint32_t worker_count)
     : registry_(std::make_shared<prometheus::Registry>()),
       shard_(std::to_string(shard)),
+      staleness_(
+          prometheus::BuildHistogram()
+              .Name("cddp_server_staleness_versions")
+              .Help("Versions that the oldest base version counted in a round lay behind; in stale and "
+                    "asynchronous training every contribution is a round")
+              .Register(*registry_)
+              .Add({{"shard", shard_}}, prometheus::Histogram::BucketBoundaries{0, 1, 2, 4, 8, 16, 32, 64, 128, 256})),
+      max_staleness_(Gauge("cddp_server_staleness_max_versions", "Largest staleness of the last minute, in versions")),
       exchanges(Counter("cddp_server_exchanges_total", "Exchange calls answered with a version")),
       exchange_errors(Counter("cddp_server_exchange_errors_total", "Exchange calls answered with an error")),
       received_bytes(Counter("cddp_server_received_bytes_total", "Encoded updates received from workers, in bytes")),
@@ -12,6 +31,8 @@ ServerMetrics::ServerMetrics(uint32_t shard)
       rounds(Counter("cddp_server_rounds_total", "Bucket rounds completed: one version of one bucket each")),
       refused_rounds(
           Counter("cddp_server_refused_rounds_total", "Bucket rounds refused because a gradient was not finite")),
+      repeated_exchanges(Counter("cddp_server_repeated_exchanges_total",
+                                 "Exchanges answered again, whose contribution had been counted before: retries")),
       replica_mismatches(Counter("cddp_server_replica_mismatches_total",
                                  "Exchanges whose worker held other weights than the published ones")),
       round_open(Seconds("cddp_server_round_open_seconds",
@@ -31,7 +52,35 @@ ServerMetrics::ServerMetrics(uint32_t shard)
       workers_lost(Gauge("cddp_server_workers_lost", "Workers that joined and are silent for longer than the lease")),
       waiting_for(Gauge("cddp_server_waiting_for_workers", "Workers whose contribution the oldest open round lacks")),
       waiting_since(Gauge("cddp_server_waiting_since_timestamp_seconds",
-                          "When the oldest open round got its first contribution; 0 if none is open")) {}
+                          "When the oldest open round got its first contribution; 0 if none is open")),
+      staleness_bound(Gauge("cddp_server_staleness_bound_versions",
+                            "Largest staleness that --max_staleness allows while no worker is lost; 0: no bound")),
+      started(Gauge("cddp_server_start_timestamp_seconds", "When this process began")),
+      draining(Gauge("cddp_server_draining", "1 from SIGTERM on, while rounds under way are completed")) {
+  auto& family = prometheus::BuildGauge()
+                     .Name("cddp_server_waiting_for_rank")
+                     .Help("1 if the oldest open round lacks this worker's contribution (the first 64 ranks)")
+                     .Register(*registry_);
+  for (uint32_t rank = 0; rank < std::min(worker_count, kMostRanks); ++rank) {
+    waiting_for_rank_.push_back(&family.Add({{"shard", shard_}, {"rank", std::to_string(rank)}}));
+  }
+  started.Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
+}
+
+void ServerMetrics::NoteWaitingFor(const std::vector<uint32_t>& ranks) {
+  waiting_for.Set(static_cast<double>(ranks.size()));
+  for (uint32_t rank = 0; rank < waiting_for_rank_.size(); ++rank) {
+    waiting_for_rank_[rank]->Set(std::binary_search(ranks.begin(), ranks.end(), rank));
+  }
+}
+
+void ServerMetrics::ShowStaleness(absl::Time now) {
+  const uint64_t largest = largest_.load(std::memory_order_relaxed);
+  max_staleness_.Set(static_cast<double>(std::max(largest, largest_before_)));
+  if (now - half_minute_began_ < kHalfMinute) return;
+  half_minute_began_ = now;
+  largest_before_ = largest_.exchange(0, std::memory_order_relaxed);
+}
 
 prometheus::Counter& ServerMetrics::Counter(const std::string& name, const std::string& help) {
   return prometheus::BuildCounter().Name(name).Help(help).Register(*registry_).Add({{"shard", shard_}});
@@ -61,6 +110,10 @@ void ServerMetrics::NoteRound(const RoundTiming& timing) {
   if (timing.refused) refused_rounds.Increment();
   round_open.Observe(absl::ToDoubleSeconds(timing.open));
   aggregate.Observe(absl::ToDoubleSeconds(timing.aggregate));
+  staleness_.Observe(static_cast<double>(timing.staleness));
+  uint64_t largest = largest_.load(std::memory_order_relaxed);
+  while (timing.staleness > largest && !largest_.compare_exchange_weak(largest, timing.staleness)) {
+  }
 }
 
 void ServerMetrics::NoteJournalWrite(absl::Duration took) { journal_write.Observe(absl::ToDoubleSeconds(took)); }

@@ -48,15 +48,38 @@ v1::Consistency ToMessage(Consistency mode) {
   return v1::CONSISTENCY_UNSPECIFIED;
 }
 
+// One Exchange, from its request until its answer has been taken; holds the request's bytes until it is answered.
+// Deletes itself when the call is over.
+class ExchangeReactor final : public grpc::ServerUnaryReactor {
+ public:
+  explicit ExchangeReactor(Limits* limits) : call_(limits) {}
+
+  Limits::Call& call() { return call_; }
+  void Answer(const absl::StatusOr<ExchangeAnswer>& answer, grpc::ByteBuffer* response) {
+    call_.Answered(answer.ok() ? answer->bytes() : 0);
+    if (answer.ok()) *response = SerializeExchangeResponse(*answer);
+    Finish(ToGrpc(answer.status()));
+  }
+  void OnCancel() override { call_.Abandoned(); }
+  void OnDone() override { delete this; }
+
+ private:
+  Limits::Call call_;
+};
+
 // Streams published weights, one bucket a message. Deletes itself when the call is over.
 class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> {
  public:
-  // The next bucket; none at the end.
-  using Source = std::function<absl::StatusOr<std::optional<PublishedWeights>>()>;
-
-  explicit SnapshotStream(const absl::Status& refused) { Finish(ToGrpc(refused)); }
-  SnapshotStream(const ParameterLayout& layout, Source source) : source_(std::move(source)) {
-    *chunk_.mutable_layout() = ToMessage(layout);
+  SnapshotStream(Limits* limits, const std::string& peer, absl::StatusOr<ParameterService::Weights> weights)
+      : call_(limits) {
+    absl::Status status = weights.status();
+    if (status.ok()) status = call_.Begin(peer);
+    if (!status.ok()) {
+      Finish(ToGrpc(status));
+      return;
+    }
+    next_ = std::move(weights->next);
+    *chunk_.mutable_layout() = ToMessage(weights->layout);
     WriteNext();
   }
 
@@ -68,11 +91,12 @@ class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
       Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the client went away"));
     }
   }
+  void OnCancel() override { call_.Abandoned(); }
   void OnDone() override { delete this; }
 
  private:
   void WriteNext() {
-    const absl::StatusOr<std::optional<PublishedWeights>> next = source_();
+    const absl::StatusOr<std::optional<PublishedWeights>> next = next_();
     if (!next.ok() || !next->has_value()) {
       Finish(ToGrpc(next.status()));
       return;
@@ -86,11 +110,36 @@ class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
     StartWrite(&chunk_);
   }
 
-  Source source_;
+  std::function<absl::StatusOr<std::optional<PublishedWeights>>()> next_;
+  Limits::Call call_;
   v1::SnapshotChunk chunk_;
 };
 
 }  // namespace
+
+ParameterService::ParameterService(Shard* shard, ServerMetrics* metrics, Access* access, Limits* limits)
+    : shard_(*shard), metrics_(*metrics), access_(*access), limits_(*limits), started_(absl::Now()) {
+  auto& family = prometheus::BuildCounter()
+                     .Name("cddp_server_calls_total")
+                     .Help("Calls that have come, by method, those refused included")
+                     .Register(*metrics->registry());
+  for (size_t i = 0; i < kRpcCount; ++i) {
+    calls_[i] = &family.Add(
+        {{"shard", std::to_string(shard->options().shard)}, {"method", std::string(RpcName(static_cast<Rpc>(i)))}});
+  }
+}
+
+absl::StatusOr<Caller> ParameterService::Admit(const grpc::CallbackServerContext& context, Rpc rpc) {
+  calls_[static_cast<size_t>(rpc)]->Increment();
+  return access_.Check(context, rpc);
+}
+
+absl::Status ParameterService::Admit(const grpc::CallbackServerContext& context, Rpc rpc, const v1::WorkerId& worker) {
+  const absl::StatusOr<Caller> caller = Admit(context, rpc);
+  if (!caller.ok()) return caller.status();
+  if (absl::Status status = limits_.TakeTurn(context.peer()); !status.ok()) return status;
+  return access_.CheckRank(context, *caller, worker.rank());
+}
 
 absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::JoinResponse* response) {
   if (request.protocol_version() != kProtocolVersion) {
@@ -100,6 +149,10 @@ absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::Join
   }
   absl::StatusOr<ParameterLayout> layout = FromMessage(request.layout());
   if (!layout.ok()) return layout.status();
+  if (absl::Status status = limits_.CheckRound(shard_.options().worker_count, layout->bucket_elements());
+      !status.ok()) {
+    return status;
+  }
   absl::StatusOr<Shard::JoinResult> joined =
       shard_.Join(request.worker().rank(), request.worker().incarnation(), request.worker_count(), *layout);
   if (!joined.ok()) return joined.status();
@@ -116,7 +169,9 @@ absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::Join
 
 grpc::ServerUnaryReactor* ParameterService::Join(grpc::CallbackServerContext* context, const v1::JoinRequest* request,
                                                  v1::JoinResponse* response) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kJoin); !refused.ok()) return Answer(context, refused);
+  if (absl::Status refused = Admit(*context, Rpc::kJoin, request->worker()); !refused.ok()) {
+    return Answer(context, refused);
+  }
   const absl::Status status = FillJoin(*request, response);
   if (status.ok()) {
     spdlog::info("event=join rank={} incarnation={} peer={}", request->worker().rank(), request->worker().incarnation(),
@@ -130,7 +185,9 @@ grpc::ServerUnaryReactor* ParameterService::Join(grpc::CallbackServerContext* co
 
 grpc::ServerUnaryReactor* ParameterService::Leave(grpc::CallbackServerContext* context, const v1::LeaveRequest* request,
                                                   v1::LeaveResponse* response) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kLeave); !refused.ok()) return Answer(context, refused);
+  if (absl::Status refused = Admit(*context, Rpc::kLeave, request->worker()); !refused.ok()) {
+    return Answer(context, refused);
+  }
   spdlog::info("event=leave rank={} finished={}", request->worker().rank(), request->finished());
   return Answer(context, shard_.Leave(request->worker().rank(), request->worker().incarnation(), request->finished()));
 }
@@ -138,7 +195,9 @@ grpc::ServerUnaryReactor* ParameterService::Leave(grpc::CallbackServerContext* c
 grpc::ServerUnaryReactor* ParameterService::Heartbeat(grpc::CallbackServerContext* context,
                                                       const v1::HeartbeatRequest* request,
                                                       v1::HeartbeatResponse* response) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kHeartbeat); !refused.ok()) return Answer(context, refused);
+  if (absl::Status refused = Admit(*context, Rpc::kHeartbeat, request->worker()); !refused.ok()) {
+    return Answer(context, refused);
+  }
   response->set_view(Membership::kView);
   return Answer(context, shard_.membership().Heartbeat(request->worker().rank(), request->worker().incarnation(),
                                                        request->step(), request->loss()));
@@ -146,13 +205,21 @@ grpc::ServerUnaryReactor* ParameterService::Heartbeat(grpc::CallbackServerContex
 
 grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext* context,
                                                      const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kExchange); !refused.ok()) return Answer(context, refused);
+  const absl::StatusOr<Caller> caller = Admit(*context, Rpc::kExchange);
+  if (!caller.ok()) return Answer(context, caller.status());
+  auto* reactor = new ExchangeReactor(&limits_);
+  absl::Status status = reactor->call().Begin(context->peer());
   // Lives until the call is answered, for the contribution points into it.
   const auto message = std::make_shared<v1::ExchangeRequest>();
+  const size_t bytes = request->Length();
   // gRPC made the buffer for this call alone and reads it no more: taking its bytes saves holding them twice.
-  absl::Status status = ParseExchangeRequest(const_cast<grpc::ByteBuffer*>(request), message.get());
-  if (!status.ok()) return Answer(context, status);
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (status.ok()) status = ParseExchangeRequest(const_cast<grpc::ByteBuffer*>(request), message.get());
+  if (status.ok()) status = access_.CheckRank(*context, *caller, message->worker().rank());
+  if (status.ok()) status = reactor->call().Hold(message->bucket(), bytes);
+  if (!status.ok()) {
+    reactor->Answer(status, response);
+    return reactor;
+  }
   const Contribution contribution = {
       message->worker().rank(),
       message->step(),
@@ -162,40 +229,44 @@ grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext
       message->has_replica_crc32c() ? std::optional(message->replica_crc32c()) : std::nullopt};
   shard_.Exchange(message->worker().incarnation(), message->view(), message->bucket(), contribution,
                   [reactor, response, message](const absl::StatusOr<ExchangeAnswer>& answer) {
-                    if (answer.ok()) *response = SerializeExchangeResponse(*answer);
-                    reactor->Finish(ToGrpc(answer.status()));
+                    reactor->Answer(answer, response);
                   });
   return reactor;
 }
 
-grpc::ServerWriteReactor<v1::SnapshotChunk>* ParameterService::Snapshot(grpc::CallbackServerContext* context,
-                                                                        const v1::SnapshotRequest* request) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kSnapshot); !refused.ok()) return new SnapshotStream(refused);
+absl::StatusOr<ParameterService::Weights> ParameterService::Open(uint64_t version) {
   const std::optional<ParameterLayout> layout = shard_.layout();
   if (!layout.has_value()) {
-    return new SnapshotStream(absl::FailedPreconditionError("no worker has joined yet: there are no weights"));
+    return absl::FailedPreconditionError("no worker has joined yet: there are no weights");
   }
-  if (request->version() != 0) {
-    absl::StatusOr<std::unique_ptr<SnapshotReader>> reader = shard_.OpenCheckpoint(request->version());
-    if (!reader.ok()) return new SnapshotStream(reader.status());
-    return new SnapshotStream(*layout, [this, reader = std::shared_ptr<SnapshotReader>(*std::move(reader))] {
-      return shard_.ReadCheckpoint(*reader);
-    });
+  if (version != 0) {
+    absl::StatusOr<std::unique_ptr<SnapshotReader>> reader = shard_.OpenCheckpoint(version);
+    if (!reader.ok()) return reader.status();
+    return Weights{*layout, [this, reader = std::shared_ptr<SnapshotReader>(*std::move(reader))] {
+                     return shard_.ReadCheckpoint(*reader);
+                   }};
   }
   const BucketRun run = *shard_.buckets();
-  return new SnapshotStream(*layout,
-                            [this, run, next = run.begin]() mutable -> absl::StatusOr<std::optional<PublishedWeights>> {
-                              if (next == run.end) return std::nullopt;
-                              absl::StatusOr<PublishedWeights> weights = shard_.Read(next++);
-                              if (!weights.ok()) return weights.status();
-                              return *std::move(weights);
-                            });
+  return Weights{*layout, [this, run, next = run.begin]() mutable -> absl::StatusOr<std::optional<PublishedWeights>> {
+                   if (next == run.end) return std::nullopt;
+                   absl::StatusOr<PublishedWeights> weights = shard_.Read(next++);
+                   if (!weights.ok()) return weights.status();
+                   return *std::move(weights);
+                 }};
+}
+
+grpc::ServerWriteReactor<v1::SnapshotChunk>* ParameterService::Snapshot(grpc::CallbackServerContext* context,
+                                                                        const v1::SnapshotRequest* request) {
+  const absl::Status refused = Admit(*context, Rpc::kSnapshot).status();
+  return new SnapshotStream(&limits_, context->peer(), refused.ok() ? Open(request->version()) : refused);
 }
 
 grpc::ServerUnaryReactor* ParameterService::Checkpoint(grpc::CallbackServerContext* context,
                                                        const v1::CheckpointRequest* request,
                                                        v1::CheckpointResponse* response) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kCheckpoint); !refused.ok()) return Answer(context, refused);
+  absl::Status refused = Admit(*context, Rpc::kCheckpoint).status();
+  if (refused.ok()) refused = limits_.TakeTurn(context->peer());
+  if (!refused.ok()) return Answer(context, refused);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   shard_.WriteCheckpoint(request->version(),
                          [reactor](const absl::Status& status) { reactor->Finish(ToGrpc(status)); });
@@ -204,7 +275,9 @@ grpc::ServerUnaryReactor* ParameterService::Checkpoint(grpc::CallbackServerConte
 
 grpc::ServerUnaryReactor* ParameterService::Status(grpc::CallbackServerContext* context,
                                                    const v1::StatusRequest* request, v1::StatusResponse* response) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kStatus); !refused.ok()) return Answer(context, refused);
+  absl::Status refused = Admit(*context, Rpc::kStatus).status();
+  if (refused.ok()) refused = limits_.TakeTurn(context->peer());
+  if (!refused.ok()) return Answer(context, refused);
   const ShardStatus status = shard_.status();
   const absl::Time now = absl::Now();
   response->set_shard(shard_.options().shard);

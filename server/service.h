@@ -4,10 +4,16 @@
 #define SERVER_SERVICE_H_
 
 #include <grpcpp/grpcpp.h>
+#include <prometheus/counter.h>
+
+#include <array>
+#include <functional>
+#include <optional>
 
 #include "absl/time/time.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "server/access.h"
+#include "server/limits.h"
 #include "server/shard.h"
 
 namespace cddp {
@@ -17,8 +23,7 @@ class ParameterService final
     : public v1::ParameterServer::WithRawCallbackMethod_Exchange<v1::ParameterServer::CallbackService> {
  public:
   // All must outlive the service.
-  ParameterService(Shard* shard, ServerMetrics* metrics, Access* access)
-      : shard_(*shard), metrics_(*metrics), access_(*access), started_(absl::Now()) {}
+  ParameterService(Shard* shard, ServerMetrics* metrics, Access* access, Limits* limits);
 
   grpc::ServerUnaryReactor* Join(grpc::CallbackServerContext* context, const v1::JoinRequest* request,
                                  v1::JoinResponse* response) override;
@@ -36,12 +41,25 @@ class ParameterService final
   grpc::ServerUnaryReactor* Status(grpc::CallbackServerContext* context, const v1::StatusRequest* request,
                                    v1::StatusResponse* response) override;
 
+  // Weights to be streamed, bucket by bucket; none at the end.
+  struct Weights {
+    ParameterLayout layout;
+    std::function<absl::StatusOr<std::optional<PublishedWeights>>()> next;
+  };
+
  private:
+  // Of a checkpoint, or as they are now (version 0).
+  absl::StatusOr<Weights> Open(uint64_t version);
+  // Counts the call. May this caller make it, and as this worker, and now?
+  absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context, Rpc rpc);
+  absl::Status Admit(const grpc::CallbackServerContext& context, Rpc rpc, const v1::WorkerId& worker);
   absl::Status FillJoin(const v1::JoinRequest& request, v1::JoinResponse* response);
 
   Shard& shard_;
   ServerMetrics& metrics_;
   Access& access_;
+  Limits& limits_;
+  std::array<prometheus::Counter*, kRpcCount> calls_;
   const absl::Time started_;
 };
 

@@ -107,6 +107,9 @@ void Shard::Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const
     status = absl::InvalidArgumentError(absl::StrCat("bucket ", bucket, " is not of this server, which owns [",
                                                      space->run.begin, ", ", space->run.end, ")"));
   }
+  if (status.ok() && draining_.load(std::memory_order_acquire) && !space->at(bucket).is_waiting()) {
+    status = draining_why_;
+  }
   if (!status.ok()) {
     metrics_.exchange_errors.Increment();
     done(status);
@@ -128,6 +131,7 @@ void Shard::Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const
             "that machine's memory; it now gets the weights whole\"",
             rank, bucket, step);
       }
+      if (answer->repeated) metrics_.repeated_exchanges.Increment();
       membership_.NoteContribution(rank, step, bytes);
       membership_.NoteAnswer(rank, answer->bytes());
       metrics_.NoteExchange(bytes, answer->bytes());
@@ -217,6 +221,13 @@ absl::StatusOr<PublishedWeights> Shard::Read(uint32_t bucket) const {
   return weights;
 }
 
+void Shard::Drain(const absl::Status& why) {
+  std::lock_guard lock(join_mutex_);
+  closed_ = why;
+  draining_why_ = why;
+  draining_.store(true, std::memory_order_release);
+}
+
 void Shard::Close(const absl::Status& why) {
   {
     std::lock_guard lock(join_mutex_);
@@ -226,6 +237,10 @@ void Shard::Close(const absl::Status& why) {
     for (const auto& bucket : space->buckets) bucket->Close(why);
   }
   for (const auto& checkpoint : TakeCheckpoints(/*only_complete=*/false)) FinishCheckpoint(*checkpoint);
+  if (journal_ == nullptr) return;
+  if (const absl::Status status = journal_->WaitForAll(); !status.ok()) {
+    spdlog::error("event=journal_not_synced reason=\"{}\"", std::string(status.message()));
+  }
 }
 
 }  // namespace cddp

@@ -122,7 +122,10 @@ class Shard {
   std::optional<ParameterLayout> layout() const;  // likewise none before the first Join
   absl::StatusOr<PublishedWeights> Read(uint32_t bucket) const;
 
-  // Answers every waiting and later Exchange with `why`.
+  // From now on only calls that rounds under way need are taken; others, and Join, get `why`. Once.
+  void Drain(const absl::Status& why);
+
+  // Answers every waiting and later Exchange with `why`; what has been journalled is durable when it returns.
   void Close(const absl::Status& why);
 
  private:
@@ -164,6 +167,8 @@ class Shard {
   std::mutex join_mutex_;
   std::unique_ptr<Space> space_ ABSL_GUARDED_BY(join_mutex_);
   absl::Status closed_ ABSL_GUARDED_BY(join_mutex_);
+  absl::Status draining_why_;  // set before draining_
+  std::atomic<bool> draining_{false};
   std::atomic<const Space*> published_space_{nullptr};
   std::mutex snapshot_mutex_;  // held while a snapshot is made
   std::atomic<uint64_t> snapshot_bytes_{0};

@@ -7,6 +7,7 @@
 #include "common/config/healthcheck_flag.h"
 #include "common/config/logging.h"
 #include "common/config/process.h"
+#include "common/config/stop_signal.h"
 #include "common/metrics/metrics_probe.h"
 #include "common/transport/address.h"
 #include "common/transport/security_flags.h"
@@ -44,6 +45,8 @@ ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (bia
 ABSL_FLAG(uint64_t, bucket_bytes, 0,
           "gradient bytes of a bucket; 0: by the model's size; must be the same at all workers");
 ABSL_FLAG(absl::Duration, server_timeout, absl::Seconds(60), "how long a server may be out of reach");
+ABSL_FLAG(absl::Duration, stop_timeout, absl::Seconds(10),
+          "after SIGTERM, how long the step under way may take; a second SIGTERM ends the worker at once");
 ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:0", "host:port of /metrics for Prometheus; empty: none");
 ABSL_FLAG(std::string, trace, "",
           "file for a trace of each step, for chrome://tracing or ui.perfetto.dev; empty: none");
@@ -124,7 +127,12 @@ int main(int argc, char** argv) {
     return healthy.ok() ? 0 : cddp::ReportError(healthy);
   }
   cddp::TuneProcess();
+  const cddp::StopSignal& stop = cddp::StopSignal::Install(absl::GetFlag(FLAGS_stop_timeout));
   absl::StatusOr<cddp::TrainerOptions> options = OptionsFromFlags();
+  if (options.ok()) options->should_stop = [&stop] { return stop.received() != 0; };
   const absl::Status status = options.ok() ? cddp::RunTraining(*options) : options.status();
-  return status.ok() ? 0 : cddp::ReportError(status);
+  if (status.ok()) return 0;
+  const int code = cddp::ReportError(status);
+  // Above 127, so that whoever starts processes again knows that this one is worth it.
+  return stop.received() != 0 ? 128 + stop.received() : code;
 }

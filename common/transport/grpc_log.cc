@@ -15,21 +15,22 @@ namespace cddp {
 namespace {
 
 constexpr absl::string_view kHandshake = "Handshake failed with fatal error ";
+constexpr absl::string_view kCompression = "Compression algorithm ";
 
 std::mutex& Mutex() {
   static auto* mutex = new std::mutex;  // gRPC's threads may log until the process ends
   return *mutex;
 }
-std::set<HandshakeFailures*>& Listeners() {
-  static auto* listeners = new std::set<HandshakeFailures*>;
+std::set<GrpcRefusals*>& Listeners() {
+  static auto* listeners = new std::set<GrpcRefusals*>;
   return *listeners;
 }
 
 }  // namespace
 
-void TellHandshakeFailure(absl::string_view reason) {
+void TellGrpcRefusal(GrpcRefusal what, absl::string_view reason) {
   std::lock_guard lock(Mutex());
-  for (HandshakeFailures* each : Listeners()) each->listener_(reason);
+  for (GrpcRefusals* each : Listeners()) each->listener_(what, reason);
 }
 
 namespace {
@@ -41,7 +42,11 @@ void TakeLine(gpr_log_func_args* line) {
     if (const size_t routine = message.rfind("::"); routine != absl::string_view::npos) {
       message.remove_prefix(routine + 2);
     }
-    TellHandshakeFailure(absl::StripSuffix(message, "."));
+    TellGrpcRefusal(GrpcRefusal::kHandshake, absl::StripSuffix(message, "."));
+    return;
+  }
+  if (absl::StartsWith(message, kCompression)) {  // "... 'gzip' is disabled."
+    TellGrpcRefusal(GrpcRefusal::kCompressed, absl::StripSuffix(message, "."));
     return;
   }
   spdlog::error("event=grpc file={} reason=\"{}\"", line->file,
@@ -55,13 +60,13 @@ void CaptureGrpcLog() {
   std::call_once(once, [] { gpr_set_log_function(&TakeLine); });
 }
 
-HandshakeFailures::HandshakeFailures(std::function<void(absl::string_view)> listener) : listener_(std::move(listener)) {
+GrpcRefusals::GrpcRefusals(Listener listener) : listener_(std::move(listener)) {
   CaptureGrpcLog();
   std::lock_guard lock(Mutex());
   Listeners().insert(this);
 }
 
-HandshakeFailures::~HandshakeFailures() {
+GrpcRefusals::~GrpcRefusals() {
   std::lock_guard lock(Mutex());
   Listeners().erase(this);
 }

@@ -1,4 +1,4 @@
-// gRPC's own log lines, in our form; and the one thing that gRPC tells nobody in another way: a TLS handshake failed.
+// gRPC's own log lines, in our form; and what gRPC tells nobody in another way: whom it has turned away itself.
 
 #ifndef COMMON_TRANSPORT_GRPC_LOG_H_
 #define COMMON_TRANSPORT_GRPC_LOG_H_
@@ -13,18 +13,24 @@ namespace cddp {
 // From now on gRPC's errors go to spdlog. Idempotent.
 void CaptureGrpcLog();
 
-// While it lives, `listener` gets the reason of every failed handshake of this process ("peer did not return a
-// certificate"), from any thread. gRPC 1.51 does not say whose it was. Calls CaptureGrpcLog().
-class HandshakeFailures {
+enum class GrpcRefusal {
+  kHandshake,   // a TLS handshake failed
+  kCompressed,  // a call's messages are compressed by gRPC, which we do not allow (channel_arguments.h)
+};
+
+// While it lives, `listener` gets the reason of every refusal of this process ("peer did not return a certificate"),
+// from any thread. gRPC 1.51 does not say who it was. Calls CaptureGrpcLog().
+class GrpcRefusals {
  public:
-  explicit HandshakeFailures(std::function<void(absl::string_view reason)> listener);
-  ~HandshakeFailures();
-  HandshakeFailures(const HandshakeFailures&) = delete;
-  HandshakeFailures& operator=(const HandshakeFailures&) = delete;
+  using Listener = std::function<void(GrpcRefusal what, absl::string_view reason)>;
+  explicit GrpcRefusals(Listener listener);
+  ~GrpcRefusals();
+  GrpcRefusals(const GrpcRefusals&) = delete;
+  GrpcRefusals& operator=(const GrpcRefusals&) = delete;
 
  private:
-  const std::function<void(absl::string_view)> listener_;
-  friend void TellHandshakeFailure(absl::string_view reason);
+  const Listener listener_;
+  friend void TellGrpcRefusal(GrpcRefusal what, absl::string_view reason);
 };
 
 }  // namespace cddp

@@ -12,7 +12,10 @@ namespace cddp {
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);
 
-// May the same call succeed later, unchanged? (connection lost, server starting or ending, deadline)
+// Did the server have no room for the call (server/limits.h)?
+bool IsBusy(const grpc::Status& status);
+
+// May the same call succeed later, unchanged? (connection lost, server starting, ending or busy, deadline)
 bool IsRetryable(const grpc::Status& status);
 
 }  // namespace cddp

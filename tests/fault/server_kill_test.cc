@@ -2,6 +2,8 @@
 // nothing had happened, bit for bit.
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +19,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/transport/channel.h"
+#include "common/transport/healthcheck.h"
 #include "tests/fault/server_process.h"
 #include "worker/client/cluster_client.h"
 #include "worker/client/gradient_exchange.h"
@@ -142,6 +146,61 @@ TEST_F(ServerKillTest, WeightsEndAsIfNothingHadHappened) {
          disturbed[0] == calm[0] && disturbed[1] == calm[0] && disturbed[2] == calm[0]);
   printf("result pause_median %.3f s\n", pauses[pauses.size() / 2]);
   printf("result pause_max %.3f s\n", pauses.back());
+}
+
+// What a rolling update does: each server is asked to end, completes its rounds, and its successor goes on.
+TEST_F(ServerKillTest, ServersThatAreAskedToEndDoSoCleanlyAndTheirSuccessorsGoOn) {
+  const uint64_t ends = Setting("CDDP_FAULT_KILLS", 6);
+  const auto calm = Run(StartServers("calm"), [](const auto&) {});
+  const auto servers = StartServers("ends");
+  const auto disturbed = Run(servers, [&](const std::atomic<uint64_t>& done_steps) {
+    const uint64_t all = steps_ * kWorkers;
+    for (uint64_t end = 0; end < ends; ++end) {
+      while (done_steps < (end + 1) * all / (ends + 2) && !HasFailure()) absl::SleepFor(absl::Microseconds(100));
+      ServerProcess& server = *servers[end % kServers];
+      server.Signal(SIGTERM);
+      const int status = server.Wait();
+      EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "wait status " << status;
+      server.Start();
+      const uint64_t before = done_steps;
+      while (done_steps < std::min(before + 1, all) && !HasFailure()) absl::SleepFor(absl::Microseconds(100));
+    }
+  });
+  for (uint32_t rank = 0; rank < kWorkers; ++rank) {
+    EXPECT_FALSE(calm[rank].empty());
+    EXPECT_TRUE(disturbed[rank] == calm[0]) << "rank " << rank;
+  }
+}
+
+TEST_F(ServerKillTest, ASecondSignalEndsAServerThatStillWaits) {
+  const auto servers = StartServers("second");
+  ClusterClientOptions options;
+  for (const auto& server : servers) options.addresses.push_back(server->address());
+  options.worker_count = kWorkers;
+  options.server_timeout = absl::Milliseconds(100);
+  absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options, layout_);
+  ASSERT_TRUE(client.ok()) << client.status();
+  std::atomic<bool> ended = false;
+  (*client)->Exchange({0, 0, 0, ""}, [&](const absl::StatusOr<PulledUpdate>&) { ended = true; });
+  const auto health = [&] {
+    return CheckHealth(servers[0]->address(), grpc::InsecureChannelCredentials(), absl::Seconds(20));
+  };
+  const auto waiting = [&] {
+    v1::StatusResponse response;
+    grpc::ClientContext context;
+    const auto stub = v1::ParameterServer::NewStub(CreateChannel(servers[0]->address()));
+    EXPECT_TRUE(stub->Status(&context, {}, &response).ok());
+    return response.waiting_for_size() != 0;
+  };
+  while (!waiting()) absl::SleepFor(absl::Milliseconds(1));
+  servers[0]->Signal(SIGTERM);
+  while (health().ok()) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_FALSE(ended) << "it waits for the other workers";
+  const absl::Time begin = absl::Now();
+  servers[0]->Signal(SIGTERM);
+  const int status = servers[0]->Wait();
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) << "wait status " << status;
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(10)) << "the default --drain_timeout is 20 s";
 }
 
 }  // namespace

@@ -12,9 +12,17 @@ namespace cddp {
 
 void ServerProcess::Kill() {
   if (pid_ < 0) return;
-  kill(pid_, SIGKILL);
-  waitpid(pid_, nullptr, 0);
+  Signal(SIGKILL);
+  Wait();
+}
+
+void ServerProcess::Signal(int signal) { kill(pid_, signal); }
+
+int ServerProcess::Wait() {
+  int status = 0;
+  waitpid(pid_, &status, 0);
   pid_ = -1;
+  return status;
 }
 
 void ServerProcess::Start() {

@@ -19,8 +19,10 @@ class ServerProcess {
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
 
-  void Kill();   // with SIGKILL; returns once it is gone
-  void Start();  // at the address that it had, if it had one
+  void Kill();              // with SIGKILL; returns once it is gone
+  void Signal(int signal);  // sends it, no more
+  int Wait();               // until it is gone; its wait status (waitpid)
+  void Start();             // at the address that it had, if it had one
 
   const std::string& address() const { return address_; }
 

@@ -198,6 +198,7 @@ TEST_F(ProcessTest, BadInputIsOneClearLineAndExitCodeTwo) {
       {worker + "--data_dir=/no/such/folder", "/no/such/folder"},
       {absl::StrCat(Bin("cddp-server"), " --listen=127.0.0.1:0 --metrics_listen= --shard=2 --shards=2"), "--shard=2"},
       {absl::StrCat(Bin("cddp-server"), " --publish_ratio=0"), "--publish_ratio=0"},
+      {absl::StrCat(Bin("cddp-server"), " --max_inflight_bytes=10"), "--max_inflight_bytes=10"},
       {absl::StrCat(Bin("cddp-server"), " --listen=0.0.0.0:0"), "--insecure"},
       {absl::StrCat(Bin("cddp-worker"), " --healthcheck"), "port above 0"},
       {absl::StrCat(Bin("cddp-server"), " --insecure --listen=256.0.0.1:0 --metrics_listen="),
@@ -208,6 +209,96 @@ TEST_F(ProcessTest, BadInputIsOneClearLineAndExitCodeTwo) {
     EXPECT_EQ(outcome.exit_code, 2) << bad.command << "\n" << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr(bad.says)) << bad.command;
   }
+}
+
+// Two workers, one of which is told to stop in the middle: it finishes its step, leaves, and the other goes on alone.
+TEST_F(ProcessTest, AWorkerThatIsToldToStopLeavesAndTheRestGoOn) {
+  std::ofstream(folder_ / "script") << absl::StrReplaceAll(
+      R"(
+mkfifo FOLDER/address FOLDER/steps
+SERVER --listen=127.0.0.1:0 --metrics_listen= --workers=2 --progress=json >FOLDER/address 2>FOLDER/server.log &
+server=$!
+read -r line <FOLDER/address
+address=${line#*address\":\"}
+address=${address%%\"*}
+WORKER --servers="$address" --rank=1 --epochs=1000000 --progress=json >FOLDER/steps 2>FOLDER/worker.log &
+stopped=$!
+WORKER --servers="$address" --rank=0 --epochs=3 2>FOLDER/other.log &
+other=$!
+exec 3<FOLDER/steps
+until [[ ${line:-} == *'"epoch"'* ]]; do read -r line <&3 || break; done
+cat <&3 >/dev/null &
+kill -TERM $stopped
+wait $stopped
+echo stopped=$?
+wait $other
+echo other=$?
+kill $server
+wait $server
+echo server=$?
+cat FOLDER/server.log FOLDER/worker.log
+)",
+      {{"FOLDER", folder_.string()},
+       {"SERVER", Bin("cddp-server")},
+       {"WORKER", absl::StrCat(Bin("cddp-worker"), " --model=mlp --batch_size=16 --workers=2 --metrics_listen=",
+                               " --data_dir=", data().string())}});
+  const Outcome outcome = RunShell(absl::StrCat("timeout 120 bash ", (folder_ / "script").string()));
+  EXPECT_THAT(outcome.output, HasSubstr("stopped=143")) << "as if it had died of SIGTERM: worth starting again";
+  EXPECT_THAT(outcome.output, HasSubstr("event=leave rank=1 finished=false"));
+  EXPECT_THAT(outcome.output, HasSubstr("stopped by a signal after step"));
+  EXPECT_THAT(outcome.output, HasSubstr("other=0"));
+  EXPECT_THAT(outcome.output, HasSubstr("event=leave rank=0 finished=true"));
+  EXPECT_THAT(outcome.output, HasSubstr("server=0"));
+}
+
+// A worker that waits for a server is not between two steps.
+TEST_F(ProcessTest, AWorkerThatIsStuckStopsAllTheSame) {
+  std::ofstream(folder_ / "script") << absl::StrReplaceAll(
+      R"(
+WORKER --servers=127.0.0.1:1 2>FOLDER/log &
+worker=$!
+until grep -q 'event=waiting_for_server' FOLDER/log; do kill -0 $worker || break; done
+kill -TERM $worker
+wait $worker
+echo worker=$?
+cat FOLDER/log
+)",
+      {{"FOLDER", folder_.string()},
+       {"WORKER", absl::StrCat(Bin("cddp-worker"),
+                               " --model=mlp --stop_timeout=300ms --metrics_listen= --data_dir=", data().string())}});
+  const Outcome outcome = RunShell(absl::StrCat("timeout 120 bash ", (folder_ / "script").string()));
+  EXPECT_THAT(outcome.output, HasSubstr("worker=143"));
+  EXPECT_THAT(outcome.output, HasSubstr("the time to end is over"));
+}
+
+TEST_F(ProcessTest, WorkersMayStartBeforeTheirServer) {
+  std::ofstream(folder_ / "script") << absl::StrReplaceAll(
+      R"(
+mkfifo FOLDER/address
+SERVER --listen=127.0.0.1:0 --progress=json >FOLDER/address 2>/dev/null &
+server=$!
+read -r line <FOLDER/address
+address=${line#*address\":\"}
+address=${address%%\"*}
+kill $server
+wait $server
+WORKER --servers="$address" --epochs=1 2>FOLDER/worker.log &
+worker=$!
+until grep -q 'event=waiting_for_server' FOLDER/worker.log; do kill -0 $worker || break; done
+SERVER --listen="$address" 2>FOLDER/server.log &
+server=$!
+wait $worker
+echo worker=$?
+kill $server
+wait $server
+cat FOLDER/server.log
+)",
+      {{"FOLDER", folder_.string()},
+       {"SERVER", absl::StrCat(Bin("cddp-server"), " --metrics_listen= ")},
+       {"WORKER", absl::StrCat(Bin("cddp-worker"), " --model=mlp --batch_size=16 --data_dir=", data().string())}});
+  const Outcome outcome = RunShell(absl::StrCat("timeout 120 bash ", (folder_ / "script").string()));
+  EXPECT_THAT(outcome.output, HasSubstr("worker=0"));
+  EXPECT_THAT(outcome.output, HasSubstr("event=leave rank=0 finished=true"));
 }
 
 TEST_F(ProcessTest, DamagedDataSetsAreNamed) {

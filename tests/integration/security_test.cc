@@ -56,6 +56,7 @@ class SecurityTest : public ::testing::Test {
     options.health_listen = "127.0.0.1:0";
     options.max_connection_age = max_connection_age_;
     options.shard.publish.ratio = 1;
+    options.shard.worker_count = workers_;
     absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -82,8 +83,10 @@ class SecurityTest : public ::testing::Test {
   }
 
   // Joining is what changes a server's state.
-  absl::Status Join(const SecurityOptions& security) {
+  absl::Status Join(const SecurityOptions& security, uint32_t rank = 0) {
     ClusterClientOptions options;
+    options.rank = rank;
+    options.worker_count = workers_;
     options.security = *ClientSecurity::Create(security);
     options.addresses = {server_->address()};
     options.server_timeout = absl::Milliseconds(300);
@@ -95,6 +98,7 @@ class SecurityTest : public ::testing::Test {
 
   const std::filesystem::path folder_;
   absl::Duration max_connection_age_ = absl::Hours(1);
+  uint32_t workers_ = 1;
   std::unique_ptr<Server> server_;
 };
 
@@ -142,6 +146,68 @@ TEST_F(SecurityTest, TheCertificateTellsTheRole) {
   EXPECT_TRUE(Untouched());
   EXPECT_TRUE(Status(Tls("operator")).ok());
   EXPECT_TRUE(Join(Tls("worker2")).ok()) << "the role may stand in a URI";
+}
+
+TEST_F(SecurityTest, ACertificateOfOneRankActsAsThatRankOnly) {
+  MakeCertificates();
+  workers_ = 2;
+  StartServer(Tls("server"));
+  const absl::Status other = Join(Tls("rank1"), 0);
+  EXPECT_TRUE(absl::IsPermissionDenied(other)) << other;
+  EXPECT_THAT(std::string(other.message()), HasSubstr("is for rank 1"));
+  EXPECT_TRUE(absl::IsUnauthenticated(Join(Tls("no_rank"), 0))) << "a rank that cannot be read is no rank";
+  EXPECT_TRUE(Untouched());
+  ASSERT_TRUE(Join(Tls("rank1"), 1).ok());
+  ASSERT_TRUE(Join(Tls("worker"), 0).ok()) << "a certificate without a rank may be any";
+
+  // Nor may it do anything else in the other's name.
+  const auto stub = Stub(Tls("rank1"));
+  v1::WorkerId zero;
+  zero.set_rank(0);
+  zero.set_incarnation(UINT64_MAX);
+  grpc::ClientContext heartbeat, leave, exchange;
+  v1::HeartbeatRequest heartbeat_request;
+  *heartbeat_request.mutable_worker() = zero;
+  v1::HeartbeatResponse heartbeat_response;
+  EXPECT_EQ(stub->Heartbeat(&heartbeat, heartbeat_request, &heartbeat_response).error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
+  v1::LeaveRequest leave_request;
+  *leave_request.mutable_worker() = zero;
+  v1::LeaveResponse leave_response;
+  EXPECT_EQ(stub->Leave(&leave, leave_request, &leave_response).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  v1::ExchangeRequest exchange_request;
+  *exchange_request.mutable_worker() = zero;
+  v1::ExchangeResponse exchange_response;
+  EXPECT_EQ(stub->Exchange(&exchange, exchange_request, &exchange_response).error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(Refused(Refusal::kWrongRank), 4u);
+}
+
+TEST_F(SecurityTest, TheEndOfTheCertificatesIsAMetric) {
+  MakeCertificates();
+  const auto expiry = [&](const std::string& file) {
+    for (const prometheus::MetricFamily& family : server_->metrics().Collect()) {
+      if (family.name != "cddp_server_certificate_expiry_timestamp_seconds") continue;
+      for (const prometheus::ClientMetric& metric : family.metric) {
+        for (const auto& label : metric.label) {
+          if (label.name == "file" && label.value == file) return absl::FromUnixSeconds(metric.gauge.value);
+        }
+      }
+    }
+    return absl::InfinitePast();
+  };
+  StartServer({});
+  EXPECT_EQ(expiry("certificate"), absl::UnixEpoch()) << "there, and zero";
+  std::filesystem::create_directory_symlink(folder_ / "server", folder_ / "current");
+  StartServer(Tls("current"));
+  EXPECT_EQ(expiry("certificate"), absl::FromCivil(absl::CivilDay(2099, 1, 1), absl::UTCTimeZone()));
+  EXPECT_LT(expiry("ca"), absl::Now() + absl::Hours(49));
+  EXPECT_GT(expiry("ca"), absl::Now() + absl::Hours(47));
+  std::filesystem::create_directory_symlink(folder_ / "expired", folder_ / "next");
+  std::filesystem::rename(folder_ / "next", folder_ / "current");
+  while (expiry("certificate") != absl::FromCivil(absl::CivilDay(2021, 1, 1), absl::UTCTimeZone())) {
+    std::this_thread::yield();
+  }
 }
 
 TEST_F(SecurityTest, TokensTellTheRole) {

@@ -35,6 +35,11 @@ absl::Status Named(const absl::Status& status, const std::string& address) {
 }
 
 absl::Status OutOfReach(const std::string& address, absl::Duration since, const grpc::Status& last) {
+  if (IsBusy(last)) {
+    return absl::ResourceExhaustedError(absl::StrCat("server ", address, " had no room for ",
+                                                     absl::FormatDuration(absl::Trunc(since, absl::Milliseconds(100))),
+                                                     ": ", last.error_message()));
+  }
   return absl::UnavailableError(absl::StrCat("server ", address, " was out of reach for ",
                                              absl::FormatDuration(absl::Trunc(since, absl::Milliseconds(100))), " (",
                                              last.error_message(), "): is it running, and --servers right?"));
@@ -88,13 +93,17 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
   Backoff backoff(options_.rank);
   const absl::Time begin = absl::Now();
   v1::JoinResponse response;
+  bool told = false;
   while (true) {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + kJoinDeadline));
     const grpc::Status status = server.stub()->Join(&context, request, &response);
     if (status.ok()) break;
     if (!IsRetryable(status)) return Named(FromGrpc(status), server.address());
-    server.NoteFailure();
+    if (!IsBusy(status)) server.NoteFailure();
+    if (!std::exchange(told, true)) {
+      spdlog::info("event=waiting_for_server server={} reason=\"{}\"", server.address(), status.error_message());
+    }
     const absl::Duration pause = backoff.Next();
     if (absl::Now() + pause - begin > options_.server_timeout) {
       return OutOfReach(server.address(), absl::Now() - begin, status);
@@ -192,7 +201,8 @@ void ClusterClient::Send(ExchangeCall* call) {
         }
         const absl::Time now = absl::Now();
         call->lost_since = std::min(call->lost_since, now);
-        call->server->NoteFailure();
+        if (!IsBusy(status)) call->server->NoteFailure();
+        retries_.fetch_add(1, std::memory_order_relaxed);
         if (now - call->lost_since > options_.server_timeout || ending_.HasBeenNotified()) {
           Finish(call, OutOfReach(call->server->address(), now - call->lost_since, status));
           return;

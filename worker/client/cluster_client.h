@@ -66,8 +66,8 @@ class ClusterClient {
   ~ClusterClient();
 
   // Pushes one bucket's update to the server that owns it. `done` is called once, from a gRPC thread, perhaps before
-  // this returns; it must not block. Connection losses are retried (the server counts a retry once) until
-  // server_timeout; other errors end the call.
+  // this returns; it must not block. Connection losses and busy servers are retried (a server counts a retry once)
+  // until server_timeout; other errors end the call.
   void Exchange(PushedUpdate push, std::function<void(absl::StatusOr<PulledUpdate>)> done);
 
   // Tells every server that this worker is done. Errors are logged only: the work is done either way.
@@ -78,6 +78,9 @@ class ClusterClient {
     step_.store(step, std::memory_order_relaxed);
     loss_.store(loss, std::memory_order_relaxed);
   }
+
+  // Exchanges that were sent again.
+  uint64_t retries() const { return retries_.load(std::memory_order_relaxed); }
 
   // Smallest version of any bucket at the time of Join; 0 if the weights were not initialised.
   uint64_t version() const { return version_; }
@@ -109,6 +112,7 @@ class ClusterClient {
   absl::Duration heartbeat_period_ = absl::Seconds(3);
   std::atomic<uint64_t> step_{0};
   std::atomic<double> loss_{0};
+  std::atomic<uint64_t> retries_{0};
   absl::Notification ending_;
   std::thread heartbeats_;
 

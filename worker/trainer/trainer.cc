@@ -113,6 +113,7 @@ class Trainer {
     sampler_->StartEpoch(epoch);
     // The exchange's step may run ahead of ours where rounds close without this worker.
     while (exchange_->step() < first + rounds) {
+      if (options_.should_stop && options_.should_stop()) return EndEarly();
       const uint64_t begin = (exchange_->step() - first) * options_.local_steps;
       const uint64_t end = std::min(begin + options_.local_steps, steps);
       if (absl::Status status = TrainRound(begin, end, epoch, &totals); !status.ok()) return status;
@@ -128,6 +129,12 @@ class Trainer {
     }
     progress_.Epoch(epoch, totals, totals.steps * model_->weights().size() * sizeof(float), test);
     return absl::OkStatus();
+  }
+
+  // Between two steps, for a new process to go on some day: what that needs is to be saved here, before Leave.
+  absl::Status EndEarly() {
+    client_->Leave(/*finished=*/false);
+    return absl::CancelledError(absl::StrCat("stopped by a signal after step ", exchange_->step() - 1));
   }
 
   // Steps [begin, end) of the epoch, and one exchange, which begins while the last one's backward pass still runs.
@@ -175,6 +182,7 @@ class Trainer {
     const double loss = loss_sum / static_cast<double>(steps);
     client_->NoteProgress(exchange_->step() - 1, loss);
     metrics_.NoteRound(steps, loss, compute_seconds, *traffic, model_->weights().size());
+    metrics_.NoteRetries(client_->retries());
     progress_.Step(epoch, loss, *totals);
     return absl::OkStatus();
   }

@@ -4,6 +4,7 @@
 #define WORKER_TRAINER_TRAINER_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -33,9 +34,11 @@ struct TrainerOptions {
   std::string model_output;    // where rank 0 saves the trained model; empty: nowhere
   bool stop_on_non_finite = false;
   bool json_progress = false;
+  std::function<bool()> should_stop;  // asked before each exchange's steps; empty: train to the end
 };
 
-// Trains to the end. Errors say what to do; nothing is left running.
+// Trains to the end. Cancelled if it was told to stop: the step under way was finished and the servers know that this
+// worker has left, so that the others go on. Errors say what to do; nothing is left running.
 absl::Status RunTraining(const TrainerOptions& options);
 
 }  // namespace cddp

@@ -1,5 +1,7 @@
 #include "worker/trainer/worker_metrics.h"
 
+#include "absl/time/clock.h"
+
 namespace cddp {
 
 WorkerMetrics::WorkerMetrics(uint32_t rank)
@@ -12,6 +14,7 @@ WorkerMetrics::WorkerMetrics(uint32_t rank)
       pulled_bytes_(Counter("cddp_worker_pulled_bytes_total", "Encoded weight changes received, in bytes")),
       dense_bytes_(
           Counter("cddp_worker_dense_bytes_total", "What dense float32 gradients would have pushed, in bytes")),
+      retries_(Counter("cddp_worker_retries_total", "Exchanges sent again: a server was out of reach or busy")),
       compute_seconds_(Counter("cddp_worker_compute_seconds_total", "Time in forward and backward passes")),
       compress_seconds_(Counter("cddp_worker_compress_seconds_total", "Time in compression")),
       exchange_seconds_(Counter("cddp_worker_exchange_seconds_total", "Time waiting for servers and applying answers")),
@@ -20,7 +23,10 @@ WorkerMetrics::WorkerMetrics(uint32_t rank)
       test_accuracy_(
           Gauge("cddp_worker_test_accuracy_ratio", "Accuracy on the test set after the last epoch (rank 0)")),
       residual_norm_(Gauge("cddp_worker_residual_norm", "Euclidean norm of what has not been sent yet")),
-      selected_ratio_(Gauge("cddp_worker_selected_ratio", "Part of the gradient's elements sent in the last step")) {}
+      selected_ratio_(Gauge("cddp_worker_selected_ratio", "Part of the gradient's elements sent in the last step")),
+      started_(Gauge("cddp_worker_start_timestamp_seconds", "When this process began")) {
+  started_.Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
+}
 
 prometheus::Counter& WorkerMetrics::Counter(const std::string& name, const std::string& help) {
   return prometheus::BuildCounter().Name(name).Help(help).Register(*registry_).Add({{"rank", rank_}});
@@ -44,6 +50,8 @@ void WorkerMetrics::NoteRound(uint64_t steps, double loss, double compute_second
   residual_norm_.Set(traffic.residual_norm);
   selected_ratio_.Set(static_cast<double>(traffic.selected) / static_cast<double>(parameters));
 }
+
+void WorkerMetrics::NoteRetries(uint64_t total) { retries_.Increment(static_cast<double>(total) - retries_.Value()); }
 
 void WorkerMetrics::NoteTest(double loss, double accuracy) {
   test_loss_.Set(loss);

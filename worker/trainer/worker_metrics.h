@@ -23,6 +23,7 @@ class WorkerMetrics {
   std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
 
   void NoteRound(uint64_t steps, double loss, double compute_seconds, const StepTraffic& traffic, uint64_t parameters);
+  void NoteRetries(uint64_t total);
   void NoteTest(double loss, double accuracy);
 
  private:
@@ -36,6 +37,7 @@ class WorkerMetrics {
   prometheus::Counter& pushed_bytes_;
   prometheus::Counter& pulled_bytes_;
   prometheus::Counter& dense_bytes_;
+  prometheus::Counter& retries_;
   prometheus::Counter& compute_seconds_;
   prometheus::Counter& compress_seconds_;
   prometheus::Counter& exchange_seconds_;
@@ -44,6 +46,7 @@ class WorkerMetrics {
   prometheus::Gauge& test_accuracy_;
   prometheus::Gauge& residual_norm_;
   prometheus::Gauge& selected_ratio_;
+  prometheus::Gauge& started_;
 };
 
 }  // namespace cddp

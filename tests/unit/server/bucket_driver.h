@@ -46,11 +46,11 @@ class BucketDriver {
     answers_.emplace_back();
     updates_.push_back(std::make_unique<std::string>(std::move(update)));
     const uint64_t base = base_version.value_or(step);
-    state_->Exchange({rank, step, base, *updates_.back(), non_finite, replica_crc32c},
-                     [this, call](const absl::StatusOr<ExchangeAnswer>& answer) {
-                       EXPECT_FALSE(answers_[call].has_value()) << "answered twice";
-                       answers_[call] = answer;
-                     });
+    timing_ = state_->Exchange({rank, step, base, *updates_.back(), non_finite, replica_crc32c},
+                               [this, call](const absl::StatusOr<ExchangeAnswer>& answer) {
+                                 EXPECT_FALSE(answers_[call].has_value()) << "answered twice";
+                                 answers_[call] = answer;
+                               });
     return call;
   }
 
@@ -73,11 +73,15 @@ class BucketDriver {
     return weights;
   }
 
+  // Of the last Push, if it closed a round.
+  const std::optional<RoundTiming>& timing() const { return timing_; }
+
   BucketState& state() { return *state_; }
 
  private:
   std::vector<std::optional<absl::StatusOr<ExchangeAnswer>>> answers_;
   std::vector<std::unique_ptr<std::string>> updates_;
+  std::optional<RoundTiming> timing_;
   std::unique_ptr<BucketState> state_;
 };
 

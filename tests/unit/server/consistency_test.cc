@@ -95,6 +95,48 @@ TEST(StaleTest, TheBoundHoldsInEveryOrder) {
   EXPECT_GT(*std::min_element(steps.begin(), steps.end()), 100u) << "and nobody is stuck";
 }
 
+TEST(StaleTest, StalenessReachesItsBoundAndNoMore) {
+  constexpr uint64_t kMaxStaleness = 2;
+  constexpr uint32_t kWorkers = 3;
+  const BucketOptions options = With(Consistency::kStale, kWorkers, 0, kMaxStaleness);
+  const uint64_t bound = StalenessBound(options.consistency, kWorkers);
+  EXPECT_EQ(bound, 2 * (2 * kMaxStaleness + 1));
+  uint32_t random = 7;
+  BucketDriver bucket(options);
+  Initialise(bucket, kWorkers);
+  std::vector<uint64_t> steps(kWorkers, 0);
+  std::vector<std::optional<size_t>> pending(kWorkers);
+  uint64_t largest = 0;
+  uint32_t rank = 0;
+  for (int i = 0; i < 5000; ++i) {
+    random = random * 1664525 + 1013904223;
+    if (random >> 30 == 0) rank = (random >> 16) % kWorkers;  // in runs of the same worker, to get far ahead
+    if (pending[rank].has_value() && !bucket.answered(*pending[rank])) {
+      rank = (rank + 1) % kWorkers;
+      continue;
+    }
+    const uint64_t base = pending[rank].has_value() ? bucket.answer(*pending[rank]).version : 1;
+    pending[rank] = bucket.Push(rank, ++steps[rank], "", base);
+    ASSERT_TRUE(bucket.timing().has_value());
+    largest = std::max(largest, bucket.timing()->staleness);
+    ASSERT_LE(largest, bound);
+  }
+  EXPECT_EQ(largest, bound);
+}
+
+TEST(QuorumTest, ALateContributionIsStale) {
+  BucketDriver bucket(With(Consistency::kSync, 3, /*quorum=*/2));
+  Initialise(bucket, 3);
+  bucket.Push(0, 1, "");
+  bucket.Push(1, 1, "");
+  EXPECT_EQ(bucket.timing()->staleness, 0u);
+  bucket.Push(2, 1, "");
+  bucket.Push(0, 2, "");
+  bucket.Push(1, 2, "");
+  EXPECT_EQ(bucket.timing()->staleness, 1u);
+  EXPECT_EQ(StalenessBound({Consistency::kSync, 2, 4}, 3), 0u);
+}
+
 TEST(AsyncTest, NobodyWaitsAndEachAnswerHoldsAllChangesSinceTheBase) {
   BucketDriver bucket(With(Consistency::kAsync, 2));
   Initialise(bucket, 2);

@@ -66,6 +66,8 @@ TEST(StatusTest, CodesAndMessagesCross) {
   EXPECT_EQ(FromGrpc(ToGrpc(status)), status);
   EXPECT_TRUE(ToGrpc(absl::OkStatus()).ok());
   EXPECT_TRUE(IsRetryable(ToGrpc(absl::UnavailableError(""))));
+  EXPECT_TRUE(IsRetryable(ToGrpc(absl::CancelledError(""))));
+  EXPECT_TRUE(IsRetryable(ToGrpc(absl::ResourceExhaustedError(""))));
   EXPECT_FALSE(IsRetryable(ToGrpc(absl::InvalidArgumentError(""))));
 }
 
