@@ -2,7 +2,9 @@
 
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -56,6 +58,8 @@ ABSL_FLAG(std::string, state_dir, "",
           "folder of this server's journal; a restarted server goes on from it; empty: none");
 ABSL_FLAG(cddp::Durability, durability, cddp::Durability::kVersion,
           "with --state_dir, what an answer waits for: version: the disk holds its version; none: nothing");
+ABSL_FLAG(bool, exit_when_finished, false,
+          "end with exit code 0 once every worker has left as finished; with --state_dir also when started again");
 ABSL_FLAG(std::string, progress, "", "'json': one JSON line on standard output when listening");
 
 namespace {
@@ -127,7 +131,16 @@ int main(int argc, char** argv) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  absl::StatusOr<std::unique_ptr<cddp::Server>> server = cddp::Server::Start(OptionsFromFlags());
+  cddp::ServerOptions options = OptionsFromFlags();
+  std::atomic<int> exit_code = 0;
+  if (absl::GetFlag(FLAGS_exit_when_finished)) {
+    options.on_finished = [&exit_code](const absl::Status& synced) {
+      spdlog::info("event=finished reason=\"every worker has left as finished\"");
+      if (!synced.ok()) exit_code = cddp::ReportError(synced);
+      kill(getpid(), SIGTERM);  // the one way out
+    };
+  }
+  absl::StatusOr<std::unique_ptr<cddp::Server>> server = cddp::Server::Start(options);
   if (!server.ok()) return cddp::ReportError(server.status());
   spdlog::info("event=listening shard={} address={} metrics={}", absl::GetFlag(FLAGS_shard), (*server)->address(),
                (*server)->metrics_address());
@@ -144,5 +157,5 @@ int main(int argc, char** argv) {
   sigwait(&signals, &signal);
   spdlog::info("event=ending signal={}", signal);
   (*server)->Stop();
-  return 0;
+  return exit_code;
 }

@@ -35,7 +35,8 @@ Server::Server(const ServerOptions& options)
       refusals_(metrics_->registry().get(), std::to_string(options.shard.shard)),
       handshake_failures_(
           std::make_unique<HandshakeFailures>([this](absl::string_view reason) { refusals_.NoteHandshake(reason); })),
-      shard_(std::make_unique<Shard>(options.shard, metrics_.get())) {}
+      shard_(std::make_unique<Shard>(options.shard, metrics_.get())),
+      on_finished_(options.on_finished) {}
 
 absl::Status Server::Listen(const ServerOptions& options) {
   absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> credentials = MakeServerCredentials(options.security);
@@ -127,9 +128,16 @@ void Server::Stop() {
 
 std::string Server::metrics_address() const { return metrics_server_ == nullptr ? "" : metrics_server_->address(); }
 
+void Server::TellIfFinished() {
+  if (on_finished_ == nullptr || !shard_->membership().AllFinished()) return;
+  const absl::Status synced = shard_->Sync();
+  std::exchange(on_finished_, nullptr)(synced);
+}
+
 void Server::Watch() {
   absl::Time told = absl::InfinitePast();
   while (!stopping_.WaitForNotificationWithTimeout(kWatchPeriod)) {
+    TellIfFinished();
     for (uint32_t rank : shard_->RetireLost()) {
       spdlog::warn("event=worker_lost rank={} reason=\"silent for longer than the lease; the rest go on\"", rank);
     }

@@ -4,6 +4,7 @@
 #ifndef SERVER_SERVER_H_
 #define SERVER_SERVER_H_
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -31,6 +32,9 @@ struct ServerOptions {
   bool insecure = false;                               // listen beyond this machine without knowing who calls
   std::string health_listen;                           // a port of its own for health checks, in plaintext; empty: none
   absl::Duration max_connection_age = absl::Hours(1);  // after it a connection is asked to be made anew
+  // Called once, by a thread of the server's, when every worker has left as finished, in this process or as its journal
+  // says; with the journal's error if that is not all on the disk. It must not wait for the server to end.
+  std::function<void(const absl::Status& synced)> on_finished;
   ShardOptions shard;
 };
 
@@ -60,6 +64,7 @@ class Server {
   void SetServing(bool serving);
   // Keeps gauges current and says in the log whom a stuck round waits for.
   void Watch();
+  void TellIfFinished();
 
   std::unique_ptr<ServerMetrics> metrics_;
   Refusals refusals_;
@@ -72,6 +77,7 @@ class Server {
   std::unique_ptr<MetricsServer> metrics_server_;
   std::string address_;
   std::string health_address_;
+  std::function<void(const absl::Status&)> on_finished_;  // the watcher's
   std::once_flag stop_once_;
   absl::Notification stopping_;
   std::thread watcher_;
