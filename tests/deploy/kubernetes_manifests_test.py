@@ -6,6 +6,7 @@ usage: kubernetes_manifests_test.py FOLDER_OF_PROGRAMS; exits with 77 (skipped) 
 """
 
 import fnmatch
+import functools
 import importlib.machinery
 import importlib.util
 import json
@@ -60,12 +61,16 @@ def flags_of(documents, container):
     return flags
 
 
-class ManifestsTest(unittest.TestCase):
-    def each_overlay(self):
+def for_each_overlay(test):
+    @functools.wraps(test)
+    def run(self):
         for overlay in OVERLAYS:
             with self.subTest(overlay=overlay):
-                yield build(KUBERNETES / "overlays" / overlay)
+                test(self, build(KUBERNETES / "overlays" / overlay))
+    return run
 
+
+class ManifestsTest(unittest.TestCase):
     def test_fits_the_schemas(self):
         if VALIDATE is None:
             self.skipTest("the API's schemas (shared/k8s/validate) are not here")
@@ -80,17 +85,17 @@ class ManifestsTest(unittest.TestCase):
         unchecked = re.findall(r"unchecked .* \(([^/]+)/", result.stdout)
         self.assertLessEqual(set(unchecked), {"cert-manager.io", "monitoring.coreos.com"})
 
-    def test_everything_is_in_the_namespace(self):
-        for documents in self.each_overlay():
-            namespace, = of_kind(documents, "Namespace")
-            self.assertEqual(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted")
-            for document in documents:
-                if document is not namespace:
-                    self.assertEqual(document["metadata"].get("namespace"), namespace["metadata"]["name"],
-                                     document["metadata"]["name"])
+    @for_each_overlay
+    def test_everything_is_in_the_namespace(self, documents):
+        namespace, = of_kind(documents, "Namespace")
+        self.assertEqual(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted")
+        for document in documents:
+            if document is not namespace:
+                self.assertEqual(document["metadata"].get("namespace"), namespace["metadata"]["name"],
+                                 document["metadata"]["name"])
 
     def test_pods_are_restricted_and_bounded(self):
-        builds = [*self.each_overlay(), build(KUBERNETES / "files" / "pod")]
+        builds = [build(KUBERNETES / folder) for folder in [*(f"overlays/{o}" for o in OVERLAYS), "files/pod"]]
         for name, template in (pod for documents in builds for pod in pod_specs(documents)):
             spec = template["spec"]
             with self.subTest(pod=name):
@@ -107,50 +112,50 @@ class ManifestsTest(unittest.TestCase):
                     self.assertLessEqual({"cpu", "memory"}, set(resources["limits"]))
                     self.assertRegex(container["image"], r":v?\d+\.\d+\.\d+$", "no floating tag")
 
-    def test_flags_are_the_programs(self):
-        for documents in self.each_overlay():
-            for role, template in role_templates(documents).items():
-                container, = template["spec"]["containers"]
-                self.assertEqual(container["command"], [role])
-                text = subprocess.run([PROGRAMS / role, "--help"], check=True, capture_output=True, text=True).stdout
-                known = set(re.findall(r"^  --(\w+)", text, re.M))
-                self.assertLessEqual(set(flags_of(documents, container)), known, role)
+    @for_each_overlay
+    def test_flags_are_the_programs(self, documents):
+        for role, template in role_templates(documents).items():
+            container, = template["spec"]["containers"]
+            self.assertEqual(container["command"], [role])
+            text = subprocess.run([PROGRAMS / role, "--help"], check=True, capture_output=True, text=True).stdout
+            known = set(re.findall(r"^  --(\w+)", text, re.M))
+            self.assertLessEqual(set(flags_of(documents, container)), known, role)
 
-    def test_ports_agree(self):
-        for documents in self.each_overlay():
-            templates = role_templates(documents)
-            for role, template in templates.items():
-                container, = template["spec"]["containers"]
-                flags = flags_of(documents, container)
-                port = {flag: int(flags[flag].rpartition(":")[2]) for flag in ("listen", "health_listen", "metrics_listen")
-                        if flag in flags}
-                ports = {p["name"]: p["containerPort"] for p in container["ports"]}
-                expected = {"metrics": port["metrics_listen"]}
-                if role == "cddp-server":
-                    expected |= {"grpc": port["listen"], "health": port["health_listen"]}
-                    for probe in ("startupProbe", "readinessProbe"):
-                        self.assertEqual(container[probe]["grpc"], {"port": port["health_listen"]})
-                    self.assertNotIn("livenessProbe", container)
-                    grpc = port["listen"]
-                self.assertEqual(ports, expected)
-                annotations = template["metadata"]["annotations"]
-                self.assertEqual(annotations["prometheus.io/scrape"], "true")
-                self.assertEqual(annotations["prometheus.io/port"], str(port["metrics_listen"]))
-                self.assertEqual(annotations["prometheus.io/path"], "/metrics")
-            worker, = templates["cddp-worker"]["spec"]["containers"]
-            self.assertTrue(flags_of(documents, worker)["servers"].endswith(f":{grpc}"))
-            self.check_traffic(documents, templates, grpc, ports["metrics"])
-            for service in of_kind(documents, "Service"):
-                self.assertEqual(service["spec"]["clusterIP"], "None")
-                self.assertIs(service["spec"]["publishNotReadyAddresses"], True)
-                named = {p["name"]: p["containerPort"] for p in templates["cddp-server"]["spec"]["containers"][0]["ports"]}
-                for entry in service["spec"]["ports"]:
-                    self.assertEqual(entry["port"], named[entry["targetPort"]])
-                self.check_selector({"matchLabels": service["spec"]["selector"]}, templates, ["cddp-server"])
-            for monitor in of_kind(documents, "PodMonitor"):
-                for endpoint in monitor["spec"]["podMetricsEndpoints"]:
-                    self.assertEqual((endpoint["port"], endpoint["path"]), ("metrics", "/metrics"))
-                self.check_selector(monitor["spec"]["selector"], templates, ["cddp-server", "cddp-worker"])
+    @for_each_overlay
+    def test_ports_agree(self, documents):
+        templates = role_templates(documents)
+        for role, template in templates.items():
+            container, = template["spec"]["containers"]
+            flags = flags_of(documents, container)
+            port = {flag: int(flags[flag].rpartition(":")[2]) for flag in ("listen", "health_listen", "metrics_listen")
+                    if flag in flags}
+            ports = {p["name"]: p["containerPort"] for p in container["ports"]}
+            expected = {"metrics": port["metrics_listen"]}
+            if role == "cddp-server":
+                expected |= {"grpc": port["listen"], "health": port["health_listen"]}
+                for probe in ("startupProbe", "readinessProbe"):
+                    self.assertEqual(container[probe]["grpc"], {"port": port["health_listen"]})
+                self.assertNotIn("livenessProbe", container)
+                grpc = port["listen"]
+            self.assertEqual(ports, expected)
+            annotations = template["metadata"]["annotations"]
+            self.assertEqual(annotations["prometheus.io/scrape"], "true")
+            self.assertEqual(annotations["prometheus.io/port"], str(port["metrics_listen"]))
+            self.assertEqual(annotations["prometheus.io/path"], "/metrics")
+        worker, = templates["cddp-worker"]["spec"]["containers"]
+        self.assertTrue(flags_of(documents, worker)["servers"].endswith(f":{grpc}"))
+        self.check_traffic(documents, templates, grpc, ports["metrics"])
+        for service in of_kind(documents, "Service"):
+            self.assertEqual(service["spec"]["clusterIP"], "None")
+            self.assertIs(service["spec"]["publishNotReadyAddresses"], True)
+            named = {p["name"]: p["containerPort"] for p in templates["cddp-server"]["spec"]["containers"][0]["ports"]}
+            for entry in service["spec"]["ports"]:
+                self.assertEqual(entry["port"], named[entry["targetPort"]])
+            self.check_selector({"matchLabels": service["spec"]["selector"]}, templates, ["cddp-server"])
+        for monitor in of_kind(documents, "PodMonitor"):
+            for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+                self.assertEqual((endpoint["port"], endpoint["path"]), ("metrics", "/metrics"))
+            self.check_selector(monitor["spec"]["selector"], templates, ["cddp-server", "cddp-worker"])
 
     def check_selector(self, selector, templates, roles):
         self.assertEqual([r for r, t in sorted(templates.items()) if selects(selector, t["metadata"]["labels"])], roles)
@@ -184,84 +189,84 @@ class ManifestsTest(unittest.TestCase):
             ("cddp-worker", "cddp-server"): {metrics}, ("cddp-worker", "elsewhere"): {metrics}})
         self.assertEqual(egress, {("cddp-worker", "cddp-server", grpc), ("cddp-worker", "anywhere", 53)})
 
-    def test_selectors_and_references(self):
-        for documents in self.each_overlay():
-            templates = role_templates(documents)
-            for workload in of_kind(documents, "StatefulSet"):
-                self.check_selector(workload["spec"]["selector"], templates, ["cddp-server"])
-                self.assertEqual(workload["spec"]["podManagementPolicy"], "Parallel")
-                self.assertIn(workload["spec"]["serviceName"],
-                              [s["metadata"]["name"] for s in of_kind(documents, "Service")])
-            for budget in of_kind(documents, "PodDisruptionBudget"):
-                self.check_selector(budget["spec"]["selector"], templates, ["cddp-server"])
-            for role, template in templates.items():
-                for constraint in template["spec"]["topologySpreadConstraints"]:
-                    self.check_selector(constraint["labelSelector"], templates, [role])
-            made = {(d["kind"], d["metadata"]["name"]) for d in documents}
-            made |= {("Secret", d["spec"]["secretName"]) for d in of_kind(documents, "Certificate")}
-            made |= {("PersistentVolumeClaim", d["metadata"]["name"])
-                     for d in of_kind(build(KUBERNETES / "files" / "many-nodes"), "PersistentVolumeClaim")}
-            for name, template in pod_specs(documents):
-                spec = template["spec"]
-                self.assertIn(("ServiceAccount", spec["serviceAccountName"]), made, name)
-                claims = [t["metadata"]["name"] for d in of_kind(documents, "StatefulSet") if name.startswith("StatefulSet")
-                          for t in d["spec"]["volumeClaimTemplates"]]
-                volumes = {v["name"]: v for v in spec.get("volumes", [])}
-                for container in spec["containers"] + spec.get("initContainers", []):
-                    for mount in container["volumeMounts"]:
-                        self.assertIn(mount["name"], [*volumes, *claims], name)
-                    for entry in container.get("env", []):
-                        if "configMapKeyRef" in entry.get("valueFrom", {}):
-                            reference = entry["valueFrom"]["configMapKeyRef"]
-                            config, = (d for d in of_kind(documents, "ConfigMap")
-                                       if d["metadata"]["name"] == reference["name"])
-                            self.assertIn(reference["key"], config["data"])
-                for volume in volumes.values():
-                    for field, kind, key in (("configMap", "ConfigMap", "name"), ("secret", "Secret", "secretName"),
-                                             ("persistentVolumeClaim", "PersistentVolumeClaim", "claimName")):
-                        if field in volume:
-                            self.assertIn((kind, volume[field][key]), made, name)
+    @for_each_overlay
+    def test_selectors_and_references(self, documents):
+        templates = role_templates(documents)
+        for workload in of_kind(documents, "StatefulSet"):
+            self.check_selector(workload["spec"]["selector"], templates, ["cddp-server"])
+            self.assertEqual(workload["spec"]["podManagementPolicy"], "Parallel")
+            self.assertIn(workload["spec"]["serviceName"],
+                          [s["metadata"]["name"] for s in of_kind(documents, "Service")])
+        for budget in of_kind(documents, "PodDisruptionBudget"):
+            self.check_selector(budget["spec"]["selector"], templates, ["cddp-server"])
+        for role, template in templates.items():
+            for constraint in template["spec"]["topologySpreadConstraints"]:
+                self.check_selector(constraint["labelSelector"], templates, [role])
+        made = {(d["kind"], d["metadata"]["name"]) for d in documents}
+        made |= {("Secret", d["spec"]["secretName"]) for d in of_kind(documents, "Certificate")}
+        made |= {("PersistentVolumeClaim", d["metadata"]["name"])
+                 for d in of_kind(build(KUBERNETES / "files" / "many-nodes"), "PersistentVolumeClaim")}
+        for name, template in pod_specs(documents):
+            spec = template["spec"]
+            self.assertIn(("ServiceAccount", spec["serviceAccountName"]), made, name)
+            claims = [t["metadata"]["name"] for d in of_kind(documents, "StatefulSet") if name.startswith("StatefulSet")
+                      for t in d["spec"]["volumeClaimTemplates"]]
+            volumes = {v["name"]: v for v in spec.get("volumes", [])}
+            for container in spec["containers"] + spec.get("initContainers", []):
+                for mount in container["volumeMounts"]:
+                    self.assertIn(mount["name"], [*volumes, *claims], name)
+                for entry in container.get("env", []):
+                    if "configMapKeyRef" in entry.get("valueFrom", {}):
+                        reference = entry["valueFrom"]["configMapKeyRef"]
+                        config, = (d for d in of_kind(documents, "ConfigMap")
+                                   if d["metadata"]["name"] == reference["name"])
+                        self.assertIn(reference["key"], config["data"])
+            for volume in volumes.values():
+                for field, kind, key in (("configMap", "ConfigMap", "name"), ("secret", "Secret", "secretName"),
+                                         ("persistentVolumeClaim", "PersistentVolumeClaim", "claimName")):
+                    if field in volume:
+                        self.assertIn((kind, volume[field][key]), made, name)
 
-    def test_the_drain_has_time_and_exit_codes_have_consequences(self):
-        for documents in self.each_overlay():
-            self.assertGreater(role_templates(documents)["cddp-server"]["spec"]["terminationGracePeriodSeconds"],
-                               DRAIN_SECONDS)
-            jobs = [d["spec"] for d in of_kind(documents, "Job") if d["metadata"]["name"] == "cddp-worker"]
-            jobs += [j["template"]["spec"] for d in of_kind(documents, "JobSet") for j in d["spec"]["replicatedJobs"]]
-            self.assertTrue(jobs)
-            for job in jobs:
-                self.assertEqual(job["completionMode"], "Indexed")
-                self.assertEqual(job["template"]["spec"]["restartPolicy"], "Never", "podFailurePolicy needs it")
-                ignored, failed = job["podFailurePolicy"]["rules"]
-                self.assertEqual(ignored, {"action": "Ignore",
-                                           "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]})
-                self.assertEqual(failed["action"], "FailJob")
-                self.assertEqual(failed["onExitCodes"]["values"], [2])
-                self.assertEqual([failed["onExitCodes"]["containerName"]],
-                                 [c["name"] for c in job["template"]["spec"]["containers"]])
+    @for_each_overlay
+    def test_the_drain_has_time_and_exit_codes_have_consequences(self, documents):
+        self.assertGreater(role_templates(documents)["cddp-server"]["spec"]["terminationGracePeriodSeconds"],
+                           DRAIN_SECONDS)
+        jobs = [d["spec"] for d in of_kind(documents, "Job") if d["metadata"]["name"] == "cddp-worker"]
+        jobs += [j["template"]["spec"] for d in of_kind(documents, "JobSet") for j in d["spec"]["replicatedJobs"]]
+        self.assertTrue(jobs)
+        for job in jobs:
+            self.assertEqual(job["completionMode"], "Indexed")
+            self.assertEqual(job["template"]["spec"]["restartPolicy"], "Never", "podFailurePolicy needs it")
+            ignored, failed = job["podFailurePolicy"]["rules"]
+            self.assertEqual(ignored, {"action": "Ignore",
+                                       "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]})
+            self.assertEqual(failed["action"], "FailJob")
+            self.assertEqual(failed["onExitCodes"]["values"], [2])
+            self.assertEqual([failed["onExitCodes"]["containerName"]],
+                             [c["name"] for c in job["template"]["spec"]["containers"]])
 
-    def test_ending_the_servers_may_do_what_it_does(self):
-        for documents in self.each_overlay():
-            jobs = [d for d in of_kind(documents, "Job") if d["metadata"]["name"] == "cddp-end-servers"]
-            self.assertEqual(len(jobs) + len(of_kind(documents, "JobSet")), 1, "one way for servers to end")
-            for job in jobs:
-                role, = of_kind(documents, "Role")
-                allowed = {(r, n): set(rule["verbs"]) for rule in role["rules"] for r in rule["resources"]
-                           for n in rule["resourceNames"]}
-                wait, = job["spec"]["template"]["spec"]["initContainers"]
-                scale, = job["spec"]["template"]["spec"]["containers"]
-                awaited, scaled = wait["args"][-1], scale["args"][-1]
-                self.assertEqual((wait["args"][0], scale["args"][0]), ("wait", "scale"))
-                self.assertIn("--replicas=0", scale["args"])
-                self.assertLessEqual({"get", "list", "watch"}, allowed["jobs", awaited.removeprefix("job/")])
-                name = scaled.removeprefix("statefulset/")
-                self.assertLessEqual({"get"}, allowed["statefulsets", name])
-                self.assertLessEqual({"get", "update", "patch"}, allowed["statefulsets/scale", name])
-                self.assertIn(awaited.removeprefix("job/"), [d["metadata"]["name"] for d in of_kind(documents, "Job")])
-                self.assertIn(name, [d["metadata"]["name"] for d in of_kind(documents, "StatefulSet")])
-                binding, = of_kind(documents, "RoleBinding")
-                self.assertEqual(binding["roleRef"]["name"], role["metadata"]["name"])
-                self.assertEqual(binding["subjects"][0]["name"], job["spec"]["template"]["spec"]["serviceAccountName"])
+    @for_each_overlay
+    def test_ending_the_servers_may_do_what_it_does(self, documents):
+        jobs = [d for d in of_kind(documents, "Job") if d["metadata"]["name"] == "cddp-end-servers"]
+        self.assertEqual(len(jobs) + len(of_kind(documents, "JobSet")), 1, "one way for servers to end")
+        for job in jobs:
+            role, = of_kind(documents, "Role")
+            allowed = {(r, n): set(rule["verbs"]) for rule in role["rules"] for r in rule["resources"]
+                       for n in rule["resourceNames"]}
+            wait, = job["spec"]["template"]["spec"]["initContainers"]
+            scale, = job["spec"]["template"]["spec"]["containers"]
+            awaited, scaled = wait["args"][-1], scale["args"][-1]
+            self.assertEqual((wait["args"][0], scale["args"][0]), ("wait", "scale"))
+            self.assertIn("--replicas=0", scale["args"])
+            self.assertLessEqual({"get", "list", "watch"}, allowed["jobs", awaited.removeprefix("job/")])
+            name = scaled.removeprefix("statefulset/")
+            self.assertLessEqual({"get"}, allowed["statefulsets", name])
+            self.assertLessEqual({"get", "update", "patch"}, allowed["statefulsets/scale", name])
+            self.assertIn(awaited.removeprefix("job/"), [d["metadata"]["name"] for d in of_kind(documents, "Job")])
+            self.assertIn(name, [d["metadata"]["name"] for d in of_kind(documents, "StatefulSet")])
+            binding, = of_kind(documents, "RoleBinding")
+            self.assertEqual(binding["roleRef"]["name"], role["metadata"]["name"])
+            self.assertEqual(binding["subjects"][0]["name"], job["spec"]["template"]["spec"]["serviceAccountName"])
 
     def sizes(self, documents):
         """Every place where the numbers of servers and workers stand."""
