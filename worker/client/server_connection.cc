@@ -26,6 +26,7 @@ std::shared_ptr<v1::ParameterServer::Stub> ServerConnection::stub() const {
 }
 
 void ServerConnection::NoteFailure() {
+  if (security_ == nullptr) return;
   const absl::Time now = absl::Now();
   std::lock_guard lock(mutex_);
   failing_since_ = std::min(failing_since_, now);
@@ -36,6 +37,7 @@ void ServerConnection::NoteFailure() {
 }
 
 void ServerConnection::NoteSuccess() {
+  if (security_ == nullptr) return;
   std::lock_guard lock(mutex_);
   failing_since_ = absl::InfiniteFuture();
 }

@@ -22,9 +22,8 @@ class ServerConnection {
   const std::string& address() const { return address_; }
   std::shared_ptr<v1::ParameterServer::Stub> stub() const;
 
-  // A call did not get through. A channel that has failed for a while is replaced by a new one, which asks for the
-  // address of the server's name at once: gRPC's own reconnecting may ask half a minute or more later, and with TLS may
-  // never succeed (see ClientSecurity::NewCredentials). Calls under way keep the old one.
+  // A call did not get through. A channel with TLS that has failed for a while is replaced by a new one: gRPC's own
+  // reconnecting may never succeed there (see ClientSecurity::NewCredentials). Calls under way keep the old one.
   void NoteFailure();
   void NoteSuccess();
 
