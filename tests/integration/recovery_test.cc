@@ -6,9 +6,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "tests/integration/local_cluster.h"
 #include "worker/client/gradient_exchange.h"
 
@@ -90,6 +93,28 @@ TEST_F(RecoveryTest, TellsThatAllHaveFinishedNowAndWhenStartedAgain) {
   const auto server = Server::Start(options_);
   ASSERT_TRUE(server.ok()) << server.status();
   EXPECT_TRUE(again.WaitForNotificationWithTimeout(absl::Seconds(30)));
+}
+
+TEST_F(RecoveryTest, AWorkerThatLeavesWhileTheServerIsAwayIsHeardOf) {
+  absl::Notification told;
+  std::unique_ptr<ClusterClient> client;
+  {
+    const auto server = Server::Start(options_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    ClusterClientOptions options;
+    options.addresses = {(*server)->address()};
+    auto joined = ClusterClient::Join(options, *ParameterLayout::Create({{"w", {64}}}, 64));
+    ASSERT_TRUE(joined.ok()) << joined.status();
+    client = *std::move(joined);
+    options_.listen = (*server)->address();
+  }
+  std::thread leaving([&client] { client->Leave(/*finished=*/true); });
+  absl::SleepFor(absl::Milliseconds(200));  // a try fails meanwhile; should none have, the test is only easier
+  options_.on_finished = [&told](const absl::Status&) { told.Notify(); };
+  const auto server = Server::Start(options_);
+  EXPECT_TRUE(server.ok()) << server.status();
+  EXPECT_TRUE(told.WaitForNotificationWithTimeout(absl::Seconds(60)));
+  leaving.join();
 }
 
 TEST_F(RecoveryTest, OtherFlagsAreNamed) {
