@@ -10,6 +10,7 @@ import functools
 import importlib.machinery
 import importlib.util
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -293,6 +294,24 @@ class ManifestsTest(unittest.TestCase):
                 worker = "cddp-worker-cuda" if overlay == "gpu" else "cddp-worker"
                 self.assertEqual(images, {"cddp-server": "registry.example/cddp-server:0.2.0",
                                           "cddp-worker": f"registry.example/{worker}:0.2.0"})
+
+    def test_components_go_together(self):
+        with tempfile.TemporaryDirectory() as folder:
+            relative = os.path.relpath(KUBERNETES, pathlib.Path(folder).resolve())
+            names = ("gpu", "tls", "monitoring", "jobset", "cluster")
+            components = ", ".join(f"{relative}/components/{name}" for name in names)
+            (pathlib.Path(folder) / "kustomization.yaml").write_text(
+                f"resources: [{relative}/base]\ncomponents: [{components}]\n")
+            documents = build(folder)
+        self.assertFalse(of_kind(documents, "StatefulSet") + of_kind(documents, "Job") + of_kind(documents, "Service"))
+        templates = role_templates(documents)
+        worker, = templates["cddp-worker"]["spec"]["containers"]
+        self.assertEqual(worker["image"], "cddp-worker-cuda:0.1.0")
+        self.assertEqual(worker["resources"]["limits"]["nvidia.com/gpu"], 1)
+        for role, template in templates.items():
+            container, = template["spec"]["containers"]
+            self.assertIn("tls_ca_file", flags_of(documents, container), role)
+            self.assertIn("certificate", [v["name"] for v in template["spec"]["volumes"]], role)
 
     def test_the_readme_shows_that_variant(self):
         readme = (KUBERNETES / "README.md").read_text()
