@@ -29,6 +29,7 @@ bool MayCall(Role role, Rpc rpc) {
       return role == Role::kWorker;
     case Rpc::kSnapshot:
       return true;
+    case Rpc::kCheckpoint:
     case Rpc::kStatus:
       return role == Role::kOperator;
   }

@@ -22,9 +22,9 @@
 
 namespace cddp {
 
-enum class Rpc { kJoin, kLeave, kHeartbeat, kExchange, kSnapshot, kStatus };
+enum class Rpc { kJoin, kLeave, kHeartbeat, kExchange, kSnapshot, kCheckpoint, kStatus };
 
-// Workers train: all but Status. Operators look: Snapshot and Status.
+// Workers train: all but Checkpoint and Status. Operators look: Snapshot, Checkpoint and Status.
 bool MayCall(Role role, Rpc rpc);
 
 // Thread-safe.

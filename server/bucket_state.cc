@@ -72,8 +72,12 @@ std::optional<RoundTiming> BucketState::Exchange(const Contribution& contributio
   {
     std::lock_guard lock(mutex_);
     if (!closed_.ok()) status = closed_;
-    if (status.ok()) status = Check(contribution);
-    if (status.ok()) {
+    const bool taken_back =
+        options_.may_lose_versions && version_ > 0 && contribution.base_version > version_ && status.ok();
+    if (status.ok() && !taken_back) status = Check(contribution);
+    if (taken_back) {
+      replies.push_back({std::move(done), WholeWeights()});
+    } else if (status.ok()) {
       if (contribution.step >= slots_[contribution.rank].next_step) Count(contribution, update);
       const bool differs = contribution.replica_crc32c.has_value() &&
                            checks_.Differs(contribution.base_version, *contribution.replica_crc32c);
@@ -161,6 +165,7 @@ std::optional<RoundTiming> BucketState::Advance(std::vector<Reply>* replies) {
     open_since_ = absl::InfiniteFuture();
     if (!status.ok()) closed_ = status;
     timing = RoundTiming{complete - open_since, absl::Now() - complete, refused};
+    if (!saves_.empty() && closed_.ok()) MakeSaves();
   }
   for (Slot& slot : slots_) {
     auto keep = slot.waiting.begin();
@@ -196,17 +201,7 @@ bool BucketState::MayGoOn(const Slot& slot, const Waiter& waiter) const {
   return true;
 }
 
-ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
-  ExchangeAnswer answer;
-  answer.version = version_;
-  answer.refused = slot.last_refused && waiter.step + 1 == slot.next_step;
-  answer.replica_differed = waiter.replica_differs;
-  if (!waiter.replica_differs) {
-    if (std::optional<std::vector<SharedUpdate>> since = log_.Since(waiter.base_version); since.has_value()) {
-      answer.updates = *std::move(since);
-      return answer;
-    }
-  }
+ExchangeAnswer BucketState::WholeWeights() {
   if (snapshot_version_ != version_) {
     std::vector<float> weights(weights_->published().begin(), weights_->published().end());
     auto bytes = std::make_shared<std::string>();
@@ -214,8 +209,25 @@ ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
     snapshot_ = std::move(bytes);
     snapshot_version_ = version_;
   }
+  ExchangeAnswer answer;
+  answer.version = version_;
   answer.updates = {snapshot_};
   answer.replaces = true;
+  return answer;
+}
+
+ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
+  std::optional<std::vector<SharedUpdate>> since;
+  if (!waiter.replica_differs) since = log_.Since(waiter.base_version);
+  ExchangeAnswer answer;
+  if (since.has_value()) {
+    answer.version = version_;
+    answer.updates = *std::move(since);
+  } else {
+    answer = WholeWeights();
+  }
+  answer.refused = slot.last_refused && waiter.step + 1 == slot.next_step;
+  answer.replica_differed = waiter.replica_differs;
   return answer;
 }
 
@@ -280,9 +292,11 @@ std::optional<RoundTiming> BucketState::Retire(uint32_t rank) {
 
 void BucketState::Close(const absl::Status& why) {
   std::vector<Waiter> ended;
+  std::vector<std::pair<uint64_t, TakeState>> saves;
   {
     std::lock_guard lock(mutex_);
     if (closed_.ok()) closed_ = why;
+    saves.swap(saves_);
     for (Slot& slot : slots_) {
       std::move(slot.waiting.begin(), slot.waiting.end(), std::back_inserter(ended));
       slot = Slot{};
@@ -291,6 +305,7 @@ void BucketState::Close(const absl::Status& why) {
     open_since_ = absl::InfiniteFuture();
   }
   for (Waiter& waiter : ended) waiter.done(why);
+  for (const auto& [version, take] : saves) take(why);
 }
 
 uint64_t BucketState::version() const {

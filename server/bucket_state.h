@@ -15,6 +15,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -74,6 +75,13 @@ struct BucketOptions {
   ConsistencyOptions consistency;
   OptimizerOptions optimizer;
   CompressorOptions publish;
+  bool may_lose_versions = false;  // a crash may take the bucket back: workers ahead of it are taken back, too
+};
+
+struct PublishedWeights {
+  uint32_t bucket = 0;  // in the whole parameter space
+  uint64_t version = 0;
+  std::vector<float> weights;
 };
 
 // What the round that a call has just closed cost, for metrics.
@@ -94,7 +102,8 @@ class BucketState {
   void set_journal(BucketJournal* journal);
 
   // Takes one contribution and calls `done` when the consistency mode lets the worker go on, with the changes since its
-  // base version. A second contribution of one worker to a step is never counted; its call gets the answer all the
+  // base version (with may_lose_versions, the weights as they are if the worker is ahead of the bucket, and nothing is
+  // counted). A second contribution of one worker to a step is never counted; its call gets the answer all the
   // same. A contribution to a round that closed without it counts in the open one. Returns timing if this call closed a
   // round. Errors go to `done`: InvalidArgument for bad bytes, FailedPrecondition for a step or base version that does
   // not fit; both change nothing.
@@ -125,6 +134,19 @@ class BucketState {
 
   // crc32c of the published weights, continuing from `crc`.
   uint32_t Checksum(uint32_t crc) const;
+
+  // All that later answers depend on, as bytes, and the position of the last event that it holds. A new bucket of the
+  // same length and options that loads it goes on bit for bit; only the checksums of earlier versions' weights are
+  // forgotten. The error that ended the bucket, if one has. (bucket_state_save.cc)
+  absl::Status Save(std::string* state, uint64_t* position) const;
+  // Of a new bucket. DataLoss if the state is not such a bucket's.
+  absl::Status Load(absl::string_view state);
+  // Calls `take` with the state at `version` as soon as the bucket is there; it must not block, and runs under the
+  // bucket's lock. An error if the bucket ends before that. FailedPrecondition if the bucket is past it.
+  using TakeState = std::function<void(absl::StatusOr<std::string> state)>;
+  absl::Status SaveAt(uint64_t version, TakeState take);
+  // The published weights in a saved state of a bucket of that length.
+  static absl::StatusOr<PublishedWeights> PublishedOf(absl::string_view state, uint32_t length);
 
  private:
   struct Waiter {
@@ -169,6 +191,9 @@ class BucketState {
   // Applies the open round and appends to the log.
   absl::Status CloseRound() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayGoOn(const Slot& slot, const Waiter& waiter) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  void SaveLocked(std::string* state) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  void MakeSaves() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // those whose version has come
+  ExchangeAnswer WholeWeights() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   ExchangeAnswer AnswerFor(const Slot& slot, const Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const uint32_t length_;
@@ -187,6 +212,7 @@ class BucketState {
   BucketJournal* journal_ ABSL_GUARDED_BY(mutex_) = nullptr;
   uint64_t journalled_ ABSL_GUARDED_BY(mutex_) = 0;  // position of the last event
   uint32_t contributed_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<std::pair<uint64_t, TakeState>> saves_ ABSL_GUARDED_BY(mutex_);  // asked for, by version
   absl::Time open_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   absl::Status closed_ ABSL_GUARDED_BY(mutex_);
 };

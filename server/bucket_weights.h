@@ -21,6 +21,7 @@
 #include "common/codec/update_reader.h"
 #include "common/compress/bucket_compressor.h"
 #include "common/optimizer/optimizer.h"
+#include "server/journal/byte_io.h"
 
 namespace cddp {
 
@@ -48,6 +49,11 @@ class BucketWeights {
   absl::Status Step(const Round& round, std::string* update);
 
   absl::Span<const float> published() const { return published_; }
+
+  // All of it; a new object of the same length and options that loads this goes on bit for bit. Load leaves `from`
+  // failed if it does not fit.
+  void Save(ByteWriter& to) const;
+  void Load(ByteReader& from);
 
  private:
   BucketWeights(uint32_t length, const OptimizerOptions& optimizer, std::unique_ptr<BucketCompressor> publisher);

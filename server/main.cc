@@ -57,7 +57,14 @@ ABSL_FLAG(cddp::HealthcheckFlag, healthcheck, {},
 ABSL_FLAG(std::string, state_dir, "",
           "folder of this server's journal; a restarted server goes on from it; empty: none");
 ABSL_FLAG(cddp::Durability, durability, cddp::Durability::kVersion,
-          "with --state_dir, what an answer waits for: version: the disk holds its version; none: nothing");
+          "with --state_dir, what an answer waits for: version: the disk holds its version; snapshot: nothing, a crash "
+          "goes back to the last snapshot; none: nothing, a crash may lose the last moment");
+ABSL_FLAG(uint64_t, snapshot_bytes, 0,
+          "journal bytes after which a snapshot takes its place; 0: as many as the last snapshot took");
+ABSL_FLAG(uint64_t, checkpoint_every, 0, "versions between two checkpoints in --state_dir; 0: only by cddp checkpoint");
+ABSL_FLAG(uint32_t, keep_checkpoints, 3, "newest checkpoints that are kept");
+ABSL_FLAG(uint64_t, restore_version, 0,
+          "go back to the checkpoint of this version and forget what came after it; 0: go on where the journal ends");
 ABSL_FLAG(bool, exit_when_finished, false,
           "end with exit code 0 once every worker has left as finished; with --state_dir also when started again");
 ABSL_FLAG(std::string, progress, "", "'json': one JSON line on standard output when listening");
@@ -96,6 +103,10 @@ cddp::ServerOptions OptionsFromFlags() {
   shard.max_parameters = absl::GetFlag(FLAGS_max_parameters);
   shard.state_dir = absl::GetFlag(FLAGS_state_dir);
   shard.durability = absl::GetFlag(FLAGS_durability);
+  shard.snapshot_bytes = absl::GetFlag(FLAGS_snapshot_bytes);
+  shard.checkpoint_every = absl::GetFlag(FLAGS_checkpoint_every);
+  shard.keep_checkpoints = absl::GetFlag(FLAGS_keep_checkpoints);
+  shard.restore_version = absl::GetFlag(FLAGS_restore_version);
   return options;
 }
 

@@ -5,7 +5,9 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <spdlog/spdlog.h>
 
+#include <filesystem>
 #include <mutex>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,6 +22,7 @@ namespace cddp {
 namespace {
 
 constexpr absl::Duration kWatchPeriod = absl::Milliseconds(500);
+constexpr absl::Duration kKeepPeriod = absl::Milliseconds(100);
 constexpr absl::Duration kStuckAfter = absl::Seconds(10);
 constexpr absl::Duration kStopGrace = absl::Seconds(2);
 
@@ -106,6 +109,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     server->metrics_server_ = *std::move(metrics_server);
   }
   server->watcher_ = std::thread([raw = server.get()] { raw->Watch(); });
+  if (!options.shard.state_dir.empty()) {
+    server->keeper_ = std::thread([raw = server.get()] { raw->Keep(); });
+  }
   return server;
 }
 
@@ -118,6 +124,7 @@ void Server::Stop() {
   std::call_once(stop_once_, [this] {
     stopping_.Notify();
     if (watcher_.joinable()) watcher_.join();
+    if (keeper_.joinable()) keeper_.join();
     if (grpc_ == nullptr) return;
     SetServing(false);
     shard_->Close(absl::UnavailableError("the server is ending"));
@@ -134,6 +141,10 @@ void Server::TellIfFinished() {
   std::exchange(on_finished_, nullptr)(synced);
 }
 
+void Server::Keep() {
+  while (!stopping_.WaitForNotificationWithTimeout(kKeepPeriod)) shard_->WriteDueFiles();
+}
+
 void Server::Watch() {
   absl::Time told = absl::InfinitePast();
   while (!stopping_.WaitForNotificationWithTimeout(kWatchPeriod)) {
@@ -146,6 +157,13 @@ void Server::Watch() {
     metrics_->min_version.Set(static_cast<double>(status.min_version));
     metrics_->max_version.Set(static_cast<double>(status.max_version));
     metrics_->log_bytes.Set(static_cast<double>(status.log_bytes));
+    metrics_->journal_bytes.Set(static_cast<double>(status.journal_bytes));
+    metrics_->snapshot_bytes.Set(static_cast<double>(status.snapshot_bytes));
+    if (const std::string& folder = shard_->options().state_dir; !folder.empty()) {
+      std::error_code error;
+      const std::filesystem::space_info space = std::filesystem::space(folder, error);
+      if (!error) metrics_->disk_free.Set(static_cast<double>(space.available));
+    }
     int joined = 0;
     int lost = 0;
     for (const Member& member : status.members) {

@@ -65,6 +65,8 @@ class Server {
   // Keeps gauges current and says in the log whom a stuck round waits for.
   void Watch();
   void TellIfFinished();
+  // Writes snapshots and checkpoints.
+  void Keep();
 
   std::unique_ptr<ServerMetrics> metrics_;
   Refusals refusals_;
@@ -81,6 +83,7 @@ class Server {
   std::once_flag stop_once_;
   absl::Notification stopping_;
   std::thread watcher_;
+  std::thread keeper_;  // only with --state_dir
 };
 
 }  // namespace cddp

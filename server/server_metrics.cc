@@ -17,6 +17,13 @@ ServerMetrics::ServerMetrics(uint32_t shard)
       round_open(Seconds("cddp_server_round_open_seconds",
                          "From the first to the last contribution of a round: how long workers wait for the slowest")),
       aggregate(Seconds("cddp_server_aggregate_seconds", "Sum, optimizer and publishing of one round")),
+      journal_write(Seconds("cddp_server_journal_write_seconds",
+                            "Write and sync of what the journal collected meanwhile: answers wait for it")),
+      snapshot(Seconds("cddp_server_snapshot_seconds", "Making of one snapshot, while training goes on")),
+      snapshot_failures(Counter("cddp_server_snapshot_failures_total", "Snapshots that could not be made")),
+      journal_bytes(Gauge("cddp_server_journal_bytes", "Journal since the last snapshot, in bytes")),
+      snapshot_bytes(Gauge("cddp_server_snapshot_bytes", "The newest snapshot made by this process, in bytes")),
+      disk_free(Gauge("cddp_server_state_disk_free_bytes", "Free space of the disk that holds --state_dir")),
       min_version(Gauge("cddp_server_min_version", "Smallest version of the shard's buckets")),
       max_version(Gauge("cddp_server_max_version", "Largest version of the shard's buckets")),
       log_bytes(Gauge("cddp_server_update_log_bytes", "Published updates kept for workers that are behind, in bytes")),
@@ -54,6 +61,13 @@ void ServerMetrics::NoteRound(const RoundTiming& timing) {
   if (timing.refused) refused_rounds.Increment();
   round_open.Observe(absl::ToDoubleSeconds(timing.open));
   aggregate.Observe(absl::ToDoubleSeconds(timing.aggregate));
+}
+
+void ServerMetrics::NoteJournalWrite(absl::Duration took) { journal_write.Observe(absl::ToDoubleSeconds(took)); }
+
+void ServerMetrics::NoteSnapshot(absl::Duration took, bool ok) {
+  snapshot.Observe(absl::ToDoubleSeconds(took));
+  if (!ok) snapshot_failures.Increment();
 }
 
 }  // namespace cddp

@@ -25,6 +25,8 @@ class ServerMetrics {
 
   void NoteExchange(uint64_t received_bytes, uint64_t sent_bytes);
   void NoteRound(const RoundTiming& timing);
+  void NoteJournalWrite(absl::Duration took);
+  void NoteSnapshot(absl::Duration took, bool ok);
 
  private:
   // Declared first: the references below are made from it.
@@ -44,6 +46,12 @@ class ServerMetrics {
   prometheus::Counter& replica_mismatches;
   prometheus::Histogram& round_open;
   prometheus::Histogram& aggregate;
+  prometheus::Histogram& journal_write;
+  prometheus::Histogram& snapshot;
+  prometheus::Counter& snapshot_failures;
+  prometheus::Gauge& journal_bytes;
+  prometheus::Gauge& snapshot_bytes;
+  prometheus::Gauge& disk_free;
   prometheus::Gauge& min_version;
   prometheus::Gauge& max_version;
   prometheus::Gauge& log_bytes;

@@ -2,7 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -46,22 +48,20 @@ v1::Consistency ToMessage(Consistency mode) {
   return v1::CONSISTENCY_UNSPECIFIED;
 }
 
-// Streams the published weights, one bucket a message. Deletes itself when the call is over.
-class SnapshotWriter final : public grpc::ServerWriteReactor<v1::SnapshotChunk> {
+// Streams published weights, one bucket a message. Deletes itself when the call is over.
+class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> {
  public:
-  explicit SnapshotWriter(const absl::Status& refused) { Finish(ToGrpc(refused)); }
-  explicit SnapshotWriter(const Shard& shard) : shard_(&shard) {
-    const std::optional<BucketRun> run = shard.buckets();
-    if (!run.has_value()) {
-      Finish(ToGrpc(absl::FailedPreconditionError("no worker has joined yet: there are no weights")));
-      return;
-    }
-    next_ = run->begin;
-    end_ = run->end;
+  // The next bucket; none at the end.
+  using Source = std::function<absl::StatusOr<std::optional<PublishedWeights>>()>;
+
+  explicit SnapshotStream(const absl::Status& refused) { Finish(ToGrpc(refused)); }
+  SnapshotStream(const ParameterLayout& layout, Source source) : source_(std::move(source)) {
+    *chunk_.mutable_layout() = ToMessage(layout);
     WriteNext();
   }
 
   void OnWriteDone(bool ok) override {
+    chunk_.clear_layout();
     if (ok) {
       WriteNext();
     } else {
@@ -72,26 +72,21 @@ class SnapshotWriter final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
 
  private:
   void WriteNext() {
-    if (next_ == end_) {
-      Finish(grpc::Status::OK);
+    const absl::StatusOr<std::optional<PublishedWeights>> next = source_();
+    if (!next.ok() || !next->has_value()) {
+      Finish(ToGrpc(next.status()));
       return;
     }
-    absl::StatusOr<Shard::BucketWeights> weights = shard_->Read(next_);
-    if (!weights.ok()) {
-      Finish(ToGrpc(weights.status()));
-      return;
-    }
-    const size_t bytes = weights->weights.size() * sizeof(float);
-    chunk_.set_bucket(next_++);
-    chunk_.set_version(weights->version);
-    chunk_.set_weights(weights->weights.data(), bytes);
-    chunk_.set_crc32c(Crc32c(weights->weights.data(), bytes));
+    const PublishedWeights& bucket = **next;
+    const size_t bytes = bucket.weights.size() * sizeof(float);
+    chunk_.set_bucket(bucket.bucket);
+    chunk_.set_version(bucket.version);
+    chunk_.set_weights(bucket.weights.data(), bytes);
+    chunk_.set_crc32c(Crc32c(bucket.weights.data(), bytes));
     StartWrite(&chunk_);
   }
 
-  const Shard* shard_ = nullptr;
-  uint32_t next_ = 0;
-  uint32_t end_ = 0;
+  Source source_;
   v1::SnapshotChunk chunk_;
 };
 
@@ -175,8 +170,36 @@ grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext
 
 grpc::ServerWriteReactor<v1::SnapshotChunk>* ParameterService::Snapshot(grpc::CallbackServerContext* context,
                                                                         const v1::SnapshotRequest* request) {
-  if (absl::Status refused = access_.Check(*context, Rpc::kSnapshot); !refused.ok()) return new SnapshotWriter(refused);
-  return new SnapshotWriter(shard_);
+  if (absl::Status refused = access_.Check(*context, Rpc::kSnapshot); !refused.ok()) return new SnapshotStream(refused);
+  const std::optional<ParameterLayout> layout = shard_.layout();
+  if (!layout.has_value()) {
+    return new SnapshotStream(absl::FailedPreconditionError("no worker has joined yet: there are no weights"));
+  }
+  if (request->version() != 0) {
+    absl::StatusOr<std::unique_ptr<SnapshotReader>> reader = shard_.OpenCheckpoint(request->version());
+    if (!reader.ok()) return new SnapshotStream(reader.status());
+    return new SnapshotStream(*layout, [this, reader = std::shared_ptr<SnapshotReader>(*std::move(reader))] {
+      return shard_.ReadCheckpoint(*reader);
+    });
+  }
+  const BucketRun run = *shard_.buckets();
+  return new SnapshotStream(*layout,
+                            [this, run, next = run.begin]() mutable -> absl::StatusOr<std::optional<PublishedWeights>> {
+                              if (next == run.end) return std::nullopt;
+                              absl::StatusOr<PublishedWeights> weights = shard_.Read(next++);
+                              if (!weights.ok()) return weights.status();
+                              return *std::move(weights);
+                            });
+}
+
+grpc::ServerUnaryReactor* ParameterService::Checkpoint(grpc::CallbackServerContext* context,
+                                                       const v1::CheckpointRequest* request,
+                                                       v1::CheckpointResponse* response) {
+  if (absl::Status refused = access_.Check(*context, Rpc::kCheckpoint); !refused.ok()) return Answer(context, refused);
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  shard_.WriteCheckpoint(request->version(),
+                         [reactor](const absl::Status& status) { reactor->Finish(ToGrpc(status)); });
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* ParameterService::Status(grpc::CallbackServerContext* context,

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "server/shard_recovery.h"
 
 namespace cddp {
 
@@ -15,6 +14,10 @@ absl::Status Validate(const ShardOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--shard=", options.shard, " is outside --shards=", options.shard_count));
   }
+  if (options.state_dir.empty() && (options.restore_version != 0 || options.checkpoint_every != 0)) {
+    return absl::InvalidArgumentError("--restore_version and --checkpoint_every need --state_dir");
+  }
+  if (options.keep_checkpoints == 0) return absl::InvalidArgumentError("--keep_checkpoints must be at least 1");
   if (options.worker_count == 0) return absl::InvalidArgumentError("--workers must be at least 1");
   if (!(options.publish.ratio > 0 && options.publish.ratio <= 1)) {
     return absl::InvalidArgumentError(absl::StrCat("--publish_ratio=", options.publish.ratio, " is outside (0, 1]"));
@@ -33,9 +36,10 @@ absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLa
                                                    "--max_parameters=", options_.max_parameters,
                                                    ": raise it or use more servers"));
   }
-  auto space = std::make_unique<Space>(Space{layout, run, {}, {}});
-  BucketOptions bucket_options = {run.begin, options_.worker_count, options_.consistency, options_.optimizer,
-                                  options_.publish};
+  auto space = std::make_unique<Space>(Space{layout, run, {}, {}, std::vector<uint64_t>(run.end - run.begin)});
+  BucketOptions bucket_options = {
+      run.begin,          options_.worker_count, options_.consistency,
+      options_.optimizer, options_.publish,      options_.durability != Durability::kVersion};
   for (uint32_t bucket = run.begin; bucket < run.end; ++bucket) {
     bucket_options.bucket = bucket;
     bucket_options.publish.always_sent.clear();
@@ -65,7 +69,7 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
     if (absl::StatusOr<bool> joined = membership_.Join(rank, incarnation); !joined.ok()) return joined.status();
     space_ = *std::move(space);
     if (journal_ != nullptr) {
-      journal_->Append(BeginEvent{kJournalFormat, DescribeForJournal(options_), SerializeLayout(layout)});
+      journal_->Append(Begin(*space_));
       Attach(space_.get());
     }
     if (absl::Status status = NoteMember(rank, incarnation, MemberState::kJoined); !status.ok()) return status;
@@ -177,6 +181,8 @@ ShardStatus Shard::status() const {
     BucketState::Waiting waiting = bucket->waiting();
     if (waiting.since < status.waiting.since) status.waiting = std::move(waiting);
   }
+  if (journal_ != nullptr) status.journal_bytes = journal_->bytes();
+  status.snapshot_bytes = snapshot_bytes_;
   return status;
 }
 
@@ -193,11 +199,17 @@ std::optional<BucketRun> Shard::buckets() const {
   return space == nullptr ? std::nullopt : std::optional(space->run);
 }
 
-absl::StatusOr<Shard::BucketWeights> Shard::Read(uint32_t bucket) const {
+std::optional<ParameterLayout> Shard::layout() const {
+  const Space* space = this->space();
+  return space == nullptr ? std::nullopt : std::optional(space->layout);
+}
+
+absl::StatusOr<PublishedWeights> Shard::Read(uint32_t bucket) const {
   const Space* space = this->space();
   if (space == nullptr) return absl::FailedPreconditionError("no worker has joined yet: there are no weights");
   if (!space->run.contains(bucket)) return absl::InvalidArgumentError("bucket is not of this server");
-  BucketWeights weights;
+  PublishedWeights weights;
+  weights.bucket = bucket;
   weights.version = space->at(bucket).Read(&weights.weights);
   if (weights.version == 0) return absl::FailedPreconditionError("the weights are not initialised yet");
   // Nobody shall hold a version that a crash could take back.
@@ -215,6 +227,7 @@ void Shard::Close(const absl::Status& why) {
   if (const Space* space = this->space(); space != nullptr) {
     for (const auto& bucket : space->buckets) bucket->Close(why);
   }
+  for (const auto& checkpoint : TakeCheckpoints(/*only_complete=*/false)) FinishCheckpoint(*checkpoint);
 }
 
 }  // namespace cddp

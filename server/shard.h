@@ -19,6 +19,7 @@
 #include "common/optimizer/optimizer.h"
 #include "server/bucket_state.h"
 #include "server/journal/journal.h"
+#include "server/journal/snapshot.h"
 #include "server/membership.h"
 #include "server/server_metrics.h"
 
@@ -36,6 +37,11 @@ struct ShardOptions {
   uint64_t max_parameters = uint64_t{1} << 31;  // largest shard this server takes memory for
   std::string state_dir;                        // folder of the journal; empty: a restarted server has lost all
   Durability durability = Durability::kVersion;
+  uint64_t snapshot_bytes = 0;       // journal bytes after which a snapshot is made; 0: as many as the last one took
+  uint64_t restore_version = 0;      // go back to the checkpoint of this version; 0: go on where the journal ends
+  uint64_t checkpoint_every = 0;     // versions between two checkpoints; 0: only those that are asked for
+  uint32_t keep_checkpoints = 3;     // newest checkpoints that are kept
+  FileLayer* files = &PosixFiles();  // for tests
 };
 
 // InvalidArgument naming the flag that makes no sense.
@@ -49,6 +55,8 @@ struct ShardStatus {
   uint64_t min_version = 0;
   uint64_t max_version = 0;
   uint64_t log_bytes = 0;
+  uint64_t journal_bytes = 0;   // of the segment that is being written; 0 without a journal
+  uint64_t snapshot_bytes = 0;  // of the newest snapshot; 0: none
   std::vector<Member> members;
   BucketState::Waiting waiting;  // of the round open longest
 };
@@ -62,9 +70,27 @@ class Shard {
 
   const ShardOptions& options() const { return options_; }
 
-  // Opens the journal in options().state_dir, if that is given, and goes on where it ends; once, before all else.
-  // Errors of Journal::Open; FailedPrecondition if it was written under other flags, saying which. (shard_recovery.cc)
+  // Opens the journal in options().state_dir, if that is given, and goes on where it ends, or at a checkpoint; once,
+  // before all else. Errors of Journal::Open; FailedPrecondition if it was written under other flags, saying which.
+  // (shard_recovery.cc)
   absl::Status Recover();
+
+  // Writes a snapshot of the present state and removes the journal before it, while training goes on. OK without a
+  // journal, and before the first Join. One at a time. (shard_snapshot.cc)
+  absl::Status WriteSnapshot();
+  // Writes what is due: a snapshot when the journal has grown enough, checkpoints whose states have come together. For
+  // a thread that calls it now and then.
+  void WriteDueFiles();
+
+  // Writes a checkpoint of the state in which every bucket is at `version`, as soon as all have been there; `done` is
+  // called once it is durable, from the thread of WriteDueFiles, or with an error: FailedPrecondition if a bucket is
+  // past that version or there is no --state_dir. The states are kept in memory until all are there.
+  using CheckpointDone = std::function<void(const absl::Status&)>;
+  void WriteCheckpoint(uint64_t version, CheckpointDone done);
+  // The published weights of a checkpoint. NotFound if there is none of that version, naming those that there are.
+  absl::StatusOr<std::unique_ptr<SnapshotReader>> OpenCheckpoint(uint64_t version) const;
+  // Its buckets one after the other, in order; none at the end. Errors of SnapshotReader::Next.
+  absl::StatusOr<std::optional<PublishedWeights>> ReadCheckpoint(SnapshotReader& reader) const;
 
   struct JoinResult {
     BucketRun buckets;
@@ -95,13 +121,9 @@ class Shard {
   // crc32c of the published weights, buckets in order; 0 before the first Join. Reads all of them.
   uint32_t Checksum() const;
 
-  // Reads the published weights of one bucket. FailedPrecondition before the weights are initialised.
-  struct BucketWeights {
-    uint64_t version = 0;
-    std::vector<float> weights;
-  };
   std::optional<BucketRun> buckets() const;
-  absl::StatusOr<BucketWeights> Read(uint32_t bucket) const;
+  std::optional<ParameterLayout> layout() const;  // likewise none before the first Join
+  absl::StatusOr<PublishedWeights> Read(uint32_t bucket) const;
 
   // Answers every waiting and later Exchange with `why`.
   void Close(const absl::Status& why);
@@ -115,11 +137,21 @@ class Shard {
     BucketRun run;
     std::vector<std::unique_ptr<BucketState>> buckets;
     std::vector<std::unique_ptr<BucketJournal>> journals;  // of the buckets; empty without --state_dir
+    std::vector<uint64_t> loaded;  // by bucket: position of the last event that its snapshot holds
     BucketState& at(uint32_t bucket) const { return *buckets[bucket - run.begin]; }
   };
 
-  absl::Status Replay(const JournalEvent& event, const std::shared_ptr<const std::string>& frame)
+  absl::Status Replay(const JournalEvent& event, uint64_t position, const std::shared_ptr<const std::string>& frame)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  absl::Status ReplayBegin(const BeginEvent& begin) ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  BeginEvent Begin(const Space& space) const;
+  struct Checkpoint;
+  void ArmCheckpoint();
+  std::vector<std::shared_ptr<Checkpoint>> TakeCheckpoints(bool only_complete);
+  void FinishCheckpoint(Checkpoint& checkpoint);
+  absl::Status SaveCheckpoint(const Checkpoint& checkpoint);
+  // The state from `segment` on, in a snapshot of that name.
+  absl::Status SaveState(const Space& space, const SegmentEvent& segment);
   // Lets the buckets' events go to the journal.
   void Attach(Space* space);
   // Notes a member's change; returns once it is durable.
@@ -136,6 +168,11 @@ class Shard {
   std::unique_ptr<Space> space_ ABSL_GUARDED_BY(join_mutex_);
   absl::Status closed_ ABSL_GUARDED_BY(join_mutex_);
   std::atomic<const Space*> published_space_{nullptr};
+  std::mutex snapshot_mutex_;  // held while a snapshot is made
+  std::atomic<uint64_t> snapshot_bytes_{0};
+  std::mutex checkpoints_mutex_;
+  std::vector<std::shared_ptr<Checkpoint>> checkpoints_ ABSL_GUARDED_BY(checkpoints_mutex_);  // under way
+  std::atomic<uint64_t> armed_{0};    // version of the newest checkpoint of checkpoint_every
   std::unique_ptr<Journal> journal_;  // null without --state_dir; last, for its thread makes calls into all the above
 };
 

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "cddp/v1/parameter_server.pb.h"
 #include "common/transport/layout_message.h"
+#include "server/journal/state_folder.h"
 
 namespace cddp {
 namespace {
@@ -72,38 +74,54 @@ std::string SerializeLayout(const ParameterLayout& layout) { return ToMessage(la
 
 absl::Status Shard::Recover() {
   if (options_.state_dir.empty()) return absl::OkStatus();
-  std::lock_guard lock(join_mutex_);
+  std::unique_lock lock(join_mutex_);
   const absl::Time begin = absl::Now();
   uint64_t events = 0;
+  const std::string restore = options_.restore_version == 0 ? "" : CheckpointName(options_.restore_version);
   absl::StatusOr<std::unique_ptr<Journal>> journal =
-      Journal::Open({options_.state_dir, options_.durability}, [&](const JournalEvent& event, const auto& frame) {
-        ++events;
-        return Replay(event, frame);
-      });
+      Journal::Open({options_.state_dir, options_.durability, restore, options_.files,
+                     [this](absl::Duration took) { metrics_.NoteJournalWrite(took); }},
+                    [&](const JournalEvent& event, uint64_t position, const auto& frame) {
+                      ++events;
+                      return Replay(event, position, frame);
+                    });
   if (!journal.ok()) return journal.status();
   journal_ = *std::move(journal);
   if (space_ == nullptr) return absl::OkStatus();
+  if (!restore.empty()) {
+    // From here on the checkpoint is where the journal begins; what came after it is forgotten.
+    absl::Status status = SaveState(*space_, {kJournalFormat, journal_->segment(), 0});
+    if (status.ok()) status = journal_->RemoveBefore(journal_->segment());
+    if (!status.ok()) return status;
+  }
   Attach(space_.get());
   published_space_.store(space_.get(), std::memory_order_release);
+  const uint64_t newest_loaded = *std::max_element(space_->loaded.begin(), space_->loaded.end());
   uint64_t version = UINT64_MAX;
   for (const auto& bucket : space_->buckets) version = std::min(version, bucket->version());
-  spdlog::info("event=recovered version={} events={} bytes={} seconds={:.3f}", version, events, journal_->bytes(),
-               absl::ToDoubleSeconds(absl::Now() - begin));
+  spdlog::info("event=recovered version={} events={} journal_bytes={} seconds={:.3f}", version, events,
+               journal_->bytes(), absl::ToDoubleSeconds(absl::Now() - begin));
+  lock.unlock();
+  // A crash can leave a snapshot that is ahead of the journal. Positions count on from the journal, so the snapshot, by
+  // whose positions events are left out, is made anew.
+  return newest_loaded > journal_->position() ? WriteSnapshot() : absl::OkStatus();
+}
+
+absl::Status Shard::ReplayBegin(const BeginEvent& begin) {
+  if (absl::Status status = CheckOptions(DescribeForJournal(options_), begin.options); !status.ok()) return status;
+  v1::Layout message;
+  if (!message.ParseFromString(begin.layout)) return absl::DataLossError("the layout cannot be read");
+  absl::StatusOr<ParameterLayout> layout = FromMessage(message);
+  if (!layout.ok()) return layout.status();
+  absl::StatusOr<std::unique_ptr<Space>> space = MakeSpace(*layout);
+  if (!space.ok()) return space.status();
+  space_ = *std::move(space);
   return absl::OkStatus();
 }
 
-absl::Status Shard::Replay(const JournalEvent& event, const std::shared_ptr<const std::string>& frame) {
-  if (const auto* begin = std::get_if<BeginEvent>(&event)) {
-    if (absl::Status status = CheckOptions(DescribeForJournal(options_), begin->options); !status.ok()) return status;
-    v1::Layout message;
-    if (!message.ParseFromString(begin->layout)) return absl::DataLossError("the layout cannot be read");
-    absl::StatusOr<ParameterLayout> layout = FromMessage(message);
-    if (!layout.ok()) return layout.status();
-    absl::StatusOr<std::unique_ptr<Space>> space = MakeSpace(*layout);
-    if (!space.ok()) return space.status();
-    space_ = *std::move(space);
-    return absl::OkStatus();
-  }
+absl::Status Shard::Replay(const JournalEvent& event, uint64_t position,
+                           const std::shared_ptr<const std::string>& frame) {
+  if (const auto* begin = std::get_if<BeginEvent>(&event)) return ReplayBegin(*begin);
   if (space_ == nullptr) return absl::DataLossError("the journal does not begin with a layout");
   if (const auto* member = std::get_if<MemberEvent>(&event)) {
     if (member->rank >= options_.worker_count) return absl::DataLossError("an event of an unknown worker");
@@ -114,21 +132,33 @@ absl::Status Shard::Replay(const JournalEvent& event, const std::shared_ptr<cons
     return space_->run.contains(bucket) && rank < options_.worker_count ? &space_->at(bucket) : nullptr;
   };
   const absl::Status unknown = absl::DataLossError("an event of an unknown bucket or worker");
+  if (const auto* saved = std::get_if<BucketEvent>(&event)) {
+    BucketState* bucket = at(saved->bucket, 0);
+    if (bucket == nullptr) return unknown;
+    if (options_.restore_version == 0) space_->loaded[saved->bucket - space_->run.begin] = saved->position;
+    return bucket->Load(saved->state);
+  }
+  const auto is_loaded = [&](uint32_t bucket) {  // is the event part of what was loaded?
+    return position <= space_->loaded[bucket - space_->run.begin];
+  };
   if (const auto* admit = std::get_if<AdmitEvent>(&event)) {
     BucketState* bucket = at(admit->bucket, admit->rank);
     if (bucket == nullptr) return unknown;
-    bucket->Admit(admit->rank);
+    if (!is_loaded(admit->bucket)) bucket->Admit(admit->rank);
     return absl::OkStatus();
   }
   if (const auto* retire = std::get_if<RetireEvent>(&event)) {
     BucketState* bucket = at(retire->bucket, retire->rank);
     if (bucket == nullptr) return unknown;
-    bucket->Retire(retire->rank);
+    if (!is_loaded(retire->bucket)) bucket->Retire(retire->rank);
     return absl::OkStatus();
   }
-  const auto& count = std::get<CountEvent>(event);
+  const auto* counted = std::get_if<CountEvent>(&event);
+  if (counted == nullptr) return absl::DataLossError("holds an event that does not belong there");
+  const CountEvent& count = *counted;
   BucketState* bucket = at(count.bucket, count.contribution.rank);
   if (bucket == nullptr) return unknown;
+  if (is_loaded(count.bucket)) return absl::OkStatus();
   Contribution contribution = count.contribution;
   contribution.holder = frame;
   // Nobody waits for the answer any more, but an error at once means that the journal does not fit this program.

@@ -14,6 +14,13 @@ void UpdateLog::Append(SharedUpdate update) {
   }
 }
 
+void UpdateLog::Restore(uint64_t newest, std::deque<SharedUpdate> updates) {
+  newest_ = newest;
+  updates_ = std::move(updates);
+  bytes_ = 0;
+  for (const SharedUpdate& update : updates_) bytes_ += update->size();
+}
+
 std::optional<std::vector<SharedUpdate>> UpdateLog::Since(uint64_t base) const {
   const uint64_t wanted = newest_ - base;
   if (wanted > updates_.size()) return std::nullopt;

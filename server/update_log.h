@@ -23,8 +23,12 @@ class UpdateLog {
   // The update that leads from newest() to newest() + 1; never null.
   void Append(SharedUpdate update);
 
+  // Takes the place of an empty log: the updates that lead to `newest`.
+  void Restore(uint64_t newest, std::deque<SharedUpdate> updates);
+
   uint64_t newest() const { return newest_; }
   uint64_t bytes() const { return bytes_; }
+  const std::deque<SharedUpdate>& updates() const { return updates_; }  // oldest first
 
   // The updates that lead from `base` (<= newest()) to newest(), oldest first, empty ones left out; nullopt if they are
   // forgotten. Shared, not copied.

@@ -32,7 +32,7 @@ absl::StatusOr<CheckedUpdate> CheckedUpdate::Check(absl::string_view bytes, uint
   if (absl::Status status = ValidateIndices(*parts); !status.ok()) return status;
   absl::Status status = ValidateValues(parts->info.value_encoding, parts->values.data(), parts->info.count);
   if (!status.ok()) return status;
-  return CheckedUpdate(*parts);
+  return CheckedUpdate(*parts, bytes);
 }
 
 void UpdateReader::DecodeIndices(size_t number, size_t count) {

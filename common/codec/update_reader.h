@@ -24,12 +24,14 @@ class CheckedUpdate {
   static absl::StatusOr<CheckedUpdate> Check(absl::string_view bytes, uint32_t length);
 
   const UpdateInfo& info() const { return parts_.info; }
+  absl::string_view bytes() const { return bytes_; }
 
  private:
   friend class UpdateReader;
-  explicit CheckedUpdate(const UpdateParts& parts) : parts_(parts) {}
+  CheckedUpdate(const UpdateParts& parts, absl::string_view bytes) : parts_(parts), bytes_(bytes) {}
 
   UpdateParts parts_;
+  absl::string_view bytes_;
 };
 
 // Walks an update once, in index order. Holds 8 KiB; one call at a time.

@@ -33,6 +33,8 @@ class Sgd final : public Optimizer {
     }
   }
 
+  State state() override { return {&steps_, {absl::MakeSpan(momentum_)}}; }
+
  private:
   const OptimizerOptions options_;
   uint64_t steps_ = 0;
@@ -64,6 +66,8 @@ class Adam final : public Optimizer {
     AdamLoop(factors_, gradient.data(), mean_.data() + begin, square_.data() + begin, gradient.size());
     if (decoupled) Decay(-lr_ * decay, gradient, weights, residual);
   }
+
+  State state() override { return {&steps_, {absl::MakeSpan(mean_), absl::MakeSpan(square_)}}; }
 
  private:
   const OptimizerOptions options_;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -60,6 +61,14 @@ class Optimizer {
   virtual void BeginStep() = 0;
   virtual void StepPart(uint64_t begin, absl::Span<float> gradient, absl::Span<const float> weights,
                         absl::Span<const float> residual) = 0;
+
+  // Steps begun, and what is kept for each element (momentum; mean and square); an optimizer of the same options and
+  // length that is given both goes on bit for bit. The spans are its own memory, to be read or written.
+  struct State {
+    uint64_t* steps;
+    std::vector<absl::Span<float>> buffers;
+  };
+  virtual State state() = 0;
 };
 
 }  // namespace cddp

@@ -12,7 +12,7 @@
 #include "common/config/command_line.h"
 
 ABSL_FLAG(std::string, servers, "",
-          "train: how many parameter servers to start, 2 if not given; status: addresses of the servers, "
+          "train: how many parameter servers to start, 2 if not given; status, checkpoint: addresses of the servers, "
           "host:port,host:port");
 
 namespace cddp::ctl {

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "common/config/command_line.h"
 #include "common/config/logging.h"
+#include "deploy/ctl/checkpoint_command.h"
 #include "deploy/ctl/plan_command.h"
 #include "deploy/ctl/status_command.h"
 #include "deploy/ctl/train_command.h"
@@ -27,6 +28,8 @@ constexpr Command kCommands[] = {
      cddp::ctl::RunTrainCommand},
     {"status", "show what a running cluster is doing", "cddp status --servers=127.0.0.1:50051 --watch",
      cddp::ctl::RunStatusCommand},
+    {"checkpoint", "keep a running cluster's state at one version, and export its model",
+     "cddp checkpoint --servers=127.0.0.1:50051 --export_to=model.safetensors", cddp::ctl::RunCheckpointCommand},
     {"plan", "predict how fast a cluster would train", "cddp plan --parameters=25557032 --workers=8 --rate=1gbit",
      cddp::ctl::RunPlanCommand},
 };
@@ -34,9 +37,9 @@ constexpr Command kCommands[] = {
 std::string Usage() {
   std::string text = "cddp: data-parallel training that sends one percent of the gradient\n\n";
   for (const Command& command : kCommands) {
-    absl::StrAppend(&text, absl::StrFormat("  %-8s%s\n          %s\n", command.name, command.summary, command.example));
+    absl::StrAppend(&text, absl::StrFormat("  %-12s%s\n              %s\n", command.name, command.summary, command.example));
   }
-  absl::StrAppend(&text, "  help    show this text\n\ncddp COMMAND --help lists the command's flags.\n");
+  absl::StrAppend(&text, "  help        show this text\n\ncddp COMMAND --help lists the command's flags.\n");
   return text;
 }
 

@@ -1,5 +1,9 @@
-// What happened to a shard, in the bytes of its journal. A server that is given the same events in the same order is
-// in the same state, bit for bit: contributions are counted in the order in which they were counted first.
+// What happened to a shard, in the bytes of its files. A server that is given the same events in the same order is in
+// the same state, bit for bit: contributions are counted in the order in which they were counted first.
+//
+// A journal's segment is a SegmentEvent and what happened from then on (the first segment: a BeginEvent first). A
+// snapshot or checkpoint is a SegmentEvent, a BeginEvent, a BucketEvent for each bucket, a MemberEvent for each worker,
+// and an EndEvent.
 
 #ifndef SERVER_JOURNAL_EVENTS_H_
 #define SERVER_JOURNAL_EVENTS_H_
@@ -15,11 +19,16 @@
 
 namespace cddp {
 
-constexpr uint32_t kJournalFormat = 1;
+constexpr uint32_t kJournalFormat = 2;
 
-// The first event of a journal: what it is the journal of.
-struct BeginEvent {
+// The first event of every file. Events are numbered from 1 over all segments: their positions.
+struct SegmentEvent {
   uint32_t format = kJournalFormat;
+  uint64_t segment = 0;
+  uint64_t position = 0;  // of the last event before this segment
+};
+// What the state is the state of.
+struct BeginEvent {
   std::string options;  // the server's, as text; another server's journal is not ours
   std::string layout;   // v1::Layout, serialized
 };
@@ -40,11 +49,19 @@ struct MemberEvent {  // a process took a rank, or left
   uint64_t incarnation = 0;
   MemberState state = MemberState::kJoined;
 };
-using JournalEvent = std::variant<BeginEvent, CountEvent, AdmitEvent, RetireEvent, MemberEvent>;
+struct BucketEvent {  // a bucket's state
+  uint32_t bucket = 0;
+  uint64_t position = 0;    // of the last event that it holds
+  absl::string_view state;  // BucketState::Save; points into the frame
+};
+struct EndEvent {};  // the snapshot is whole
+using JournalEvent =
+    std::variant<SegmentEvent, BeginEvent, CountEvent, AdmitEvent, RetireEvent, MemberEvent, BucketEvent, EndEvent>;
 
 void AppendEvent(const JournalEvent& event, std::string* bytes);
 
-// Takes the next event off the front of `bytes`, which must outlive it. DataLoss if there is none.
+// Takes the next event off the front of `bytes`, which must outlive it. DataLoss if there is none, FailedPrecondition
+// if the file is of another format.
 absl::Status TakeEvent(absl::string_view* bytes, JournalEvent* event);
 
 }  // namespace cddp

@@ -1,4 +1,4 @@
-// What a journal asks of the system, so that tests can crash, fill and damage it at every call.
+// What journals and snapshots ask of the system, so that tests can crash, fill and damage it at every call.
 
 #ifndef SERVER_JOURNAL_FILE_LAYER_H_
 #define SERVER_JOURNAL_FILE_LAYER_H_
@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -32,6 +33,11 @@ class FileLayer {
   virtual ~FileLayer() = default;
   // Creates the folder, if it is missing, and the file. FailedPrecondition if another process holds the file.
   virtual absl::StatusOr<std::unique_ptr<StateFile>> Open(const std::string& folder, const std::string& name) = 0;
+  // Names of the files in the folder; none if it is missing.
+  virtual absl::StatusOr<std::vector<std::string>> List(const std::string& folder) = 0;
+  // A file of the name `to` is replaced.
+  virtual absl::Status Rename(const std::string& folder, const std::string& from, const std::string& to) = 0;
+  virtual absl::Status Remove(const std::string& folder, const std::string& name) = 0;
   // Returns once the names of the files in the folder, and its own, would survive a loss of power.
   virtual absl::Status SyncFolder(const std::string& folder) = 0;
 };

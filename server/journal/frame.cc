@@ -26,7 +26,7 @@ std::string FrameHeader(uint64_t number, absl::string_view payload) {
 
 absl::Status FrameReader::Damaged(absl::string_view what) const {
   return absl::DataLossError(absl::StrCat("frame ", frames_, " at byte ", offset_, " ", what,
-                                          ": the journal is damaged; restore it from a copy, or start anew with an "
+                                          ": the file is damaged; restore it from a copy, or start anew with an "
                                           "empty --state_dir"));
 }
 

@@ -6,70 +6,188 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "server/journal/frame.h"
+#include "server/journal/snapshot.h"
+#include "server/journal/state_folder.h"
 
 namespace cddp {
 namespace {
 
-constexpr char kFileName[] = "journal";
+absl::Status InFile(const absl::Status& status, const JournalOptions& options, uint64_t segment) {
+  return absl::Status(status.code(), absl::StrCat(options.folder, "/", SegmentName(segment), ": ", status.message()));
+}
 
-absl::Status InFile(const absl::Status& status, const JournalOptions& options) {
-  return absl::Status(status.code(), absl::StrCat(options.folder, "/", kFileName, ": ", status.message()));
+absl::Status Missing(const JournalOptions& options, const std::string& name) {
+  return absl::DataLossError(
+      absl::StrCat(options.folder, "/", name, ": is missing: restore it from a copy, go back to ",
+                   "a checkpoint with --restore_version, or start anew with an empty ", "--state_dir"));
 }
 
 }  // namespace
 
 bool AbslParseFlag(absl::string_view text, Durability* durability, std::string* error) {
-  if (text == "version") {
-    *durability = Durability::kVersion;
-  } else if (text == "none") {
-    *durability = Durability::kNone;
-  } else {
-    *error = "must be version or none";
-    return false;
+  for (Durability candidate : {Durability::kVersion, Durability::kSnapshot, Durability::kNone}) {
+    if (text == AbslUnparseFlag(candidate)) {
+      *durability = candidate;
+      return true;
+    }
   }
-  return true;
+  *error = "must be version, snapshot or none";
+  return false;
 }
 
-std::string AbslUnparseFlag(Durability durability) { return durability == Durability::kVersion ? "version" : "none"; }
+std::string AbslUnparseFlag(Durability durability) {
+  switch (durability) {
+    case Durability::kVersion:
+      return "version";
+    case Durability::kSnapshot:
+      return "snapshot";
+    case Durability::kNone:
+      return "none";
+  }
+  return "";
+}
 
 absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& options, const Replay& replay) {
-  absl::StatusOr<std::unique_ptr<StateFile>> file = options.files->Open(options.folder, kFileName);
-  if (!file.ok()) return file.status();
-  std::unique_ptr<Journal> journal(new Journal(options, *std::move(file)));
-  if (absl::Status status = journal->ReadAll(replay); !status.ok()) return InFile(status, options);
-  if (absl::Status status = options.files->SyncFolder(options.folder); !status.ok()) return status;
-  journal->writer_ = std::thread([raw = journal.get()] { raw->WriteFrames(); });
+  std::unique_ptr<Journal> journal(new Journal(options));
+  absl::StatusOr<std::unique_ptr<StateFile>> lock_file = options.files->Open(options.folder, kLockName);
+  if (!lock_file.ok()) return lock_file.status();
+  journal->lock_file_ = *std::move(lock_file);
+  absl::Status status = options.restore.empty() ? journal->Recover(replay) : journal->Restore(replay);
+  if (status.ok()) status = options.files->SyncFolder(options.folder);
+  if (!status.ok()) return status;
+  journal->writer_ = std::thread([raw = journal.get()] { raw->Run(); });
   return journal;
 }
 
-absl::Status Journal::ReadAll(const Replay& replay) {
+absl::StatusOr<SegmentEvent> Journal::ReplaySnapshot(const std::string& name, const Replay& replay) {
+  absl::StatusOr<std::unique_ptr<SnapshotReader>> reader = SnapshotReader::Open(*options_.files, options_.folder, name);
+  if (!reader.ok()) return reader.status();
+  JournalEvent event;
+  absl::StatusOr<bool> more = (*reader)->Next(&event);
+  for (; more.ok() && *more; more = (*reader)->Next(&event)) {
+    if (absl::Status status = replay(event, 0, (*reader)->frame()); !status.ok()) {
+      return absl::Status(status.code(), absl::StrCat(options_.folder, "/", name, ": ", status.message()));
+    }
+  }
+  if (!more.ok()) return more.status();
+  return (*reader)->segment();
+}
+
+absl::Status Journal::Recover(const Replay& replay) {
   std::lock_guard lock(mutex_);
-  FrameReader reader(file_.get());
+  absl::StatusOr<StateFolder> found = ListStateFolder(*options_.files, options_.folder);
+  if (!found.ok()) return found.status();
+  for (const std::string& name : found->unfinished) {
+    if (absl::Status status = options_.files->Remove(options_.folder, name); !status.ok()) return status;
+  }
+  uint64_t first = 0;
+  if (!found->snapshots.empty()) {
+    first = *found->snapshots.rbegin();
+    absl::StatusOr<SegmentEvent> snapshot = ReplaySnapshot(SnapshotName(first), replay);
+    if (!snapshot.ok()) return snapshot.status();
+    if (snapshot->segment != first) return Missing(options_, SnapshotName(first));
+    appended_ = snapshot->position;
+    if (absl::Status status = RemoveBefore(first); !status.ok()) return status;
+    found->segments.erase(found->segments.begin(), found->segments.lower_bound(first));
+  }
+  if (found->segments.empty()) {
+    if (!found->snapshots.empty()) return Missing(options_, SegmentName(first));
+    return StartSegment();
+  }
+  const uint64_t last = *found->segments.rbegin();
+  for (uint64_t segment = first; segment <= last; ++segment) {
+    if (found->segments.count(segment) == 0) return Missing(options_, SegmentName(segment));
+    if (absl::Status status = ReadSegment(segment, segment == last, replay); !status.ok()) {
+      return InFile(status, options_, segment);
+    }
+  }
+  written_ = appended_;
+  return absl::OkStatus();
+}
+
+absl::Status Journal::Restore(const Replay& replay) {
+  std::lock_guard lock(mutex_);
+  absl::StatusOr<StateFolder> found = ListStateFolder(*options_.files, options_.folder);
+  if (!found.ok()) return found.status();
+  absl::StatusOr<SegmentEvent> checkpoint = ReplaySnapshot(options_.restore, replay);
+  if (!checkpoint.ok()) return checkpoint.status();
+  // A segment beyond all others; a snapshot before it, which the caller writes, makes them void.
+  segment_ = found->segments.empty() ? 0 : *found->segments.rbegin() + 1;
+  return StartSegment();
+}
+
+absl::Status Journal::ReadSegment(uint64_t segment, bool is_last, const Replay& replay) {
+  absl::StatusOr<std::unique_ptr<StateFile>> file = options_.files->Open(options_.folder, SegmentName(segment));
+  if (!file.ok()) return file.status();
+  FrameReader reader(file->get());
   while (true) {
     absl::StatusOr<std::shared_ptr<const std::string>> frame = reader.Next();
     if (!frame.ok()) return frame.status();
     if (*frame == nullptr) break;
     absl::string_view bytes = **frame;
+    if (reader.frames() == 1) {
+      JournalEvent event;
+      if (absl::Status status = TakeEvent(&bytes, &event); !status.ok()) return status;
+      const auto* begin = std::get_if<SegmentEvent>(&event);
+      if (begin == nullptr || begin->segment != segment || begin->position != appended_) {
+        return absl::DataLossError(absl::StrCat("is damaged: it does not begin where the segment before it ends; ",
+                                                "restore it from a copy, or start anew with an empty --state_dir"));
+      }
+    }
     while (!bytes.empty()) {
       JournalEvent event;
       if (absl::Status status = TakeEvent(&bytes, &event); !status.ok()) return status;
-      if (absl::Status status = replay(event, *frame); !status.ok()) return status;
+      if (absl::Status status = replay(event, ++appended_, *frame); !status.ok()) return status;
     }
   }
+  absl::StatusOr<uint64_t> size = (*file)->Size();
+  if (!size.ok()) return size.status();
+  if (!is_last) {  // its end was synced before the next began
+    return *size == reader.whole_bytes() ? absl::OkStatus() : absl::DataLossError("is damaged: its end is missing");
+  }
+  segment_ = segment;
   frames_ = reader.frames();
   bytes_ = reader.whole_bytes();
-  absl::StatusOr<uint64_t> size = file_->Size();
-  if (!size.ok()) return size.status();
-  if (*size == bytes_) {
-    // Read does not mean on the disk: the process that wrote it may have died before its sync.
-    return file_->Sync();
+  if (*size != bytes_) {
+    spdlog::warn(
+        "event=journal_tail_cut folder={} segment={} bytes={} reason=\"its writer ended while writing; "
+        "nothing of it was answered\"",
+        options_.folder, segment, *size - bytes_);
+    if (absl::Status status = (*file)->Truncate(bytes_); !status.ok()) return status;
   }
-  spdlog::warn(
-      "event=journal_tail_cut folder={} bytes={} reason=\"its writer ended while writing; nothing of it was answered\"",
-      options_.folder, *size - bytes_);
-  if (absl::Status status = file_->Truncate(bytes_); !status.ok()) return status;
-  return file_->Sync();
+  // Read does not mean on the disk: the process that wrote it may have died before its sync.
+  if (absl::Status status = (*file)->Sync(); !status.ok()) return status;
+  if (frames_ > 0) {
+    file_ = *std::move(file);
+    return absl::OkStatus();
+  }
+  file->reset();  // a file is locked while it is open
+  return StartSegment();
+}
+
+absl::Status Journal::StartSegment() {
+  absl::StatusOr<std::unique_ptr<StateFile>> file = CreateSegment({kJournalFormat, segment_, appended_}, &bytes_);
+  if (!file.ok()) return file.status();
+  file_ = *std::move(file);
+  frames_ = 1;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<StateFile>> Journal::CreateSegment(const SegmentEvent& event, uint64_t* bytes) const {
+  absl::StatusOr<std::unique_ptr<StateFile>> file = options_.files->Open(options_.folder, SegmentName(event.segment));
+  if (!file.ok()) return file.status();
+  std::string payload;
+  AppendEvent(event, &payload);
+  const std::string header = FrameHeader(0, payload);
+  payload.push_back(kFrameEnd);
+  absl::Status status = (*file)->Append(absl::StrCat(header, payload));
+  if (status.ok()) status = (*file)->Sync();
+  if (status.ok()) status = options_.files->SyncFolder(options_.folder);
+  if (!status.ok()) return status;
+  *bytes = header.size() + payload.size();
+  return file;
 }
 
 Journal::~Journal() {
@@ -83,8 +201,14 @@ Journal::~Journal() {
 
 uint64_t Journal::Append(const JournalEvent& event) {
   std::lock_guard lock(mutex_);
-  if (failed_.ok()) AppendEvent(event, &pending_);
-  work_.notify_one();
+  if (options_.durability == Durability::kSnapshot) {
+    const auto* count = std::get_if<CountEvent>(&event);
+    bytes_ += sizeof(event) + (count == nullptr ? 0 : count->contribution.update.size());
+    written_ = appended_ + 1;
+  } else if (failed_.ok()) {
+    AppendEvent(event, &pending_);
+    work_.notify_one();
+  }
   return ++appended_;
 }
 
@@ -93,7 +217,7 @@ void Journal::WhenDurable(uint64_t position, std::function<void(const absl::Stat
   {
     std::lock_guard lock(mutex_);
     status = failed_;
-    if (status.ok() && durable_ < position && options_.durability == Durability::kVersion) {
+    if (status.ok() && written_ < position && options_.durability == Durability::kVersion) {
       waiting_.emplace_back(position, std::move(then));
       return;
     }
@@ -121,40 +245,85 @@ absl::Status Journal::WaitForAll() {
   return Wait(position);
 }
 
-absl::Status Journal::WriteFrame(uint64_t number, std::string* payload) {
-  const std::string header = FrameHeader(number, *payload);
-  payload->push_back(kFrameEnd);
-  if (absl::Status status = file_->Append(header); !status.ok()) return status;
-  if (absl::Status status = file_->Append(*payload); !status.ok()) return status;
-  return options_.durability == Durability::kVersion ? file_->Sync() : absl::OkStatus();
+absl::StatusOr<SegmentEvent> Journal::Rotate() {
+  std::unique_lock lock(mutex_);
+  rotated_.wait(lock, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !rotate_ || !failed_.ok(); });
+  if (!failed_.ok()) return failed_;
+  rotate_ = true;
+  work_.notify_one();
+  rotated_.wait(lock, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !rotate_; });
+  return rotation_;
 }
 
-void Journal::WriteFrames() {
+void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
   std::string payload;
+  payload.swap(pending_);
+  const uint64_t position = appended_;
+  const std::string header = FrameHeader(frames_, payload);
+  lock.unlock();
+  const absl::Time begin = absl::Now();
+  payload.push_back(kFrameEnd);
+  absl::Status status = file_->Append(header);
+  if (status.ok()) status = file_->Append(payload);
+  if (status.ok() && options_.durability == Durability::kVersion) status = file_->Sync();
+  if (options_.synced) options_.synced(absl::Now() - begin);
+  lock.lock();
+  if (!status.ok()) {
+    // Half a frame may stand at the end of the file. It is the torn tail that the next start cuts off.
+    Fail(InFile(status, options_, segment_));
+    return;
+  }
+  written_ = position;
+  ++frames_;
+  bytes_ += header.size() + payload.size();
+}
+
+void Journal::BeginSegment(std::unique_lock<std::mutex>& lock) {
+  const SegmentEvent next = {kJournalFormat, segment_ + 1, written_};
+  uint64_t bytes = 0;
+  lock.unlock();
+  // Events that were answered without a sync get theirs now: only the last segment may have a torn tail.
+  const absl::Status synced = options_.durability == Durability::kNone ? file_->Sync() : absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<StateFile>> file = synced.ok() ? CreateSegment(next, &bytes) : synced;
+  absl::Status removed;
+  if (synced.ok() && !file.ok()) {  // a start would take the old segment's end for damage
+    removed = options_.files->Remove(options_.folder, SegmentName(next.segment));
+    if (removed.ok()) removed = options_.files->SyncFolder(options_.folder);
+  }
+  lock.lock();
+  if (file.ok()) {
+    file_ = *std::move(file);
+    segment_ = next.segment;
+    frames_ = 1;
+    bytes_ = bytes;
+    rotation_ = next;
+  } else {
+    rotation_ = InFile(file.status(), options_, next.segment);
+    if (!removed.ok()) Fail(rotation_.status());
+  }
+  rotate_ = false;
+  rotated_.notify_all();
+}
+
+void Journal::Fail(const absl::Status& status) {
+  failed_ = status;
+  pending_.clear();
+  spdlog::error("event=journal_failed reason=\"{}\"", std::string(failed_.message()));
+}
+
+void Journal::Run() {
   std::unique_lock lock(mutex_);
-  while (true) {
-    work_.wait(lock, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ending_ || !pending_.empty(); });
-    if (pending_.empty()) return;
-    payload.clear();
-    payload.swap(pending_);
-    const uint64_t position = appended_;
-    const uint64_t number = frames_;
-    lock.unlock();
-    const absl::Status status = WriteFrame(number, &payload);
-    lock.lock();
-    if (status.ok()) {
-      durable_ = position;
-      ++frames_;
-      bytes_ += kFrameHeaderBytes + payload.size();
-    } else {
-      // Half a frame may stand at the end of the file. It is the torn tail that the next start cuts off.
-      failed_ = InFile(status, options_);
-      pending_.clear();
-      spdlog::error("event=journal_failed reason=\"{}\"", std::string(failed_.message()));
+  while (failed_.ok()) {
+    work_.wait(lock, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ending_ || rotate_ || !pending_.empty(); });
+    if (!pending_.empty()) {
+      WriteFrame(lock);
+    } else if (!rotate_) {
+      return;
     }
+    if (rotate_ && failed_.ok()) BeginSegment(lock);
     std::vector<std::function<void(const absl::Status&)>> ready;
     for (auto it = waiting_.begin(); it != waiting_.end();) {
-      if (failed_.ok() && it->first > durable_) {
+      if (failed_.ok() && it->first > written_) {
         ++it;
         continue;
       }
@@ -165,8 +334,36 @@ void Journal::WriteFrames() {
     lock.unlock();
     for (const auto& then : ready) then(told);
     lock.lock();
-    if (!failed_.ok()) return;
   }
+  rotation_ = failed_;
+  rotate_ = false;
+  rotated_.notify_all();
+}
+
+absl::Status Journal::RemoveBefore(uint64_t segment) {
+  absl::StatusOr<StateFolder> found = ListStateFolder(*options_.files, options_.folder);
+  if (!found.ok()) return found.status();
+  std::vector<std::string> names;
+  for (uint64_t old : found->snapshots) {
+    if (old < segment) names.push_back(SnapshotName(old));
+  }
+  for (uint64_t old : found->segments) {
+    if (old < segment) names.push_back(SegmentName(old));
+  }
+  for (const std::string& name : names) {
+    if (absl::Status status = options_.files->Remove(options_.folder, name); !status.ok()) return status;
+  }
+  return names.empty() ? absl::OkStatus() : options_.files->SyncFolder(options_.folder);
+}
+
+uint64_t Journal::position() const {
+  std::lock_guard lock(mutex_);
+  return appended_;
+}
+
+uint64_t Journal::segment() const {
+  std::lock_guard lock(mutex_);
+  return segment_;
 }
 
 uint64_t Journal::bytes() const {
@@ -174,9 +371,9 @@ uint64_t Journal::bytes() const {
   return bytes_;
 }
 
-uint64_t Journal::frames() const {
+absl::Status Journal::status() const {
   std::lock_guard lock(mutex_);
-  return frames_;
+  return failed_;
 }
 
 }  // namespace cddp

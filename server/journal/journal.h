@@ -1,5 +1,6 @@
-// A shard's journal: one file of events (events.h) in frames (frame.h). A thread of its own writes what has come
-// together since its last write as one frame, syncs it, and then lets go whoever waited for it (group commit).
+// A shard's journal: files of events (events.h) in frames (frame.h), one segment after the other. A thread of its own
+// writes what has come together since its last write as one frame, syncs it, and then lets go whoever waited for it
+// (group commit). A snapshot of the state before a segment stands for all segments before it.
 
 #ifndef SERVER_JOURNAL_JOURNAL_H_
 #define SERVER_JOURNAL_JOURNAL_H_
@@ -16,6 +17,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "server/journal/events.h"
 #include "server/journal/file_layer.h"
 
@@ -23,32 +25,38 @@ namespace cddp {
 
 // What an answer waits for.
 enum class Durability {
-  kVersion,  // its version is on the disk: nothing that was answered is lost, whatever fails
-  kNone,     // nothing: what was answered in the last moment before a crash may be lost
+  kVersion,   // its version is on the disk: nothing that was answered is lost, whatever fails
+  kSnapshot,  // nothing, and events are not written: a crash takes the training back to the last snapshot
+  kNone,      // nothing: what was answered in the last moment before a crash may be lost
 };
 
-// For ABSL_FLAG: "version", "none".
+// For ABSL_FLAG: "version", "snapshot", "none".
 bool AbslParseFlag(absl::string_view text, Durability* durability, std::string* error);
 std::string AbslUnparseFlag(Durability durability);
 
 struct JournalOptions {
   std::string folder;
   Durability durability = Durability::kVersion;
+  std::string restore;  // name of a checkpoint to go back to, forgetting all else; empty: go on where the journal ends
   FileLayer* files = &PosixFiles();
+  std::function<void(absl::Duration)> synced = nullptr;  // called with what each write of a frame took; any thread
 };
 
 // Thread-safe.
 class Journal {
  public:
-  // Gives every event of the journal to `replay`, in order, with the frame that its bytes lie in; ends at its first
-  // error. A torn tail is cut off. A folder without a journal gets an empty one. DataLoss for a damaged journal,
-  // FailedPrecondition for one in use, ResourceExhausted for a full disk; all name the file.
-  using Replay =
-      std::function<absl::Status(const JournalEvent& event, const std::shared_ptr<const std::string>& frame)>;
+  // Gives the events of the newest snapshot, then every event after it, to `replay`, in order, with the frame that its
+  // bytes lie in; ends at its first error. A torn tail is cut off, what a crash has left of an unfinished snapshot is
+  // removed. A folder without a journal gets an empty one. DataLoss for damaged or missing files, FailedPrecondition
+  // for a folder in use, ResourceExhausted for a full disk; all name the file.
+  using Replay = std::function<absl::Status(const JournalEvent& event, uint64_t position,
+                                            const std::shared_ptr<const std::string>& frame)>;
   static absl::StatusOr<std::unique_ptr<Journal>> Open(const JournalOptions& options, const Replay& replay);
 
   // Writes what is left.
   ~Journal();
+
+  const JournalOptions& options() const { return options_; }
 
   // Copies the event. Returns its position, to wait for.
   uint64_t Append(const JournalEvent& event);
@@ -61,27 +69,52 @@ class Journal {
   absl::Status Wait(uint64_t position);
   absl::Status WaitForAll();  // that have been appended
 
-  uint64_t bytes() const;   // of the file
-  uint64_t frames() const;  // written or read
+  // Begins a new segment. All events up to its position are durable when it returns; those after it go there. After an
+  // error the old segment goes on, or the journal has failed as a whole.
+  absl::StatusOr<SegmentEvent> Rotate();
+
+  // Removes segments and snapshots before `segment`, whose snapshot must be durable.
+  absl::Status RemoveBefore(uint64_t segment);
+
+  uint64_t position() const;  // of the last event
+  uint64_t segment() const;   // that events go to now
+  uint64_t bytes() const;     // of the segment; with kSnapshot, what they would be
+  absl::Status status() const;
 
  private:
-  Journal(const JournalOptions& options, std::unique_ptr<StateFile> file) : options_(options), file_(std::move(file)) {}
-  absl::Status ReadAll(const Replay& replay);
-  void WriteFrames();
-  absl::Status WriteFrame(uint64_t number, std::string* payload);
+  explicit Journal(const JournalOptions& options) : options_(options) {}
+
+  absl::Status Recover(const Replay& replay);
+  // Gives all events of a snapshot to `replay`; returns the first of the file.
+  absl::StatusOr<SegmentEvent> ReplaySnapshot(const std::string& name, const Replay& replay);
+  absl::Status Restore(const Replay& replay);
+  absl::Status ReadSegment(uint64_t segment, bool is_last, const Replay& replay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Makes the file and its first frame, durably; *bytes is its size.
+  absl::StatusOr<std::unique_ptr<StateFile>> CreateSegment(const SegmentEvent& event, uint64_t* bytes) const;
+  // The same for the segment that the journal begins with.
+  absl::Status StartSegment() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Run();  // the thread
+  void WriteFrame(std::unique_lock<std::mutex>& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  void BeginSegment(std::unique_lock<std::mutex>& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  void Fail(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const JournalOptions options_;
-  const std::unique_ptr<StateFile> file_;  // the thread's, once it runs
+  std::unique_ptr<StateFile> lock_file_;
+  std::unique_ptr<StateFile> file_;  // the thread's, once it runs
 
   mutable std::mutex mutex_;
   std::condition_variable work_;
+  std::condition_variable rotated_;
   std::string pending_ ABSL_GUARDED_BY(mutex_);
   uint64_t appended_ ABSL_GUARDED_BY(mutex_) = 0;  // positions count from 1
-  uint64_t durable_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t frames_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;   // and, with kVersion, durable
+  uint64_t segment_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t frames_ ABSL_GUARDED_BY(mutex_) = 0;  // of the segment
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status failed_ ABSL_GUARDED_BY(mutex_);
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  bool rotate_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::StatusOr<SegmentEvent> rotation_ ABSL_GUARDED_BY(mutex_) = SegmentEvent{};
   std::deque<std::pair<uint64_t, std::function<void(const absl::Status&)>>> waiting_ ABSL_GUARDED_BY(mutex_);
   std::thread writer_;
 };

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -85,6 +86,29 @@ class PosixLayer final : public FileLayer {
           absl::StrCat(path, ": another server uses it; every server needs a --state_dir of its own"));
     }
     return std::unique_ptr<StateFile>(std::move(file));
+  }
+
+  absl::StatusOr<std::vector<std::string>> List(const std::string& folder) override {
+    std::vector<std::string> names;
+    std::error_code error;
+    for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+         entry.increment(error)) {
+      names.push_back(entry->path().filename());
+    }
+    if (error && error.value() != ENOENT) return Failed(error.value(), "list", folder);
+    return names;
+  }
+
+  absl::Status Rename(const std::string& folder, const std::string& from, const std::string& to) override {
+    const std::string path = absl::StrCat(folder, "/", to);
+    if (rename(absl::StrCat(folder, "/", from).c_str(), path.c_str()) != 0) return Failed(errno, "replace", path);
+    return absl::OkStatus();
+  }
+
+  absl::Status Remove(const std::string& folder, const std::string& name) override {
+    const std::string path = absl::StrCat(folder, "/", name);
+    if (unlink(path.c_str()) != 0) return Failed(errno, "remove", path);
+    return absl::OkStatus();
   }
 
   absl::Status SyncFolder(const std::string& folder) override {

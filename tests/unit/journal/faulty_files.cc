@@ -1,73 +1,137 @@
 #include "tests/unit/journal/faulty_files.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace cddp {
 
 class FaultyFile final : public StateFile {
  public:
-  explicit FaultyFile(FaultyFiles* files) : files_(*files) {}
+  FaultyFile(FaultyFiles* files, std::string name, std::shared_ptr<FaultyFiles::Content> content)
+      : files_(*files), name_(std::move(name)), content_(std::move(content)) {}
 
   absl::StatusOr<uint64_t> Size() override {
     std::lock_guard lock(files_.mutex_);
     if (absl::Status status = files_.Call(); !status.ok()) return status;
-    return files_.content_.size();
+    return content_->bytes.size();
   }
   absl::StatusOr<std::string> Read(uint64_t offset, uint64_t size) override {
     std::lock_guard lock(files_.mutex_);
     if (absl::Status status = files_.Call(); !status.ok()) return status;
-    if (offset + size > files_.content_.size()) return absl::DataLossError("read beyond the end");
-    return files_.content_.substr(offset, size);
+    if (offset + size > content_->bytes.size()) return absl::DataLossError("read beyond the end");
+    return content_->bytes.substr(offset, size);
   }
   absl::Status Append(absl::string_view bytes) override {
+    files_.CallHook(name_);
     std::lock_guard lock(files_.mutex_);
     const absl::Status status = files_.Call();
-    // A write that fails may have written a part.
-    files_.content_.append(bytes.data(), status.ok() ? bytes.size() : bytes.size() / 3);
+    content_->bytes.append(bytes.data(), status.ok() ? bytes.size() : bytes.size() / 3);
     return status;
   }
   absl::Status Truncate(uint64_t size) override {
     std::lock_guard lock(files_.mutex_);
     if (absl::Status status = files_.Call(); !status.ok()) return status;
-    files_.content_.resize(size);
-    files_.synced_ = std::min<uint64_t>(files_.synced_, size);
+    content_->bytes.resize(size);
+    content_->synced = std::min(content_->synced, size);
     return absl::OkStatus();
   }
   absl::Status Sync() override {
     std::lock_guard lock(files_.mutex_);
     if (absl::Status status = files_.Call(); !status.ok()) return status;
-    files_.synced_ = files_.content_.size();
+    content_->synced = content_->bytes.size();
     return absl::OkStatus();
   }
 
  private:
   FaultyFiles& files_;
+  const std::string name_;
+  const std::shared_ptr<FaultyFiles::Content> content_;
 };
 
-absl::StatusOr<std::unique_ptr<StateFile>> FaultyFiles::Open(const std::string&, const std::string&) {
+absl::StatusOr<std::unique_ptr<StateFile>> FaultyFiles::Open(const std::string&, const std::string& name) {
+  std::lock_guard lock(mutex_);
+  const absl::Status status = Call();
+  std::shared_ptr<Content>& content = names_[name];
+  if (content == nullptr) content = std::make_shared<Content>();
+  if (!status.ok()) return status;
+  return std::unique_ptr<StateFile>(std::make_unique<FaultyFile>(this, name, content));
+}
+
+absl::StatusOr<std::vector<std::string>> FaultyFiles::List(const std::string&) {
   std::lock_guard lock(mutex_);
   if (absl::Status status = Call(); !status.ok()) return status;
-  return std::unique_ptr<StateFile>(std::make_unique<FaultyFile>(this));
+  std::vector<std::string> names;
+  for (const auto& [name, content] : names_) names.push_back(name);
+  return names;
+}
+
+absl::Status FaultyFiles::Rename(const std::string&, const std::string& from, const std::string& to) {
+  std::lock_guard lock(mutex_);
+  if (absl::Status status = Call(); !status.ok()) return status;
+  const auto file = names_.find(from);
+  if (file == names_.end()) return absl::NotFoundError(from);
+  names_[to] = file->second;
+  names_.erase(file);
+  return absl::OkStatus();
+}
+
+absl::Status FaultyFiles::Remove(const std::string&, const std::string& name) {
+  std::lock_guard lock(mutex_);
+  if (absl::Status status = Call(); !status.ok()) return status;
+  return names_.erase(name) == 1 ? absl::OkStatus() : absl::NotFoundError(name);
 }
 
 absl::Status FaultyFiles::SyncFolder(const std::string&) {
   std::lock_guard lock(mutex_);
-  return Call();
+  if (absl::Status status = Call(); !status.ok()) return status;
+  synced_names_ = names_;
+  return absl::OkStatus();
 }
 
-absl::Status FaultyFiles::Call() { return calls_++ >= fail_at_ ? error_ : absl::OkStatus(); }
+absl::Status FaultyFiles::Call() {
+  const uint64_t call = calls_++;
+  return call >= fail_at_ && call < fail_until_ ? error_ : absl::OkStatus();
+}
+
+void FaultyFiles::BeforeAppend(std::string prefix, std::function<void()> hook) {
+  std::lock_guard lock(mutex_);
+  hooked_ = std::move(prefix);
+  hook_ = std::move(hook);
+}
+
+void FaultyFiles::CallHook(const std::string& name) {
+  std::function<void()> hook;
+  {
+    std::lock_guard lock(mutex_);
+    if (hook_ != nullptr && name.compare(0, hooked_.size(), hooked_) == 0) hook = hook_;
+  }
+  if (hook != nullptr) hook();
+}
+
+void FaultyFiles::FailOnce(uint64_t calls, absl::Status error) {
+  FailAfter(calls, std::move(error));
+  std::lock_guard lock(mutex_);
+  fail_until_ = fail_at_ + 1;
+}
 
 void FaultyFiles::FailAfter(uint64_t calls, absl::Status error) {
   std::lock_guard lock(mutex_);
   fail_at_ = calls_ + calls;
+  fail_until_ = std::numeric_limits<uint64_t>::max();
   error_ = std::move(error);
 }
 
 void FaultyFiles::Crash(Kept kept) {
   std::lock_guard lock(mutex_);
-  const uint64_t unsynced = content_.size() - synced_;
-  if (kept == Kept::kNothing) content_.resize(synced_);
-  if (kept == Kept::kHalf) content_.resize(synced_ + unsynced / 2);
-  if (kept == Kept::kLengthOnly) content_.replace(synced_, unsynced, unsynced, '\0');
-  synced_ = content_.size();
+  if (kept == Kept::kNothing || kept == Kept::kHalf) names_ = synced_names_;
+  synced_names_ = names_;
+  for (const auto& [name, content] : names_) {
+    const uint64_t unsynced = content->bytes.size() - content->synced;
+    if (kept == Kept::kNothing) content->bytes.resize(content->synced);
+    if (kept == Kept::kHalf) content->bytes.resize(content->synced + unsynced / 2);
+    if (kept == Kept::kLengthOnly) content->bytes.replace(content->synced, unsynced, unsynced, '\0');
+    content->synced = content->bytes.size();
+  }
   fail_at_ = std::numeric_limits<uint64_t>::max();
 }
 
@@ -76,15 +140,18 @@ uint64_t FaultyFiles::calls() const {
   return calls_;
 }
 
-std::string FaultyFiles::content() const {
+std::map<std::string, std::string> FaultyFiles::contents() const {
   std::lock_guard lock(mutex_);
-  return content_;
+  std::map<std::string, std::string> contents;
+  for (const auto& [name, content] : names_) contents[name] = content->bytes;
+  return contents;
 }
 
-void FaultyFiles::set_content(std::string content) {
+void FaultyFiles::set_contents(const std::map<std::string, std::string>& contents) {
   std::lock_guard lock(mutex_);
-  content_ = std::move(content);
-  synced_ = content_.size();
+  names_.clear();
+  for (const auto& [name, bytes] : contents) names_[name] = std::make_shared<Content>(Content{bytes, bytes.size()});
+  synced_names_ = names_;
 }
 
 }  // namespace cddp

@@ -4,7 +4,9 @@
 #define TESTS_UNIT_JOURNAL_FAULTY_FILES_H_
 
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -13,34 +15,52 @@
 
 namespace cddp {
 
-// Holds one file. Thread-safe.
+// One folder, whatever its name. Thread-safe.
 class FaultyFiles final : public FileLayer {
  public:
-  // What the disk holds after a crash: all that was synced and, of the rest, what `kept` says.
+  // What the disk holds after a crash: all that was synced and, of the rest, what `kept` says. Names are the folder's
+  // content; kNothing and kHalf take back what was made, moved or removed since the folder was synced.
   enum class Kept { kNothing, kHalf, kAll, kLengthOnly };
 
   absl::StatusOr<std::unique_ptr<StateFile>> Open(const std::string& folder, const std::string& name) override;
+  absl::StatusOr<std::vector<std::string>> List(const std::string& folder) override;
+  absl::Status Rename(const std::string& folder, const std::string& from, const std::string& to) override;
+  absl::Status Remove(const std::string& folder, const std::string& name) override;
   absl::Status SyncFolder(const std::string& folder) override;
 
-  // The call after `calls` more fails, and all that follow it.
+  // The call after `calls` more fails, and all that follow it. A call that fails may have done its work in part.
   void FailAfter(uint64_t calls, absl::Status error);
+  // That call alone fails.
+  void FailOnce(uint64_t calls, absl::Status error);
+  // Called before each append to a file whose name begins with `prefix`.
+  void BeforeAppend(std::string prefix, std::function<void()> hook);
   // Loses what a loss of power loses, and lets calls succeed again.
   void Crash(Kept kept);
 
   uint64_t calls() const;
-  std::string content() const;
-  void set_content(std::string content);
+  std::map<std::string, std::string> contents() const;  // by name
+  void set_contents(const std::map<std::string, std::string>& contents);
 
  private:
   friend class FaultyFile;
+  struct Content {
+    std::string bytes;
+    uint64_t synced = 0;  // bytes that a crash keeps
+  };
+  using Names = std::map<std::string, std::shared_ptr<Content>>;
+
   absl::Status Call();
+  void CallHook(const std::string& name);
 
   mutable std::mutex mutex_;
-  std::string content_;
-  uint64_t synced_ = 0;  // bytes of content_ that a crash keeps
+  Names names_;
+  Names synced_names_;
   uint64_t calls_ = 0;
-  uint64_t fail_at_ = std::numeric_limits<uint64_t>::max();
+  uint64_t fail_at_ = std::numeric_limits<uint64_t>::max();  // calls [fail_at_, fail_until_) fail
+  uint64_t fail_until_ = std::numeric_limits<uint64_t>::max();
   absl::Status error_;
+  std::string hooked_;
+  std::function<void()> hook_;
 };
 
 }  // namespace cddp

@@ -18,6 +18,12 @@ using ::testing::HasSubstr;
 
 CountEvent Count(uint64_t step, const std::string& update) { return {7, {1, step, step, update, step % 2 == 1}}; }
 
+JournalOptions InFolder(const std::string& folder) {
+  JournalOptions options;
+  options.folder = folder;
+  return options;
+}
+
 // Opens, and says what it has read: "step:update" of every event.
 struct Opened {
   absl::StatusOr<std::unique_ptr<Journal>> journal = absl::UnknownError("");
@@ -26,14 +32,16 @@ struct Opened {
 
 Opened Open(FileLayer* files, Durability durability = Durability::kVersion) {
   Opened opened;
-  opened.journal = Journal::Open({"state", durability, files}, [&](const JournalEvent& event, const auto& frame) {
-    const auto& count = std::get<CountEvent>(event);
-    EXPECT_EQ(count.bucket, 7u);
-    EXPECT_GE(count.contribution.update.data(), frame->data());
-    EXPECT_EQ(count.contribution.non_finite, count.contribution.step % 2 == 1);
-    opened.events.push_back(absl::StrCat(count.contribution.step, ":", count.contribution.update));
-    return absl::OkStatus();
-  });
+  opened.journal = Journal::Open(
+      {"state", durability, "", files}, [&](const JournalEvent& event, uint64_t position, const auto& frame) {
+        EXPECT_EQ(position, opened.events.size() + 1);
+        const auto& count = std::get<CountEvent>(event);
+        EXPECT_EQ(count.bucket, 7u);
+        EXPECT_GE(count.contribution.update.data(), frame->data());
+        EXPECT_EQ(count.contribution.non_finite, count.contribution.step % 2 == 1);
+        opened.events.push_back(absl::StrCat(count.contribution.step, ":", count.contribution.update));
+        return absl::OkStatus();
+      });
   return opened;
 }
 
@@ -53,40 +61,47 @@ std::vector<std::string> Events(size_t count) {
 
 TEST(JournalTest, AllKindsOfEventsComeBack) {
   std::string bytes;
-  AppendEvent(BeginEvent{kJournalFormat, "options", "layout"}, &bytes);
+  AppendEvent(BeginEvent{"options", "layout"}, &bytes);
   AppendEvent(AdmitEvent{3, 4}, &bytes);
   AppendEvent(RetireEvent{5, 6}, &bytes);
   AppendEvent(MemberEvent{1, 99, MemberState::kFinished}, &bytes);
+  AppendEvent(SegmentEvent{kJournalFormat, 8, 9}, &bytes);
+  AppendEvent(BucketEvent{10, 11, "state"}, &bytes);
+  AppendEvent(EndEvent{}, &bytes);
   for (size_t size = 0; size <= bytes.size(); ++size) {
     absl::string_view left = absl::string_view(bytes).substr(0, size);
     std::vector<JournalEvent> events;
     JournalEvent event;
     while (!left.empty() && TakeEvent(&left, &event).ok()) events.push_back(event);
-    EXPECT_EQ(left.empty() && events.size() == 4, size == bytes.size()) << "cut at " << size;
+    EXPECT_EQ(left.empty() && events.size() == 7, size == bytes.size()) << "cut at " << size;
     if (size < bytes.size()) continue;
     EXPECT_EQ(std::get<BeginEvent>(events[0]).layout, "layout");
     EXPECT_EQ(std::get<AdmitEvent>(events[1]).rank, 4u);
     EXPECT_EQ(std::get<RetireEvent>(events[2]).bucket, 5u);
     EXPECT_EQ(std::get<MemberEvent>(events[3]).incarnation, 99u);
     EXPECT_EQ(std::get<MemberEvent>(events[3]).state, MemberState::kFinished);
+    EXPECT_EQ(std::get<SegmentEvent>(events[4]).position, 9u);
+    EXPECT_EQ(std::get<BucketEvent>(events[5]).position, 11u);
+    EXPECT_EQ(std::get<BucketEvent>(events[5]).state, "state");
+    EXPECT_TRUE(std::holds_alternative<EndEvent>(events[6]));
   }
 }
 
 TEST(JournalTest, RealFilesAreReadAgainAndHeldByOneProcess) {
   const std::string folder = absl::StrCat(::testing::TempDir(), "/cddp_journal_", getpid());
   std::filesystem::remove_all(folder);
-  const auto ignore = [](const JournalEvent&, const auto&) { return absl::OkStatus(); };
+  const auto ignore = [](const JournalEvent&, uint64_t, const auto&) { return absl::OkStatus(); };
   size_t events = 0;
   {
-    const auto journal = Journal::Open({folder}, ignore);
+    const auto journal = Journal::Open(InFolder(folder), ignore);
     ASSERT_TRUE(journal.ok()) << journal.status();
     EXPECT_EQ(Write(**journal, 0, 10), 10u);
-    EXPECT_EQ((*journal)->bytes(), std::filesystem::file_size(folder + "/journal"));
-    const absl::Status second = Journal::Open({folder}, ignore).status();
+    EXPECT_EQ((*journal)->bytes(), std::filesystem::file_size(folder + "/journal-0"));
+    const absl::Status second = Journal::Open(InFolder(folder), ignore).status();
     EXPECT_EQ(second.code(), absl::StatusCode::kFailedPrecondition);
     EXPECT_THAT(second.message(), HasSubstr("another server"));
   }
-  EXPECT_TRUE(Journal::Open({folder}, [&](const JournalEvent&, const auto&) {
+  EXPECT_TRUE(Journal::Open(InFolder(folder), [&](const JournalEvent&, uint64_t, const auto&) {
                 ++events;
                 return absl::OkStatus();
               }).ok());
@@ -124,11 +139,11 @@ TEST(JournalTest, ACrashAtAnyCallLosesNothingThatWasWaitedFor) {
 TEST(JournalTest, EveryFlippedBitIsFound) {
   FaultyFiles files;
   { ASSERT_EQ(Write(**Open(&files).journal, 0, 6), 6u); }
-  const std::string good = files.content();
+  const std::string good = files.contents()["journal-0"];
   for (size_t bit = 0; bit < good.size() * 8; ++bit) {
     std::string bad = good;
     bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
-    files.set_content(bad);
+    files.set_contents({{"journal-0", bad}});
     const Opened opened = Open(&files);
     ASSERT_EQ(opened.journal.status().code(), absl::StatusCode::kDataLoss) << "bit " << bit;
     ASSERT_THAT(opened.journal.status().message(), HasSubstr("damaged"));
@@ -137,19 +152,22 @@ TEST(JournalTest, EveryFlippedBitIsFound) {
 
 TEST(JournalTest, EveryTruncationLeavesTheWholeFramesBeforeIt) {
   FaultyFiles files;
-  std::vector<size_t> ends = {0};
+  std::vector<size_t> ends;
+  { ASSERT_TRUE(Open(&files).journal.ok()); }
+  ends.push_back(files.contents()["journal-0"].size());
   for (size_t step = 0; step < 6; ++step) {
     ASSERT_EQ(Write(**Open(&files).journal, step, step + 1), step + 1);
-    ends.push_back(files.content().size());
+    ends.push_back(files.contents()["journal-0"].size());
   }
-  const std::string good = files.content();
+  const std::string good = files.contents()["journal-0"];
   for (size_t size = 0; size <= good.size(); ++size) {
-    files.set_content(good.substr(0, size));
+    files.set_contents({{"journal-0", good.substr(0, size)}});
     const Opened opened = Open(&files);
     ASSERT_TRUE(opened.journal.ok()) << opened.journal.status() << " at " << size;
-    const size_t whole = std::upper_bound(ends.begin(), ends.end(), size) - ends.begin() - 1;
+    // Without its first frame a segment is begun anew.
+    const size_t whole = std::max<ptrdiff_t>(std::upper_bound(ends.begin(), ends.end(), size) - ends.begin() - 1, 0);
     ASSERT_EQ(opened.events, Events(whole)) << "cut at " << size;
-    ASSERT_EQ(files.content().size(), ends[whole]);
+    ASSERT_EQ(files.contents()["journal-0"].size(), ends[whole]);
   }
 }
 
@@ -162,7 +180,7 @@ TEST(JournalTest, AFullDiskIsToldToEveryWaiterAndNothingIsWrittenAfterIt) {
     files.FailAfter(1, absl::ResourceExhaustedError("the disk is full"));  // after the header
     const absl::Status full = journal.Wait(journal.Append(Count(2, "lost")));
     EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
-    EXPECT_THAT(full.message(), HasSubstr("state/journal"));
+    EXPECT_THAT(full.message(), HasSubstr("state/journal-0"));
     files.FailAfter(1000, absl::OkStatus());
     EXPECT_EQ(journal.Wait(journal.Append(Count(3, "later"))), full) << "or there would be a hole";
   }
@@ -178,6 +196,60 @@ TEST(JournalTest, WithoutDurabilityNobodyWaitsButTheEndWritesAll) {
     EXPECT_EQ(Write(**opened.journal, 0, 20), 20u);
   }
   EXPECT_EQ(Open(&files).events, Events(20));
+}
+
+TEST(JournalTest, SegmentsAreReadOneAfterTheOtherAndNoneMayBeMissing) {
+  FaultyFiles files;
+  {
+    const Opened opened = Open(&files);
+    Journal& journal = **opened.journal;
+    for (size_t segment = 0; segment < 3; ++segment) {
+      ASSERT_EQ(Write(journal, segment * 2, segment * 2 + 2), segment * 2 + 2);
+      const absl::StatusOr<SegmentEvent> next = journal.Rotate();
+      ASSERT_TRUE(next.ok()) << next.status();
+      EXPECT_EQ(next->segment, segment + 1);
+      EXPECT_EQ(next->position, segment * 2 + 2);
+    }
+  }
+  EXPECT_EQ(Open(&files).events, Events(6));
+  const std::map<std::string, std::string> good = files.contents();
+  for (const auto& [name, bytes] : good) {
+    if (name == "lock" || name == "journal-3") continue;  // the last holds nothing but its first frame
+    std::map<std::string, std::string> bad = good;
+    bad.erase(name);
+    files.set_contents(bad);
+    const absl::Status missing = Open(&files).journal.status();
+    EXPECT_EQ(missing.code(), absl::StatusCode::kDataLoss) << name;
+    EXPECT_THAT(missing.message(), HasSubstr(name + ": is missing"));
+    for (size_t cut = 1; cut <= bytes.size(); ++cut) {
+      bad[name] = bytes.substr(0, bytes.size() - cut);
+      files.set_contents(bad);
+      ASSERT_EQ(Open(&files).journal.status().code(), absl::StatusCode::kDataLoss) << name << " less " << cut;
+    }
+    bad[name] = good.at("journal-3");
+    files.set_contents(bad);
+    ASSERT_EQ(Open(&files).journal.status().code(), absl::StatusCode::kDataLoss) << name << " is another";
+  }
+}
+
+TEST(JournalTest, ARotationThatFailsLeavesTheOldSegmentGoingOn) {
+  FaultyFiles files;
+  {
+    const Opened opened = Open(&files);
+    Journal& journal = **opened.journal;
+    ASSERT_EQ(Write(journal, 0, 2), 2u);
+    files.FailOnce(1, absl::ResourceExhaustedError("the disk is full"));  // the new segment's first frame
+    EXPECT_EQ(journal.Rotate().status().code(), absl::StatusCode::kResourceExhausted);
+    ASSERT_EQ(Write(journal, 2, 4), 4u);
+  }
+  EXPECT_EQ(files.contents().count("journal-1"), 0u);
+  EXPECT_EQ(Open(&files).events, Events(4));
+}
+
+TEST(JournalTest, AnOlderReleasesJournalIsNotTakenForNone) {
+  FaultyFiles files;
+  files.set_contents({{"journal", "old"}});
+  EXPECT_EQ(Open(&files).journal.status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 }  // namespace

@@ -1,0 +1,51 @@
+// Asks all servers of a cluster for a checkpoint, and reads one.
+
+#ifndef DEPLOY_CTL_CHECKPOINT_CLIENT_H_
+#define DEPLOY_CTL_CHECKPOINT_CLIENT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "cddp/v1/parameter_server.grpc.pb.h"
+#include "common/layout/parameter_layout.h"
+#include "common/transport/credentials.h"
+
+namespace cddp::ctl {
+
+struct ClusterWeights {
+  ParameterLayout layout;
+  std::vector<float> weights;  // [layout.total_elements()]
+};
+
+// Keeps a channel to each server. Not thread-safe.
+class CheckpointClient {
+ public:
+  // `security` null: plaintext, no token. `timeout`: how long the cluster may take to come to a version.
+  CheckpointClient(const std::vector<std::string>& addresses, const ClientSecurity* security, absl::Duration timeout);
+
+  // Has all servers keep the state at one version, as soon as they are there; returns the version. Unavailable if a
+  // server does not answer, FailedPrecondition if it keeps no state, DeadlineExceeded if the training does not go on.
+  absl::StatusOr<uint64_t> Make();
+
+  // The weights of a checkpoint, from all servers. NotFound, naming a server, if it does not have that version;
+  // InvalidArgument if the addresses are not all servers of one cluster.
+  absl::StatusOr<ClusterWeights> Read(uint64_t version);
+
+ private:
+  absl::Status Named(size_t server, const grpc::Status& status) const;
+  // Newest version of any bucket.
+  absl::StatusOr<uint64_t> Newest();
+  absl::Status MakeAt(uint64_t version);
+
+  const std::vector<std::string> addresses_;
+  const absl::Duration timeout_;
+  std::vector<std::unique_ptr<v1::ParameterServer::Stub>> stubs_;
+};
+
+}  // namespace cddp::ctl
+
+#endif  // DEPLOY_CTL_CHECKPOINT_CLIENT_H_

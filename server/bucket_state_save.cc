@@ -1,0 +1,119 @@
+// BucketState as bytes: what snapshots and checkpoints hold of a bucket.
+
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/bucket_state.h"
+#include "server/journal/byte_io.h"
+
+namespace cddp {
+
+absl::Status BucketState::Save(std::string* state, uint64_t* position) const {
+  std::lock_guard lock(mutex_);
+  if (!closed_.ok()) return closed_;  // and what was contributed is gone
+  *position = journalled_;
+  SaveLocked(state);
+  return absl::OkStatus();
+}
+
+void BucketState::SaveLocked(std::string* state) const {
+  state->clear();
+  ByteWriter to(state);
+  to.Put<uint64_t>(version_);
+  weights_->Save(to);
+  to.PutFloats(late_);
+  to.Put<uint32_t>(static_cast<uint32_t>(log_.updates().size()));
+  for (const SharedUpdate& update : log_.updates()) to.PutBytes(*update);
+  to.Put<uint32_t>(static_cast<uint32_t>(slots_.size()));
+  for (const Slot& slot : slots_) {
+    to.Put<uint8_t>(slot.active);
+    to.Put<uint64_t>(slot.next_step);
+    to.Put<uint64_t>(slot.clock);
+    to.Put<uint8_t>(slot.last_refused);
+    to.Put<uint8_t>(slot.contributed);
+    to.Put<uint8_t>(slot.non_finite);
+    to.PutBytes(slot.update.has_value() ? slot.update->bytes() : absl::string_view());
+  }
+}
+
+absl::Status BucketState::Load(absl::string_view state) {
+  std::lock_guard lock(mutex_);
+  ByteReader from(state);
+  version_ = from.Get<uint64_t>();
+  weights_->Load(from);
+  if (const absl::string_view late = from.GetBytes(); !late.empty()) {
+    late_.resize(length_);
+    if (late.size() != length_ * sizeof(float)) from.Fail();
+    if (from.ok()) std::memcpy(late_.data(), late.data(), late.size());
+  }
+  std::deque<SharedUpdate> updates;
+  for (uint32_t left = from.Get<uint32_t>(); left > 0 && from.ok(); --left) {
+    updates.push_back(std::make_shared<const std::string>(from.GetBytes()));
+  }
+  log_.Restore(version_, std::move(updates));
+  if (from.Get<uint32_t>() != slots_.size()) from.Fail();
+  for (Slot& slot : slots_) {
+    slot.active = from.Get<uint8_t>() != 0;
+    slot.next_step = from.Get<uint64_t>();
+    slot.clock = from.Get<uint64_t>();
+    slot.last_refused = from.Get<uint8_t>() != 0;
+    slot.contributed = from.Get<uint8_t>() != 0;
+    slot.non_finite = from.Get<uint8_t>() != 0;
+    if (slot.contributed) ++contributed_;
+    const absl::string_view update = from.GetBytes();
+    if (update.empty() || !from.ok()) continue;
+    auto holder = std::make_shared<const std::string>(update);
+    absl::StatusOr<CheckedUpdate> checked = CheckedUpdate::Check(*holder, length_);
+    if (!checked.ok()) return absl::DataLossError(absl::StrCat("holds a bad update: ", checked.status().message()));
+    slot.update = *checked;
+    slot.holder = std::move(holder);
+  }
+  if (contributed_ > 0) open_since_ = absl::Now();
+  if (!from.ok() || !from.left().empty()) {
+    return absl::DataLossError(absl::StrCat("holds a state that does not fit bucket ", options_.bucket));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PublishedWeights> BucketState::PublishedOf(absl::string_view state, uint32_t length) {
+  ByteReader from(state);
+  PublishedWeights published = {0, from.Get<uint64_t>(), std::vector<float>(length)};
+  from.GetFloats(absl::MakeSpan(published.weights));
+  if (!from.ok()) return absl::DataLossError("holds no weights of that length");
+  return published;
+}
+
+absl::Status BucketState::SaveAt(uint64_t version, TakeState take) {
+  std::lock_guard lock(mutex_);
+  if (!closed_.ok()) return closed_;
+  if (version_ > version) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("bucket ", options_.bucket, " is at version ", version_, " already, past ", version));
+  }
+  if (version_ == version) {
+    std::string state;
+    SaveLocked(&state);
+    take(std::move(state));
+  } else {
+    saves_.emplace_back(version, std::move(take));
+  }
+  return absl::OkStatus();
+}
+
+void BucketState::MakeSaves() {
+  for (auto save = saves_.begin(); save != saves_.end();) {
+    if (save->first > version_) {
+      ++save;
+      continue;
+    }
+    std::string state;
+    SaveLocked(&state);
+    save->second(std::move(state));
+    save = saves_.erase(save);
+  }
+}
+
+}  // namespace cddp

@@ -1,0 +1,77 @@
+// A shard's state in one file (events.h): what a start reads before the journal's segments, or, as a checkpoint, in the
+// place of them. Written under another name, synced, and renamed: a file that has its name is whole.
+
+#ifndef SERVER_JOURNAL_SNAPSHOT_H_
+#define SERVER_JOURNAL_SNAPSHOT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/journal/events.h"
+#include "server/journal/file_layer.h"
+#include "server/journal/frame.h"
+
+namespace cddp {
+
+// Not thread-safe.
+class SnapshotWriter {
+ public:
+  // Begins `name` in `folder`; an unfinished file of an earlier try is replaced. Errors name the file.
+  static absl::StatusOr<std::unique_ptr<SnapshotWriter>> Create(FileLayer* files, const std::string& folder,
+                                                                const std::string& name, const SegmentEvent& segment,
+                                                                const BeginEvent& begin);
+  // Removes the file if it was not committed.
+  ~SnapshotWriter();
+
+  absl::Status Add(const JournalEvent& event);
+
+  // Returns once the whole file would survive a loss of power.
+  absl::Status Commit();
+
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  SnapshotWriter(FileLayer* files, std::string folder, std::string name, std::unique_ptr<StateFile> file)
+      : files_(*files), folder_(std::move(folder)), name_(std::move(name)), file_(std::move(file)) {}
+
+  FileLayer& files_;
+  const std::string folder_;
+  const std::string name_;
+  std::unique_ptr<StateFile> file_;
+  std::string frame_;
+  uint64_t frames_ = 0;
+  uint64_t bytes_ = 0;
+  bool committed_ = false;
+};
+
+// Not thread-safe.
+class SnapshotReader {
+ public:
+  // NotFound if there is no such file; otherwise as Next.
+  static absl::StatusOr<std::unique_ptr<SnapshotReader>> Open(FileLayer& files, const std::string& folder,
+                                                              const std::string& name);
+
+  const SegmentEvent& segment() const { return segment_; }  // the first event
+
+  // The event after it, and so on; false before the EndEvent. Events point into frame(). DataLoss if the file is
+  // damaged or not whole, FailedPrecondition if it is of another format; both name the file.
+  absl::StatusOr<bool> Next(JournalEvent* event);
+  const std::shared_ptr<const std::string>& frame() const { return frame_; }
+
+ private:
+  SnapshotReader(std::string path, std::unique_ptr<StateFile> file)
+      : path_(std::move(path)), file_(std::move(file)), reader_(file_.get()) {}
+  absl::Status InFile(const absl::Status& status) const;
+
+  const std::string path_;
+  const std::unique_ptr<StateFile> file_;
+  FrameReader reader_;
+  SegmentEvent segment_;
+  std::shared_ptr<const std::string> frame_;
+};
+
+}  // namespace cddp
+
+#endif  // SERVER_JOURNAL_SNAPSHOT_H_
