@@ -2,7 +2,9 @@
 
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -69,6 +71,8 @@ ABSL_FLAG(uint64_t, checkpoint_every, 0, "versions between two checkpoints in --
 ABSL_FLAG(uint32_t, keep_checkpoints, 3, "newest checkpoints that are kept");
 ABSL_FLAG(uint64_t, restore_version, 0,
           "go back to the checkpoint of this version and forget what came after it; 0: go on where the journal ends");
+ABSL_FLAG(bool, exit_when_finished, false,
+          "end with exit code 0 once every worker has left as finished; with --state_dir also when started again");
 ABSL_FLAG(std::string, progress, "", "'json': one JSON line on standard output when listening");
 
 namespace {
@@ -146,7 +150,16 @@ int main(int argc, char** argv) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  absl::StatusOr<std::unique_ptr<cddp::Server>> server = cddp::Server::Start(OptionsFromFlags());
+  cddp::ServerOptions options = OptionsFromFlags();
+  std::atomic<int> exit_code = 0;
+  if (absl::GetFlag(FLAGS_exit_when_finished)) {
+    options.on_finished = [&exit_code](const absl::Status& synced) {
+      spdlog::info("event=finished reason=\"every worker has left as finished\"");
+      if (!synced.ok()) exit_code = cddp::ReportError(synced);
+      kill(getpid(), SIGTERM);  // the one way out
+    };
+  }
+  absl::StatusOr<std::unique_ptr<cddp::Server>> server = cddp::Server::Start(options);
   if (!server.ok()) return cddp::ReportError(server.status());
   spdlog::info("event=listening shard={} address={} metrics={}", absl::GetFlag(FLAGS_shard), (*server)->address(),
                (*server)->metrics_address());
@@ -168,5 +181,5 @@ int main(int argc, char** argv) {
   (*server)->Stop();
   server->reset();
   spdlog::info("event=ended");
-  return 0;
+  return exit_code;
 }

@@ -101,6 +101,13 @@ std::vector<Member> Membership::members() const {
   return members;
 }
 
+bool Membership::AllFinished() const {
+  std::lock_guard lock(mutex_);
+  return members_.size() == worker_count_ && std::all_of(members_.begin(), members_.end(), [](const auto& entry) {
+           return entry.second.state == MemberState::kFinished;
+         });
+}
+
 std::vector<uint32_t> Membership::TakeNewlyLost() {
   std::lock_guard lock(mutex_);
   const absl::Time now = absl::Now();

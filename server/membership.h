@@ -55,6 +55,9 @@ class Membership {
 
   std::vector<Member> members() const;  // by rank
 
+  // Have all ranks of the view left as finished?
+  bool AllFinished() const;
+
   // Ranks that have become lost since the last call, each told once until it is heard of again.
   std::vector<uint32_t> TakeNewlyLost();
 

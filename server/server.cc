@@ -46,7 +46,8 @@ Server::Server(const ServerOptions& options)
       })),
       limits_(options.limits, metrics_->registry().get(), std::to_string(options.shard.shard), &refusals_),
       certificate_expiry_(options.security, metrics_->registry().get(), std::to_string(options.shard.shard)),
-      shard_(std::make_unique<Shard>(options.shard, metrics_.get())) {
+      shard_(std::make_unique<Shard>(options.shard, metrics_.get())),
+      on_finished_(options.on_finished) {
   metrics_->staleness_bound.Set(
       static_cast<double>(StalenessBound(options.shard.consistency, options.shard.worker_count)));
 }
@@ -174,6 +175,12 @@ void Server::Stop() {
 
 std::string Server::metrics_address() const { return metrics_server_ == nullptr ? "" : metrics_server_->address(); }
 
+void Server::TellIfFinished() {
+  if (on_finished_ == nullptr || !shard_->membership().AllFinished()) return;
+  const absl::Status synced = shard_->Sync();
+  std::exchange(on_finished_, nullptr)(synced);
+}
+
 void Server::Keep() {
   while (!stopping_.WaitForNotificationWithTimeout(kKeepPeriod)) shard_->WriteDueFiles();
 }
@@ -181,6 +188,7 @@ void Server::Keep() {
 void Server::Watch() {
   absl::Time told = absl::InfinitePast();
   while (!stopping_.WaitForNotificationWithTimeout(kWatchPeriod)) {
+    TellIfFinished();
     for (uint32_t rank : shard_->RetireLost()) {
       spdlog::warn("event=worker_lost rank={} reason=\"silent for longer than the lease; the rest go on\"", rank);
     }

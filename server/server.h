@@ -4,6 +4,7 @@
 #ifndef SERVER_SERVER_H_
 #define SERVER_SERVER_H_
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -36,6 +37,9 @@ struct ServerOptions {
   // A connection that is silent for so long is asked for a sign of life, and given up if none comes in as long again.
   absl::Duration keepalive = absl::Seconds(20);
   LimitOptions limits;
+  // Called once, by a thread of the server's, when every worker has left as finished, in this process or as its journal
+  // says; with the journal's error if that is not all on the disk. It must not wait for the server to end.
+  std::function<void(const absl::Status& synced)> on_finished;
   ShardOptions shard;
 };
 
@@ -73,6 +77,7 @@ class Server {
   void SetServing(bool serving);
   // Keeps gauges current and says in the log whom a stuck round waits for.
   void Watch();
+  void TellIfFinished();
   // Writes snapshots and checkpoints.
   void Keep();
 
@@ -89,6 +94,7 @@ class Server {
   std::unique_ptr<MetricsServer> metrics_server_;
   std::string address_;
   std::string health_address_;
+  std::function<void(const absl::Status&)> on_finished_;  // the watcher's
   std::once_flag stop_once_;
   absl::Notification stopping_;
   std::thread watcher_;

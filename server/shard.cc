@@ -160,6 +160,8 @@ absl::Status Shard::Leave(uint32_t rank, uint64_t incarnation, bool finished) {
   return NoteMember(rank, incarnation, finished ? MemberState::kFinished : MemberState::kLeft);
 }
 
+absl::Status Shard::Sync() { return journal_ == nullptr ? absl::OkStatus() : journal_->WaitForAll(); }
+
 std::vector<uint32_t> Shard::RetireLost() {
   const std::vector<uint32_t> lost = membership_.TakeNewlyLost();
   for (uint32_t rank : lost) Retire(rank);

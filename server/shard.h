@@ -108,6 +108,9 @@ class Shard {
   // The worker is done or gives up; rounds go on without it.
   absl::Status Leave(uint32_t rank, uint64_t incarnation, bool finished);
 
+  // Returns once all that has happened so far is as durable as the options say; the journal's error if it is not.
+  absl::Status Sync();
+
   // Lets rounds go on without workers that were silent for longer than the lease; returns them.
   std::vector<uint32_t> RetireLost();
 

@@ -11,8 +11,10 @@
 
 namespace cddp {
 
-// Splits "host:port,host:port". InvalidArgument for an empty list, a missing port or a repeated address. Scheme
-// prefixes that gRPC knows ("dns:///host:port", "unix:/path") pass as they are.
+// Splits "host:port,host:port". {N} in an address stands for 0 to N-1, so that a number that is known elsewhere is
+// enough: "server-{2}.cddp:50051" is "server-0.cddp:50051,server-1.cddp:50051". InvalidArgument for an empty list, a
+// missing port, a repeated address or braces that are not so. Scheme prefixes that gRPC knows ("dns:///host:port",
+// "unix:/path") pass as they are.
 absl::StatusOr<std::vector<std::string>> ParseAddresses(absl::string_view list);
 
 // "127.0.0.1" of "127.0.0.1:50051".

@@ -178,6 +178,45 @@ exit $code
   EXPECT_THAT(again.output, HasSubstr("holds the journals of another run"));
 }
 
+TEST_F(ProcessTest, AServerEndsWhenItsWorkersHaveFinished) {
+  // Worker 0 finishes alone: worker 1 has been killed, which is no finishing. Its rank's next process finishes too.
+  std::ofstream(folder_ / "script") << absl::StrReplaceAll(
+      R"(
+mkfifo FOLDER/out
+serve() { SERVER --listen=127.0.0.1:$1 --workers=2 --metrics_listen= --lease=1s --state_dir=FOLDER/state \
+    --exit_when_finished --progress=json; }
+serve 0 >FOLDER/out 2>FOLDER/server.log &
+server=$!
+read -r line <FOLDER/out
+port=${line#*127.0.0.1:}
+port=${port%%\"*}
+work() { exec WORKER --model=mlp --data_dir=FOLDER/data --epochs=50 --batch_size=16 --metrics_listen= --workers=2 \
+    --servers=127.0.0.1:$port --rank=$1; }
+(work 1) 2>/dev/null >/dev/null &
+doomed=$!
+(work 0) >FOLDER/first.log 2>&1 &
+first=$!
+until grep -q 'event=epoch epoch=1 ' FOLDER/first.log; do kill -0 $server $doomed || exit 9; done
+kill -9 $doomed
+wait $first
+echo first=$?
+SERVER --healthcheck=127.0.0.1:$port
+echo still_there=$?
+(work 1)
+echo second=$?
+wait $server
+echo server=$?
+serve 0 2>/dev/null >/dev/null
+echo again=$?
+cat FOLDER/server.log
+)",
+      {{"FOLDER", folder_.string()}, {"SERVER", Bin("cddp-server")}, {"WORKER", Bin("cddp-worker")}});
+  const Outcome outcome = RunShell(absl::StrCat("timeout -k 1 120 bash ", (folder_ / "script").string()));
+  for (const char* line : {"first=0", "still_there=0", "second=0", "server=0", "again=0", "event=finished"}) {
+    EXPECT_THAT(outcome.output, HasSubstr(line)) << outcome.output;
+  }
+}
+
 TEST_F(ProcessTest, BadInputIsOneClearLineAndExitCodeTwo) {
   const std::string worker = absl::StrCat(Bin("cddp-worker"), " --data_dir=", data().string(), " ");
   const std::vector<BadCase> cases = {

@@ -6,8 +6,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "tests/integration/local_cluster.h"
 #include "worker/client/gradient_exchange.h"
 
@@ -62,6 +66,55 @@ TEST_F(RecoveryTest, GoesOnWhereTheJournalEnds) {
   EXPECT_EQ((*server)->shard().status().min_version, 21u);
   EXPECT_EQ((*server)->shard().Checksum(), before);
   ASSERT_EQ((*server)->shard().status().members.size(), 1u);
+}
+
+TEST_F(RecoveryTest, TellsThatAllHaveFinishedNowAndWhenStartedAgain) {
+  absl::Notification* told = nullptr;
+  options_.on_finished = [&told](const absl::Status& synced) {
+    EXPECT_TRUE(synced.ok()) << synced;
+    told->Notify();
+  };
+  absl::Notification first;
+  told = &first;
+  {
+    const auto server = Server::Start(options_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    const ParameterLayout layout = *ParameterLayout::Create({{"w", {64}}}, 64);
+    ClusterClientOptions options;
+    options.addresses = {(*server)->address()};
+    auto client = ClusterClient::Join(options, layout);
+    ASSERT_TRUE(client.ok()) << client.status();
+    EXPECT_FALSE(first.HasBeenNotified());
+    (*client)->Leave(/*finished=*/true);
+    EXPECT_TRUE(first.WaitForNotificationWithTimeout(absl::Seconds(30)));
+  }
+  absl::Notification again;
+  told = &again;
+  const auto server = Server::Start(options_);
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_TRUE(again.WaitForNotificationWithTimeout(absl::Seconds(30)));
+}
+
+TEST_F(RecoveryTest, AWorkerThatLeavesWhileTheServerIsAwayIsHeardOf) {
+  absl::Notification told;
+  std::unique_ptr<ClusterClient> client;
+  {
+    const auto server = Server::Start(options_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    ClusterClientOptions options;
+    options.addresses = {(*server)->address()};
+    auto joined = ClusterClient::Join(options, *ParameterLayout::Create({{"w", {64}}}, 64));
+    ASSERT_TRUE(joined.ok()) << joined.status();
+    client = *std::move(joined);
+    options_.listen = (*server)->address();
+  }
+  std::thread leaving([&client] { client->Leave(/*finished=*/true); });
+  absl::SleepFor(absl::Milliseconds(200));  // a try fails meanwhile; should none have, the test is only easier
+  options_.on_finished = [&told](const absl::Status&) { told.Notify(); };
+  const auto server = Server::Start(options_);
+  EXPECT_TRUE(server.ok()) << server.status();
+  EXPECT_TRUE(told.WaitForNotificationWithTimeout(absl::Seconds(60)));
+  leaving.join();
 }
 
 TEST_F(RecoveryTest, OtherFlagsAreNamed) {

@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cstring>
 #include <iterator>
 #include <optional>
@@ -22,6 +23,7 @@ namespace {
 
 constexpr absl::Duration kJoinDeadline = absl::Seconds(5);
 constexpr absl::Duration kShortCallDeadline = absl::Seconds(5);
+constexpr absl::Duration kLeavePatience = absl::Seconds(30);
 
 v1::WorkerId IdOf(const ClusterClientOptions& options) {
   v1::WorkerId id;
@@ -248,13 +250,22 @@ void ClusterClient::Leave(bool finished) {
   v1::LeaveRequest request;
   *request.mutable_worker() = IdOf(options_);
   request.set_finished(finished);
+  const absl::Time end = absl::Now() + std::min(options_.server_timeout, kLeavePatience);
   for (const auto& server : servers_) {
-    grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + kShortCallDeadline));
-    v1::LeaveResponse response;
-    const grpc::Status status = server->stub()->Leave(&context, request, &response);
-    if (!status.ok()) {
-      spdlog::warn("event=leave_failed server={} reason=\"{}\"", server->address(), status.error_message());
+    Backoff backoff(options_.rank);
+    while (true) {
+      grpc::ClientContext context;
+      context.set_deadline(absl::ToChronoTime(absl::Now() + kShortCallDeadline));
+      v1::LeaveResponse response;
+      const grpc::Status status = server->stub()->Leave(&context, request, &response);
+      if (status.ok()) break;
+      server->NoteFailure();
+      const absl::Duration pause = backoff.Next();
+      if (!IsRetryable(status) || absl::Now() + pause > end) {
+        spdlog::warn("event=leave_failed server={} reason=\"{}\"", server->address(), status.error_message());
+        break;
+      }
+      absl::SleepFor(pause);
     }
   }
 }

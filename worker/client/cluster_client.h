@@ -70,7 +70,8 @@ class ClusterClient {
   // until server_timeout; other errors end the call.
   void Exchange(PushedUpdate push, std::function<void(absl::StatusOr<PulledUpdate>)> done);
 
-  // Tells every server that this worker is done. Errors are logged only: the work is done either way.
+  // Tells every server that this worker is done; one that is out of reach is tried again for a while, since servers may
+  // wait for this to end themselves. Errors are logged only: the work is done either way.
   void Leave(bool finished);
 
   // What the next heartbeats tell.

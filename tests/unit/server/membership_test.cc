@@ -40,6 +40,23 @@ TEST(MembershipTest, SilenceBeyondTheLeaseIsLost) {
   EXPECT_EQ(membership.TakeNewlyLost(), std::vector<uint32_t>{0}) << "heard of, and lost again";
 }
 
+TEST(MembershipTest, AllHaveFinishedOnceTheLastHas) {
+  Membership membership(2, absl::Seconds(10));
+  EXPECT_FALSE(membership.AllFinished());
+  ASSERT_TRUE(membership.Join(0, 1).ok());
+  ASSERT_TRUE(membership.Leave(0, 1, /*finished=*/true).ok());
+  EXPECT_FALSE(membership.AllFinished()) << "rank 1 has never been there";
+  ASSERT_TRUE(membership.Join(1, 1).ok());
+  EXPECT_FALSE(membership.AllFinished());
+  ASSERT_TRUE(membership.Leave(1, 1, /*finished=*/false).ok());
+  EXPECT_FALSE(membership.AllFinished()) << "rank 1 gave up";
+  ASSERT_TRUE(membership.Join(1, 2).ok());
+  ASSERT_TRUE(membership.Leave(1, 2, /*finished=*/true).ok());
+  EXPECT_TRUE(membership.AllFinished());
+  ASSERT_TRUE(membership.Join(0, 2).ok());
+  EXPECT_FALSE(membership.AllFinished()) << "a new process has taken rank 0";
+}
+
 TEST(MembershipTest, CountsTrafficAndProgress) {
   Membership membership(1, absl::Seconds(10));
   ASSERT_TRUE(membership.Join(0, 1).ok());

@@ -44,7 +44,7 @@ struct Options {
 // A shard on files in memory, and its workers.
 class Training {
  public:
-  Training(FaultyFiles* files, const Options& options) : metrics_(0) {
+  Training(FaultyFiles* files, const Options& options) : metrics_(0, kWorkers) {
     ShardOptions shard;
     shard.worker_count = kWorkers;
     shard.optimizer.kind = options.optimizer;

@@ -21,6 +21,14 @@ TEST(AddressTest, SplitsAndChecks) {
   EXPECT_FALSE(ParseAddresses("a:65536").ok());
   EXPECT_FALSE(ParseAddresses(":1").ok());
   EXPECT_THAT(ParseAddresses("a:1,a:1").status().message(), HasSubstr("twice"));
+  EXPECT_THAT(*ParseAddresses("dns:///s-{3}.cddp:1, b:2"),
+              ElementsAre("dns:///s-0.cddp:1", "dns:///s-1.cddp:1", "dns:///s-2.cddp:1", "b:2"));
+  EXPECT_THAT(*ParseAddresses("127.0.0.1:500{2}"), ElementsAre("127.0.0.1:5000", "127.0.0.1:5001"));
+  EXPECT_THAT(ParseAddresses("a-{2}:1,a-1:1").status().message(), HasSubstr("'a-1:1' is given twice"));
+  for (const char* bad : {"a-{0}:1", "a-{}:1", "a-{-1}:1", "a-{x}:1", "a-{2:1", "a-2}:1", "a-}2{:1", "a-{2}{2}:1",
+                          "a-{10001}:1", "a-{99999999999}:1"}) {
+    EXPECT_THAT(ParseAddresses(bad).status().message(), HasSubstr("{N}")) << bad;
+  }
   EXPECT_EQ(HostOf("127.0.0.1:50051"), "127.0.0.1");
 }
 
