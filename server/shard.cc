@@ -34,8 +34,8 @@ absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLa
                                                    ": raise it or use more servers"));
   }
   auto space = std::make_unique<Space>(Space{layout, run, {}, {}});
-  BucketOptions bucket_options = {run.begin, options_.worker_count, options_.consistency, options_.optimizer,
-                                  options_.publish};
+  BucketOptions bucket_options = {run.begin,          options_.worker_count, options_.consistency,
+                                  options_.optimizer, options_.publish,      options_.log_versions};
   for (uint32_t bucket = run.begin; bucket < run.end; ++bucket) {
     bucket_options.bucket = bucket;
     bucket_options.publish.always_sent.clear();
