@@ -33,6 +33,15 @@ class Sgd final : public Optimizer {
     }
   }
 
+  void Save(ByteWriter* to) const override {
+    to->Put<uint64_t>(steps_);
+    to->PutFloats(momentum_);
+  }
+  void Load(ByteReader* from) override {
+    steps_ = from->Get<uint64_t>();
+    from->GetFloats(absl::MakeSpan(momentum_));
+  }
+
  private:
   const OptimizerOptions options_;
   uint64_t steps_ = 0;
@@ -63,6 +72,17 @@ class Adam final : public Optimizer {
     if (!decoupled) Decay(decay, gradient, weights, residual);
     AdamLoop(factors_, gradient.data(), mean_.data() + begin, square_.data() + begin, gradient.size());
     if (decoupled) Decay(-lr_ * decay, gradient, weights, residual);
+  }
+
+  void Save(ByteWriter* to) const override {
+    to->Put<uint64_t>(steps_);
+    to->PutFloats(mean_);
+    to->PutFloats(square_);
+  }
+  void Load(ByteReader* from) override {
+    steps_ = from->Get<uint64_t>();
+    from->GetFloats(absl::MakeSpan(mean_));
+    from->GetFloats(absl::MakeSpan(square_));
   }
 
  private:

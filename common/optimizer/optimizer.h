@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "common/codec/byte_io.h"
 #include "common/optimizer/learning_rate.h"
 
 namespace cddp {
@@ -60,6 +61,10 @@ class Optimizer {
   virtual void BeginStep() = 0;
   virtual void StepPart(uint64_t begin, absl::Span<float> gradient, absl::Span<const float> weights,
                         absl::Span<const float> residual) = 0;
+
+  // The state between two steps, for a checkpoint. Load fails the reader if it is of another kind or length.
+  virtual void Save(ByteWriter* to) const = 0;
+  virtual void Load(ByteReader* from) = 0;
 };
 
 }  // namespace cddp
