@@ -10,6 +10,7 @@
 #include "common/metrics/metrics_probe.h"
 #include "common/transport/address.h"
 #include "common/transport/security_flags.h"
+#include "worker/stop_signal.h"
 #include "worker/trainer/trainer.h"
 
 ABSL_FLAG(uint32_t, rank, 0, "index of this worker, from 0");
@@ -48,6 +49,13 @@ ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:0", "host:port of /metrics for
 ABSL_FLAG(std::string, trace, "",
           "file for a trace of each step, for chrome://tracing or ui.perfetto.dev; empty: none");
 ABSL_FLAG(std::string, model_output, "", "file for the trained model (rank 0); Python's torch.load opens it");
+ABSL_FLAG(
+    std::string, checkpoint_dir, "",
+    "folder of this worker's checkpoints; started again with it, the worker goes on from the latest; empty: none");
+ABSL_FLAG(
+    uint64_t, checkpoint_every, 100,
+    "steps (exchanges, with --local_steps) between two checkpoints; 0: only at the end and on SIGTERM. The servers "
+    "must remember as many: see their --log_versions");
 ABSL_FLAG(bool, stop_on_non_finite, false, "end with an error at the first non-finite gradient instead of skipping");
 ABSL_FLAG(
     cddp::HealthcheckFlag, healthcheck, {},
@@ -99,6 +107,8 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   options.trace = absl::GetFlag(FLAGS_trace);
   options.model_output = absl::GetFlag(FLAGS_model_output);
+  options.checkpoint_dir = absl::GetFlag(FLAGS_checkpoint_dir);
+  options.checkpoint_every = absl::GetFlag(FLAGS_checkpoint_every);
   options.stop_on_non_finite = absl::GetFlag(FLAGS_stop_on_non_finite);
   options.json_progress = absl::GetFlag(FLAGS_progress) == "json";
   if (absl::Status status = cddp::Validate(options.exchange); !status.ok()) return status;
@@ -111,6 +121,7 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
 }
 
 constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
+constexpr absl::Duration kStopGrace = absl::Seconds(3);  // Kubernetes gives 30 s, `cddp train` 5 s
 
 }  // namespace
 
@@ -125,6 +136,16 @@ int main(int argc, char** argv) {
   }
   cddp::TuneProcess();
   absl::StatusOr<cddp::TrainerOptions> options = OptionsFromFlags();
-  const absl::Status status = options.ok() ? cddp::RunTraining(*options) : options.status();
+  if (!options.ok()) return cddp::ReportError(options.status());
+  cddp::StopSignal* stop = nullptr;  // without checkpoints the signals end the process at once
+  if (!options->checkpoint_dir.empty()) {
+    stop = new cddp::StopSignal(kStopGrace);  // never destroyed: its thread runs to the end
+    options->stop = stop->wanted();
+  }
+  const absl::Status status = cddp::RunTraining(*options);
+  if (absl::IsCancelled(status)) {
+    cddp::ReportError(status);
+    return stop->exit_code();
+  }
   return status.ok() ? 0 : cddp::ReportError(status);
 }

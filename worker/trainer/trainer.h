@@ -3,6 +3,7 @@
 #ifndef WORKER_TRAINER_TRAINER_H_
 #define WORKER_TRAINER_TRAINER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -32,10 +33,14 @@ struct TrainerOptions {
   std::string trace;           // file for a trace (common/trace/trace_file.h); empty: none
   std::string model_output;    // where rank 0 saves the trained model; empty: nowhere
   bool stop_on_non_finite = false;
+  std::string checkpoint_dir;               // empty: no checkpoints, and none to go on from
+  uint64_t checkpoint_every = 100;          // exchanges; 0: only at the end and when stopped
+  const std::atomic<bool>* stop = nullptr;  // becomes true when the training shall end after its step; null: never
   bool json_progress = false;
 };
 
-// Trains to the end. Errors say what to do; nothing is left running.
+// Trains to the end. Errors say what to do; nothing is left running. Cancelled if it was stopped: it is not the end for
+// the servers, which keep the worker's place for as long as its lease.
 absl::Status RunTraining(const TrainerOptions& options);
 
 }  // namespace cddp
