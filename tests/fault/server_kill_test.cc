@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -17,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "tests/fault/child.h"
 #include "tests/fault/server_process.h"
 #include "worker/client/cluster_client.h"
 #include "worker/client/gradient_exchange.h"
@@ -26,12 +26,6 @@ namespace {
 
 constexpr uint32_t kWorkers = 3;
 constexpr uint32_t kServers = 2;
-
-// Number given in the environment, to repeat a schedule or to make a longer one.
-uint64_t Setting(const char* name, uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 class ServerKillTest : public ::testing::Test {
  protected:
