@@ -137,15 +137,12 @@ int main(int argc, char** argv) {
   cddp::TuneProcess();
   absl::StatusOr<cddp::TrainerOptions> options = OptionsFromFlags();
   if (!options.ok()) return cddp::ReportError(options.status());
-  cddp::StopSignal* stop = nullptr;  // without checkpoints the signals end the process at once
-  if (!options->checkpoint_dir.empty()) {
-    stop = new cddp::StopSignal(kStopGrace);  // never destroyed: its thread runs to the end
-    options->stop = stop->wanted();
-  }
+  // Without checkpoints the signals end the process at once.
+  if (!options->checkpoint_dir.empty()) options->stop = cddp::CatchStopSignals(kStopGrace);
   const absl::Status status = cddp::RunTraining(*options);
-  if (absl::IsCancelled(status)) {
+  if (absl::IsCancelled(status) && options->stop != nullptr && *options->stop) {
     cddp::ReportError(status);
-    return stop->exit_code();
+    return cddp::StopSignalExitCode();
   }
   return status.ok() ? 0 : cddp::ReportError(status);
 }

@@ -3,33 +3,19 @@
 #ifndef WORKER_STOP_SIGNAL_H_
 #define WORKER_STOP_SIGNAL_H_
 
-#include <signal.h>
-
 #include <atomic>
 
 #include "absl/time/time.h"
 
 namespace cddp {
 
-// To be made before other threads, one in a process; it lives as long as the process. A worker that has not ended
-// `grace` after the signal, since a step waits for others, is ended without its state: the checkpoint before is there.
-class StopSignal {
- public:
-  explicit StopSignal(absl::Duration grace);
+// From now on, until the process ends. A worker that has not ended `grace` after the signal, since a step waits for
+// others, is ended without its state: the checkpoint before is there. Call once. Returns what becomes true with the
+// signal.
+const std::atomic<bool>* CatchStopSignals(absl::Duration grace);
 
-  // Becomes true with the signal.
-  const std::atomic<bool>* wanted() const { return &wanted_; }
-
-  // The exit code of a process that ended for the signal: 128 and its number, as a shell has it.
-  int exit_code() const { return 128 + signal_; }
-
- private:
-  void Watch(absl::Duration grace);
-
-  sigset_t signals_;
-  std::atomic<int> signal_{0};
-  std::atomic<bool> wanted_{false};
-};
+// The exit code of a process that ended for the signal: 128 and its number, as a shell has it.
+int StopSignalExitCode();
 
 }  // namespace cddp
 

@@ -103,7 +103,7 @@ class ClusterKillTest : public ::testing::Test {
   }
 
   const uint64_t kills_ = Setting("CDDP_FAULT_KILLS", 2);
-  const uint64_t epochs_ = 3 * (kills_ + 1);
+  const uint64_t epochs_ = 2 * (kills_ + 1);
   const std::filesystem::path folder_;
   std::string said_;  // file with what the present life says
   int lives_ = 0;
