@@ -22,7 +22,7 @@
 #include "absl/time/clock.h"
 #include "common/codec/encoding.h"
 #include "common/config/command_line.h"
-#include "deploy/ctl/atomic_file.h"
+#include "common/files/durable_file.h"
 #include "deploy/ctl/cluster_plan.h"
 #include "deploy/ctl/command_flags.h"
 #include "deploy/ctl/progress.h"
@@ -111,9 +111,8 @@ absl::Status SetSavedFlags(const std::string& output, const std::function<void()
   options.output = output;
   if (std::error_code error; !fs::exists(FlagsPath(options), error)) {
     return absl::InvalidArgumentError(absl::StrCat("--resume: there is no run in '", output,
-                                                   "' that was started with "
-                                                   "--durable (no file ",
-                                                   FlagsPath(options), ")"));
+                                                   "' that was started with --durable (no file ", FlagsPath(options),
+                                                   ")"));
   }
   const absl::StatusOr<std::vector<std::string>> read =
       ParseCommandLine({absl::StrCat("--flagfile=", FlagsPath(options))});
@@ -256,8 +255,7 @@ int RunTrainCommand(int argc, char** argv) {
   if (!binaries.ok()) return ReportError(binaries.status());
   if (absl::Status status = MakeOutputFolder(&*options); !status.ok()) return ReportError(status);
   if (options->durable && !options->resume) {
-    const SavedFlags flags = RunFlags();
-    if (absl::Status status = WriteFileAtomically(FlagsPath(*options), AsFlagFile(flags)); !status.ok()) {
+    if (absl::Status status = ReplaceFile(FlagsPath(*options), AsFlagFile(RunFlags())); !status.ok()) {
       return ReportError(status);
     }
   }

@@ -24,8 +24,7 @@ constexpr absl::Duration kListenTimeout = absl::Seconds(60);
 constexpr absl::Duration kEndTimeout = absl::Seconds(30);  // of a server that has nothing left to do
 constexpr absl::Duration kGrace = absl::Seconds(5);        // between SIGTERM and SIGKILL
 constexpr size_t kLastWords = 10;
-constexpr int kFirstSignalExitCode =
-    128;  // a worker that is asked to end saves its state, and ends with more than this
+constexpr int kSignalExitCode = 128;  // and the signal: a worker that was asked to end, and has saved its state
 
 // "worker 3" -> "worker-3.log"
 std::string LogName(std::string name) {
@@ -206,7 +205,7 @@ std::optional<TrainRun::End> TrainRun::Handle(const ChildLine& line) {
 std::optional<TrainRun::End> TrainRun::Handle(const ChildExit& exit) {
   const int status = supervisor_->child(exit.child).wait_status();
   const bool succeeded = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  const bool was_killed = WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) > kFirstSignalExitCode);
+  const bool was_killed = WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) > kSignalExitCode);
   if (const std::optional<int> shard = PlaceOf(exit.child, server_children_); shard.has_value()) {
     --running_servers_;
     if (succeeded && servers_may_end_) return std::nullopt;
@@ -259,8 +258,8 @@ void TrainRun::Restore() {
   std::ifstream file(EventsPath(options_));
   for (std::string line; std::getline(file, line);) {
     // The last line may be torn.
-    if (const absl::StatusOr<WorkerEvent> event = ParseWorkerEvent(line); event.ok())
-      history_.Add(*event).IgnoreError();
+    const absl::StatusOr<WorkerEvent> event = ParseWorkerEvent(line);
+    if (event.ok()) history_.Add(*event).IgnoreError();
   }
 }
 

@@ -176,13 +176,13 @@ TEST(OneVersionTest, AfterACrashInTheMiddleOfAStepNewWorkersMeetAtOneVersion) {
   std::vector<std::unique_ptr<Worker>> workers;
   for (uint32_t rank : {0, 1}) workers.push_back(std::make_unique<Worker>(servers, rank));
   Both([&](uint32_t rank) { workers[rank]->CatchUp(); });
-  EXPECT_EQ(Versions(servers), std::pair(uint64_t{6}, uint64_t{6}));
-  EXPECT_EQ(workers[0]->exchange->step(), 6u);
-  EXPECT_EQ(workers[1]->exchange->step(), 6u);
-  EXPECT_EQ(workers[0]->weights, workers[1]->weights);
+  ASSERT_EQ(Versions(servers), std::pair(uint64_t{6}, uint64_t{6}));
+  ASSERT_EQ(workers[0]->exchange->step(), 6u);
+  ASSERT_EQ(workers[1]->exchange->step(), 6u);
+  ASSERT_EQ(workers[0]->weights, workers[1]->weights);
   Both([&](uint32_t rank) { workers[rank]->StepsUntil(12); });
-  EXPECT_EQ(Versions(servers), std::pair(uint64_t{12}, uint64_t{12}));
-  EXPECT_EQ(workers[0]->weights, workers[1]->weights);
+  ASSERT_EQ(Versions(servers), std::pair(uint64_t{12}, uint64_t{12}));
+  ASSERT_EQ(workers[0]->weights, workers[1]->weights);
 }
 
 TEST(OneVersionTest, AWorkerThatJoinsInTheMiddleOfAStepMeetsTheOthers) {
