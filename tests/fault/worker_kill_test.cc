@@ -165,8 +165,10 @@ TEST_F(WorkerKillTest, FromItsCheckpointAWorkerGoesOnAsIfNothingHadHappened) {
     cluster.worker(rank).Kill();
     // Every other time its latest checkpoint is damaged besides: the one before it does.
     const auto checkpoint = [&](const char* name) { return folder_ / "kills" / absl::StrCat("worker-", rank, name); };
-    if (kill % 2 == 1 && std::filesystem::exists(checkpoint(".previous.checkpoint"))) {
-      const std::filesystem::path latest = checkpoint(".checkpoint");
+    const std::filesystem::path latest = checkpoint(".checkpoint");
+    // It may have died between two renames, where only the previous one is there.
+    if (kill % 2 == 1 && std::filesystem::exists(latest) &&
+        std::filesystem::exists(checkpoint(".previous.checkpoint"))) {
       std::filesystem::resize_file(latest, std::filesystem::file_size(latest) / 2);
     }
     const uint64_t version = cluster.version();
