@@ -11,6 +11,9 @@
 namespace cddp {
 namespace {
 
+// Gaps that are known of a worker. Older steps pass for counted ones.
+constexpr size_t kKnownGaps = 64;
+
 CompressorOptions PublishOptions(const BucketOptions& options) {
   CompressorOptions publish = options.publish;
   if (options.consistency.mode != Consistency::kSync && publish.ratio < 1) publish.ratio /= options.worker_count;
@@ -36,7 +39,8 @@ BucketState::BucketState(uint32_t length, const BucketOptions& options, std::uni
     : length_(length),
       options_(options),
       weights_(std::move(weights)),
-      log_(length * sizeof(float)),  // a longer log is no better than the weights themselves
+      // A longer log is no better than the weights themselves, but for workers that make their last steps once more.
+      log_(length * sizeof(float), options.log_versions),
       slots_(options.worker_count) {}
 
 absl::Status BucketState::Check(const Contribution& contribution) const {
@@ -78,12 +82,12 @@ std::optional<RoundTiming> BucketState::Exchange(const Contribution& contributio
     if (taken_back) {
       replies.push_back({std::move(done), WholeWeights()});
     } else if (status.ok()) {
-      const bool repeated = contribution.step < slots_[contribution.rank].next_step;
-      if (!repeated) Count(contribution, update);
+      const bool is_retry = IsCounted(slots_[contribution.rank], contribution.step);
+      if (!is_retry) Count(contribution, update);
       const bool differs = contribution.replica_crc32c.has_value() &&
                            checks_.Differs(contribution.base_version, *contribution.replica_crc32c);
       slots_[contribution.rank].waiting.push_back(
-          {contribution.step, contribution.base_version, std::move(done), differs, repeated});
+          {contribution.step, contribution.base_version, std::move(done), differs, is_retry});
       timing = Advance(&replies);
       journal = journal_;
       position = journalled_;
@@ -113,6 +117,28 @@ void BucketState::Release(std::vector<Reply> replies, BucketJournal* journal, ui
                                      const absl::Status& status) { release(*all, status); });
 }
 
+bool BucketState::IsCounted(const Slot& slot, uint64_t step) {
+  return step < slot.next_step && std::none_of(slot.gaps.begin(), slot.gaps.end(),
+                                               [step](const Gap& gap) { return gap.begin <= step && step < gap.end; });
+}
+
+void BucketState::NoteCounted(uint64_t step, Slot* slot) const {
+  if (step >= slot->next_step) {
+    if (options_.consistency.mode == Consistency::kSync && step > slot->next_step) {
+      slot->gaps.push_back({slot->next_step, step});
+      if (slot->gaps.size() > kKnownGaps) slot->gaps.erase(slot->gaps.begin());
+    }
+    slot->next_step = step + 1;
+    return;
+  }
+  const auto gap = std::find_if(slot->gaps.begin(), slot->gaps.end(),
+                                [step](const Gap& gap) { return gap.begin <= step && step < gap.end; });
+  const Gap after = {step + 1, gap->end};
+  gap->end = step;
+  if (after.begin < after.end) slot->gaps.insert(gap + 1, after);
+  std::erase_if(slot->gaps, [](const Gap& gap) { return gap.begin == gap.end; });
+}
+
 void BucketState::Count(const Contribution& contribution, const std::optional<CheckedUpdate>& update) {
   Slot& slot = slots_[contribution.rank];
   if (journal_ != nullptr) journalled_ = journal_->Counted(contribution);
@@ -120,7 +146,7 @@ void BucketState::Count(const Contribution& contribution, const std::optional<Ch
   staleness_ = std::max(staleness_, version_ - contribution.base_version);
   const bool late = RoundsAreShared() && contribution.step < version_;
   if (late || slot.contributed) {
-    slot.last_refused = contribution.non_finite;
+    if (contribution.step >= slot.next_step) slot.last_refused = contribution.non_finite;
     if (!contribution.non_finite && update.has_value()) {
       late_.resize(length_);
       UpdateReader(*update).AddTo(0, absl::MakeSpan(late_));
@@ -132,7 +158,7 @@ void BucketState::Count(const Contribution& contribution, const std::optional<Ch
     slot.holder = contribution.holder;
     if (contributed_++ == 0) open_since_ = absl::Now();
   }
-  slot.next_step = contribution.step + 1;
+  NoteCounted(contribution.step, &slot);
   ++slot.clock;
 }
 
@@ -203,6 +229,14 @@ bool BucketState::MayGoOn(const Slot& slot, const Waiter& waiter) const {
   return true;
 }
 
+uint64_t BucketState::AnsweredVersion(const Slot& slot, const Waiter& waiter) const {
+  if (!waiter.is_retry || options_.consistency.mode != Consistency::kSync) return version_;
+  // The first answer led to where the worker contributed next.
+  const auto gap = std::find_if(slot.gaps.begin(), slot.gaps.end(),
+                                [&waiter](const Gap& gap) { return gap.begin == waiter.step + 1; });
+  return gap == slot.gaps.end() ? waiter.step + 1 : gap->end;
+}
+
 ExchangeAnswer BucketState::WholeWeights() {
   if (snapshot_version_ != version_) {
     std::vector<float> weights(weights_->published().begin(), weights_->published().end());
@@ -219,18 +253,23 @@ ExchangeAnswer BucketState::WholeWeights() {
 }
 
 ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
-  std::optional<std::vector<SharedUpdate>> since;
-  if (!waiter.replica_differs) since = log_.Since(waiter.base_version);
+  const uint64_t version = AnsweredVersion(slot, waiter);
+  std::optional<std::vector<SharedUpdate>> changes;
+  if (!waiter.replica_differs) changes = log_.Between(waiter.base_version, version);
   ExchangeAnswer answer;
-  if (since.has_value()) {
-    answer.version = version_;
-    answer.updates = *std::move(since);
+  if (changes.has_value()) {
+    answer.version = version;
+    answer.updates = *std::move(changes);
   } else {
     answer = WholeWeights();
   }
-  answer.refused = slot.last_refused && waiter.step + 1 == slot.next_step;
+  if (waiter.step + 1 == slot.next_step) {
+    answer.refused = slot.last_refused;
+  } else if (options_.consistency.mode == Consistency::kSync) {
+    answer.refused = waiter.is_retry && log_.Refused(waiter.step + 1);
+  }
   answer.replica_differed = waiter.replica_differs;
-  answer.repeated = waiter.repeated;
+  answer.repeated = waiter.is_retry;
   return answer;
 }
 
@@ -268,9 +307,11 @@ void BucketState::Admit(uint32_t rank) {
   Slot& slot = slots_[rank];
   if (journal_ != nullptr) journalled_ = journal_->Admitted(rank);
   slot.active = true;
-  // What the process before it contributed to the open round counts; the new one's is then a retry.
-  if (!slot.contributed) slot.next_step = 0;
-  slot.last_refused = false;
+  if (options_.consistency.mode != Consistency::kSync) {
+    // What the process before it contributed to the open round counts; the new one's is then a retry.
+    if (!slot.contributed) slot.next_step = 0;
+    slot.last_refused = false;
+  }
   for (const Slot& other : slots_) {
     if (other.active && &other != &slot) slot.clock = std::max(slot.clock, other.clock);
   }

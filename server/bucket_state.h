@@ -76,6 +76,7 @@ struct BucketOptions {
   ConsistencyOptions consistency;
   OptimizerOptions optimizer;
   CompressorOptions publish;
+  uint64_t log_versions = 1;       // changes of at least so many versions are kept, however large
   bool may_lose_versions = false;  // a crash may take the bucket back: workers ahead of it are taken back, too
 };
 
@@ -105,13 +106,15 @@ class BucketState {
 
   // Takes one contribution and calls `done` when the consistency mode lets the worker go on, with the changes since its
   // base version (with may_lose_versions, the weights as they are if the worker is ahead of the bucket, and nothing is
-  // counted). A second contribution of one worker to a step is never counted; its call gets the answer all the
-  // same. A contribution to a round that closed without it counts in the open one. Returns timing if this call closed a
-  // round. Errors go to `done`: InvalidArgument for bad bytes, FailedPrecondition for a step or base version that does
-  // not fit; both change nothing.
+  // counted). A second contribution of one worker to a step is never counted; its call gets the answer all the same: in
+  // synchronous training the very change that the first one was told of, so that a worker that makes its last steps
+  // once more passes through the same weights again. A contribution to a round that closed without it counts in the
+  // open one. Returns timing if this call closed a round. Errors go to `done`: InvalidArgument for bad bytes,
+  // FailedPrecondition for a step or base version that does not fit; both change nothing.
   std::optional<RoundTiming> Exchange(const Contribution& contribution, ExchangeDone done);
 
-  // A new process holds `rank`: its steps count anew, and rounds wait for it.
+  // A new process holds `rank`, and rounds wait for it. In synchronous training, where steps are versions, what the
+  // processes before it contributed is still known; in the other modes its steps count anew.
   void Admit(uint32_t rank);
 
   // Rounds no longer wait for `rank`; what it has contributed counts. It is active again when it contributes.
@@ -159,11 +162,17 @@ class BucketState {
     uint64_t base_version = 0;
     ExchangeDone done;
     bool replica_differs = false;
-    bool repeated = false;
+    bool is_retry = false;  // its contribution had been counted before
+  };
+  // Steps [begin, end) to which a worker did not contribute, because it was away.
+  struct Gap {
+    uint64_t begin = 0;
+    uint64_t end = 0;
   };
   struct Slot {
     bool active = true;
-    uint64_t next_step = 0;     // steps below it have been counted
+    uint64_t next_step = 0;     // steps below it have been counted, but for the gaps
+    std::vector<Gap> gaps;      // synchronous training only: the latest, ascending
     uint64_t clock = 0;         // contributions counted
     bool last_refused = false;  // the round of its last contribution was refused
     bool contributed = false;   // to the open round, the three below
@@ -187,6 +196,8 @@ class BucketState {
     return options_.consistency.mode == Consistency::kSync || version_ == 0;
   }
   absl::Status Check(const Contribution& contribution) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  static bool IsCounted(const Slot& slot, uint64_t step);
+  void NoteCounted(uint64_t step, Slot* slot) const;
   // Notes a contribution that has not been counted before, and whose update has been checked.
   void Count(const Contribution& contribution, const std::optional<CheckedUpdate>& update)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -200,6 +211,7 @@ class BucketState {
   void SaveLocked(std::string* state) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void MakeSaves() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // those whose version has come
   ExchangeAnswer WholeWeights() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint64_t AnsweredVersion(const Slot& slot, const Waiter& waiter) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   ExchangeAnswer AnswerFor(const Slot& slot, const Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const uint32_t length_;

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/codec/byte_io.h"
 #include "server/bucket_state.h"
-#include "server/journal/byte_io.h"
 
 namespace cddp {
 
@@ -31,6 +31,11 @@ void BucketState::SaveLocked(std::string* state) const {
   for (const Slot& slot : slots_) {
     to.Put<uint8_t>(slot.active);
     to.Put<uint64_t>(slot.next_step);
+    to.Put<uint32_t>(static_cast<uint32_t>(slot.gaps.size()));
+    for (const Gap& gap : slot.gaps) {
+      to.Put<uint64_t>(gap.begin);
+      to.Put<uint64_t>(gap.end);
+    }
     to.Put<uint64_t>(slot.clock);
     to.Put<uint8_t>(slot.last_refused);
     to.Put<uint8_t>(slot.contributed);
@@ -58,6 +63,9 @@ absl::Status BucketState::Load(absl::string_view state) {
   for (Slot& slot : slots_) {
     slot.active = from.Get<uint8_t>() != 0;
     slot.next_step = from.Get<uint64_t>();
+    for (uint32_t left = from.Get<uint32_t>(); left > 0 && from.ok(); --left) {
+      slot.gaps.push_back({from.Get<uint64_t>(), from.Get<uint64_t>()});
+    }
     slot.clock = from.Get<uint64_t>();
     slot.last_refused = from.Get<uint8_t>() != 0;
     slot.contributed = from.Get<uint8_t>() != 0;

@@ -72,17 +72,13 @@ absl::Status BucketWeights::Step(const Round& round, std::string* update) {
 void BucketWeights::Save(ByteWriter& to) const {
   to.PutFloats(published_);
   to.PutFloats(residual_);
-  const Optimizer::State optimizer = optimizer_->state();
-  to.Put<uint64_t>(*optimizer.steps);
-  for (const absl::Span<float> buffer : optimizer.buffers) to.PutFloats(buffer);
+  optimizer_->Save(&to);
 }
 
 void BucketWeights::Load(ByteReader& from) {
   from.GetFloats(absl::MakeSpan(published_));
   from.GetFloats(absl::MakeSpan(residual_));
-  const Optimizer::State optimizer = optimizer_->state();
-  *optimizer.steps = from.Get<uint64_t>();
-  for (const absl::Span<float> buffer : optimizer.buffers) from.GetFloats(buffer);
+  optimizer_->Load(&from);
 }
 
 }  // namespace cddp

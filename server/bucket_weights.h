@@ -18,10 +18,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "common/codec/byte_io.h"
 #include "common/codec/update_reader.h"
 #include "common/compress/bucket_compressor.h"
 #include "common/optimizer/optimizer.h"
-#include "server/journal/byte_io.h"
 
 namespace cddp {
 

@@ -62,6 +62,9 @@ ABSL_FLAG(cddp::HealthcheckFlag, healthcheck, {},
           "ask the server at --listen, or at the address given, whether it serves; exit 0 if so, else 1");
 ABSL_FLAG(std::string, state_dir, "",
           "folder of this server's journal; a restarted server goes on from it; empty: none");
+ABSL_FLAG(uint64_t, log_versions, 1,
+          "keep at least the last so many versions' changes in memory, however large, for workers that go on from a "
+          "checkpoint of that age; the changes that together are no larger than the weights are kept in any case");
 ABSL_FLAG(cddp::Durability, durability, cddp::Durability::kVersion,
           "with --state_dir, what an answer waits for: version: the disk holds its version; snapshot: nothing, a crash "
           "goes back to the last snapshot; none: nothing, a crash may lose the last moment");
@@ -109,6 +112,7 @@ cddp::ServerOptions OptionsFromFlags() {
   shard.publish.index_encoding = absl::GetFlag(FLAGS_index_encoding);
   shard.small_tensor_elements = absl::GetFlag(FLAGS_small_tensor_elements);
   shard.max_parameters = absl::GetFlag(FLAGS_max_parameters);
+  shard.log_versions = absl::GetFlag(FLAGS_log_versions);
   shard.state_dir = absl::GetFlag(FLAGS_state_dir);
   shard.durability = absl::GetFlag(FLAGS_durability);
   shard.snapshot_bytes = absl::GetFlag(FLAGS_snapshot_bytes);

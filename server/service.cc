@@ -164,6 +164,7 @@ absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::Join
   response->set_lease_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(shard_.options().lease)));
   response->set_version(joined->version);
   response->set_consistency(ToMessage(shard_.options().consistency.mode));
+  response->set_quorum(shard_.options().consistency.quorum);
   return absl::OkStatus();
 }
 

@@ -37,9 +37,13 @@ absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLa
                                                    ": raise it or use more servers"));
   }
   auto space = std::make_unique<Space>(Space{layout, run, {}, {}, std::vector<uint64_t>(run.end - run.begin)});
-  BucketOptions bucket_options = {
-      run.begin,          options_.worker_count, options_.consistency,
-      options_.optimizer, options_.publish,      options_.durability != Durability::kVersion};
+  BucketOptions bucket_options = {run.begin,
+                                  options_.worker_count,
+                                  options_.consistency,
+                                  options_.optimizer,
+                                  options_.publish,
+                                  options_.log_versions,
+                                  options_.durability != Durability::kVersion};
   for (uint32_t bucket = run.begin; bucket < run.end; ++bucket) {
     bucket_options.bucket = bucket;
     bucket_options.publish.always_sent.clear();

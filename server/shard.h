@@ -35,6 +35,7 @@ struct ShardOptions {
   CompressorOptions publish;                    // how changes of the published weights are encoded; ratio 1: dense
   uint64_t small_tensor_elements = 0;           // tensors smaller than this are published whole
   uint64_t max_parameters = uint64_t{1} << 31;  // largest shard this server takes memory for
+  uint64_t log_versions = 1;                    // see BucketOptions
   std::string state_dir;                        // folder of the journal; empty: a restarted server has lost all
   Durability durability = Durability::kVersion;
   uint64_t snapshot_bytes = 0;       // journal bytes after which a snapshot is made; 0: as many as the last one took

@@ -1,5 +1,6 @@
 #include "server/update_log.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace cddp {
@@ -8,7 +9,7 @@ void UpdateLog::Append(SharedUpdate update) {
   bytes_ += update->size();
   updates_.push_back(std::move(update));
   ++newest_;
-  while (bytes_ > max_bytes_ && updates_.size() > 1) {
+  while (bytes_ > max_bytes_ && updates_.size() > std::max<uint64_t>(min_versions_, 1)) {
     bytes_ -= updates_.front()->size();
     updates_.pop_front();
   }
@@ -21,14 +22,19 @@ void UpdateLog::Restore(uint64_t newest, std::deque<SharedUpdate> updates) {
   for (const SharedUpdate& update : updates_) bytes_ += update->size();
 }
 
-std::optional<std::vector<SharedUpdate>> UpdateLog::Since(uint64_t base) const {
-  const uint64_t wanted = newest_ - base;
-  if (wanted > updates_.size()) return std::nullopt;
-  std::vector<SharedUpdate> since;
-  for (auto update = updates_.end() - static_cast<std::ptrdiff_t>(wanted); update != updates_.end(); ++update) {
-    if (!(*update)->empty()) since.push_back(*update);
+std::optional<std::vector<SharedUpdate>> UpdateLog::Between(uint64_t base, uint64_t version) const {
+  const uint64_t oldest = newest_ - updates_.size();
+  if (base < oldest) return std::nullopt;
+  std::vector<SharedUpdate> between;
+  for (uint64_t from = base; from < version; ++from) {
+    if (const SharedUpdate& update = updates_[from - oldest]; !update->empty()) between.push_back(update);
   }
-  return since;
+  return between;
+}
+
+bool UpdateLog::Refused(uint64_t version) const {
+  const uint64_t oldest = newest_ - updates_.size();
+  return version > oldest && version <= newest_ && updates_[version - oldest - 1]->empty();
 }
 
 }  // namespace cddp

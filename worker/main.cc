@@ -45,12 +45,19 @@ ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (bia
 ABSL_FLAG(uint64_t, bucket_bytes, 0,
           "gradient bytes of a bucket; 0: by the model's size; must be the same at all workers");
 ABSL_FLAG(absl::Duration, server_timeout, absl::Seconds(60), "how long a server may be out of reach");
-ABSL_FLAG(absl::Duration, stop_timeout, absl::Seconds(10),
+ABSL_FLAG(absl::Duration, stop_timeout, absl::Seconds(4),
           "after SIGTERM, how long the step under way may take; a second SIGTERM ends the worker at once");
 ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:0", "host:port of /metrics for Prometheus; empty: none");
 ABSL_FLAG(std::string, trace, "",
           "file for a trace of each step, for chrome://tracing or ui.perfetto.dev; empty: none");
 ABSL_FLAG(std::string, model_output, "", "file for the trained model (rank 0); Python's torch.load opens it");
+ABSL_FLAG(
+    std::string, checkpoint_dir, "",
+    "folder of this worker's checkpoints; started again with it, the worker goes on from the latest; empty: none");
+ABSL_FLAG(
+    uint64_t, checkpoint_every, 100,
+    "steps (exchanges, with --local_steps) between two checkpoints; 0: only at the end and on SIGTERM. The servers "
+    "must remember as many: see their --log_versions");
 ABSL_FLAG(bool, stop_on_non_finite, false, "end with an error at the first non-finite gradient instead of skipping");
 ABSL_FLAG(
     cddp::HealthcheckFlag, healthcheck, {},
@@ -102,6 +109,8 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   options.trace = absl::GetFlag(FLAGS_trace);
   options.model_output = absl::GetFlag(FLAGS_model_output);
+  options.checkpoint_dir = absl::GetFlag(FLAGS_checkpoint_dir);
+  options.checkpoint_every = absl::GetFlag(FLAGS_checkpoint_every);
   options.stop_on_non_finite = absl::GetFlag(FLAGS_stop_on_non_finite);
   options.json_progress = absl::GetFlag(FLAGS_progress) == "json";
   if (absl::Status status = cddp::Validate(options.exchange); !status.ok()) return status;

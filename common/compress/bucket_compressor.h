@@ -89,6 +89,12 @@ class BucketCompressor {
   // piece holds NaN or infinity.
   virtual absl::StatusOr<CompressResult> CompressProduced(InputSource source, absl::Span<float> residual,
                                                           std::string* update) = 0;
+
+  // With Selection::kThreshold, the threshold of the coming step; 0 in the first step, and with other selections. A
+  // compressor that is given it goes on as the one that it comes from.
+  virtual float threshold() const = 0;
+  virtual void set_threshold(float threshold) = 0;
+
   static constexpr uint32_t kInputPiece = 32 * 1024;  // 128 KiB: with as much of other arrays it fits an L2 cache
 };
 

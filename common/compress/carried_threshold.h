@@ -50,6 +50,7 @@ class AdaptiveThreshold {
  public:
   uint32_t key() const { return std::bit_cast<uint32_t>(threshold_); }
   bool known() const { return threshold_ > 0; }
+  float threshold() const { return threshold_; }
 
   void Set(float threshold) { threshold_ = threshold; }
   // After a step in which `count` of k wanted elements reached it, k / 2 <= count <= 2 k. The number falls with about

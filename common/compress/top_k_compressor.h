@@ -26,6 +26,8 @@ class TopKCompressor : public BucketCompressor {
                                           std::string* update) override;
   absl::StatusOr<CompressResult> CompressProduced(InputSource source, absl::Span<float> residual,
                                                   std::string* update) override;
+  float threshold() const override { return adaptive_.threshold(); }
+  void set_threshold(float threshold) override { adaptive_.Set(threshold); }
 
  private:
   bool selects() const { return options_.ratio < 1 && k_ > 0; }

@@ -33,7 +33,14 @@ class Sgd final : public Optimizer {
     }
   }
 
-  State state() override { return {&steps_, {absl::MakeSpan(momentum_)}}; }
+  void Save(ByteWriter* to) const override {
+    to->Put<uint64_t>(steps_);
+    to->PutFloats(momentum_);
+  }
+  void Load(ByteReader* from) override {
+    steps_ = from->Get<uint64_t>();
+    from->GetFloats(absl::MakeSpan(momentum_));
+  }
 
  private:
   const OptimizerOptions options_;
@@ -67,7 +74,16 @@ class Adam final : public Optimizer {
     if (decoupled) Decay(-lr_ * decay, gradient, weights, residual);
   }
 
-  State state() override { return {&steps_, {absl::MakeSpan(mean_), absl::MakeSpan(square_)}}; }
+  void Save(ByteWriter* to) const override {
+    to->Put<uint64_t>(steps_);
+    to->PutFloats(mean_);
+    to->PutFloats(square_);
+  }
+  void Load(ByteReader* from) override {
+    steps_ = from->Get<uint64_t>();
+    from->GetFloats(absl::MakeSpan(mean_));
+    from->GetFloats(absl::MakeSpan(square_));
+  }
 
  private:
   const OptimizerOptions options_;

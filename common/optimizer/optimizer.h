@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "common/codec/byte_io.h"
 #include "common/optimizer/learning_rate.h"
 
 namespace cddp {
@@ -62,13 +63,9 @@ class Optimizer {
   virtual void StepPart(uint64_t begin, absl::Span<float> gradient, absl::Span<const float> weights,
                         absl::Span<const float> residual) = 0;
 
-  // Steps begun, and what is kept for each element (momentum; mean and square); an optimizer of the same options and
-  // length that is given both goes on bit for bit. The spans are its own memory, to be read or written.
-  struct State {
-    uint64_t* steps;
-    std::vector<absl::Span<float>> buffers;
-  };
-  virtual State state() = 0;
+  // The state between two steps, for a checkpoint. Load fails the reader if it is of another kind or length.
+  virtual void Save(ByteWriter* to) const = 0;
+  virtual void Load(ByteReader* from) = 0;
 };
 
 }  // namespace cddp

@@ -14,6 +14,9 @@ namespace {
 // More processes than this on one machine are a slip of the finger.
 constexpr int kMaxProcesses = 1024;
 
+// We start again whoever is killed, so rounds can wait for that: going on without a worker would change the result.
+constexpr int kDurableLeaseSeconds = 60;
+
 // Models and data sets have names that are good parts of a file's name.
 absl::Status CheckName(const char* flag, const std::string& name) {
   const bool good = !name.empty() && name.front() != '.' && std::all_of(name.begin(), name.end(), [](char c) {
@@ -65,6 +68,7 @@ absl::Status Validate(const TrainOptions& options) {
            CheckAtLeast("train_examples", o.train_examples, 0),
            CheckAtLeast("test_examples", o.test_examples, 0),
            CheckRange("threads", o.threads, 0, kMaxProcesses),
+           CheckAtLeast("checkpoint_every", o.checkpoint_every, 0),
        }) {
     if (!status.ok()) return status;
   }
@@ -94,7 +98,12 @@ std::vector<std::string> ServerFlags(const TrainOptions& options, int shard) {
       absl::StrCat("--index_encoding=", Name(options.index_encoding)),
       "--progress=json",
   };
-  if (options.durable) flags.push_back(absl::StrCat("--state_dir=", StatePath(options, shard)));
+  if (options.durable) {
+    flags.push_back(absl::StrCat("--state_dir=", StatePath(options, shard)));
+    flags.push_back(absl::StrCat("--lease=", kDurableLeaseSeconds, "s"));
+    // Two checkpoints back: the latest may be damaged; and one may have been left out.
+    flags.push_back(absl::StrCat("--log_versions=", 3 * options.checkpoint_period()));
+  }
   flags.insert(flags.end(), options.server_flags.begin(), options.server_flags.end());
   return flags;
 }
@@ -121,6 +130,10 @@ std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
       "--metrics_listen=127.0.0.1:0",
       "--progress=json",
   };
+  if (options.durable) {
+    flags.push_back(absl::StrCat("--checkpoint_dir=", CheckpointPath(options)));
+    flags.push_back(absl::StrCat("--checkpoint_every=", options.checkpoint_period()));
+  }
   if (options.trace) flags.push_back(absl::StrCat("--trace=", TracePath(options, rank)));
   if (rank == 0) flags.push_back(absl::StrCat("--model_output=", ModelPath(options)));
   flags.insert(flags.end(), options.worker_flags.begin(), options.worker_flags.end());
@@ -132,6 +145,9 @@ std::string ReportPath(const TrainOptions& options) { return absl::StrCat(option
 std::string PlotPath(const TrainOptions& options) { return absl::StrCat(options.output, "/report.svg"); }
 std::string LogFolder(const TrainOptions& options) { return absl::StrCat(options.output, "/logs"); }
 std::string StatePath(const TrainOptions& options, int shard) { return absl::StrCat(options.output, "/state-", shard); }
+std::string CheckpointPath(const TrainOptions& options) { return absl::StrCat(options.output, "/checkpoints"); }
+std::string FlagsPath(const TrainOptions& options) { return absl::StrCat(options.output, "/flags"); }
+std::string EventsPath(const TrainOptions& options) { return absl::StrCat(options.output, "/events.jsonl"); }
 std::string TracePath(const TrainOptions& options, int rank) {
   return absl::StrCat(options.output, "/trace-", rank, ".json");
 }

@@ -37,17 +37,21 @@ struct TrainOptions {
   double publish_ratio = 0;  // 0: as ratio
   ValueEncoding value_encoding = ValueEncoding::kFp16;
   IndexEncoding index_encoding = IndexEncoding::kGap8;
-  int bucket_bytes = 0;    // 0: the worker chooses
-  int train_examples = 0;  // 0: all
-  int test_examples = 0;   // 0: all
-  int threads = 0;         // per worker
-  bool trace = false;      // by every worker
-  bool durable = false;    // servers keep journals, and one that is killed is started again
-  std::string output;      // folder
+  int bucket_bytes = 0;      // 0: the worker chooses
+  int train_examples = 0;    // 0: all
+  int test_examples = 0;     // 0: all
+  int threads = 0;           // per worker
+  bool trace = false;        // by every worker
+  bool durable = false;      // servers keep journals, workers checkpoints, and whoever is killed is started again
+  bool resume = false;       // go on with the run in `output`
+  int checkpoint_every = 0;  // with durable: exchanges between two checkpoints of a worker; 0: by the ratio
+  std::string output;        // folder
 
   // What is really used: without compression every element travels, as fp32.
   double push_ratio() const { return compress ? ratio : 1; }
   double pull_ratio() const { return compress ? (publish_ratio > 0 ? publish_ratio : ratio) : 1; }
+  // What is really used. Servers must remember the changes since a checkpoint: with large ones it must be younger.
+  int checkpoint_period() const { return checkpoint_every > 0 ? checkpoint_every : pull_ratio() <= 0.1 ? 50 : 10; }
   // Does every worker end with the weights of the same version?
   bool ends_equal() const { return consistency == "sync" && quorum == 0; }
   ValueEncoding values() const { return compress ? value_encoding : ValueEncoding::kFp32; }
@@ -60,6 +64,8 @@ absl::Status Validate(const TrainOptions& options);
 std::vector<std::string> ServerFlags(const TrainOptions& options, int shard);
 // Folder of a server's journal.
 std::string StatePath(const TrainOptions& options, int shard);
+// Folder of the workers' checkpoints.
+std::string CheckpointPath(const TrainOptions& options);
 std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
                                      const std::vector<std::string>& server_addresses);
 
@@ -68,6 +74,8 @@ std::string ModelPath(const TrainOptions& options);   // the trained model
 std::string ReportPath(const TrainOptions& options);  // report.json
 std::string PlotPath(const TrainOptions& options);    // report.svg
 std::string LogFolder(const TrainOptions& options);   // one file a process
+std::string FlagsPath(const TrainOptions& options);   // a durable run's flags, one a line
+std::string EventsPath(const TrainOptions& options);  // a durable run's events that its report is made of
 std::string TracePath(const TrainOptions& options, int rank);
 
 }  // namespace cddp::ctl

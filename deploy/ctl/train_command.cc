@@ -6,18 +6,23 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <system_error>
 #include <thread>
 
 #include "absl/flags/flag.h"
+#include "absl/flags/reflection.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "common/codec/encoding.h"
 #include "common/config/command_line.h"
+#include "common/files/durable_file.h"
 #include "deploy/ctl/cluster_plan.h"
 #include "deploy/ctl/command_flags.h"
 #include "deploy/ctl/progress.h"
@@ -53,8 +58,17 @@ ABSL_FLAG(int, test_examples, 0, "use only the first so many test examples; 0: a
 ABSL_FLAG(int, threads, 0, "threads of each worker; 0: the machine's cores shared evenly");
 ABSL_FLAG(bool, trace, false,
           "write trace-<rank>.json of each worker's steps, for chrome://tracing or ui.perfetto.dev");
-ABSL_FLAG(bool, durable, false,
-          "servers keep journals in the output folder, and one that is killed is started again and goes on from it");
+ABSL_FLAG(
+    bool, durable, false,
+    "servers keep journals and workers checkpoints in the output folder, and whoever is killed is started again and "
+    "goes on from there");
+ABSL_FLAG(
+    int, checkpoint_every, 0,
+    "with --durable: steps (exchanges) between two checkpoints of a worker; the servers keep the changes of three "
+    "times as many in memory; 0: 50, or 10 where more than a tenth of the changes is sent back");
+ABSL_FLAG(
+    bool, resume, false,
+    "goes on with the durable run in --output, whose processes are gone, with the flags that it was started with");
 ABSL_FLAG(std::string, output, "", "folder for report, plot, model and logs; default runs/<time>-<model>");
 
 namespace cddp::ctl {
@@ -68,6 +82,51 @@ constexpr char kUsage[] =
     "Exit codes: 0 trained, 1 a process failed, 2 bad input, 130 Ctrl-C.";
 
 constexpr int kDefaultServers = 2;
+constexpr char kOwnFile[] = "deploy/ctl/train_command.cc";
+
+// All flags of a run, by name, but for those that say where it lies and that it is resumed.
+using SavedFlags = std::map<std::string, std::string>;
+
+SavedFlags RunFlags() {
+  SavedFlags flags = {{"servers", absl::GetFlag(FLAGS_servers)}};
+  for (const auto& [name, flag] : absl::GetAllFlags()) {
+    if (absl::StrContains(flag->Filename(), kOwnFile)) flags[std::string(name)] = flag->CurrentValue();
+  }
+  flags.erase("output");
+  flags.erase("resume");
+  return flags;
+}
+
+std::string AsFlagFile(const SavedFlags& flags) {
+  std::string text = "# The flags of this run; cddp train --resume reads them.\n";
+  for (const auto& [name, value] : flags) absl::StrAppend(&text, "--", name, "=", value, "\n");
+  return text;
+}
+
+// Sets the flags that the run in `output` was started with. `parse` sets those of the command line, once more: a flag
+// that differs then contradicts.
+absl::Status SetSavedFlags(const std::string& output, const std::function<void()>& parse) {
+  if (output.empty()) return absl::InvalidArgumentError("--resume: needs --output=FOLDER of the run to go on with");
+  TrainOptions options;
+  options.output = output;
+  if (std::error_code error; !fs::exists(FlagsPath(options), error)) {
+    return absl::InvalidArgumentError(absl::StrCat("--resume: there is no run in '", output,
+                                                   "' that was started with --durable (no file ", FlagsPath(options),
+                                                   ")"));
+  }
+  const absl::StatusOr<std::vector<std::string>> read =
+      ParseCommandLine({absl::StrCat("--flagfile=", FlagsPath(options))});
+  if (!read.ok()) return read.status();
+  const SavedFlags saved = RunFlags();
+  parse();
+  for (const auto& [name, value] : RunFlags()) {
+    if (value != saved.at(name)) {
+      return absl::InvalidArgumentError(absl::StrCat("--", name, "=", value, " contradicts the run in ", output,
+                                                     ", which was started with --", name, "=", saved.at(name)));
+    }
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<int> ServersFromFlag() {
   const std::string text = absl::GetFlag(FLAGS_servers);
@@ -113,6 +172,8 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.threads = absl::GetFlag(FLAGS_threads);
   options.trace = absl::GetFlag(FLAGS_trace);
   options.durable = absl::GetFlag(FLAGS_durable);
+  options.resume = absl::GetFlag(FLAGS_resume);
+  options.checkpoint_every = absl::GetFlag(FLAGS_checkpoint_every);
   options.output = absl::GetFlag(FLAGS_output);
   if (absl::Status status = Validate(options); !status.ok()) return status;
 
@@ -158,9 +219,18 @@ std::string NewRunFolder(const std::string& model) {
 absl::Status MakeOutputFolder(TrainOptions* options) {
   if (options->output.empty()) options->output = NewRunFolder(options->model);
   std::error_code error;
-  if (options->durable && fs::exists(StatePath(*options, 0), error)) {
+  if (options->resume) {
+    // The logs of the life before are not to be written over.
+    for (int life = 1;; ++life) {
+      const std::string kept = absl::StrCat(LogFolder(*options), "-", life);
+      if (fs::exists(kept, error)) continue;
+      fs::rename(LogFolder(*options), kept, error);
+      break;
+    }
+  } else if (options->durable && fs::exists(StatePath(*options, 0), error)) {
     return absl::InvalidArgumentError(absl::StrCat("--output=", options->output, " holds the journals of another run (",
-                                                   StatePath(*options, 0), "): choose another folder"));
+                                                   StatePath(*options, 0),
+                                                   "): choose another folder, or go on with that run: --resume"));
   }
   fs::create_directories(LogFolder(*options), error);
   if (!error && access(options->output.c_str(), W_OK) != 0) error = std::error_code(errno, std::generic_category());
@@ -172,12 +242,23 @@ absl::Status MakeOutputFolder(TrainOptions* options) {
 }  // namespace
 
 int RunTrainCommand(int argc, char** argv) {
-  ParseCommandFlagsOrExit(argc, argv, kUsage, {"deploy/ctl/train_command.cc"});
+  const auto parse = [&] { ParseCommandFlagsOrExit(argc, argv, kUsage, {kOwnFile}); };
+  parse();
+  if (absl::GetFlag(FLAGS_resume)) {
+    if (absl::Status status = SetSavedFlags(absl::GetFlag(FLAGS_output), parse); !status.ok()) {
+      return ReportError(status);
+    }
+  }
   absl::StatusOr<TrainOptions> options = OptionsFromFlags();
   if (!options.ok()) return ReportError(options.status());
   absl::StatusOr<Binaries> binaries = FindBinaries();
   if (!binaries.ok()) return ReportError(binaries.status());
   if (absl::Status status = MakeOutputFolder(&*options); !status.ok()) return ReportError(status);
+  if (options->durable && !options->resume) {
+    if (absl::Status status = ReplaceFile(FlagsPath(*options), AsFlagFile(RunFlags())); !status.ok()) {
+      return ReportError(status);
+    }
+  }
   Progress progress(stdout);
   return TrainRun(*options, *binaries, &progress).Run();
 }

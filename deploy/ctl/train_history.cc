@@ -75,9 +75,7 @@ absl::Status TrainHistory::Add(const WorkerEvent& event) {
 
 absl::Status TrainHistory::AddEpoch(const EpochEvent& event) {
   const bool closed = !epochs_.empty() && event.epoch <= epochs_.back().epoch;
-  if (closed || !open_epochs_[event.epoch].emplace(event.rank, event).second) {
-    return absl::InvalidArgumentError(absl::StrCat("worker ", event.rank, " ended epoch ", event.epoch, " twice"));
-  }
+  if (closed || !open_epochs_[event.epoch].emplace(event.rank, event).second) return absl::OkStatus();
   const std::map<int, EpochEvent>& by_rank = open_epochs_[event.epoch];
   if (static_cast<int>(by_rank.size()) < workers_) return absl::OkStatus();
 

@@ -50,7 +50,8 @@ class TrainHistory {
  public:
   explicit TrainHistory(int workers) : workers_(workers), done_(workers) {}
 
-  // InvalidArgument if the event does not fit (a rank out of range, an epoch said twice).
+  // InvalidArgument if the event does not fit (a rank out of range). A worker that goes on from a checkpoint may end an
+  // epoch once more: the first time counts.
   absl::Status Add(const WorkerEvent& event);
 
   // What the workers trained; empty until the first has joined.

@@ -24,6 +24,7 @@ constexpr absl::Duration kListenTimeout = absl::Seconds(60);
 constexpr absl::Duration kEndTimeout = absl::Seconds(30);  // of a server that has nothing left to do
 constexpr absl::Duration kGrace = absl::Seconds(5);        // between SIGTERM and SIGKILL
 constexpr size_t kLastWords = 10;
+constexpr int kSignalExitCode = 128;  // and the signal: a worker that was asked to end, and has saved its state
 
 // "worker 3" -> "worker-3.log"
 std::string LogName(std::string name) {
@@ -35,6 +36,13 @@ std::string LogName(std::string name) {
 std::string WithoutProgramName(const std::string& line) {
   const size_t colon = line.find(": ");
   return line.compare(0, 5, "cddp-") == 0 && colon != std::string::npos ? line.substr(colon + 2) : line;
+}
+
+// Whose place in the list it is; none: a process that another has replaced, or of the other list.
+std::optional<int> PlaceOf(size_t child, const std::vector<size_t>& children) {
+  const auto found = std::find(children.begin(), children.end(), child);
+  if (found == children.end()) return std::nullopt;
+  return static_cast<int>(found - children.begin());
 }
 
 std::string LastWords(const ChildProcess& child) {
@@ -51,11 +59,15 @@ TrainRun::TrainRun(const TrainOptions& options, const Binaries& binaries, Progre
       progress_(progress),
       started_at_(absl::Now()),
       server_listens_(options.servers),
+      worker_joined_(options.workers),
       server_addresses_(options.servers),
       history_(options.workers) {}
 
 int TrainRun::Run() {
   progress_->Print(DescribeJob(options_));
+  if (options_.resume) Restore();
+  if (options_.durable) events_.open(EventsPath(options_), std::ios::app);
+  if (options_.resume) events_ << std::endl;  // ends a line that may be torn
   absl::StatusOr<std::unique_ptr<Supervisor>> supervisor = Supervisor::Create();
   if (!supervisor.ok()) return ReportError(supervisor.status());
   supervisor_ = *std::move(supervisor);
@@ -124,6 +136,7 @@ std::optional<TrainRun::End> TrainRun::StartWorkers() {
             Start(absl::StrCat("worker ", rank), binaries_.worker, WorkerFlags(options_, rank, server_addresses_))) {
       return end;
     }
+    worker_children_.push_back(options_.servers + rank);
     ++running_workers_;
   }
   return std::nullopt;
@@ -168,11 +181,16 @@ std::optional<TrainRun::End> TrainRun::Handle(const ChildLine& line) {
     return std::nullopt;
   }
   if (const auto* listening = std::get_if<ListeningEvent>(&*event); listening != nullptr) {
-    if (const std::optional<int> shard = ShardOf(line.child); shard.has_value()) {
+    if (const std::optional<int> shard = PlaceOf(line.child, server_children_); shard.has_value()) {
       server_addresses_[*shard] = listening->address;
       server_listens_[*shard] = true;
     }
   }
+  if (const std::optional<int> rank = PlaceOf(line.child, worker_children_);
+      rank.has_value() && std::holds_alternative<JoinedEvent>(*event)) {
+    worker_joined_[*rank] = true;
+  }
+  if (options_.durable) Remember(*event, line.line);
   if (std::holds_alternative<JoinedEvent>(*event) && !model_shown_) {
     model_shown_ = true;
     progress_->Print(DescribeModel(*history_.model()));
@@ -185,42 +203,68 @@ std::optional<TrainRun::End> TrainRun::Handle(const ChildLine& line) {
 }
 
 std::optional<TrainRun::End> TrainRun::Handle(const ChildExit& exit) {
-  const ChildProcess& child = supervisor_->child(exit.child);
-  const int status = child.wait_status();
+  const int status = supervisor_->child(exit.child).wait_status();
   const bool succeeded = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  if (const std::optional<int> shard = ShardOf(exit.child); shard.has_value()) {
+  const bool was_killed = WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) > kSignalExitCode);
+  if (const std::optional<int> shard = PlaceOf(exit.child, server_children_); shard.has_value()) {
     --running_servers_;
     if (succeeded && servers_may_end_) return std::nullopt;
-    if (options_.durable && WIFSIGNALED(status) && !servers_may_end_ && Restart(*shard)) return std::nullopt;
-    return ChildFailed(child);
+    if (options_.durable && was_killed && !servers_may_end_ && RestartServer(*shard)) return std::nullopt;
+    return ChildFailed(supervisor_->child(exit.child));
   }
   --running_workers_;
-  const int rank = static_cast<int>(exit.child) - options_.servers;
+  const int rank = *PlaceOf(exit.child, worker_children_);
   if (succeeded && history_.done(rank)) return std::nullopt;
-  return ChildFailed(child);
+  if (options_.durable && was_killed && RestartWorker(rank)) return std::nullopt;
+  return ChildFailed(supervisor_->child(exit.child));
 }
 
-std::optional<int> TrainRun::ShardOf(size_t child) const {
-  const auto found = std::find(server_children_.begin(), server_children_.end(), child);
-  if (found == server_children_.end()) return std::nullopt;
-  return static_cast<int>(found - server_children_.begin());
-}
-
-bool TrainRun::Restart(int shard) {
-  // One that ends before it listens would end again; and workers are numbered by their place among the children.
+bool TrainRun::RestartServer(int shard) {
+  // One that ends before it listens would end again. Before the workers run there is nothing to go on with.
   if (!server_listens_[shard] || running_workers_ == 0) return false;
   std::vector<std::string> flags = ServerFlags(options_, shard);
   flags.push_back(absl::StrCat("--listen=", server_addresses_[shard]));  // the last one counts
-  const std::string name = absl::StrCat("server ", shard);
-  flags.insert(flags.begin(), binaries_.server);
-  const std::string log = absl::StrCat(LogFolder(options_), "/restart-", ++restarts_, "-", LogName(name));
-  const absl::StatusOr<size_t> child = supervisor_->Start({name, std::move(flags), log});
-  if (!child.ok()) return false;
-  progress_->Print(absl::StrCat(name, " was killed; it goes on from its journal (log: ", log, ")"));
+  const std::optional<size_t> child =
+      StartAgain(absl::StrCat("server ", shard), binaries_.server, std::move(flags), "journal");
+  if (!child.has_value()) return false;
   server_children_[shard] = *child;
   server_listens_[shard] = false;
   ++running_servers_;
   return true;
+}
+
+bool TrainRun::RestartWorker(int rank) {
+  if (!worker_joined_[rank]) return false;  // it would end again
+  const std::optional<size_t> child = StartAgain(absl::StrCat("worker ", rank), binaries_.worker,
+                                                 WorkerFlags(options_, rank, server_addresses_), "checkpoint");
+  if (!child.has_value()) return false;
+  worker_children_[rank] = *child;
+  worker_joined_[rank] = false;
+  ++running_workers_;
+  return true;
+}
+
+std::optional<size_t> TrainRun::StartAgain(const std::string& name, const std::string& program,
+                                           std::vector<std::string> flags, const std::string& from) {
+  flags.insert(flags.begin(), program);
+  const std::string log = absl::StrCat(LogFolder(options_), "/restart-", ++restarts_, "-", LogName(name));
+  const absl::StatusOr<size_t> child = supervisor_->Start({name, std::move(flags), log});
+  if (!child.ok()) return std::nullopt;
+  progress_->Print(absl::StrCat(name, " was killed; it goes on from its ", from, " (log: ", log, ")"));
+  return *child;
+}
+
+void TrainRun::Restore() {
+  std::ifstream file(EventsPath(options_));
+  for (std::string line; std::getline(file, line);) {
+    // The last line may be torn.
+    const absl::StatusOr<WorkerEvent> event = ParseWorkerEvent(line);
+    if (event.ok()) history_.Add(*event).IgnoreError();
+  }
+}
+
+void TrainRun::Remember(const WorkerEvent& event, const std::string& line) {
+  if (std::holds_alternative<EpochEvent>(event)) events_ << line << std::endl;
 }
 
 TrainRun::End TrainRun::ChildFailed(const ChildProcess& child) const {

@@ -3,6 +3,7 @@
 #ifndef DEPLOY_CTL_TRAIN_RUN_H_
 #define DEPLOY_CTL_TRAIN_RUN_H_
 
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "deploy/ctl/report.h"
 #include "deploy/ctl/supervisor.h"
 #include "deploy/ctl/train_history.h"
+#include "deploy/ctl/worker_events.h"
 
 namespace cddp::ctl {
 
@@ -57,9 +59,13 @@ class TrainRun {
 
   std::optional<End> Start(const std::string& name, const std::string& program, std::vector<std::string> flags);
   End ChildFailed(const ChildProcess& child) const;
-  // Starts a server again that was killed, if its journal lets it go on; false if it cannot.
-  bool Restart(int shard);
-  std::optional<int> ShardOf(size_t child) const;  // none: a worker, or a server that another has replaced
+  // Start a process again that was killed, if it can go on from its journal or checkpoint; false if it cannot.
+  bool RestartServer(int shard);
+  bool RestartWorker(int rank);
+  std::optional<size_t> StartAgain(const std::string& name, const std::string& program, std::vector<std::string> flags,
+                                   const std::string& from);
+  void Restore();                                                    // the history of a run that is resumed
+  void Remember(const WorkerEvent& event, const std::string& line);  // for that
   void ShowNewEpochs();
   absl::Status Save(const End& end) const;  // report and plot
   void PrintSummary() const;
@@ -68,9 +74,11 @@ class TrainRun {
   const Binaries binaries_;
   Progress* const progress_;
   const absl::Time started_at_;
-  std::unique_ptr<Supervisor> supervisor_;  // children: the servers, the workers, then servers started again
+  std::unique_ptr<Supervisor> supervisor_;  // children: the servers, the workers, then those started again
   std::vector<size_t> server_children_;     // by shard: the child that runs it
   std::vector<bool> server_listens_;        // by shard: that child
+  std::vector<size_t> worker_children_;     // by rank: the child that runs it
+  std::vector<bool> worker_joined_;         // by rank: that child
   int restarts_ = 0;
   std::vector<std::string> server_addresses_;  // empty until that server listens
   TrainHistory history_;
@@ -80,6 +88,7 @@ class TrainRun {
   int running_workers_ = 0;
   bool servers_may_end_ = false;
   std::string weights_crc32c_;
+  std::ofstream events_;  // only of a durable run
 };
 
 }  // namespace cddp::ctl

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "server/journal/byte_io.h"
+#include "common/codec/byte_io.h"
 
 namespace cddp {
 namespace {

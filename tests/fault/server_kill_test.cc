@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -21,6 +20,7 @@
 #include "absl/time/clock.h"
 #include "common/transport/channel.h"
 #include "common/transport/healthcheck.h"
+#include "tests/fault/child.h"
 #include "tests/fault/server_process.h"
 #include "worker/client/cluster_client.h"
 #include "worker/client/gradient_exchange.h"
@@ -30,12 +30,6 @@ namespace {
 
 constexpr uint32_t kWorkers = 3;
 constexpr uint32_t kServers = 2;
-
-// Number given in the environment, to repeat a schedule or to make a longer one.
-uint64_t Setting(const char* name, uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 class ServerKillTest : public ::testing::Test {
  protected:

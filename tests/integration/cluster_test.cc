@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <limits>
@@ -11,7 +10,6 @@
 #include <random>
 #include <thread>
 
-#include "absl/strings/str_cat.h"
 #include "common/transport/protocol.h"
 #include "tests/integration/local_cluster.h"
 
@@ -361,39 +359,6 @@ TEST(OverlapTest, AStepThatIsGivenUpEndsWithoutTheOthers) {
   pair.exchanges[0]->Ready(layout.total_elements() / 2);
   pair.exchanges[0].reset();  // its calls wait for rank 1, which never contributes
   pair.clients[0].reset();
-}
-
-TEST(ClusterTest, ARestoredResidualContinuesBitIdentically) {
-  const ParameterLayout layout = Layout();
-  const Quadratic problem(1, layout.total_elements());
-  LocalClusterOptions options;
-  options.workers = 1;
-  options.push = options.publish = TopK(0.05);
-  const std::vector<float> initial = Noise(layout.total_elements(), 7);
-  const LocalRun undisturbed = RunLocalCluster(options, layout, initial, 20, problem.gradient());
-
-  const std::string path = absl::StrCat(::testing::TempDir(), "/cluster_residual_", getpid());
-  LocalServers servers(options);
-  std::vector<float> weights = initial;
-  std::vector<float> gradient(weights.size());
-  for (int life = 0; life < 2; ++life) {
-    auto client = *ClusterClient::Join(servers.ClientOptions(0), layout);
-    auto exchange = *GradientExchange::Create(layout, {options.push, 1, 0}, client.get());
-    if (life == 0) {
-      ASSERT_TRUE(exchange->Initialise(absl::MakeSpan(weights), true).ok());
-    } else {
-      ASSERT_TRUE(exchange->CatchUp(absl::MakeSpan(weights)).ok());
-      ASSERT_TRUE(exchange->Restore(path).ok());
-      EXPECT_EQ(exchange->step(), 11u);
-    }
-    for (int i = 0; i < 10; ++i) {
-      problem.gradient()(0, exchange->step(), weights, absl::MakeSpan(gradient));
-      const absl::StatusOr<StepTraffic> traffic = exchange->Step(gradient, absl::MakeSpan(weights));
-      ASSERT_TRUE(traffic.ok()) << traffic.status();
-    }
-    ASSERT_TRUE(exchange->Save(path).ok());
-  }
-  EXPECT_EQ(weights, undisturbed.weights);
 }
 
 TEST(ClusterTest, ADamagedReplicaIsFoundAndReplaced) {

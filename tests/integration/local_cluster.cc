@@ -22,6 +22,7 @@ LocalServers::LocalServers(const LocalClusterOptions& options) : options_(option
     server_options.shard.consistency = options.consistency;
     server_options.shard.optimizer = options.optimizer;
     server_options.shard.publish = options.publish;
+    server_options.shard.log_versions = options.log_versions;
     server_options.shard.small_tensor_elements = options.small_tensor_elements;
     absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(server_options);
     if (!server.ok()) {

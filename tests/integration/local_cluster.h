@@ -25,6 +25,7 @@ struct LocalClusterOptions {
   CompressorOptions push;
   CompressorOptions publish;
   uint64_t small_tensor_elements = 0;
+  uint64_t log_versions = 1;
   bool flush_denormals = false;  // in the workers' threads, as LibTorch does; x86 only
 };
 

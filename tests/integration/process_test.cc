@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "tests/integration/small_data_set.h"
 
 namespace {
 
@@ -38,33 +39,6 @@ Outcome RunShell(const std::string& command) {
 
 std::string Bin(const std::string& name) { return absl::StrCat(CDDP_BIN, "/", name); }
 
-void PutBigEndian(std::ofstream& file, uint32_t value) {
-  for (int shift = 24; shift >= 0; shift -= 8) file.put(static_cast<char>(value >> shift));
-}
-
-// A small data set of IDX files that a linear model can learn: class c has a bright square at its own place.
-void WriteDataSet(const std::filesystem::path& folder) {
-  std::filesystem::create_directories(folder);
-  uint32_t random = 1;
-  for (const auto& [name, count] : {std::pair{"train", 640u}, std::pair{"t10k", 100u}}) {
-    std::ofstream images(folder / absl::StrCat(name, "-images-idx3-ubyte"), std::ios::binary);
-    std::ofstream labels(folder / absl::StrCat(name, "-labels-idx1-ubyte"), std::ios::binary);
-    PutBigEndian(images, 0x803);
-    for (uint32_t extent : {count, 12u, 12u}) PutBigEndian(images, extent);
-    PutBigEndian(labels, 0x801);
-    PutBigEndian(labels, count);
-    for (uint32_t i = 0; i < count; ++i) {
-      const uint32_t label = i % 4;
-      labels.put(static_cast<char>(label));
-      for (uint32_t pixel = 0; pixel < 144; ++pixel) {
-        random = random * 1664525 + 1013904223;
-        const bool bright = pixel / 12 / 6 == label / 2 && pixel % 12 / 6 == label % 2;
-        images.put(static_cast<char>((random >> 24) / 4 + (bright ? 150 : 0)));
-      }
-    }
-  }
-}
-
 class ProcessTest : public ::testing::Test {
  protected:
   ProcessTest()
@@ -72,7 +46,7 @@ class ProcessTest : public ::testing::Test {
                 absl::StrCat("cddp_process_", getpid(), "_",
                              ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
     std::filesystem::remove_all(folder_);
-    WriteDataSet(data());
+    cddp::WriteSmallDataSet(data());
   }
   ~ProcessTest() override { std::filesystem::remove_all(folder_); }
 
@@ -148,18 +122,21 @@ struct BadCase {
   std::string says;
 };
 
-TEST_F(ProcessTest, AServerThatIsKilledGoesOnFromItsJournal) {
+TEST_F(ProcessTest, WhoeverIsKilledGoesOnFromItsJournalOrCheckpoint) {
   const std::string flags = "--workers=2 --epochs=20 --durable";
   const Outcome calm = RunShell(Train(flags, "calm"));
   ASSERT_EQ(calm.exit_code, 0) << calm.output;
-  // Kills server 1 when the first epoch is over.
+  // Kills server 1 and worker 1 when the first epoch is over.
   std::ofstream(folder_ / "script") << absl::StrReplaceAll(
       R"(
 TRAIN >FOLDER/output 2>&1 &
 run=$!
 until [ -e FOLDER/run/report.json ] && grep -q '"epoch":' FOLDER/run/report.json; do kill -0 $run || break; done
 for process in /proc/[0-9]*; do
-  grep -qsz '^--state_dir=FOLDER/run/state-1$' $process/cmdline && kill -9 ${process#/proc/} && echo killed
+  if grep -qsz '^--state_dir=FOLDER/run/state-1$' $process/cmdline ||
+    { grep -qsz '^--checkpoint_dir=FOLDER/run/' $process/cmdline && grep -qsz '^--rank=1$' $process/cmdline; }; then
+    kill -9 ${process#/proc/} && echo killed
+  fi
 done
 wait $run
 code=$?
@@ -169,7 +146,8 @@ exit $code
       {{"FOLDER", folder_.string()}, {"TRAIN", Train(flags)}});
   const Outcome outcome = RunShell(absl::StrCat("bash ", (folder_ / "script").string()));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
-  EXPECT_THAT(outcome.output, HasSubstr("killed\n"));
+  EXPECT_THAT(outcome.output, HasSubstr("killed\nkilled\n"));
+  EXPECT_THAT(outcome.output, HasSubstr("worker 1 was killed; it goes on from its checkpoint"));
   EXPECT_THAT(outcome.output, HasSubstr("server 1 was killed; it goes on from its journal"));
   EXPECT_EQ(Report().at("weights_crc32c"), Report("calm").at("weights_crc32c"));
 

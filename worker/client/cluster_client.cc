@@ -123,6 +123,7 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
   }
   view_ = response.view();
   is_sync_ = response.consistency() == v1::SYNC;
+  quorum_ = response.quorum();
   version_ = std::min<uint64_t>(version_, response.version());
   heartbeat_period_ = absl::Milliseconds(std::max<uint32_t>(response.lease_ms() / 3, 1));
   return absl::OkStatus();

@@ -90,6 +90,10 @@ class ClusterClient {
   // Does every step wait for a round (sync), so that a bucket's version is its step?
   bool is_sync() const { return is_sync_; }
 
+  // Do all workers contribute to every round (sync without a quorum)? Then all buckets are at one version between
+  // steps.
+  bool all_contribute() const { return is_sync_ && quorum_ == 0; }
+
   // Reads the published weights of all buckets: `take` is called for each with its version and its elements, one after
   // the other, until it returns an error. DataLoss if a checksum is wrong; otherwise the server's error, naming it.
   using TakeBucket = std::function<absl::Status(uint32_t bucket, uint64_t version, absl::Span<const float> weights)>;
@@ -110,6 +114,7 @@ class ClusterClient {
   uint64_t view_ = 0;
   uint64_t version_ = UINT64_MAX;
   bool is_sync_ = true;
+  uint32_t quorum_ = 0;
   absl::Duration heartbeat_period_ = absl::Seconds(3);
   std::atomic<uint64_t> step_{0};
   std::atomic<double> loss_{0};

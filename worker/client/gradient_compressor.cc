@@ -115,24 +115,33 @@ void GradientCompressor::Refused(uint32_t bucket, const std::string& update) {
   if (!update.empty()) AddUpdate(update, ResidualOf(bucket)).IgnoreError();
 }
 
-std::vector<float> GradientCompressor::State() const {
-  std::vector<float> state = residual_;
+GradientCompressorState GradientCompressor::State() const {
+  GradientCompressorState state = {ratio_, residual_, {}, {}};
   for (const MomentumCorrection& correction : corrections_) {
-    state.insert(state.end(), correction.velocity().begin(), correction.velocity().end());
+    state.velocity.insert(state.velocity.end(), correction.velocity().begin(), correction.velocity().end());
   }
+  for (const auto& compressor : compressors_) state.thresholds.push_back(compressor->threshold());
   return state;
 }
 
-bool GradientCompressor::SetState(absl::Span<const float> state) {
-  if (state.size() != residual_.size() * (corrections_.empty() ? 1 : 2)) return false;
-  const float* from = state.data();
-  const auto take = [&from](absl::Span<float> to) {
-    std::copy_n(from, to.size(), to.begin());
-    from += to.size();
-  };
-  take(absl::MakeSpan(residual_));
-  for (MomentumCorrection& correction : corrections_) take(correction.velocity());
-  return true;
+absl::Status GradientCompressor::SetState(const GradientCompressorState& state) {
+  if (state.residual.size() != residual_.size() || state.thresholds.size() != compressors_.size()) {
+    return absl::InvalidArgumentError("the residual is of another model");
+  }
+  if (state.velocity.size() != (corrections_.empty() ? 0 : residual_.size())) {
+    return absl::InvalidArgumentError("the residual is of a run with another --momentum_correction");
+  }
+  if (absl::Status status = MakeCompressors(state.ratio); !status.ok()) return status;
+  for (size_t bucket = 0; bucket < compressors_.size(); ++bucket) {
+    compressors_[bucket]->set_threshold(state.thresholds[bucket]);
+  }
+  residual_ = state.residual;
+  const float* from = state.velocity.data();
+  for (MomentumCorrection& correction : corrections_) {
+    std::copy_n(from, correction.velocity().size(), correction.velocity().begin());
+    from += correction.velocity().size();
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace cddp

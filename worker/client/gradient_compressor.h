@@ -37,6 +37,16 @@ absl::Status Validate(const GradientCompressorOptions& options);
 // options.compressor.ratio, then that.
 double RatioOfStep(const GradientCompressorOptions& options, uint64_t step);
 
+// All that the bytes of the coming steps depend on besides options and gradients.
+struct GradientCompressorState {
+  double ratio = 0;               // of the last step
+  std::vector<float> residual;    // total_elements()
+  std::vector<float> velocity;    // likewise; empty without momentum correction
+  std::vector<float> thresholds;  // by bucket; see BucketCompressor::threshold
+
+  bool operator==(const GradientCompressorState&) const = default;
+};
+
 // Holds the residual and, with momentum correction, the velocity: 4 or 8 bytes an element. Not thread-safe.
 class GradientCompressor {
  public:
@@ -61,9 +71,10 @@ class GradientCompressor {
 
   absl::Span<const float> residual() const { return residual_; }
 
-  // Residual and velocity, one after the other, for a checkpoint; the other way round, false if the size does not fit.
-  std::vector<float> State() const;
-  bool SetState(absl::Span<const float> state);
+  // For a checkpoint, between two steps; the other way round, InvalidArgument if it is of another model or other
+  // options.
+  GradientCompressorState State() const;
+  absl::Status SetState(const GradientCompressorState& state);
 
  private:
   GradientCompressor(const ParameterLayout& layout, const GradientCompressorOptions& options, int worker_count);

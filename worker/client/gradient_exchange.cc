@@ -11,7 +11,6 @@
 #include "common/codec/update_codec.h"
 #include "common/compress/finite.h"
 #include "common/transport/protocol.h"
-#include "worker/client/residual_file.h"
 
 namespace cddp {
 namespace {
@@ -48,13 +47,17 @@ GradientExchange::~GradientExchange() {
 }
 
 absl::Status GradientExchange::Initialise(absl::Span<float> weights, bool is_source) {
-  Begin({}, weights);
-  content_ = is_source ? Content::kWeights : Content::kNothing;
+  Open(is_source ? Content::kWeights : Content::kNothing, {}, weights, /*refuse=*/false);
   return Finish().status();
 }
 
 void GradientExchange::Begin(absl::Span<const float> gradients, absl::Span<float> weights, bool refuse) {
-  content_ = Content::kGradients;
+  Open(Content::kGradients, gradients, weights, refuse);
+}
+
+void GradientExchange::Open(Content content, absl::Span<const float> gradients, absl::Span<float> weights,
+                            bool refuse) {
+  content_ = content;
   refuse_ = refuse;
   gradients_ = gradients;
   weights_ = weights;
@@ -87,8 +90,9 @@ void GradientExchange::Run() {
 }
 
 void GradientExchange::RunStep() {
-  uint32_t to_push = layout_.bucket_count();
-  uint32_t to_apply = layout_.bucket_count();
+  const bool is_step = content_ != Content::kRollForward;
+  uint32_t to_push = is_step ? layout_.bucket_count() : 0;
+  uint32_t to_apply = to_push;
   bool began = false;
   while (to_push > 0 || to_apply > 0) {
     std::optional<uint64_t> needed;
@@ -110,9 +114,34 @@ void GradientExchange::RunStep() {
     status_.Update(update.ok() ? Apply(bucket, &*update) : update.status());
     if (trace_ != nullptr) Trace("apply", bucket, begin, absl::Now());
   }
-  ++step_;
-  if (client_.is_sync()) step_ = std::max(step_, *std::max_element(versions_.begin(), versions_.end()));
+  if (client_.all_contribute()) RollForward();
+  if (is_step) ++step_;
+  if (const uint64_t newest = *std::max_element(versions_.begin(), versions_.end());
+      client_.is_sync() && newest > step_) {
+    if (is_step) traffic_.missed = newest - step_;
+    step_ = newest;
+  }
   mailbox_->StepDone();
+}
+
+void GradientExchange::RollForward() {
+  while (status_.ok()) {
+    const uint64_t newest = *std::max_element(versions_.begin(), versions_.end());
+    uint32_t to_apply = 0;
+    for (uint32_t bucket = layout_.bucket_count(); bucket-- > 0;) {
+      if (versions_[bucket] == newest) continue;
+      updates_[bucket].clear();
+      Send(bucket, /*non_finite=*/false);
+      ++to_apply;
+    }
+    if (to_apply == 0) return;
+    for (; to_apply > 0; --to_apply) {
+      StepMailbox::Event event = mailbox_->Next(std::nullopt);
+      if (event.end) return;
+      auto& [bucket, update] = *event.answer;
+      status_.Update(update.ok() ? Apply(bucket, &*update) : update.status());
+    }
+  }
 }
 
 void GradientExchange::Push(uint32_t bucket) {
@@ -125,6 +154,10 @@ void GradientExchange::Push(uint32_t bucket) {
   traffic_.compress_seconds += absl::ToDoubleSeconds(compressed_ - begin);
   traffic_.pushed_bytes += updates_[bucket].size();
   if (trace_ != nullptr) Trace("compress", bucket, begin, compressed_);
+  Send(bucket, refuse_);
+}
+
+void GradientExchange::Send(uint32_t bucket, bool non_finite) {
   const uint64_t step = client_.is_sync() ? versions_[bucket] : step_;
   std::optional<uint32_t> replica_crc32c;
   if (ReplicaIsChecked(bucket, versions_[bucket])) {
@@ -133,8 +166,8 @@ void GradientExchange::Push(uint32_t bucket) {
   }
   const TraceLabels labels = {static_cast<int64_t>(step_), bucket, static_cast<int64_t>(updates_[bucket].size())};
   client_.Exchange(
-      {bucket, step, versions_[bucket], std::move(updates_[bucket]), refuse_, replica_crc32c},
-      [mailbox = mailbox_, trace = trace_, pushed = compressed_, bucket, labels](absl::StatusOr<PulledUpdate> answer) {
+      {bucket, step, versions_[bucket], std::move(updates_[bucket]), non_finite, replica_crc32c},
+      [mailbox = mailbox_, trace = trace_, pushed = absl::Now(), bucket, labels](absl::StatusOr<PulledUpdate> answer) {
         if (trace != nullptr) trace->UnderWay("exchange", pushed, absl::Now(), labels);
         mailbox->Put(bucket, std::move(answer));
       });
@@ -172,7 +205,10 @@ absl::Status GradientExchange::Apply(uint32_t bucket, PulledUpdate* answer) {
   }
   const absl::Span<float> replica = Slice(weights_, range);
   // Minus zero is what addition leaves unchanged, so that the sum below is the update bit for bit.
-  if (answer->replaces) std::fill(replica.begin(), replica.end(), -0.0f);
+  if (answer->replaces) {
+    ++traffic_.replaced;
+    std::fill(replica.begin(), replica.end(), -0.0f);
+  }
   for (const std::string& update : answer->updates) {
     traffic_.pulled_bytes += update.size();
     if (absl::Status status = AddUpdate(update, replica); !status.ok()) return status;
@@ -194,23 +230,16 @@ absl::Status GradientExchange::CatchUp(absl::Span<float> weights) {
   const uint64_t newest = *std::max_element(versions_.begin(), versions_.end());
   // Where each contribution is a version, the workers' steps together make the versions.
   step_ = client_.is_sync() ? newest : std::max<uint64_t>(newest / client_.worker_count(), 1);
-  return absl::OkStatus();
+  if (!client_.all_contribute()) return absl::OkStatus();
+  Open(Content::kRollForward, {}, weights, /*refuse=*/false);
+  return Finish().status();
 }
 
-absl::Status GradientExchange::Save(const std::string& path) const {
-  return WriteResidualFile(path, {layout_.fingerprint(), step_, compressor_->State()});
-}
-
-absl::Status GradientExchange::Restore(const std::string& path) {
-  absl::StatusOr<ResidualState> state = ReadResidualFile(path);
-  if (!state.ok()) return state.status();
-  if (state->fingerprint != layout_.fingerprint()) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": is of another model"));
-  }
-  if (!compressor_->SetState(state->values)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": was written with another --momentum_correction"));
-  }
-  step_ = state->step;
+absl::Status GradientExchange::SetState(const ExchangeState& state) {
+  if (state.versions.size() != versions_.size()) return absl::InvalidArgumentError("the versions are of another model");
+  if (absl::Status status = compressor_->SetState(state.compressor); !status.ok()) return status;
+  step_ = state.step;
+  versions_ = state.versions;
   return absl::OkStatus();
 }
 

@@ -34,6 +34,15 @@ struct StepTraffic {
   uint64_t selected = 0;     // elements pushed
   double residual_norm = 0;  // Euclidean
   bool refused = false;      // a gradient somewhere was not finite: its buckets stay as they were
+  uint64_t missed = 0;       // synchronous training: steps that the others made without this worker
+  uint32_t replaced = 0;     // buckets whose weights came whole
+};
+
+// Where a worker stands between two steps, but for the weights.
+struct ExchangeState {
+  uint64_t step = 0;               // the coming one
+  std::vector<uint64_t> versions;  // of the replica, by bucket
+  GradientCompressorState compressor;
 };
 
 // Not thread-safe; one per worker. Between Begin and Finish nothing but Ready may be called, and the exchange's thread
@@ -48,7 +57,8 @@ class GradientExchange {
   // Step 0: rank 0 gives the weights (`is_source`), the others receive them. `weights` has total_elements().
   absl::Status Initialise(absl::Span<float> weights, bool is_source);
 
-  // Joins a running training: takes the published weights as they are.
+  // Joins a running training: takes the published weights as they are. Where all workers contribute to every round,
+  // brings all buckets to the newest version of any: see RollForward.
   absl::Status CatchUp(absl::Span<float> weights);
 
   // Writes each bucket's compression, exchange and application from the next step on; null: nothing.
@@ -80,18 +90,27 @@ class GradientExchange {
   // What has not been sent yet; total_elements().
   absl::Span<const float> residual() const { return compressor_->residual(); }
 
-  // Writes and reads step, residual and velocity (worker/client/residual_file.h). A restarted worker calls CatchUp,
-  // then Restore; it needs a file of the same layout.
-  absl::Status Save(const std::string& path) const;
-  absl::Status Restore(const std::string& path);
+  // For a checkpoint, between two steps. A restarted worker calls SetState in the place of CatchUp, with the weights
+  // that it had then, and makes the steps since then once more: in synchronous training the servers answer what they
+  // answered the first time, and count nothing twice. InvalidArgument for a state of another model or other options.
+  ExchangeState State() const { return {step_, versions_, compressor_->State()}; }
+  absl::Status SetState(const ExchangeState& state);
 
  private:
   GradientExchange(const ParameterLayout& layout, std::unique_ptr<GradientCompressor> compressor,
                    ClusterClient* client);
 
+  enum class Content { kGradients, kWeights, kNothing, kRollForward };
+
+  void Open(Content content, absl::Span<const float> gradients, absl::Span<float> weights, bool refuse);
   void Run();      // the thread
   void RunStep();  // from the first push to the last answer
   void Push(uint32_t bucket);
+  void Send(uint32_t bucket, bool non_finite);  // updates_[bucket]
+  // Makes the replica one of one version. It is not after a crash of everything in the middle of a step, or where the
+  // others went on without this worker: buckets may then be a version apart. Contributes nothing to those behind until
+  // they are at the newest version; nothing that was ever answered is lost.
+  void RollForward();
   // The bucket's bytes of this step, into *update; false if they are not finite.
   bool Encode(uint32_t bucket, std::string* update);
   absl::Status Apply(uint32_t bucket, PulledUpdate* answer);
@@ -105,7 +124,6 @@ class GradientExchange {
   uint64_t step_ = 0;
 
   // Of the step under way; handed over by mailbox_.
-  enum class Content { kGradients, kWeights, kNothing };
   Content content_ = Content::kGradients;
   bool refuse_ = false;  // push marks from here on
   absl::Span<const float> gradients_;

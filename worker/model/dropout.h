@@ -21,6 +21,10 @@ class Dropout {
   // 1 / (1 - probability). Differentiable; advances the stream.
   torch::Tensor Apply(const torch::Tensor& input, double probability);
 
+  // Where the stream stands.
+  uint64_t state() const { return state_; }
+  void set_state(uint64_t state) { state_ = state; }
+
  private:
   uint64_t state_;
 };

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "worker/model/dropout.h"
 
 namespace cddp {
 
@@ -17,6 +18,9 @@ class ImageModel : public torch::nn::Module {
  public:
   // `images` is float32 [batch, 1, rows, cols], contiguous; returns logits [batch, classes].
   virtual torch::Tensor forward(const torch::Tensor& images) = 0;
+
+  // Its source of random numbers; null: none.
+  virtual Dropout* dropout() { return nullptr; }
 };
 
 struct ImageModelOptions {

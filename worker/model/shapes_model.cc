@@ -5,6 +5,7 @@
 #include <random>
 
 #include "absl/time/clock.h"
+#include "common/codec/byte_io.h"
 #include "worker/model/resnet50_shapes.h"
 
 namespace cddp {
@@ -75,6 +76,18 @@ absl::StatusOr<double> ShapesModel::ForwardBackward(absl::Span<const uint32_t> e
 
 absl::Status ShapesModel::Save(const std::string& path) const {
   return absl::FailedPreconditionError("a model of shapes alone has nothing to save: run without --model_output");
+}
+
+std::string ShapesModel::State() const {
+  std::string state;
+  ByteWriter(&state).Put<uint64_t>(random_);
+  return state;
+}
+
+absl::Status ShapesModel::SetState(absl::string_view state) {
+  if (state.size() != sizeof(random_)) return absl::InvalidArgumentError("the random stream is of another model");
+  random_ = ByteReader(state).Get<uint64_t>();
+  return absl::OkStatus();
 }
 
 }  // namespace cddp

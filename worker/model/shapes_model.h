@@ -35,6 +35,8 @@ class ShapesModel final : public TrainingModel {
   absl::StatusOr<Evaluation> Evaluate() override { return Evaluation{}; }
   // FailedPrecondition: there is nothing to save.
   absl::Status Save(const std::string& path) const override;
+  std::string State() const override;
+  absl::Status SetState(absl::string_view state) override;
 
  private:
   struct Layer {

@@ -2,7 +2,6 @@
 #include <torch/nn/modules/linear.h>
 
 #include "absl/strings/str_cat.h"
-#include "worker/model/dropout.h"
 #include "worker/model/models.h"
 
 namespace cddp {
@@ -35,6 +34,8 @@ class SimpleCnn : public ImageModel {
     if (is_training()) features = dropout_.Apply(features, 0.5);
     return fc2_(features);
   }
+
+  Dropout* dropout() override { return &dropout_; }
 
  private:
   torch::nn::Conv2d conv1_;

@@ -12,12 +12,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <exception>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/codec/byte_io.h"
+#include "common/files/durable_file.h"
 #include "worker/model/gradient_frontier.h"
-#include "worker/model/model_file.h"
 #include "worker/model/models.h"
 #include "worker/model/shapes_model.h"
 
@@ -104,6 +106,8 @@ class TorchModel final : public TrainingModel {
   absl::StatusOr<double> ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) override;
   absl::StatusOr<Evaluation> Evaluate() override;
   absl::Status Save(const std::string& path) const override;
+  std::string State() const override;
+  absl::Status SetState(absl::string_view state) override;
 
  private:
   void FlattenParameters();
@@ -270,6 +274,32 @@ absl::Status TorchModel::Save(const std::string& path) const {
     }
     return ReplaceFile(path, PickleTensors(tensors));
   });
+}
+
+std::string TorchModel::State() const {
+  std::string state;
+  ByteWriter to(&state);
+  to.Put<uint64_t>(model_->dropout() == nullptr ? 0 : model_->dropout()->state());
+  for (const torch::Tensor& buffer : model_->buffers()) {
+    to.PutBytes({static_cast<const char*>(buffer.data_ptr()), buffer.nbytes()});
+  }
+  return state;
+}
+
+absl::Status TorchModel::SetState(absl::string_view state) {
+  ByteReader from(state);
+  const uint64_t random = from.Get<uint64_t>();
+  std::vector<torch::Tensor> buffers = model_->buffers();
+  std::vector<absl::string_view> contents;
+  for (const torch::Tensor& buffer : buffers) {
+    contents.push_back(from.GetBytes());
+    if (contents.back().size() != buffer.nbytes()) from.Fail();
+  }
+  if (!from.ok() || !from.left().empty()) return absl::InvalidArgumentError("the buffers are of another model");
+  if (model_->dropout() != nullptr) model_->dropout()->set_state(random);
+  for (size_t i = 0; i < buffers.size(); ++i)
+    std::memcpy(buffers[i].data_ptr(), contents[i].data(), contents[i].size());
+  return absl::OkStatus();
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/layout/parameter_layout.h"
@@ -71,6 +72,11 @@ class TrainingModel {
   // Writes parameters and buffers as a dictionary from PyTorch's names to tensors, which Python's torch.load opens and
   // load_state_dict takes. The file is replaced whole or not at all.
   virtual absl::Status Save(const std::string& path) const = 0;
+
+  // All that the coming steps depend on besides the weights: buffers (batch normalisation) and random streams.
+  // SetState: InvalidArgument if it is not of such a model.
+  virtual std::string State() const = 0;
+  virtual absl::Status SetState(absl::string_view state) = 0;
 
  protected:
   TrainingModel() = default;

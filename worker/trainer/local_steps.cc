@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/codec/byte_io.h"
+
 namespace cddp {
 namespace {
 
@@ -32,6 +34,20 @@ uint64_t LocalSteps::Step(uint64_t ready, absl::Span<const float> gradients, abs
     done_ = begin;
   }
   return done_;
+}
+
+std::string LocalSteps::State() const {
+  std::string state;
+  ByteWriter to(&state);
+  for (const auto& optimizer : inner_) optimizer->Save(&to);
+  return state;
+}
+
+absl::Status LocalSteps::SetState(absl::string_view state) {
+  ByteReader from(state);
+  for (const auto& optimizer : inner_) optimizer->Load(&from);
+  if (from.ok() && from.left().empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError("the inner optimizer's state is of another run");
 }
 
 }  // namespace cddp

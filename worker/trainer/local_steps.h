@@ -6,8 +6,11 @@
 #define WORKER_TRAINER_LOCAL_STEPS_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "common/optimizer/optimizer.h"
 
@@ -33,6 +36,10 @@ class LocalSteps {
 
   // The published weights; the exchange adds its answers here.
   absl::Span<float> replica() { return absl::MakeSpan(replica_); }
+
+  // The inner optimizer, for a checkpoint after an exchange. SetState: InvalidArgument if it is of another one.
+  std::string State() const;
+  absl::Status SetState(absl::string_view state);
 
  private:
   std::vector<std::unique_ptr<Optimizer>> inner_;  // by block

@@ -19,6 +19,7 @@
 #include "worker/trainer/local_steps.h"
 #include "worker/trainer/progress.h"
 #include "worker/trainer/round_listener.h"
+#include "worker/trainer/run_checkpoints.h"
 #include "worker/trainer/worker_metrics.h"
 
 namespace cddp {
@@ -65,6 +66,12 @@ class Trainer {
 
     absl::StatusOr<ParameterLayout> layout = ParameterLayout::Create(model_->tensors(), options_.bucket_elements);
     if (!layout.ok()) return layout.status();
+    if (!options_.checkpoint_dir.empty()) {
+      checkpoints_.emplace(options_, data_->train.count(), layout->fingerprint(), &metrics_);
+      absl::StatusOr<std::optional<WorkerCheckpoint>> found = checkpoints_->Find();
+      if (!found.ok()) return found.status();
+      restored_ = *std::move(found);
+    }
     return Connect(*layout);
   }
 
@@ -75,6 +82,7 @@ class Trainer {
     if (rank_ == 0 && !options_.model_output.empty()) {
       if (absl::Status status = model_->Save(options_.model_output); !status.ok()) return status;
     }
+    if (checkpoints_.has_value()) checkpoints_->Last(parts(), {});
     client_->Leave(/*finished=*/true);
     progress_.Done(exchange_->step() - 1, Crc32c(model_->weights().data(), model_->weights().size() * sizeof(float)));
     return absl::OkStatus();
@@ -93,27 +101,55 @@ class Trainer {
     progress_.Joined({options_.model, layout.total_elements(), layout.tensors().size(), layout.bucket_count(),
                       sampler_->steps_per_epoch()});
     absl::Status status;
-    if (client_->version() == 0) {
+    if (restored_.has_value()) {
+      // The exchange goes on where it was; see below.
+    } else if (client_->version() == 0) {
       status = exchange_->Initialise(model_->weights(), /*is_source=*/rank_ == 0);
     } else {
       status = exchange_->CatchUp(model_->weights());
       if (status.ok()) spdlog::info("event=caught_up step={}", exchange_->step());
     }
     if (status.ok() && options_.local_steps > 1) local_.emplace(options_.inner, model_->weights());
+    if (status.ok() && restored_.has_value()) status = GoOn();
     listener_.emplace(model_.get(), local_.has_value() ? &*local_ : nullptr, exchange_.get());
     return status;
   }
 
+  // From the checkpoint.
+  absl::Status GoOn() {
+    const uint64_t step = restored_->exchange.step;
+    if (client_->version() == 0) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          options_.checkpoint_dir, " holds a checkpoint of step ", step,
+          ", but the servers begin anew: start them with their --state_dir, or this with an empty --checkpoint_dir"));
+    }
+    absl::StatusOr<EpochTotals> totals = Restore(*restored_, parts());
+    if (!totals.ok()) return totals.status();
+    restored_totals_ = *totals;
+    spdlog::info("event=restored step={} servers_version={}", step, client_->version());
+    restored_.reset();
+    return absl::OkStatus();
+  }
+
+  RunParts parts() { return {model_.get(), exchange_.get(), local_.has_value() ? &*local_ : nullptr}; }
+
+  // Cancelled if the training shall end here, between two steps.
+  absl::Status BeforeStep(const EpochTotals& totals) {
+    if (options_.should_stop && options_.should_stop()) return EndEarly(totals);
+    if (checkpoints_.has_value()) checkpoints_->BeforeStep(parts(), totals);
+    return absl::OkStatus();
+  }
+
   absl::Status TrainEpoch(uint32_t epoch) {
-    EpochTotals totals;
     const uint64_t steps = sampler_->steps_per_epoch();
     const uint64_t rounds = (steps + options_.local_steps - 1) / options_.local_steps;
     const uint64_t first = (epoch - 1) * rounds + 1;
     if (exchange_->step() >= first + rounds) return absl::OkStatus();  // passed before this worker joined
+    EpochTotals totals = std::exchange(restored_totals_, {});          // of the epoch that a checkpoint is in
     sampler_->StartEpoch(epoch);
     // The exchange's step may run ahead of ours where rounds close without this worker.
     while (exchange_->step() < first + rounds) {
-      if (options_.should_stop && options_.should_stop()) return EndEarly();
+      if (absl::Status status = BeforeStep(totals); !status.ok()) return status;
       const uint64_t begin = (exchange_->step() - first) * options_.local_steps;
       const uint64_t end = std::min(begin + options_.local_steps, steps);
       if (absl::Status status = TrainRound(begin, end, epoch, &totals); !status.ok()) return status;
@@ -131,9 +167,14 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  // Between two steps, for a new process to go on some day: what that needs is to be saved here, before Leave.
-  absl::Status EndEarly() {
-    client_->Leave(/*finished=*/false);
+  // Between two steps. With a checkpoint it is not the end for the servers: they keep this worker's place for as long
+  // as its lease, for rounds that closed without it could not be made once more by its successor.
+  absl::Status EndEarly(const EpochTotals& totals) {
+    if (checkpoints_.has_value()) {
+      checkpoints_->Last(parts(), totals);
+    } else {
+      client_->Leave(/*finished=*/false);
+    }
     return absl::CancelledError(absl::StrCat("stopped by a signal after step ", exchange_->step() - 1));
   }
 
@@ -169,6 +210,7 @@ class Trainer {
                          ": a gradient was not finite; lower --lr, or run without --stop_on_non_finite to skip it"));
       }
     }
+    NoteAbsence(*traffic);
     const uint64_t steps = end - begin;
     totals->steps += steps;
     totals->refused_steps += traffic->refused ? steps : 0;
@@ -187,6 +229,19 @@ class Trainer {
     return absl::OkStatus();
   }
 
+  void NoteAbsence(const StepTraffic& traffic) const {
+    if (traffic.replaced > 0) {
+      spdlog::warn(
+          "event=weights_replaced step={} buckets={} reason=\"the servers' logs do not reach back to this worker's "
+          "weights, or these were damaged: it goes on from the published weights, with its residual\"",
+          exchange_->step() - 1, traffic.replaced);
+    }
+    if (traffic.missed > 0) {
+      spdlog::warn("event=steps_missed step={} missed={} reason=\"the others went on without this worker\"",
+                   exchange_->step() - 1 - traffic.missed, traffic.missed);
+    }
+  }
+
   // The step that began then and is over now.
   void TracePasses(absl::Time begin) {
     const TraceLabels labels = {static_cast<int64_t>(exchange_->step())};
@@ -203,6 +258,9 @@ class Trainer {
   std::unique_ptr<ImageDataset> data_;
   std::optional<EpochSampler> sampler_;
   std::unique_ptr<TrainingModel> model_;
+  std::optional<RunCheckpoints> checkpoints_;  // only with --checkpoint_dir
+  std::optional<WorkerCheckpoint> restored_;   // until it has been restored
+  EpochTotals restored_totals_;
   std::unique_ptr<ClusterClient> client_;
   std::unique_ptr<GradientExchange> exchange_;  // after client_: uses it
   std::optional<LocalSteps> local_;             // only with --local_steps

@@ -33,12 +33,15 @@ struct TrainerOptions {
   std::string trace;           // file for a trace (common/trace/trace_file.h); empty: none
   std::string model_output;    // where rank 0 saves the trained model; empty: nowhere
   bool stop_on_non_finite = false;
+  std::string checkpoint_dir;       // empty: no checkpoints, and none to go on from
+  uint64_t checkpoint_every = 100;  // exchanges; 0: only at the end and when stopped
   bool json_progress = false;
   std::function<bool()> should_stop;  // asked before each exchange's steps; empty: train to the end
 };
 
-// Trains to the end. Cancelled if it was told to stop: the step under way was finished and the servers know that this
-// worker has left, so that the others go on. Errors say what to do; nothing is left running.
+// Trains to the end. Errors say what to do; nothing is left running. Cancelled if it was told to stop: the step under
+// way was finished, and its state is in a checkpoint, or, without checkpoints, the servers know that this worker has
+// left.
 absl::Status RunTraining(const TrainerOptions& options);
 
 }  // namespace cddp

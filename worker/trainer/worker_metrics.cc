@@ -18,6 +18,14 @@ WorkerMetrics::WorkerMetrics(uint32_t rank)
       compute_seconds_(Counter("cddp_worker_compute_seconds_total", "Time in forward and backward passes")),
       compress_seconds_(Counter("cddp_worker_compress_seconds_total", "Time in compression")),
       exchange_seconds_(Counter("cddp_worker_exchange_seconds_total", "Time waiting for servers and applying answers")),
+      checkpoints_(Counter("cddp_worker_checkpoints_total", "Checkpoints begun, in all")),
+      failed_checkpoints_(Counter("cddp_worker_checkpoint_failures_total", "Checkpoints that could not be written")),
+      checkpoint_write_seconds_(
+          Counter("cddp_worker_checkpoint_write_seconds_total", "Time in writing checkpoints, beside the training")),
+      checkpoint_copy_seconds_(Counter("cddp_worker_checkpoint_copy_seconds_total",
+                                       "Time that training stood still for a copy of its state")),
+      missed_steps_(Counter("cddp_worker_missed_steps_total", "Steps that the others made without this worker")),
+      checkpoint_step_(Gauge("cddp_worker_checkpoint_step", "Coming step of the latest durable checkpoint")),
       train_loss_(Gauge("cddp_worker_train_loss", "Mean loss of the last batch")),
       test_loss_(Gauge("cddp_worker_test_loss", "Mean loss on the test set after the last epoch (rank 0)")),
       test_accuracy_(
@@ -46,12 +54,26 @@ void WorkerMetrics::NoteRound(uint64_t steps, double loss, double compute_second
   compute_seconds_.Increment(compute_seconds);
   compress_seconds_.Increment(traffic.compress_seconds);
   exchange_seconds_.Increment(traffic.exchange_seconds);
+  missed_steps_.Increment(static_cast<double>(traffic.missed));
   train_loss_.Set(loss);
   residual_norm_.Set(traffic.residual_norm);
   selected_ratio_.Set(static_cast<double>(traffic.selected) / static_cast<double>(parameters));
 }
 
 void WorkerMetrics::NoteRetries(uint64_t total) { retries_.Increment(static_cast<double>(total) - retries_.Value()); }
+void WorkerMetrics::NoteCheckpoint(uint64_t step, absl::Duration write, bool written) {
+  checkpoints_.Increment();
+  checkpoint_write_seconds_.Increment(absl::ToDoubleSeconds(write));
+  if (written) {
+    checkpoint_step_.Set(static_cast<double>(step));
+  } else {
+    failed_checkpoints_.Increment();
+  }
+}
+
+void WorkerMetrics::NoteCheckpointCopy(absl::Duration time) {
+  checkpoint_copy_seconds_.Increment(absl::ToDoubleSeconds(time));
+}
 
 void WorkerMetrics::NoteTest(double loss, double accuracy) {
   test_loss_.Set(loss);

@@ -25,6 +25,8 @@ class WorkerMetrics {
   void NoteRound(uint64_t steps, double loss, double compute_seconds, const StepTraffic& traffic, uint64_t parameters);
   void NoteRetries(uint64_t total);
   void NoteTest(double loss, double accuracy);
+  void NoteCheckpoint(uint64_t step, absl::Duration write, bool written);
+  void NoteCheckpointCopy(absl::Duration time);
 
  private:
   const std::shared_ptr<prometheus::Registry> registry_;
@@ -41,6 +43,12 @@ class WorkerMetrics {
   prometheus::Counter& compute_seconds_;
   prometheus::Counter& compress_seconds_;
   prometheus::Counter& exchange_seconds_;
+  prometheus::Counter& checkpoints_;
+  prometheus::Counter& failed_checkpoints_;
+  prometheus::Counter& checkpoint_write_seconds_;
+  prometheus::Counter& checkpoint_copy_seconds_;
+  prometheus::Counter& missed_steps_;
+  prometheus::Gauge& checkpoint_step_;
   prometheus::Gauge& train_loss_;
   prometheus::Gauge& test_loss_;
   prometheus::Gauge& test_accuracy_;

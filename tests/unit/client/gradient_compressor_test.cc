@@ -111,7 +111,7 @@ TEST(GradientCompressorTest, AGradientThatIsNotFiniteChangesNothing) {
   options.clip_norm = 1;
   const auto compressor = *GradientCompressor::Create(Layout(), options, 1);
   Step(*compressor, 1, Noise(1));
-  const std::vector<float> before = compressor->State();
+  const GradientCompressorState before = compressor->State();
   std::vector<float> gradient = Noise(2);
   gradient[7] = std::numeric_limits<float>::infinity();
   compressor->BeginStep(2, gradient);
@@ -121,15 +121,33 @@ TEST(GradientCompressorTest, AGradientThatIsNotFiniteChangesNothing) {
 }
 
 TEST(GradientCompressorTest, ARestoredStateContinuesBitIdentically) {
-  GradientCompressorOptions options = Options(0.02);
-  options.momentum_correction = 0.9;
-  const auto compressor = *GradientCompressor::Create(Layout(), options, 2);
-  for (uint64_t step = 1; step < 5; ++step) Step(*compressor, step, Noise(step));
-  const auto restored = *GradientCompressor::Create(Layout(), options, 2);
-  ASSERT_TRUE(restored->SetState(compressor->State()));
-  EXPECT_EQ(Step(*compressor, 5, Noise(5)), Step(*restored, 5, Noise(5)));
-  EXPECT_EQ(compressor->State(), restored->State());
-  EXPECT_FALSE((*GradientCompressor::Create(Layout(), Options(0.02), 2))->SetState(compressor->State()));
+  GradientCompressorOptions momentum = Options(0.02);
+  momentum.momentum_correction = 0.9;
+  GradientCompressorOptions threshold = Options(0.02);
+  threshold.compressor.selection = Selection::kThreshold;
+  GradientCompressorOptions warm_up = threshold;
+  warm_up.ratio_warmup_steps = 12;
+  for (const GradientCompressorOptions& options : {momentum, threshold, warm_up}) {
+    const auto compressor = *GradientCompressor::Create(Layout(), options, 2);
+    for (uint64_t step = 1; step < 8; ++step) {
+      const auto restored = *GradientCompressor::Create(Layout(), options, 2);
+      ASSERT_TRUE(restored->SetState(compressor->State()).ok());
+      EXPECT_EQ(Step(*restored, step, Noise(step)), Step(*compressor, step, Noise(step))) << "step " << step;
+      EXPECT_EQ(restored->State(), compressor->State());
+    }
+  }
+}
+
+TEST(GradientCompressorTest, AStateOfOtherOptionsIsRefused) {
+  GradientCompressorOptions momentum = Options(0.02);
+  momentum.momentum_correction = 0.9;
+  const auto with = *GradientCompressor::Create(Layout(), momentum, 2);
+  const auto without = *GradientCompressor::Create(Layout(), Options(0.02), 2);
+  EXPECT_THAT(std::string(without->SetState(with->State()).message()), HasSubstr("--momentum_correction"));
+  EXPECT_THAT(std::string(with->SetState(without->State()).message()), HasSubstr("--momentum_correction"));
+  GradientCompressorState other = without->State();
+  other.residual.pop_back();
+  EXPECT_TRUE(absl::IsInvalidArgument(without->SetState(other)));
 }
 
 TEST(GradientCompressorTest, RefusesWhatMakesNoSenseAndNamesTheFlag) {

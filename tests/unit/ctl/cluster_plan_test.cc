@@ -5,7 +5,9 @@
 
 #include <cmath>
 #include <functional>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "tests/unit/ctl/samples.h"
 
 namespace cddp::ctl {
@@ -50,6 +52,22 @@ TEST(ClusterPlanTest, EveryWorkerTracesToAFileOfItsOwn) {
   EXPECT_THAT(WorkerFlags(options, 1, {"a:1"}), Not(Contains(StartsWith("--trace"))));
   options.trace = true;
   EXPECT_THAT(WorkerFlags(options, 1, {"a:1"}), Contains("--trace=out/trace-1.json"));
+}
+
+TEST(ClusterPlanTest, ADurableRunKeepsItsStateInTheOutputFolder) {
+  TrainOptions options = SampleOptions(5);
+  EXPECT_THAT(ServerFlags(options, 1), Not(Contains(StartsWith("--state_dir"))));
+  EXPECT_THAT(WorkerFlags(options, 1, {"a:1"}), Not(Contains(StartsWith("--checkpoint"))));
+  options.durable = true;
+  EXPECT_THAT(ServerFlags(options, 1), Contains("--state_dir=out/state-1"));
+  EXPECT_THAT(WorkerFlags(options, 1, {"a:1"}), Contains("--checkpoint_dir=out/checkpoints"));
+  for (const auto& [compress, every] : {std::pair{true, 50}, std::pair{false, 10}}) {
+    options.compress = compress;
+    EXPECT_THAT(WorkerFlags(options, 1, {"a:1"}), Contains(absl::StrCat("--checkpoint_every=", every)));
+    EXPECT_THAT(ServerFlags(options, 1), Contains(absl::StrCat("--log_versions=", 3 * every)));
+  }
+  options.checkpoint_every = 7;
+  EXPECT_THAT(WorkerFlags(options, 1, {"a:1"}), Contains("--checkpoint_every=7"));
 }
 
 TEST(ClusterPlanTest, WithoutCompressionEverythingTravelsAsFp32) {

@@ -60,11 +60,19 @@ TEST(TrainHistoryTest, NothingYet) {
 TEST(TrainHistoryTest, RefusesWhatDoesNotFit) {
   TrainHistory history(2);
   EXPECT_FALSE(history.Add(SampleEpoch(2, 1)).ok());
+  EXPECT_TRUE(history.epochs().empty());
+}
+
+TEST(TrainHistoryTest, AnEpochThatIsEndedTwiceCountsOnce) {
+  TrainHistory history(2);
+  EpochEvent again = SampleEpoch(1, 1);
+  again.pushed_bytes *= 2;
   EXPECT_TRUE(history.Add(SampleEpoch(1, 1)).ok());
-  EXPECT_FALSE(history.Add(SampleEpoch(1, 1)).ok());
+  EXPECT_TRUE(history.Add(again).ok());
   EXPECT_TRUE(history.Add(SampleEpoch(0, 1)).ok());
-  EXPECT_FALSE(history.Add(SampleEpoch(0, 1)).ok());
-  EXPECT_EQ(history.epochs().size(), 1u);
+  EXPECT_TRUE(history.Add(again).ok());
+  ASSERT_EQ(history.epochs().size(), 1u);
+  EXPECT_EQ(history.TotalTraffic().pushed_bytes, SampleEpoch(0, 1).pushed_bytes + SampleEpoch(1, 1).pushed_bytes);
 }
 
 TEST(TrainHistoryTest, ChecksumMustBeTheSameEverywhere) {

@@ -219,6 +219,25 @@ TEST_P(EveryModelTest, OverfitsAFewExamples) {
   EXPECT_EQ(evaluation->accuracy, 1);
 }
 
+TEST_P(EveryModelTest, GoesOnFromItsState) {
+  auto model = MakeOrDie(GetParam(), data_);
+  for (int step = 0; step < 2; ++step) {
+    StepOrDie(model.get(), FirstExamples(32));
+    Descend(model.get(), 0.01f);
+  }
+  auto other = MakeOrDie(GetParam(), data_);
+  ASSERT_TRUE(other->SetState(model->State()).ok());
+  std::copy(model->weights().begin(), model->weights().end(), other->weights().begin());
+  for (int step = 0; step < 2; ++step) {
+    EXPECT_EQ(StepOrDie(model.get(), FirstExamples(32)), StepOrDie(other.get(), FirstExamples(32)));
+    Descend(model.get(), 0.01f);
+    Descend(other.get(), 0.01f);
+  }
+  EXPECT_EQ(model->Evaluate()->loss, other->Evaluate()->loss) << "running statistics are of the state";
+  EXPECT_EQ(model->State(), other->State());
+  EXPECT_TRUE(absl::IsInvalidArgument(other->SetState(model->State() + "x")));
+}
+
 TEST_P(EveryModelTest, SaveReplacesTheFile) {
   auto model = MakeOrDie(GetParam(), data_);
   const std::string path = absl::StrCat(testing::TempDir(), "/cddp_model_test.", getpid());

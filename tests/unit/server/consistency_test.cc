@@ -182,7 +182,7 @@ TEST(MembersTest, RoundsGoOnWithoutARetiredWorkerAndWhatItContributedCounts) {
   EXPECT_TRUE(bucket.answered(bucket.Push(0, 2, ""))) << "alone now";
 }
 
-TEST(MembersTest, AnAdmittedProcessIsWaitedForAndItsStepsCountAnew) {
+TEST(MembersTest, AnAdmittedProcessIsWaitedFor) {
   BucketDriver bucket(With(Consistency::kSync, 2));
   Initialise(bucket, 2);
   bucket.state().Retire(1);

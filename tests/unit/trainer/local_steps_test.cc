@@ -49,6 +49,27 @@ TEST_P(LocalStepsTest, BlockByBlockIsTheSameAsTheWholeOptimizer) {
   for (size_t i = 0; i < kElements; ++i) ASSERT_EQ(local.difference()[i], initial[i] - weights[i]);
 }
 
+TEST_P(LocalStepsTest, GoesOnFromItsState) {
+  OptimizerOptions inner;
+  inner.kind = GetParam();
+  const auto step = [](LocalSteps* local, uint32_t seed, std::vector<float>* weights) {
+    local->Begin();
+    local->Step(0, Noise(seed), absl::MakeSpan(*weights), /*with_difference=*/true);
+  };
+  std::vector<float> weights = Noise(1);
+  LocalSteps first(inner, weights);
+  step(&first, 10, &weights);
+  std::vector<float> again = weights;
+  LocalSteps second(inner, again);
+  ASSERT_TRUE(second.SetState(first.State()).ok());
+  step(&first, 11, &weights);
+  step(&second, 11, &again);
+  EXPECT_EQ(weights, again);
+
+  EXPECT_TRUE(absl::IsInvalidArgument(second.SetState(first.State() + "x")));
+  EXPECT_TRUE(absl::IsInvalidArgument(second.SetState("")));
+}
+
 INSTANTIATE_TEST_SUITE_P(Optimizers, LocalStepsTest, ::testing::Values(OptimizerKind::kSgd, OptimizerKind::kAdamW),
                          [](const auto& info) { return AbslUnparseFlag(info.param); });
 

@@ -1,7 +1,7 @@
-// Little-endian fields one after the other, as journals and snapshots hold them.
+// Little-endian fields one after the other, as state files hold them.
 
-#ifndef SERVER_JOURNAL_BYTE_IO_H_
-#define SERVER_JOURNAL_BYTE_IO_H_
+#ifndef COMMON_CODEC_BYTE_IO_H_
+#define COMMON_CODEC_BYTE_IO_H_
 
 #include <cstdint>
 #include <cstring>
@@ -76,4 +76,4 @@ class ByteReader {
 
 }  // namespace cddp
 
-#endif  // SERVER_JOURNAL_BYTE_IO_H_
+#endif  // COMMON_CODEC_BYTE_IO_H_

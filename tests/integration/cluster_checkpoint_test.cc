@@ -24,13 +24,13 @@ using ::testing::HasSubstr;
 
 constexpr uint32_t kServers = 2;
 
-class CheckpointTest : public ::testing::Test {
+class ClusterCheckpointTest : public ::testing::Test {
  protected:
-  CheckpointTest()
+  ClusterCheckpointTest()
       : folder_(std::filesystem::path(::testing::TempDir()) / absl::StrCat("cddp_checkpoint_", getpid())) {
     std::filesystem::remove_all(folder_);
   }
-  ~CheckpointTest() override { std::filesystem::remove_all(folder_); }
+  ~ClusterCheckpointTest() override { std::filesystem::remove_all(folder_); }
 
   void StartServers(uint64_t restore_version = 0, uint64_t checkpoint_every = 0) {
     servers_.clear();
@@ -89,7 +89,7 @@ class CheckpointTest : public ::testing::Test {
   std::vector<std::string> addresses_;
 };
 
-TEST_F(CheckpointTest, AreOfOneVersionAndCanBeReadAndGoneBackTo) {
+TEST_F(ClusterCheckpointTest, AreOfOneVersionAndCanBeReadAndGoneBackTo) {
   StartServers();
   std::atomic<bool> end = false;
   std::thread worker([&] { Train(end); });
@@ -121,7 +121,7 @@ TEST_F(CheckpointTest, AreOfOneVersionAndCanBeReadAndGoneBackTo) {
   EXPECT_TRUE(Published() == read->weights);
 }
 
-TEST_F(CheckpointTest, AreMadeEverySoManyVersionsAndTheNewestKept) {
+TEST_F(ClusterCheckpointTest, AreMadeEverySoManyVersionsAndTheNewestKept) {
   StartServers(0, 10);
   std::atomic<bool> end = false;
   std::thread worker([&] { Train(end); });
@@ -149,7 +149,7 @@ TEST_F(CheckpointTest, AreMadeEverySoManyVersionsAndTheNewestKept) {
   for (const uint64_t version : found) EXPECT_EQ(version % 10, 0u);
 }
 
-TEST_F(CheckpointTest, AClusterThatStandsStillIsKeptAsItIsOrSaysWhatItLacks) {
+TEST_F(ClusterCheckpointTest, AClusterThatStandsStillIsKeptAsItIsOrSaysWhatItLacks) {
   StartServers();
   ctl::CheckpointClient client(addresses_, nullptr, absl::Seconds(30));
   const absl::Status empty = client.Make().status();

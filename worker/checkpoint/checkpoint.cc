@@ -1,0 +1,142 @@
+#include "worker/checkpoint/checkpoint.h"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "common/codec/byte_io.h"
+#include "common/codec/crc32c.h"
+
+namespace cddp {
+namespace {
+
+constexpr absl::string_view kMagic = "CDDPWORK";
+constexpr uint32_t kFormat = 1;
+
+// Appends to a file without a copy of the large arrays, and keeps the checksum of all of it.
+class Sink {
+ public:
+  explicit Sink(NewFile* file) : file_(*file) {}
+
+  void Raw(absl::string_view bytes) {
+    crc_ = Crc32c(bytes.data(), bytes.size(), crc_);
+    if (status_.ok()) status_ = file_.Write({bytes.data(), bytes.size()});
+  }
+  template <typename T>
+  void Put(T value) {
+    std::string bytes;
+    ByteWriter(&bytes).Put<T>(value);
+    Raw(bytes);
+  }
+  void PutBytes(absl::string_view value) {
+    Put<uint64_t>(value.size());
+    Raw(value);
+  }
+  template <typename T>
+  void PutArray(const std::vector<T>& values) {
+    PutBytes({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)});
+  }
+  absl::Status Finish() {
+    Put<uint32_t>(crc_);
+    return status_;
+  }
+
+ private:
+  NewFile& file_;
+  uint32_t crc_ = 0;
+  absl::Status status_;
+};
+
+template <typename T>
+std::vector<T> GetArray(ByteReader* from) {
+  const absl::string_view bytes = from->GetBytes();
+  if (bytes.size() % sizeof(T) != 0) from->Fail();
+  if (!from->ok()) return {};
+  std::vector<T> values(bytes.size() / sizeof(T));
+  if (!values.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
+
+}  // namespace
+
+absl::Status Append(const WorkerCheckpoint& checkpoint, NewFile* file) {
+  const GradientCompressorState& compressor = checkpoint.exchange.compressor;
+  Sink sink(file);
+  sink.Raw(kMagic);
+  sink.Put<uint32_t>(kFormat);
+  sink.Put<uint64_t>(checkpoint.fingerprint);
+  sink.PutBytes(checkpoint.flags);
+  sink.Put<uint64_t>(checkpoint.exchange.step);
+  sink.PutArray(checkpoint.exchange.versions);
+  sink.Put<double>(compressor.ratio);
+  sink.PutArray(compressor.residual);
+  sink.PutArray(compressor.velocity);
+  sink.PutArray(compressor.thresholds);
+  sink.PutArray(checkpoint.weights);
+  sink.PutBytes(checkpoint.model);
+  sink.PutBytes(checkpoint.local_steps);
+  sink.PutBytes(checkpoint.totals);
+  return sink.Finish();
+}
+
+absl::StatusOr<WorkerCheckpoint> ReadCheckpoint(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::NotFoundError(absl::StrCat(path, ": cannot be read"));
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  const absl::string_view all = bytes;
+  if (all.substr(0, kMagic.size()) != kMagic.substr(0, all.size())) {
+    return absl::DataLossError(absl::StrCat(path, ": is not a worker's checkpoint"));
+  }
+  if (all.size() < kMagic.size() + sizeof(kFormat) + sizeof(uint32_t)) {
+    return absl::DataLossError(absl::StrCat(path, ": is cut off after ", all.size(), " bytes"));
+  }
+  const absl::string_view checked = all.substr(0, all.size() - sizeof(uint32_t));
+  if (ByteReader(all.substr(checked.size())).Get<uint32_t>() != Crc32c(checked.data(), checked.size())) {
+    return absl::DataLossError(absl::StrCat(path, ": is damaged or cut off (checksum)"));
+  }
+  ByteReader from(checked.substr(kMagic.size()));
+  if (const uint32_t format = from.Get<uint32_t>(); format != kFormat) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": is of format ", format, ", not ", kFormat, ": use the release that wrote it"));
+  }
+  WorkerCheckpoint checkpoint;
+  GradientCompressorState& compressor = checkpoint.exchange.compressor;
+  checkpoint.fingerprint = from.Get<uint64_t>();
+  checkpoint.flags = std::string(from.GetBytes());
+  checkpoint.exchange.step = from.Get<uint64_t>();
+  checkpoint.exchange.versions = GetArray<uint64_t>(&from);
+  compressor.ratio = from.Get<double>();
+  compressor.residual = GetArray<float>(&from);
+  compressor.velocity = GetArray<float>(&from);
+  compressor.thresholds = GetArray<float>(&from);
+  checkpoint.weights = GetArray<float>(&from);
+  checkpoint.model = std::string(from.GetBytes());
+  checkpoint.local_steps = std::string(from.GetBytes());
+  checkpoint.totals = std::string(from.GetBytes());
+  if (!from.ok() || !from.left().empty()) return absl::DataLossError(absl::StrCat(path, ": its fields do not fit"));
+  return checkpoint;
+}
+
+absl::Status CheckFits(const WorkerCheckpoint& checkpoint, uint64_t fingerprint, const std::string& flags) {
+  constexpr char kWhatToDo[] = ": start it with the same flags, or with an empty --checkpoint_dir";
+  const std::vector<std::string> ours = absl::StrSplit(flags, ' ');
+  const std::vector<std::string> theirs = absl::StrSplit(checkpoint.flags, ' ');
+  for (size_t i = 0; i < std::max(ours.size(), theirs.size()); ++i) {
+    const std::string our = i < ours.size() ? ours[i] : "nothing";
+    const std::string their = i < theirs.size() ? theirs[i] : "nothing";
+    if (our != their) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the checkpoint was written with ", their, ", but this worker has ", our, kWhatToDo));
+    }
+  }
+  if (checkpoint.fingerprint != fingerprint) {
+    return absl::InvalidArgumentError(absl::StrCat("the checkpoint is of another model or bucket length", kWhatToDo));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace cddp

@@ -1,0 +1,43 @@
+// All that a worker needs to go on from between two steps as if it had never been away, bit for bit, and the file that
+// holds it.
+//
+// A file is the magic number, the format, fields and arrays with their lengths, and the crc32c of all bytes before it.
+
+#ifndef WORKER_CHECKPOINT_CHECKPOINT_H_
+#define WORKER_CHECKPOINT_CHECKPOINT_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/files/durable_file.h"
+#include "worker/client/gradient_exchange.h"
+
+namespace cddp {
+
+// The sampler's position follows from the step.
+struct WorkerCheckpoint {
+  uint64_t fingerprint = 0;    // of the ParameterLayout
+  std::string flags;           // those that the bits of the run depend on, "--flag=value" separated by spaces
+  ExchangeState exchange;      // step, versions, residual, velocity, thresholds
+  std::vector<float> weights;  // the replica
+  std::string model;           // TrainingModel::State
+  std::string local_steps;     // LocalSteps::State; empty without --local_steps
+  std::string totals;          // of the epoch so far
+};
+
+// Errors of the file.
+absl::Status Append(const WorkerCheckpoint& checkpoint, NewFile* file);
+
+// NotFound if there is no such file; DataLoss, saying what is wrong, for any damage; FailedPrecondition for the file of
+// another release. All name the path.
+absl::StatusOr<WorkerCheckpoint> ReadCheckpoint(const std::string& path);
+
+// InvalidArgument, saying what differs, if the checkpoint is of another model or a run with other flags.
+absl::Status CheckFits(const WorkerCheckpoint& checkpoint, uint64_t fingerprint, const std::string& flags);
+
+}  // namespace cddp
+
+#endif  // WORKER_CHECKPOINT_CHECKPOINT_H_

@@ -1,0 +1,130 @@
+#include "worker/trainer/run_checkpoints.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "common/codec/byte_io.h"
+
+namespace cddp {
+namespace {
+
+std::string Exact(double value) { return absl::StrFormat("%.17g", value); }
+
+// Calls `each` with every field.
+template <typename Totals, typename Each>
+void ForEachField(Totals& totals, const Each& each) {
+  for (auto* field : {&totals.steps, &totals.refused_steps, &totals.pushed_bytes, &totals.pulled_bytes}) each(*field);
+  for (auto* field : {&totals.loss, &totals.step_seconds, &totals.compute_seconds, &totals.compress_seconds,
+                      &totals.exchange_seconds, &totals.evaluate_seconds}) {
+    each(*field);
+  }
+}
+
+}  // namespace
+
+std::string DescribeForCheckpoint(const TrainerOptions& options, uint64_t train_examples) {
+  const GradientCompressorOptions& exchange = options.exchange;
+  std::string flags = absl::StrCat(
+      "--model=", options.model, " --rank=", options.cluster.rank, " --workers=", options.cluster.worker_count,
+      " --train_examples=", train_examples, " --batch_size=", options.batch_size, " --seed=", options.seed,
+      " --ratio=", Exact(exchange.compressor.ratio), " --selection=", AbslUnparseFlag(exchange.compressor.selection),
+      " --value_encoding=", AbslUnparseFlag(exchange.compressor.value_encoding),
+      " --index_encoding=", AbslUnparseFlag(exchange.compressor.index_encoding),
+      " --residual_decay=", Exact(exchange.residual_decay), " --small_tensor_elements=", exchange.small_tensor_elements,
+      " --momentum_correction=", Exact(exchange.momentum_correction), " --clip_norm=", Exact(exchange.clip_norm),
+      " --ratio_warmup_steps=", exchange.ratio_warmup_steps, " --local_steps=", options.local_steps);
+  if (options.local_steps > 1) {
+    absl::StrAppend(&flags, " --inner_optimizer=", AbslUnparseFlag(options.inner.kind),
+                    " --inner_lr=", Exact(options.inner.lr.base), " --inner_momentum=", Exact(options.inner.momentum),
+                    " --inner_weight_decay=", Exact(options.inner.weight_decay));
+  }
+  return flags;
+}
+
+RunCheckpoints::RunCheckpoints(const TrainerOptions& options, uint64_t train_examples, uint64_t fingerprint,
+                               WorkerMetrics* metrics)
+    : files_(options.checkpoint_dir, options.cluster.rank),
+      flags_(DescribeForCheckpoint(options, train_examples)),
+      fingerprint_(fingerprint),
+      every_(options.checkpoint_every),
+      metrics_(*metrics),
+      writer_(files_, [metrics, path = files_.latest_path()](const CheckpointWriter::Written& written) {
+        metrics->NoteCheckpoint(written.step, written.time, written.status.ok());
+        if (written.status.ok()) {
+          spdlog::debug("event=checkpoint step={} seconds={:.3f}", written.step, absl::ToDoubleSeconds(written.time));
+        } else {
+          spdlog::error("event=checkpoint_failed step={} reason=\"{}\"", written.step,
+                        std::string(written.status.message()));
+        }
+      }) {}
+
+absl::StatusOr<std::optional<WorkerCheckpoint>> RunCheckpoints::Find() {
+  if (absl::Status status = files_.Prepare(); !status.ok()) return status;
+  absl::StatusOr<std::optional<WorkerCheckpoint>> found = files_.ReadLatest();
+  if (!found.ok() || !found->has_value()) return found;
+  if (absl::Status status = CheckFits(**found, fingerprint_, flags_); !status.ok()) {
+    return absl::Status(status.code(), absl::StrCat(files_.latest_path(), ": ", status.message()));
+  }
+  if (every_ > 0) next_ = ((*found)->exchange.step / every_ + 1) * every_;
+  return found;
+}
+
+void RunCheckpoints::BeforeStep(const RunParts& parts, const EpochTotals& totals) {
+  const uint64_t step = parts.exchange->step();
+  if (every_ == 0 || step < next_) return;
+  const bool is_first = next_ == 0;
+  next_ = (step / every_ + 1) * every_;
+  if (writer_.busy()) {
+    spdlog::warn("event=checkpoint_left_out step={} reason=\"the last one is still being written\"", step);
+    return;
+  }
+  Take(parts, totals);
+  if (is_first) writer_.Wait().IgnoreError();  // it is in the log
+}
+
+void RunCheckpoints::Last(const RunParts& parts, const EpochTotals& totals) {
+  Take(parts, totals);
+  writer_.Wait().IgnoreError();  // it is in the log
+}
+
+void RunCheckpoints::Take(const RunParts& parts, const EpochTotals& totals) {
+  const absl::Time begin = absl::Now();
+  const absl::Span<const float> weights = std::as_const(*parts.model).weights();
+  WorkerCheckpoint checkpoint = {fingerprint_,
+                                 flags_,
+                                 parts.exchange->State(),
+                                 {weights.begin(), weights.end()},
+                                 parts.model->State(),
+                                 parts.local_steps == nullptr ? "" : parts.local_steps->State(),
+                                 ""};
+  ByteWriter to(&checkpoint.totals);
+  ForEachField(totals, [&to](auto field) { to.Put(field); });
+  metrics_.NoteCheckpointCopy(absl::Now() - begin);
+  writer_.Write(std::move(checkpoint));
+}
+
+absl::StatusOr<EpochTotals> Restore(const WorkerCheckpoint& checkpoint, const RunParts& parts) {
+  const absl::Span<float> weights = parts.model->weights();
+  if (checkpoint.weights.size() != weights.size()) {
+    return absl::InvalidArgumentError("the checkpoint's weights are of another model");
+  }
+  absl::Status status = parts.exchange->SetState(checkpoint.exchange);
+  if (status.ok()) status = parts.model->SetState(checkpoint.model);
+  if (status.ok() && parts.local_steps != nullptr) {
+    std::copy(checkpoint.weights.begin(), checkpoint.weights.end(), parts.local_steps->replica().begin());
+    status = parts.local_steps->SetState(checkpoint.local_steps);
+  }
+  if (!status.ok()) return status;
+  std::copy(checkpoint.weights.begin(), checkpoint.weights.end(), weights.begin());
+  EpochTotals totals;
+  ByteReader from(checkpoint.totals);
+  ForEachField(totals, [&from](auto& field) { field = from.Get<std::decay_t<decltype(field)>>(); });
+  return totals;
+}
+
+}  // namespace cddp

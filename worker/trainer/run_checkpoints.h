@@ -1,0 +1,69 @@
+// A run's checkpoints: when they are due, what is in them, and what becomes of it at the next start.
+
+#ifndef WORKER_TRAINER_RUN_CHECKPOINTS_H_
+#define WORKER_TRAINER_RUN_CHECKPOINTS_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/checkpoint/checkpoint_files.h"
+#include "worker/checkpoint/checkpoint_writer.h"
+#include "worker/client/gradient_exchange.h"
+#include "worker/model/training_model.h"
+#include "worker/trainer/local_steps.h"
+#include "worker/trainer/progress.h"
+#include "worker/trainer/trainer.h"
+#include "worker/trainer/worker_metrics.h"
+
+namespace cddp {
+
+// All flags that the bits of a worker's run depend on, one "--flag=value" a piece. Not among them: --epochs, so that a
+// run can be made longer, and --threads, which a machine decides (though sums may round otherwise with another number).
+std::string DescribeForCheckpoint(const TrainerOptions& options, uint64_t train_examples);
+
+// What a checkpoint is made of. All are used between two steps only.
+struct RunParts {
+  TrainingModel* model;
+  GradientExchange* exchange;
+  LocalSteps* local_steps;  // null without --local_steps
+};
+
+// Not thread-safe.
+class RunCheckpoints {
+ public:
+  // `options.checkpoint_dir` is not empty; `metrics` outlives this object.
+  RunCheckpoints(const TrainerOptions& options, uint64_t train_examples, uint64_t fingerprint, WorkerMetrics* metrics);
+
+  // The checkpoint to go on from, if there is one. Errors of CheckpointFiles::ReadLatest and CheckFits.
+  absl::StatusOr<std::optional<WorkerCheckpoint>> Find();
+
+  // Before a step: takes a checkpoint if it is time for one. One that is due while the last is still being written is
+  // left out, with a warning. The first of a run is waited for: without it the first steps could not be made again.
+  void BeforeStep(const RunParts& parts, const EpochTotals& totals);
+
+  // Takes a checkpoint and waits until it is durable; the error is in the log.
+  void Last(const RunParts& parts, const EpochTotals& totals);
+
+ private:
+  void Take(const RunParts& parts, const EpochTotals& totals);
+
+  const CheckpointFiles files_;
+  const std::string flags_;
+  const uint64_t fingerprint_;
+  const uint64_t every_;
+  uint64_t next_ = 0;  // step from which on one is due
+  WorkerMetrics& metrics_;
+  CheckpointWriter writer_;
+};
+
+// Puts model, exchange and local steps where they were, weights included; returns the totals of the epoch so far.
+// InvalidArgument if the checkpoint is not of such parts.
+absl::StatusOr<EpochTotals> Restore(const WorkerCheckpoint& checkpoint, const RunParts& parts);
+
+}  // namespace cddp
+
+#endif  // WORKER_TRAINER_RUN_CHECKPOINTS_H_
