@@ -22,6 +22,7 @@ absl::string_view View(grpc::string_ref text) { return {text.data(), text.size()
 
 bool MayCall(Role role, Rpc rpc) {
   switch (rpc) {
+    case Rpc::kClaimRank:
     case Rpc::kJoin:
     case Rpc::kLeave:
     case Rpc::kHeartbeat:

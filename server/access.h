@@ -22,7 +22,7 @@
 
 namespace cddp {
 
-enum class Rpc { kJoin, kLeave, kHeartbeat, kExchange, kSnapshot, kStatus };
+enum class Rpc { kClaimRank, kJoin, kLeave, kHeartbeat, kExchange, kSnapshot, kStatus };
 
 // Workers train: all but Status. Operators look: Snapshot and Status.
 bool MayCall(Role role, Rpc rpc);

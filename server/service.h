@@ -20,6 +20,8 @@ class ParameterService final
   ParameterService(Shard* shard, ServerMetrics* metrics, Access* access)
       : shard_(*shard), metrics_(*metrics), access_(*access), started_(absl::Now()) {}
 
+  grpc::ServerUnaryReactor* ClaimRank(grpc::CallbackServerContext* context, const v1::ClaimRankRequest* request,
+                                      v1::ClaimRankResponse* response) override;
   grpc::ServerUnaryReactor* Join(grpc::CallbackServerContext* context, const v1::JoinRequest* request,
                                  v1::JoinResponse* response) override;
   grpc::ServerUnaryReactor* Leave(grpc::CallbackServerContext* context, const v1::LeaveRequest* request,
@@ -35,6 +37,7 @@ class ParameterService final
                                    v1::StatusResponse* response) override;
 
  private:
+  absl::Status FillClaim(const v1::ClaimRankRequest& request, v1::ClaimRankResponse* response);
   absl::Status FillJoin(const v1::JoinRequest& request, v1::JoinResponse* response);
 
   Shard& shard_;

@@ -10,9 +10,12 @@
 #include "common/metrics/metrics_probe.h"
 #include "common/transport/address.h"
 #include "common/transport/security_flags.h"
+#include "worker/client/rank_claim.h"
+#include "worker/rank_flag.h"
 #include "worker/trainer/trainer.h"
 
-ABSL_FLAG(uint32_t, rank, 0, "index of this worker, from 0");
+ABSL_FLAG(cddp::RankFlag, rank, {0},
+          "index of this worker, from 0; auto: one that nobody holds, from the first server");
 ABSL_FLAG(uint32_t, workers, 1, "number of workers");
 ABSL_FLAG(std::string, servers, "127.0.0.1:50051", "addresses of all servers, host:port,..., in shard order");
 ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn, resnet18; resnet50_shapes: random gradients");
@@ -65,9 +68,9 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
       cddp::ClientSecurity::Create(cddp::SecurityFromFlags());
   if (!security.ok()) return security.status();
   options.cluster.security = *std::move(security);
-  options.cluster.rank = absl::GetFlag(FLAGS_rank);
   options.cluster.worker_count = absl::GetFlag(FLAGS_workers);
   options.cluster.server_timeout = absl::GetFlag(FLAGS_server_timeout);
+  options.cluster.rank = absl::GetFlag(FLAGS_rank).rank.value_or(0);
   if (options.cluster.rank >= options.cluster.worker_count) {
     return absl::InvalidArgumentError(
         absl::StrCat("--rank=", options.cluster.rank, " is outside --workers=", options.cluster.worker_count));
@@ -110,6 +113,18 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   return options;
 }
 
+absl::Status Train() {
+  absl::StatusOr<cddp::TrainerOptions> options = OptionsFromFlags();
+  if (!options.ok()) return options.status();
+  if (!absl::GetFlag(FLAGS_rank).rank.has_value()) {
+    options->cluster.incarnation = cddp::PresentIncarnation();
+    absl::StatusOr<uint32_t> rank = cddp::ClaimRank(options->cluster);
+    if (!rank.ok()) return rank.status();
+    options->cluster.rank = *rank;
+  }
+  return cddp::RunTraining(*options);
+}
+
 constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
 
 }  // namespace
@@ -124,7 +139,6 @@ int main(int argc, char** argv) {
     return healthy.ok() ? 0 : cddp::ReportError(healthy);
   }
   cddp::TuneProcess();
-  absl::StatusOr<cddp::TrainerOptions> options = OptionsFromFlags();
-  const absl::Status status = options.ok() ? cddp::RunTraining(*options) : options.status();
+  const absl::Status status = Train();
   return status.ok() ? 0 : cddp::ReportError(status);
 }
