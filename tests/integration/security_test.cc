@@ -16,6 +16,7 @@
 #include "common/transport/healthcheck.h"
 #include "common/transport/status.h"
 #include "tests/integration/local_cluster.h"
+#include "worker/client/rank_claim.h"
 
 namespace cddp {
 namespace {
@@ -142,6 +143,19 @@ TEST_F(SecurityTest, TheCertificateTellsTheRole) {
   EXPECT_TRUE(Untouched());
   EXPECT_TRUE(Status(Tls("operator")).ok());
   EXPECT_TRUE(Join(Tls("worker2")).ok()) << "the role may stand in a URI";
+}
+
+TEST_F(SecurityTest, OnlyWorkersAskForRanks) {
+  StartServer(Token("tokens", absl::StrCat("worker ", kWorkerToken, "\noperator ", kOperatorToken, "\n")));
+  const auto claim = [&](const SecurityOptions& security) {
+    ClusterClientOptions options;
+    options.security = *ClientSecurity::Create(security);
+    options.addresses = {server_->address()};
+    options.incarnation = PresentIncarnation();
+    return ClaimRank(options).status();
+  };
+  EXPECT_TRUE(absl::IsPermissionDenied(claim(Token("operator", kOperatorToken))));
+  EXPECT_TRUE(claim(Token("worker", kWorkerToken)).ok());
 }
 
 TEST_F(SecurityTest, TokensTellTheRole) {
