@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The delivered images and docker/compose.yaml, as users run them, on a Docker engine: training reaches its accuracy and
-is monitored, killed containers come back and training goes on, and `WORKERS=8` is eight workers.
+"""The delivered images and docker/compose.yaml, as users run them, on a Docker engine: training reaches its accuracy
+and is monitored, killed containers come back and training goes on, and `WORKERS=8` is eight workers.
 
 usage: docker_test.py FOLDER_OF_PROGRAMS   puts these programs into the images
        docker_test.py --from-source        has the images build them; takes half an hour on two cores
@@ -109,7 +109,7 @@ def four_workers(images):
             reached = cluster.ask("max(max_over_time(cddp_worker_test_accuracy_ratio[1h]))")
             return None if reached and reached[0][1] >= ACCURACY else f"reached {reached}"
 
-        cluster.await_condition(f"a test accuracy of {ACCURACY:.0%}", inaccurate, 300)
+        cluster.await_condition(f"a test accuracy of {ACCURACY:.0%}", inaccurate, 480)
 
 
 def eight_workers(images):
@@ -177,7 +177,7 @@ def run(images, programs):
         print(f"{time.monotonic() - begin:7.0f} s  {name} in all", flush=True)
         if name == "images":
             sizes = {what: images.size(what) for what in ("server", "worker")}
-            print("".join(f"         {what}: {size / 1e6:.0f} MB\n" for what, size in sizes.items()), end="", flush=True)
+            print(*(f"         {what}: {size / 1e6:.0f} MB" for what, size in sizes.items()), sep="\n", flush=True)
             assert sizes["server"] < SERVER_IMAGE_LIMIT, "the server's image is too large"
 
 

@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 import time
 
+from packet_filter import PacketFilter
+
 
 class NoEngine(Exception):
     """No Docker engine can run here; says why."""
@@ -21,7 +23,7 @@ class Engine:
 
     def __enter__(self):
         self._daemon = None
-        for program in ("docker", "dockerd"):
+        for program in ("docker", "dockerd", "iptables-save"):
             if not shutil.which(program):
                 raise NoEngine(f"{program} is not installed (scripts/setup --tests)")
         if _answers():
@@ -31,11 +33,12 @@ class Engine:
         # The kernel's overlays need a real file system below, which /tmp may not be.
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix="cddp-docker-", dir="/var/tmp"))
         self._before = os.environ.get("DOCKER_HOST")
+        self._filter = PacketFilter()
         os.environ["DOCKER_HOST"] = f"unix://{self._folder}/socket"
         self._log = open(self._folder / "log", "w")
         self._daemon = subprocess.Popen(
             ["dockerd", f"--data-root={self._folder}/data", f"--exec-root={self._folder}/exec",
-             f"--pidfile={self._folder}/pid", f"--host={os.environ['DOCKER_HOST']}"],
+             f"--pidfile={self._folder}/pid", f"--host={os.environ['DOCKER_HOST']}", "--bridge=none"],
             stdout=self._log, stderr=self._log)
         end = time.monotonic() + 60
         while not _answers():
@@ -56,6 +59,7 @@ class Engine:
             self._daemon.kill()
             self._daemon.wait()
         self._log.close()
+        self._filter.restore()
         # What a daemon leaves mounted would keep its folder alive.
         mounts = [line.split()[1] for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
         for mount in sorted((m for m in mounts if m.startswith(str(self._folder))), reverse=True):

@@ -20,8 +20,11 @@ class Images:
     def _build(self, what, context, *arguments):
         self._names.append(self.name(what))
         # The host's network: the packages' mirror may be in reach of this machine alone.
-        subprocess.run(["docker", "build", "--quiet", "--network=host", "--force-rm", f"--tag={self.name(what)}",
-                        *arguments, str(context)], stdout=subprocess.DEVNULL, check=True)
+        done = subprocess.run(
+            ["docker", "build", "--network=host", "--force-rm", f"--tag={self.name(what)}", *arguments, str(context)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"docker build of {what}:\n" + "\n".join(done.stdout.splitlines()[-40:]))
 
     def make_base(self):
         self._names.append(self.name("base"))
