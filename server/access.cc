@@ -25,6 +25,8 @@ absl::string_view View(grpc::string_ref text) { return {text.data(), text.size()
 
 absl::string_view RpcName(Rpc rpc) {
   switch (rpc) {
+    case Rpc::kClaimRank:
+      return "ClaimRank";
     case Rpc::kJoin:
       return "Join";
     case Rpc::kLeave:
@@ -45,6 +47,7 @@ absl::string_view RpcName(Rpc rpc) {
 
 bool MayCall(Role role, Rpc rpc) {
   switch (rpc) {
+    case Rpc::kClaimRank:
     case Rpc::kJoin:
     case Rpc::kLeave:
     case Rpc::kHeartbeat:

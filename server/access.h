@@ -26,8 +26,8 @@
 
 namespace cddp {
 
-enum class Rpc { kJoin, kLeave, kHeartbeat, kExchange, kSnapshot, kCheckpoint, kStatus };
-inline constexpr size_t kRpcCount = 7;
+enum class Rpc { kClaimRank, kJoin, kLeave, kHeartbeat, kExchange, kSnapshot, kCheckpoint, kStatus };
+inline constexpr size_t kRpcCount = 8;
 absl::string_view RpcName(Rpc rpc);  // as the proto has it
 
 // Workers train: all but Checkpoint and Status. Operators look: Snapshot, Checkpoint and Status.

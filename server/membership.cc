@@ -1,10 +1,56 @@
 #include "server/membership.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 
 namespace cddp {
+
+bool Membership::IsFree(uint32_t rank, uint64_t incarnation, absl::Time now) const {
+  const auto found = members_.find(rank);
+  if (found == members_.end()) return true;
+  const Member& member = found->second;
+  // Join would refuse a process that is older than the last holder.
+  return member.incarnation < incarnation && (member.state == MemberState::kLeft || IsLost(member, now));
+}
+
+absl::StatusOr<uint32_t> Membership::Claim(uint64_t incarnation, uint64_t nonce) {
+  std::lock_guard lock(mutex_);
+  const absl::Time now = absl::Now();
+  uint32_t finished = 0;
+  std::optional<uint32_t> unclaimed;
+  std::optional<uint32_t> lapsed;  // claimed, and not joined within a lease: perhaps a slow start, so taken last
+  for (uint32_t rank = 0; rank < worker_count_; ++rank) {
+    const auto member = members_.find(rank);
+    finished += member != members_.end() && member->second.state == MemberState::kFinished;
+    const auto claim = claims_.find(rank);
+    if (claim != claims_.end() && claim->second.incarnation == incarnation && claim->second.nonce == nonce) {
+      claim->second.since = now;
+      return rank;
+    }
+    if (!IsFree(rank, incarnation, now)) continue;
+    const bool joined =
+        member != members_.end() && claim != claims_.end() && member->second.incarnation >= claim->second.incarnation;
+    if (claim == claims_.end() || joined) {
+      if (!unclaimed.has_value()) unclaimed = rank;
+    } else if (now - claim->second.since > lease_ && !lapsed.has_value()) {
+      lapsed = rank;
+    }
+  }
+  if (finished == worker_count_) {
+    return absl::FailedPreconditionError(absl::StrCat("all ", worker_count_,
+                                                      " workers have finished: to train again, start the servers anew ",
+                                                      "(with an empty --state_dir)"));
+  }
+  const std::optional<uint32_t> rank = unclaimed.has_value() ? unclaimed : lapsed;
+  if (!rank.has_value()) {
+    return absl::UnavailableError(absl::StrCat("all ", worker_count_, " ranks are taken (the servers have --workers=",
+                                               worker_count_, "); a lost worker's is free after its lease"));
+  }
+  claims_[*rank] = {incarnation, nonce, now};
+  return *rank;
+}
 
 absl::StatusOr<bool> Membership::Join(uint32_t rank, uint64_t incarnation) {
   if (rank >= worker_count_) {

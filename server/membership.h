@@ -36,6 +36,11 @@ class Membership {
 
   static constexpr uint64_t kView = 1;
 
+  // Keeps a rank that nobody holds for this process, for as long as a lease; Join takes it. Asked again, it is the
+  // same. The nonce tells processes of one incarnation apart. Unavailable while all ranks are held, FailedPrecondition
+  // once all workers have finished.
+  absl::StatusOr<uint32_t> Claim(uint64_t incarnation, uint64_t nonce);
+
   // Takes the rank, also from an older process; true if this process did not hold it before. InvalidArgument for a rank
   // outside the view, FailedPrecondition if a newer process holds it.
   absl::StatusOr<bool> Join(uint32_t rank, uint64_t incarnation);
@@ -62,13 +67,22 @@ class Membership {
   std::vector<uint32_t> TakeNewlyLost();
 
  private:
+  struct RankClaim {
+    uint64_t incarnation = 0;
+    uint64_t nonce = 0;
+    absl::Time since;
+  };
+
   bool IsLost(const Member& member, absl::Time now) const;
+  // May a new process of this incarnation take the rank?
+  bool IsFree(uint32_t rank, uint64_t incarnation, absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckHolder(uint32_t rank, uint64_t incarnation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const uint32_t worker_count_;
   const absl::Duration lease_;
   mutable std::mutex mutex_;
   std::map<uint32_t, Member> members_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint32_t, RankClaim> claims_ ABSL_GUARDED_BY(mutex_);  // by rank; the last one, also after its Join
 };
 
 }  // namespace cddp

@@ -141,6 +141,40 @@ absl::Status ParameterService::Admit(const grpc::CallbackServerContext& context,
   return access_.CheckRank(context, *caller, worker.rank());
 }
 
+absl::Status ParameterService::FillClaim(const v1::ClaimRankRequest& request, v1::ClaimRankResponse* response) {
+  const ShardOptions& options = shard_.options();
+  if (request.protocol_version() != kProtocolVersion) {
+    return absl::InvalidArgumentError(absl::StrCat("the worker speaks protocol version ", request.protocol_version(),
+                                                   ", this server ", kProtocolVersion, ": run one release everywhere"));
+  }
+  if (options.shard != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("this is shard ", options.shard, "; shard 0 gives out ranks: name the servers in shard order"));
+  }
+  if (request.worker_count() != options.worker_count) {
+    return absl::InvalidArgumentError(absl::StrCat("the worker was started with --workers=", request.worker_count(),
+                                                   ", this server with --workers=", options.worker_count));
+  }
+  absl::StatusOr<uint32_t> rank = shard_.membership().Claim(request.incarnation(), request.nonce());
+  if (!rank.ok()) return rank.status();
+  response->set_rank(*rank);
+  return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* ParameterService::ClaimRank(grpc::CallbackServerContext* context,
+                                                      const v1::ClaimRankRequest* request,
+                                                      v1::ClaimRankResponse* response) {
+  absl::Status refused = Admit(*context, Rpc::kClaimRank).status();
+  if (refused.ok()) refused = limits_.TakeTurn(context->peer());
+  if (!refused.ok()) return Answer(context, refused);
+  const absl::Status status = FillClaim(*request, response);
+  if (status.ok()) {
+    spdlog::info("event=rank_claimed rank={} incarnation={} peer={}", response->rank(), request->incarnation(),
+                 context->peer());
+  }
+  return Answer(context, status);
+}
+
 absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::JoinResponse* response) {
   if (request.protocol_version() != kProtocolVersion) {
     return absl::InvalidArgumentError(absl::StrCat("worker ", request.worker().rank(), " speaks protocol version ",

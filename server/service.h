@@ -25,6 +25,8 @@ class ParameterService final
   // All must outlive the service.
   ParameterService(Shard* shard, ServerMetrics* metrics, Access* access, Limits* limits);
 
+  grpc::ServerUnaryReactor* ClaimRank(grpc::CallbackServerContext* context, const v1::ClaimRankRequest* request,
+                                      v1::ClaimRankResponse* response) override;
   grpc::ServerUnaryReactor* Join(grpc::CallbackServerContext* context, const v1::JoinRequest* request,
                                  v1::JoinResponse* response) override;
   grpc::ServerUnaryReactor* Leave(grpc::CallbackServerContext* context, const v1::LeaveRequest* request,
@@ -53,6 +55,7 @@ class ParameterService final
   // Counts the call. May this caller make it, and as this worker, and now?
   absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context, Rpc rpc);
   absl::Status Admit(const grpc::CallbackServerContext& context, Rpc rpc, const v1::WorkerId& worker);
+  absl::Status FillClaim(const v1::ClaimRankRequest& request, v1::ClaimRankResponse* response);
   absl::Status FillJoin(const v1::JoinRequest& request, v1::JoinResponse* response);
 
   Shard& shard_;

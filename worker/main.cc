@@ -11,9 +11,12 @@
 #include "common/metrics/metrics_probe.h"
 #include "common/transport/address.h"
 #include "common/transport/security_flags.h"
+#include "worker/client/rank_claim.h"
+#include "worker/rank_flag.h"
 #include "worker/trainer/trainer.h"
 
-ABSL_FLAG(uint32_t, rank, 0, "index of this worker, from 0");
+ABSL_FLAG(cddp::RankFlag, rank, {0},
+          "index of this worker, from 0; auto: one that nobody holds, from the first server");
 ABSL_FLAG(uint32_t, workers, 1, "number of workers");
 ABSL_FLAG(std::string, servers, "127.0.0.1:50051", "addresses of all servers, host:port,..., in shard order");
 ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn, resnet18; resnet50_shapes: random gradients");
@@ -75,9 +78,9 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
       cddp::ClientSecurity::Create(cddp::SecurityFromFlags());
   if (!security.ok()) return security.status();
   options.cluster.security = *std::move(security);
-  options.cluster.rank = absl::GetFlag(FLAGS_rank);
   options.cluster.worker_count = absl::GetFlag(FLAGS_workers);
   options.cluster.server_timeout = absl::GetFlag(FLAGS_server_timeout);
+  options.cluster.rank = absl::GetFlag(FLAGS_rank).rank.value_or(0);
   if (options.cluster.rank >= options.cluster.worker_count) {
     return absl::InvalidArgumentError(
         absl::StrCat("--rank=", options.cluster.rank, " is outside --workers=", options.cluster.worker_count));
@@ -122,6 +125,19 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   return options;
 }
 
+absl::Status Train(const cddp::StopSignal& stop) {
+  absl::StatusOr<cddp::TrainerOptions> options = OptionsFromFlags();
+  if (!options.ok()) return options.status();
+  if (!absl::GetFlag(FLAGS_rank).rank.has_value()) {
+    options->cluster.incarnation = cddp::PresentIncarnation();
+    absl::StatusOr<uint32_t> rank = cddp::ClaimRank(options->cluster);
+    if (!rank.ok()) return rank.status();
+    options->cluster.rank = *rank;
+  }
+  options->should_stop = [&stop] { return stop.received() != 0; };
+  return cddp::RunTraining(*options);
+}
+
 constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
 
 }  // namespace
@@ -137,9 +153,7 @@ int main(int argc, char** argv) {
   }
   cddp::TuneProcess();
   const cddp::StopSignal& stop = cddp::StopSignal::Install(absl::GetFlag(FLAGS_stop_timeout));
-  absl::StatusOr<cddp::TrainerOptions> options = OptionsFromFlags();
-  if (options.ok()) options->should_stop = [&stop] { return stop.received() != 0; };
-  const absl::Status status = options.ok() ? cddp::RunTraining(*options) : options.status();
+  const absl::Status status = Train(stop);
   if (status.ok()) return 0;
   const int code = cddp::ReportError(status);
   // Above 127, so that whoever starts processes again knows that this one is worth it.

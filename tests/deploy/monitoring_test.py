@@ -10,7 +10,6 @@ import importlib.util
 import json
 import pathlib
 import random
-import re
 import shutil
 import socket
 import struct
@@ -18,10 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.parse
-import urllib.request
 
-MONITORING = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "monitoring"
+from monitoring import MONITORING, answer, delivered_dashboard, queries
+
 DEADLINE = 120  # seconds for all queries to have data
 
 
@@ -50,25 +48,6 @@ def generated_dashboard():
     return module.dashboard()
 
 
-def queries(dashboard):
-    """Name and expression of everything that asks for metrics."""
-    for panel in dashboard["panels"]:
-        for target in panel.get("targets", []):
-            yield f"panel '{panel['title']}'", target["expr"].replace("$__rate_interval", "10s").replace("$shard", ".*")
-    for file in ("recording.yml", "alerts.yml"):
-        # What an alert or recorded series is made of exists; whether an alert fires is promtool's part.
-        for metric in sorted(set(re.findall(r"\bcddp_(?:server|worker)_\w+", (MONITORING / file).read_text()))):
-            yield file, metric
-    for metric in re.findall(r"record: (\S+)", (MONITORING / "recording.yml").read_text()):
-        yield "recorded", metric
-
-
-def answer(port, expression):
-    url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
-    with urllib.request.urlopen(url, timeout=10) as reply:
-        return json.load(reply)["data"]["result"]
-
-
 def wait_for(processes, condition, what):
     end = time.monotonic() + DEADLINE
     while True:
@@ -90,7 +69,7 @@ def main():
         return 77
     for command in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
         subprocess.run(["promtool", *command], cwd=MONITORING, check=True)
-    dashboard = json.loads((MONITORING / "grafana" / "dashboards" / "cddp.json").read_text())
+    dashboard = delivered_dashboard()
     if dashboard != generated_dashboard():
         sys.exit("dashboards/cddp.json is not what make_dashboard makes: run deploy/monitoring/grafana/make_dashboard")
     for panel in dashboard["panels"]:
@@ -131,7 +110,7 @@ def main():
                 return None if up == ["1", "1", "1"] else f"up is {up}"
 
             wait_for(processes, missing_targets, "all targets up")
-            unanswered = list(queries(dashboard))
+            unanswered = list(queries(dashboard, rate_interval="10s"))
             count = len(unanswered)
 
             def missing_answers():

@@ -100,6 +100,29 @@ std::map<std::string, int> CountEvents(const std::filesystem::path& trace) {
   return counts;
 }
 
+TEST_F(ProcessTest, WorkersStartedAlikeShareTheWork) {
+  std::ofstream(folder_ / "script") << absl::StrReplaceAll(
+      R"sh(
+trap 'kill $server' EXIT
+BIN/cddp-server --listen=127.0.0.1:0 --metrics_listen= --workers=2 --progress=json >FOLDER/server &
+server=$!
+until grep -q listening FOLDER/server; do kill -0 $server || exit 9; done
+address=$(sed 's/.*"address":"\([^"]*\)".*/\1/' FOLDER/server)
+for i in 1 2; do
+  BIN/cddp-worker --rank=auto --workers=2 --servers=$address --model=mlp --data_dir=FOLDER/data --epochs=1 &
+  workers="$workers $!"
+done
+for worker in $workers; do wait $worker || exit; done
+BIN/cddp-worker --rank=auto --workers=2 --servers=$address --model=mlp --data_dir=FOLDER/data --epochs=1
+)sh",
+      {{"FOLDER", folder_.string()}, {"BIN", CDDP_BIN}});
+  const Outcome outcome = RunShell(absl::StrCat("bash ", (folder_ / "script").string()));
+  EXPECT_THAT(outcome.output, HasSubstr("event=rank_claimed rank=0"));
+  EXPECT_THAT(outcome.output, HasSubstr("event=rank_claimed rank=1"));
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("all 2 workers have finished"));
+}
+
 TEST_F(ProcessTest, DenseModeGoesThroughTheSamePath) {
   const Outcome run = RunShell(Train("--nocompress --workers=2 --lr=0.02 --trace"));
   ASSERT_EQ(run.exit_code, 0) << run.output;
@@ -211,6 +234,7 @@ TEST_F(ProcessTest, BadInputIsOneClearLineAndExitCodeTwo) {
       {worker + "--model=transformer", "unknown model 'transformer'"},
       {worker + "--ratio=2", "--ratio=2"},
       {worker + "--rank=3 --workers=2", "--rank=3"},
+      {worker + "--rank=some", "use a number from 0, or auto"},
       {worker + "--servers=nonsense", "'nonsense' is not an address"},
       {worker + "--data_dir=/no/such/folder", "/no/such/folder"},
       {absl::StrCat(Bin("cddp-server"), " --listen=127.0.0.1:0 --metrics_listen= --shard=2 --shards=2"), "--shard=2"},

@@ -16,6 +16,7 @@
 #include "common/transport/healthcheck.h"
 #include "common/transport/status.h"
 #include "tests/integration/local_cluster.h"
+#include "worker/client/rank_claim.h"
 
 namespace cddp {
 namespace {
@@ -208,6 +209,19 @@ TEST_F(SecurityTest, TheEndOfTheCertificatesIsAMetric) {
   while (expiry("certificate") != absl::FromCivil(absl::CivilDay(2021, 1, 1), absl::UTCTimeZone())) {
     std::this_thread::yield();
   }
+}
+
+TEST_F(SecurityTest, OnlyWorkersAskForRanks) {
+  StartServer(Token("tokens", absl::StrCat("worker ", kWorkerToken, "\noperator ", kOperatorToken, "\n")));
+  const auto claim = [&](const SecurityOptions& security) {
+    ClusterClientOptions options;
+    options.security = *ClientSecurity::Create(security);
+    options.addresses = {server_->address()};
+    options.incarnation = PresentIncarnation();
+    return ClaimRank(options).status();
+  };
+  EXPECT_TRUE(absl::IsPermissionDenied(claim(Token("operator", kOperatorToken))));
+  EXPECT_TRUE(claim(Token("worker", kWorkerToken)).ok());
 }
 
 TEST_F(SecurityTest, TokensTellTheRole) {

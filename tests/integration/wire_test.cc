@@ -110,6 +110,27 @@ TEST_F(WireTest, JoinRefusesAnotherProtocolLayoutOrWorkerCount) {
   EXPECT_THAT(status.error_message(), HasSubstr("tensor 0 is w[41] here, w[40] there"));
 }
 
+TEST_F(WireTest, ClaimRankRefusesWhatJoinWouldAndIsForShardZero) {
+  v1::ClaimRankRequest request;
+  request.set_protocol_version(kProtocolVersion);
+  request.set_worker_count(1);
+  request.set_incarnation(1);
+  const auto claim = [&](uint32_t shard) {
+    grpc::ClientContext context;
+    v1::ClaimRankResponse response;
+    return v1::ParameterServer::NewStub(CreateChannel(servers_.addresses()[shard]))
+        ->ClaimRank(&context, request, &response);
+  };
+  EXPECT_TRUE(claim(0).ok());
+  EXPECT_EQ(claim(1).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(claim(1).error_message(), HasSubstr("this is shard 1"));
+  request.set_worker_count(3);
+  EXPECT_THAT(claim(0).error_message(), HasSubstr("--workers=3"));
+  request.set_worker_count(1);
+  request.set_protocol_version(kProtocolVersion + 1);
+  EXPECT_THAT(claim(0).error_message(), HasSubstr("protocol version"));
+}
+
 TEST_F(WireTest, JoinRefusesLayoutsThatCannotBeHeld) {
   v1::JoinRequest request = GoodJoin();
   *request.mutable_layout() = ToMessage(*ParameterLayout::Create({{"w", {5}}}, 10));

@@ -63,6 +63,8 @@ struct ClusterClient::ExchangeCall {
   absl::Time lost_since = absl::InfiniteFuture();
 };
 
+uint64_t PresentIncarnation() { return static_cast<uint64_t>(absl::ToUnixMicros(absl::Now())); }
+
 ClusterClient::ClusterClient(const ClusterClientOptions& options, const ShardMap& map) : options_(options), map_(map) {
   for (const std::string& address : options_.addresses) {
     servers_.push_back(std::make_unique<ServerConnection>(address, options_.security));
@@ -75,7 +77,7 @@ absl::StatusOr<std::unique_ptr<ClusterClient>> ClusterClient::Join(const Cluster
       ShardMap::Create(layout.bucket_count(), static_cast<uint32_t>(options.addresses.size()));
   if (!map.ok()) return map.status();
   ClusterClientOptions complete = options;
-  if (complete.incarnation == 0) complete.incarnation = static_cast<uint64_t>(absl::ToUnixMicros(absl::Now()));
+  if (complete.incarnation == 0) complete.incarnation = PresentIncarnation();
   std::unique_ptr<ClusterClient> client(new ClusterClient(complete, *map));
   for (uint32_t shard = 0; shard < client->servers_.size(); ++shard) {
     if (absl::Status status = client->JoinServer(shard, layout); !status.ok()) return status;

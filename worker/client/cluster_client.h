@@ -38,6 +38,9 @@ struct ClusterClientOptions {
   absl::Duration server_timeout = absl::Seconds(60);
 };
 
+// For ClusterClientOptions::incarnation of a process that starts now.
+uint64_t PresentIncarnation();
+
 struct PushedUpdate {
   uint32_t bucket = 0;
   uint64_t step = 0;

@@ -57,6 +57,43 @@ TEST(MembershipTest, AllHaveFinishedOnceTheLastHas) {
   EXPECT_FALSE(membership.AllFinished()) << "a new process has taken rank 0";
 }
 
+TEST(MembershipTest, GivesEachProcessTheSmallestRankThatNobodyHolds) {
+  Membership membership(3, absl::Seconds(10));
+  ASSERT_TRUE(membership.Join(1, 50).ok());
+  EXPECT_EQ(*membership.Claim(100, 1), 0u);
+  EXPECT_EQ(*membership.Claim(100, 1), 0u) << "a retry";
+  EXPECT_EQ(*membership.Claim(100, 2), 2u) << "another process that started in the same microsecond";
+  const absl::Status full = membership.Claim(101, 3).status();
+  EXPECT_EQ(full.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(full.message().find("all 3 ranks are taken"), std::string::npos) << full;
+  ASSERT_TRUE(membership.Join(0, 100).ok());
+  EXPECT_EQ(*membership.Claim(100, 1), 0u) << "still its own after it has joined";
+}
+
+TEST(MembershipTest, WhoGaveUpFreesItsRankAndWhoHasFinishedDoesNot) {
+  Membership membership(2, absl::Seconds(10));
+  ASSERT_TRUE(membership.Join(0, 1).ok());
+  ASSERT_TRUE(membership.Join(1, 1).ok());
+  ASSERT_TRUE(membership.Leave(0, 1, /*finished=*/true).ok());
+  EXPECT_EQ(membership.Claim(2, 0).status().code(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(membership.Leave(1, 1, /*finished=*/false).ok());
+  EXPECT_EQ(membership.Claim(1, 0).status().code(), absl::StatusCode::kUnavailable)
+      << "Join would refuse it as too old";
+  EXPECT_EQ(*membership.Claim(2, 0), 1u);
+  ASSERT_TRUE(membership.Join(1, 2).ok());
+  ASSERT_TRUE(membership.Leave(1, 2, /*finished=*/true).ok());
+  EXPECT_EQ(membership.Claim(3, 0).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(MembershipTest, ALostWorkersRankIsFreeAndItsSuccessorsClaimHolds) {
+  Membership membership(2, absl::ZeroDuration());
+  ASSERT_TRUE(membership.Join(0, 1).ok());
+  EXPECT_EQ(*membership.Claim(2, 0), 0u) << "silent for longer than the lease";
+  EXPECT_EQ(*membership.Claim(3, 0), 1u) << "a claim that ran out is given on last: its process may only be slow";
+  EXPECT_EQ(*membership.Claim(2, 0), 0u);
+  EXPECT_EQ(*membership.Claim(4, 0), 0u) << "it is given on when nothing else is left";
+}
+
 TEST(MembershipTest, CountsTrafficAndProgress) {
   Membership membership(1, absl::Seconds(10));
   ASSERT_TRUE(membership.Join(0, 1).ok());

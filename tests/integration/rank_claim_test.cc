@@ -1,0 +1,93 @@
+// Workers that are all started alike get their ranks from the cluster.
+
+#include "worker/client/rank_claim.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "tests/integration/local_cluster.h"
+
+namespace cddp {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+ParameterLayout Layout() { return *ParameterLayout::Create({{"w", {64}}}, 16); }
+
+ClusterClientOptions Fresh(const LocalServers& servers) {
+  ClusterClientOptions options = servers.ClientOptions(0);
+  options.incarnation = PresentIncarnation();
+  return options;
+}
+
+TEST(RankClaimTest, WorkersThatStartTogetherGetARankEach) {
+  LocalClusterOptions cluster;
+  cluster.workers = 8;
+  cluster.servers = 2;
+  LocalServers servers(cluster);
+  ClusterClientOptions options = Fresh(servers);  // one incarnation for all: the worst case
+  std::mutex mutex;
+  std::multiset<uint32_t> ranks;
+  std::vector<std::unique_ptr<ClusterClient>> clients;
+  std::vector<std::thread> threads;
+  for (uint32_t i = 0; i < cluster.workers; ++i) {
+    threads.emplace_back([&] {
+      ClusterClientOptions mine = options;
+      const absl::StatusOr<uint32_t> rank = ClaimRank(mine);
+      ASSERT_TRUE(rank.ok()) << rank.status();
+      mine.rank = *rank;
+      auto client = ClusterClient::Join(mine, Layout());
+      ASSERT_TRUE(client.ok()) << client.status();
+      std::lock_guard lock(mutex);
+      ranks.insert(*rank);
+      clients.push_back(*std::move(client));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(ranks, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
+
+  options.server_timeout = absl::Milliseconds(200);
+  const absl::Status ninth = ClaimRank(options).status();
+  EXPECT_TRUE(absl::IsUnavailable(ninth));
+  EXPECT_THAT(std::string(ninth.message()), HasSubstr("all 8 ranks are taken"));
+}
+
+TEST(RankClaimTest, ASuccessorWaitsForTheDeadOnesLeaseAndTakesItsRank) {
+  LocalClusterOptions cluster;
+  cluster.workers = 1;
+  cluster.lease = absl::Milliseconds(500);
+  LocalServers servers(cluster);
+  ClusterClientOptions first = Fresh(servers);
+  ASSERT_EQ(*ClaimRank(first), 0u);
+  ASSERT_TRUE(ClusterClient::Join(first, Layout()).ok());  // and is gone without a word
+
+  const absl::Time death = absl::Now();
+  ClusterClientOptions second = Fresh(servers);
+  const absl::StatusOr<uint32_t> rank = ClaimRank(second);
+  ASSERT_TRUE(rank.ok()) << rank.status();
+  EXPECT_EQ(*rank, 0u);
+  EXPECT_GE(absl::Now() - death, absl::Milliseconds(400)) << "before the lease was over";
+  auto client = ClusterClient::Join(second, Layout());
+  ASSERT_TRUE(client.ok()) << client.status();
+  (*client)->Leave(/*finished=*/true);
+  EXPECT_TRUE(absl::IsFailedPrecondition(ClaimRank(Fresh(servers)).status())) << "all have finished";
+}
+
+TEST(RankClaimTest, AServerOutOfReachIsNamed) {
+  ClusterClientOptions options;
+  options.addresses = {"127.0.0.1:1"};
+  options.server_timeout = absl::Milliseconds(200);
+  const absl::Status status = ClaimRank(options).status();
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("server 127.0.0.1:1"));
+}
+
+}  // namespace
+}  // namespace cddp
