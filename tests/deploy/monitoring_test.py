@@ -94,10 +94,12 @@ def main():
 
         try:
             start(programs / "cddp-server", f"--listen=127.0.0.1:{listen}", "--workers=2", "--publish_ratio=0.1",
+                  f"--state_dir={folder / 'state'}", "--snapshot_bytes=1000000",
                   f"--metrics_listen=127.0.0.1:{ports['cddp-server'][0]}")
             for rank, port in enumerate(ports["cddp-worker"]):
                 start(programs / "cddp-worker", f"--rank={rank}", "--workers=2", f"--servers=127.0.0.1:{listen}",
                       "--model=mlp", f"--data_dir={folder / 'data'}", "--epochs=1000000", "--ratio=0.1", "--threads=1",
+                      f"--checkpoint_dir={folder / 'checkpoints'}",
                       f"--metrics_listen=127.0.0.1:{port}")
             start("prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}",
                   f"--web.listen-address=127.0.0.1:{web}")
