@@ -243,7 +243,7 @@ TEST_F(WorkerKillTest, SigtermLeavesACheckpointAndTheRunGoesOnFromIt) {
   cluster.AwaitVersion(40);
   cluster.worker(1).Send(SIGTERM);
   EXPECT_EQ(cluster.worker(1).Wait(), 128 + SIGTERM);
-  EXPECT_THAT(FileContent(cluster.File(1, "err")), HasSubstr("ended by a signal before step"));
+  EXPECT_THAT(FileContent(cluster.File(1, "err")), HasSubstr("stopped by a signal after step"));
   cluster.StartWorker(1, true);
   EXPECT_EQ(cluster.Finish(), expected);
 }
