@@ -146,6 +146,10 @@ void BucketState::Count(const Contribution& contribution, const std::optional<Ch
   staleness_ = std::max(staleness_, version_ - contribution.base_version);
   const bool late = RoundsAreShared() && contribution.step < version_;
   if (late || slot.contributed) {
+    if (options_.consistency.mode == Consistency::kSync) {
+      slot.late.push_back(contribution.step);
+      if (slot.late.size() > kKnownGaps) slot.late.erase(slot.late.begin());
+    }
     if (contribution.step >= slot.next_step) slot.last_refused = contribution.non_finite;
     if (!contribution.non_finite && update.has_value()) {
       late_.resize(length_);
@@ -266,7 +270,9 @@ ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
   if (waiter.step + 1 == slot.next_step) {
     answer.refused = slot.last_refused;
   } else if (options_.consistency.mode == Consistency::kSync) {
-    answer.refused = waiter.is_retry && log_.Refused(waiter.step + 1);
+    // A late contribution counted in another round, so the refusal of its own did not concern it.
+    const bool was_late = std::find(slot.late.begin(), slot.late.end(), waiter.step) != slot.late.end();
+    answer.refused = waiter.is_retry && !was_late && log_.Refused(waiter.step + 1);
   }
   answer.replica_differed = waiter.replica_differs;
   answer.repeated = waiter.is_retry;

@@ -171,11 +171,12 @@ class BucketState {
   };
   struct Slot {
     bool active = true;
-    uint64_t next_step = 0;     // steps below it have been counted, but for the gaps
-    std::vector<Gap> gaps;      // synchronous training only: the latest, ascending
-    uint64_t clock = 0;         // contributions counted
-    bool last_refused = false;  // the round of its last contribution was refused
-    bool contributed = false;   // to the open round, the three below
+    uint64_t next_step = 0;      // steps below it have been counted, but for the gaps
+    std::vector<Gap> gaps;       // synchronous training only: the latest, ascending
+    std::vector<uint64_t> late;  // likewise: steps whose round had closed, so that they counted in a later one
+    uint64_t clock = 0;          // contributions counted
+    bool last_refused = false;   // the round of its last contribution was refused
+    bool contributed = false;    // to the open round, the three below
     bool non_finite = false;
     std::optional<CheckedUpdate> update;  // points into the request of a waiting call or to holder; none: zero
     std::shared_ptr<const void> holder;

@@ -36,6 +36,8 @@ void BucketState::SaveLocked(std::string* state) const {
       to.Put<uint64_t>(gap.begin);
       to.Put<uint64_t>(gap.end);
     }
+    to.Put<uint32_t>(static_cast<uint32_t>(slot.late.size()));
+    for (const uint64_t step : slot.late) to.Put<uint64_t>(step);
     to.Put<uint64_t>(slot.clock);
     to.Put<uint8_t>(slot.last_refused);
     to.Put<uint8_t>(slot.contributed);
@@ -66,6 +68,7 @@ absl::Status BucketState::Load(absl::string_view state) {
     for (uint32_t left = from.Get<uint32_t>(); left > 0 && from.ok(); --left) {
       slot.gaps.push_back({from.Get<uint64_t>(), from.Get<uint64_t>()});
     }
+    for (uint32_t left = from.Get<uint32_t>(); left > 0 && from.ok(); --left) slot.late.push_back(from.Get<uint64_t>());
     slot.clock = from.Get<uint64_t>();
     slot.last_refused = from.Get<uint8_t>() != 0;
     slot.contributed = from.Get<uint8_t>() != 0;

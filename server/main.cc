@@ -73,7 +73,8 @@ ABSL_FLAG(uint64_t, snapshot_bytes, 0,
 ABSL_FLAG(uint64_t, checkpoint_every, 0, "versions between two checkpoints in --state_dir; 0: only by cddp checkpoint");
 ABSL_FLAG(uint32_t, keep_checkpoints, 3, "newest checkpoints that are kept");
 ABSL_FLAG(uint64_t, restore_version, 0,
-          "go back to the checkpoint of this version and forget what came after it; 0: go on where the journal ends");
+          "go back to the checkpoint of this version and forget what came after it; started again with it, the server "
+          "goes on from there; 0: go on where the journal ends");
 ABSL_FLAG(bool, exit_when_finished, false,
           "end with exit code 0 once every worker has left as finished; with --state_dir also when started again");
 ABSL_FLAG(std::string, progress, "", "'json': one JSON line on standard output when listening");

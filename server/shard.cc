@@ -158,9 +158,10 @@ void Shard::Retire(uint32_t rank) {
 }
 
 absl::Status Shard::Leave(uint32_t rank, uint64_t incarnation, bool finished) {
-  absl::Status status = membership_.Leave(rank, incarnation, finished);
-  if (!status.ok()) return status;
+  // In this order: a snapshot that knows of it holds buckets that do, too.
+  if (absl::Status status = membership_.Touch(rank, incarnation); !status.ok()) return status;
   Retire(rank);
+  if (absl::Status status = membership_.Leave(rank, incarnation, finished); !status.ok()) return status;
   return NoteMember(rank, incarnation, finished ? MemberState::kFinished : MemberState::kLeft);
 }
 

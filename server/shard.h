@@ -38,10 +38,10 @@ struct ShardOptions {
   uint64_t log_versions = 1;                    // see BucketOptions
   std::string state_dir;                        // folder of the journal; empty: a restarted server has lost all
   Durability durability = Durability::kVersion;
-  uint64_t snapshot_bytes = 0;       // journal bytes after which a snapshot is made; 0: as many as the last one took
-  uint64_t restore_version = 0;      // go back to the checkpoint of this version; 0: go on where the journal ends
-  uint64_t checkpoint_every = 0;     // versions between two checkpoints; 0: only those that are asked for
-  uint32_t keep_checkpoints = 3;     // newest checkpoints that are kept
+  uint64_t snapshot_bytes = 0;    // journal bytes after which a snapshot is made; 0: as many as the last one took
+  uint64_t restore_version = 0;   // go back, once, to the checkpoint of this version; 0: go on where the journal ends
+  uint64_t checkpoint_every = 0;  // versions between two checkpoints; 0: only those that are asked for
+  uint32_t keep_checkpoints = 3;  // newest checkpoints that are kept
   FileLayer* files = &PosixFiles();  // for tests
 };
 
@@ -155,7 +155,8 @@ class Shard {
   void FinishCheckpoint(Checkpoint& checkpoint);
   absl::Status SaveCheckpoint(const Checkpoint& checkpoint);
   // The state from `segment` on, in a snapshot of that name.
-  absl::Status SaveState(const Space& space, const SegmentEvent& segment);
+  absl::Status SaveState(const Space& space, const SegmentEvent& segment, const std::vector<Member>& members);
+  absl::Status RemoveCheckpointsAfter(uint64_t version);
   // Lets the buckets' events go to the journal.
   void Attach(Space* space);
   // Notes a member's change; returns once it is durable.
@@ -178,6 +179,7 @@ class Shard {
   std::atomic<uint64_t> snapshot_bytes_{0};
   std::mutex checkpoints_mutex_;
   std::vector<std::shared_ptr<Checkpoint>> checkpoints_ ABSL_GUARDED_BY(checkpoints_mutex_);  // under way
+  bool checkpoints_ended_ ABSL_GUARDED_BY(checkpoints_mutex_) = false;
   std::atomic<uint64_t> armed_{0};    // version of the newest checkpoint of checkpoint_every
   std::unique_ptr<Journal> journal_;  // null without --state_dir; last, for its thread makes calls into all the above
 };

@@ -10,7 +10,6 @@
 #include "absl/strings/str_split.h"
 #include "cddp/v1/parameter_server.pb.h"
 #include "common/transport/layout_message.h"
-#include "server/journal/state_folder.h"
 
 namespace cddp {
 namespace {
@@ -77,9 +76,8 @@ absl::Status Shard::Recover() {
   std::unique_lock lock(join_mutex_);
   const absl::Time begin = absl::Now();
   uint64_t events = 0;
-  const std::string restore = options_.restore_version == 0 ? "" : CheckpointName(options_.restore_version);
   absl::StatusOr<std::unique_ptr<Journal>> journal =
-      Journal::Open({options_.state_dir, options_.durability, restore, options_.files,
+      Journal::Open({options_.state_dir, options_.durability, options_.restore_version, options_.files,
                      [this](absl::Duration took) { metrics_.NoteJournalWrite(took); }},
                     [&](const JournalEvent& event, uint64_t position, const auto& frame) {
                       ++events;
@@ -88,10 +86,11 @@ absl::Status Shard::Recover() {
   if (!journal.ok()) return journal.status();
   journal_ = *std::move(journal);
   if (space_ == nullptr) return absl::OkStatus();
-  if (!restore.empty()) {
+  if (journal_->went_back()) {
     // From here on the checkpoint is where the journal begins; what came after it is forgotten.
-    absl::Status status = SaveState(*space_, {kJournalFormat, journal_->segment(), 0});
-    if (status.ok()) status = journal_->RemoveBefore(journal_->segment());
+    absl::Status status = SaveState(*space_, journal_->segment(), membership_.members());
+    if (status.ok()) status = journal_->RemoveBefore(journal_->segment().segment);
+    if (status.ok()) status = RemoveCheckpointsAfter(options_.restore_version);
     if (!status.ok()) return status;
   }
   Attach(space_.get());
@@ -135,7 +134,7 @@ absl::Status Shard::Replay(const JournalEvent& event, uint64_t position,
   if (const auto* saved = std::get_if<BucketEvent>(&event)) {
     BucketState* bucket = at(saved->bucket, 0);
     if (bucket == nullptr) return unknown;
-    if (options_.restore_version == 0) space_->loaded[saved->bucket - space_->run.begin] = saved->position;
+    space_->loaded[saved->bucket - space_->run.begin] = saved->position;
     return bucket->Load(saved->state);
   }
   const auto is_loaded = [&](uint32_t bucket) {  // is the event part of what was loaded?

@@ -52,7 +52,7 @@ BeginEvent Shard::Begin(const Space& space) const {
 
 // Buckets are saved one after the other, each with the position of the last event that it holds; a start skips the
 // bucket's events up to there. So no moment is needed at which the whole shard stands still.
-absl::Status Shard::SaveState(const Space& space, const SegmentEvent& segment) {
+absl::Status Shard::SaveState(const Space& space, const SegmentEvent& segment, const std::vector<Member>& members) {
   absl::StatusOr<std::unique_ptr<SnapshotWriter>> writer =
       SnapshotWriter::Create(options_.files, options_.state_dir, SnapshotName(segment.segment), segment, Begin(space));
   if (!writer.ok()) return writer.status();
@@ -63,7 +63,7 @@ absl::Status Shard::SaveState(const Space& space, const SegmentEvent& segment) {
     if (status.ok()) status = (*writer)->Add(BucketEvent{space.run.begin + i, position, state});
     if (!status.ok()) return status;
   }
-  for (const Member& member : membership_.members()) {
+  for (const Member& member : members) {
     absl::Status status = (*writer)->Add(MemberEvent{member.rank, member.incarnation, member.state});
     if (!status.ok()) return status;
   }
@@ -79,7 +79,13 @@ absl::Status Shard::WriteSnapshot() {
   const absl::Time begin = absl::Now();
   absl::StatusOr<SegmentEvent> segment = journal_->Rotate();
   absl::Status status = segment.status();
-  if (status.ok()) status = SaveState(*space, *segment);
+  std::vector<Member> members;
+  {
+    // Before the buckets, and not within a Join: whatever a bucket then lacks or has besides is in the new segment.
+    std::lock_guard join_lock(join_mutex_);
+    members = membership_.members();
+  }
+  if (status.ok()) status = SaveState(*space, *segment, members);
   if (status.ok()) status = journal_->RemoveBefore(segment->segment);
   metrics_.NoteSnapshot(absl::Now() - begin, status.ok());
   if (status.ok()) {
@@ -94,6 +100,7 @@ std::vector<std::shared_ptr<Shard::Checkpoint>> Shard::TakeCheckpoints(bool only
   const auto first = std::stable_partition(checkpoints_.begin(), checkpoints_.end(), [&](const auto& checkpoint) {
     return only_complete && !checkpoint->complete();
   });
+  checkpoints_ended_ |= !only_complete;
   std::vector<std::shared_ptr<Checkpoint>> taken(first, checkpoints_.end());
   checkpoints_.erase(first, checkpoints_.end());
   return taken;
@@ -125,8 +132,24 @@ void Shard::WriteCheckpoint(uint64_t version, CheckpointDone done) {
         version, [checkpoint, i](absl::StatusOr<std::string> state) { checkpoint->Take(i, std::move(state)); });
     if (!status.ok()) checkpoint->Take(i, status);
   }
-  std::lock_guard lock(checkpoints_mutex_);
-  checkpoints_.push_back(std::move(checkpoint));
+  {
+    std::lock_guard lock(checkpoints_mutex_);
+    if (!checkpoints_ended_) {
+      checkpoints_.push_back(std::move(checkpoint));
+      return;
+    }
+  }
+  checkpoint->done(absl::UnavailableError("the server is ending"));
+}
+
+absl::Status Shard::RemoveCheckpointsAfter(uint64_t version) {
+  const absl::StatusOr<StateFolder> found = ListStateFolder(*options_.files, options_.state_dir);
+  if (!found.ok()) return found.status();
+  for (auto later = found->checkpoints.upper_bound(version); later != found->checkpoints.end(); ++later) {
+    absl::Status status = options_.files->Remove(options_.state_dir, CheckpointName(*later));
+    if (!status.ok()) return status;
+  }
+  return options_.files->SyncFolder(options_.state_dir);
 }
 
 void Shard::ArmCheckpoint() {

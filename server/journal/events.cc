@@ -14,6 +14,7 @@ struct Writer {
     to.Put<uint32_t>(event.format);
     to.Put<uint64_t>(event.segment);
     to.Put<uint64_t>(event.position);
+    to.Put<uint64_t>(event.restored);
   }
   void operator()(const BeginEvent& event) {
     to.PutBytes(event.options);
@@ -51,7 +52,7 @@ struct Writer {
 
 // Braced lists are evaluated from left to right.
 void Read(ByteReader& from, SegmentEvent* event) {
-  *event = {from.Get<uint32_t>(), from.Get<uint64_t>(), from.Get<uint64_t>()};
+  *event = {from.Get<uint32_t>(), from.Get<uint64_t>(), from.Get<uint64_t>(), from.Get<uint64_t>()};
 }
 void Read(ByteReader& from, BeginEvent* event) {
   *event = {std::string(from.GetBytes()), std::string(from.GetBytes())};

@@ -26,6 +26,7 @@ struct SegmentEvent {
   uint32_t format = kJournalFormat;
   uint64_t segment = 0;
   uint64_t position = 0;  // of the last event before this segment
+  uint64_t restored = 0;  // version of the checkpoint that this state goes back to; 0: none
 };
 // What the state is the state of.
 struct BeginEvent {

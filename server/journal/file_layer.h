@@ -33,6 +33,9 @@ class FileLayer {
   virtual ~FileLayer() = default;
   // Creates the folder, if it is missing, and the file. FailedPrecondition if another process holds the file.
   virtual absl::StatusOr<std::unique_ptr<StateFile>> Open(const std::string& folder, const std::string& name) = 0;
+  // A file that is there, for reading alone; not locked. NotFound if it is missing.
+  virtual absl::StatusOr<std::unique_ptr<StateFile>> OpenForReading(const std::string& folder,
+                                                                    const std::string& name) = 0;
   // Names of the files in the folder; none if it is missing.
   virtual absl::StatusOr<std::vector<std::string>> List(const std::string& folder) = 0;
   // A file of the name `to` is replaced.

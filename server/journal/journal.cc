@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -54,7 +55,7 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& opt
   absl::StatusOr<std::unique_ptr<StateFile>> lock_file = options.files->Open(options.folder, kLockName);
   if (!lock_file.ok()) return lock_file.status();
   journal->lock_file_ = *std::move(lock_file);
-  absl::Status status = options.restore.empty() ? journal->Recover(replay) : journal->Restore(replay);
+  absl::Status status = journal->Recover(replay);
   if (status.ok()) status = options.files->SyncFolder(options.folder);
   if (!status.ok()) return status;
   journal->writer_ = std::thread([raw = journal.get()] { raw->Run(); });
@@ -75,6 +76,15 @@ absl::StatusOr<SegmentEvent> Journal::ReplaySnapshot(const std::string& name, co
   return (*reader)->segment();
 }
 
+absl::StatusOr<bool> Journal::IsRestored(const StateFolder& found) const {
+  if (found.snapshots.empty()) return false;
+  absl::StatusOr<std::unique_ptr<SnapshotReader>> newest =
+      SnapshotReader::Open(*options_.files, options_.folder, SnapshotName(*found.snapshots.rbegin()));
+  // A damaged one is a reason to go back.
+  if (!newest.ok()) return absl::IsDataLoss(newest.status()) ? absl::StatusOr<bool>(false) : newest.status();
+  return (*newest)->segment().restored == options_.restore_version;
+}
+
 absl::Status Journal::Recover(const Replay& replay) {
   std::lock_guard lock(mutex_);
   absl::StatusOr<StateFolder> found = ListStateFolder(*options_.files, options_.folder);
@@ -82,18 +92,24 @@ absl::Status Journal::Recover(const Replay& replay) {
   for (const std::string& name : found->unfinished) {
     if (absl::Status status = options_.files->Remove(options_.folder, name); !status.ok()) return status;
   }
+  if (options_.restore_version != 0) {
+    const absl::StatusOr<bool> restored = IsRestored(*found);
+    if (!restored.ok()) return restored.status();
+    if (!*restored) return Restore(*found, replay);
+  }
   uint64_t first = 0;
   if (!found->snapshots.empty()) {
     first = *found->snapshots.rbegin();
-    absl::StatusOr<SegmentEvent> snapshot = ReplaySnapshot(SnapshotName(first), replay);
+    const absl::StatusOr<SegmentEvent> snapshot = ReplaySnapshot(SnapshotName(first), replay);
     if (!snapshot.ok()) return snapshot.status();
     if (snapshot->segment != first) return Missing(options_, SnapshotName(first));
     appended_ = snapshot->position;
-    if (absl::Status status = RemoveBefore(first); !status.ok()) return status;
+    segment_ = *snapshot;
     found->segments.erase(found->segments.begin(), found->segments.lower_bound(first));
   }
   if (found->segments.empty()) {
     if (!found->snapshots.empty()) return Missing(options_, SegmentName(first));
+    if (!found->checkpoints.empty()) return Missing(options_, SegmentName(0));
     return StartSegment();
   }
   const uint64_t last = *found->segments.rbegin();
@@ -104,17 +120,19 @@ absl::Status Journal::Recover(const Replay& replay) {
     }
   }
   written_ = appended_;
-  return absl::OkStatus();
+  // The snapshot's writer may have died before its name was on the disk.
+  absl::Status status = options_.files->SyncFolder(options_.folder);
+  return status.ok() ? RemoveBefore(first) : status;
 }
 
-absl::Status Journal::Restore(const Replay& replay) {
-  std::lock_guard lock(mutex_);
-  absl::StatusOr<StateFolder> found = ListStateFolder(*options_.files, options_.folder);
-  if (!found.ok()) return found.status();
-  absl::StatusOr<SegmentEvent> checkpoint = ReplaySnapshot(options_.restore, replay);
+absl::Status Journal::Restore(const StateFolder& found, const Replay& replay) {
+  const absl::StatusOr<SegmentEvent> checkpoint = ReplaySnapshot(CheckpointName(options_.restore_version), replay);
   if (!checkpoint.ok()) return checkpoint.status();
   // A segment beyond all others; a snapshot before it, which the caller writes, makes them void.
-  segment_ = found->segments.empty() ? 0 : *found->segments.rbegin() + 1;
+  segment_.restored = options_.restore_version;
+  if (!found.segments.empty()) segment_.segment = *found.segments.rbegin() + 1;
+  if (!found.snapshots.empty()) segment_.segment = std::max(segment_.segment, *found.snapshots.rbegin() + 1);
+  went_back_ = true;
   return StartSegment();
 }
 
@@ -147,7 +165,7 @@ absl::Status Journal::ReadSegment(uint64_t segment, bool is_last, const Replay& 
   if (!is_last) {  // its end was synced before the next began
     return *size == reader.whole_bytes() ? absl::OkStatus() : absl::DataLossError("is damaged: its end is missing");
   }
-  segment_ = segment;
+  segment_.segment = segment;
   frames_ = reader.frames();
   bytes_ = reader.whole_bytes();
   if (*size != bytes_) {
@@ -168,7 +186,8 @@ absl::Status Journal::ReadSegment(uint64_t segment, bool is_last, const Replay& 
 }
 
 absl::Status Journal::StartSegment() {
-  absl::StatusOr<std::unique_ptr<StateFile>> file = CreateSegment({kJournalFormat, segment_, appended_}, &bytes_);
+  segment_.position = appended_;
+  absl::StatusOr<std::unique_ptr<StateFile>> file = CreateSegment(segment_, &bytes_);
   if (!file.ok()) return file.status();
   file_ = *std::move(file);
   frames_ = 1;
@@ -204,8 +223,9 @@ uint64_t Journal::Append(const JournalEvent& event) {
   if (options_.durability == Durability::kSnapshot) {
     const auto* count = std::get_if<CountEvent>(&event);
     bytes_ += sizeof(event) + (count == nullptr ? 0 : count->contribution.update.size());
-    written_ = appended_ + 1;
-  } else if (failed_.ok()) {
+    return appended_;  // positions are those of events in the files
+  }
+  if (failed_.ok()) {
     AppendEvent(event, &pending_);
     work_.notify_one();
   }
@@ -260,6 +280,7 @@ void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
   payload.swap(pending_);
   const uint64_t position = appended_;
   const std::string header = FrameHeader(frames_, payload);
+  const uint64_t whole = bytes_;
   lock.unlock();
   const absl::Time begin = absl::Now();
   payload.push_back(kFrameEnd);
@@ -267,10 +288,11 @@ void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
   if (status.ok()) status = file_->Append(payload);
   if (status.ok() && options_.durability == Durability::kVersion) status = file_->Sync();
   if (options_.synced) options_.synced(absl::Now() - begin);
+  // Nobody may find what could not be synced. If it cannot be cut off either: half a frame is a torn tail.
+  if (!status.ok()) file_->Truncate(whole).IgnoreError();
   lock.lock();
   if (!status.ok()) {
-    // Half a frame may stand at the end of the file. It is the torn tail that the next start cuts off.
-    Fail(InFile(status, options_, segment_));
+    Fail(InFile(status, options_, segment_.segment));
     return;
   }
   written_ = position;
@@ -279,7 +301,9 @@ void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
 }
 
 void Journal::BeginSegment(std::unique_lock<std::mutex>& lock) {
-  const SegmentEvent next = {kJournalFormat, segment_ + 1, written_};
+  SegmentEvent next = segment_;
+  ++next.segment;
+  next.position = written_;
   uint64_t bytes = 0;
   lock.unlock();
   // Events that were answered without a sync get theirs now: only the last segment may have a torn tail.
@@ -293,7 +317,7 @@ void Journal::BeginSegment(std::unique_lock<std::mutex>& lock) {
   lock.lock();
   if (file.ok()) {
     file_ = *std::move(file);
-    segment_ = next.segment;
+    segment_ = next;
     frames_ = 1;
     bytes_ = bytes;
     rotation_ = next;
@@ -361,7 +385,7 @@ uint64_t Journal::position() const {
   return appended_;
 }
 
-uint64_t Journal::segment() const {
+SegmentEvent Journal::segment() const {
   std::lock_guard lock(mutex_);
   return segment_;
 }

@@ -20,6 +20,7 @@
 #include "absl/time/time.h"
 #include "server/journal/events.h"
 #include "server/journal/file_layer.h"
+#include "server/journal/state_folder.h"
 
 namespace cddp {
 
@@ -37,7 +38,7 @@ std::string AbslUnparseFlag(Durability durability);
 struct JournalOptions {
   std::string folder;
   Durability durability = Durability::kVersion;
-  std::string restore;  // name of a checkpoint to go back to, forgetting all else; empty: go on where the journal ends
+  uint64_t restore_version = 0;  // of a checkpoint to go back to, once, forgetting all else; 0: go on where it ends
   FileLayer* files = &PosixFiles();
   std::function<void(absl::Duration)> synced = nullptr;  // called with what each write of a frame took; any thread
 };
@@ -76,18 +77,22 @@ class Journal {
   // Removes segments and snapshots before `segment`, whose snapshot must be durable.
   absl::Status RemoveBefore(uint64_t segment);
 
-  uint64_t position() const;  // of the last event
-  uint64_t segment() const;   // that events go to now
-  uint64_t bytes() const;     // of the segment; with kSnapshot, what they would be
+  uint64_t position() const;     // of the last event
+  SegmentEvent segment() const;  // that events go to now
+  // Did Open go back to the checkpoint? Then the caller writes a snapshot before segment(), and removes what is older.
+  bool went_back() const { return went_back_; }
+  uint64_t bytes() const;  // of the segment; with kSnapshot, what they would be
   absl::Status status() const;
 
  private:
   explicit Journal(const JournalOptions& options) : options_(options) {}
 
   absl::Status Recover(const Replay& replay);
+  // Is the newest snapshot one of a state that goes back to options_.restore_version?
+  absl::StatusOr<bool> IsRestored(const StateFolder& found) const;
   // Gives all events of a snapshot to `replay`; returns the first of the file.
   absl::StatusOr<SegmentEvent> ReplaySnapshot(const std::string& name, const Replay& replay);
-  absl::Status Restore(const Replay& replay);
+  absl::Status Restore(const StateFolder& found, const Replay& replay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ReadSegment(uint64_t segment, bool is_last, const Replay& replay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Makes the file and its first frame, durably; *bytes is its size.
   absl::StatusOr<std::unique_ptr<StateFile>> CreateSegment(const SegmentEvent& event, uint64_t* bytes) const;
@@ -99,6 +104,7 @@ class Journal {
   void Fail(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const JournalOptions options_;
+  bool went_back_ = false;
   std::unique_ptr<StateFile> lock_file_;
   std::unique_ptr<StateFile> file_;  // the thread's, once it runs
 
@@ -108,7 +114,7 @@ class Journal {
   std::string pending_ ABSL_GUARDED_BY(mutex_);
   uint64_t appended_ ABSL_GUARDED_BY(mutex_) = 0;  // positions count from 1
   uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;   // and, with kVersion, durable
-  uint64_t segment_ ABSL_GUARDED_BY(mutex_) = 0;
+  SegmentEvent segment_ ABSL_GUARDED_BY(mutex_);
   uint64_t frames_ ABSL_GUARDED_BY(mutex_) = 0;  // of the segment
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status failed_ ABSL_GUARDED_BY(mutex_);

@@ -88,6 +88,14 @@ class PosixLayer final : public FileLayer {
     return std::unique_ptr<StateFile>(std::move(file));
   }
 
+  absl::StatusOr<std::unique_ptr<StateFile>> OpenForReading(const std::string& folder,
+                                                            const std::string& name) override {
+    const std::string path = absl::StrCat(folder, "/", name);
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return Failed(errno, "open", path);
+    return std::unique_ptr<StateFile>(std::make_unique<PosixFile>(fd, path));
+  }
+
   absl::StatusOr<std::vector<std::string>> List(const std::string& folder) override {
     std::vector<std::string> names;
     std::error_code error;

@@ -1,6 +1,5 @@
 #include "server/journal/snapshot.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -49,12 +48,7 @@ absl::Status SnapshotWriter::Commit() {
 absl::StatusOr<std::unique_ptr<SnapshotReader>> SnapshotReader::Open(FileLayer& files, const std::string& folder,
                                                                      const std::string& name) {
   const std::string path = absl::StrCat(folder, "/", name);
-  absl::StatusOr<std::vector<std::string>> names = files.List(folder);
-  if (!names.ok()) return names.status();
-  if (std::find(names->begin(), names->end(), name) == names->end()) {
-    return absl::NotFoundError(absl::StrCat(path, ": there is no such file"));
-  }
-  absl::StatusOr<std::unique_ptr<StateFile>> file = files.Open(folder, name);
+  absl::StatusOr<std::unique_ptr<StateFile>> file = files.OpenForReading(folder, name);
   if (!file.ok()) return file.status();
   std::unique_ptr<SnapshotReader> reader(new SnapshotReader(path, *std::move(file)));
   JournalEvent event;

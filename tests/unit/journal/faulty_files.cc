@@ -57,6 +57,14 @@ absl::StatusOr<std::unique_ptr<StateFile>> FaultyFiles::Open(const std::string&,
   return std::unique_ptr<StateFile>(std::make_unique<FaultyFile>(this, name, content));
 }
 
+absl::StatusOr<std::unique_ptr<StateFile>> FaultyFiles::OpenForReading(const std::string&, const std::string& name) {
+  std::lock_guard lock(mutex_);
+  if (absl::Status status = Call(); !status.ok()) return status;
+  const auto file = names_.find(name);
+  if (file == names_.end()) return absl::NotFoundError(name);
+  return std::unique_ptr<StateFile>(std::make_unique<FaultyFile>(this, name, file->second));
+}
+
 absl::StatusOr<std::vector<std::string>> FaultyFiles::List(const std::string&) {
   std::lock_guard lock(mutex_);
   if (absl::Status status = Call(); !status.ok()) return status;

@@ -33,7 +33,7 @@ struct Opened {
 Opened Open(FileLayer* files, Durability durability = Durability::kVersion) {
   Opened opened;
   opened.journal = Journal::Open(
-      {"state", durability, "", files}, [&](const JournalEvent& event, uint64_t position, const auto& frame) {
+      {"state", durability, 0, files}, [&](const JournalEvent& event, uint64_t position, const auto& frame) {
         EXPECT_EQ(position, opened.events.size() + 1);
         const auto& count = std::get<CountEvent>(event);
         EXPECT_EQ(count.bucket, 7u);
@@ -65,7 +65,7 @@ TEST(JournalTest, AllKindsOfEventsComeBack) {
   AppendEvent(AdmitEvent{3, 4}, &bytes);
   AppendEvent(RetireEvent{5, 6}, &bytes);
   AppendEvent(MemberEvent{1, 99, MemberState::kFinished}, &bytes);
-  AppendEvent(SegmentEvent{kJournalFormat, 8, 9}, &bytes);
+  AppendEvent(SegmentEvent{kJournalFormat, 8, 9, 10}, &bytes);
   AppendEvent(BucketEvent{10, 11, "state"}, &bytes);
   AppendEvent(EndEvent{}, &bytes);
   for (size_t size = 0; size <= bytes.size(); ++size) {
