@@ -81,6 +81,28 @@ TEST(ReplayTest, ARefusedStepIsRefusedAgain) {
   }
 }
 
+TEST(ReplayTest, ALateStepOfARefusedRoundIsNotRefusedToItsSuccessor) {
+  BucketDriver bucket(Remembering(2));
+  Initialise(bucket, 2);
+  bucket.Push(1, 1, "");
+  bucket.Push(0, 1, "");
+  bucket.state().Retire(1);
+  bucket.Push(0, 2, "", std::nullopt, /*non_finite=*/true);
+  const size_t late = bucket.Push(1, 2, Dense(First(4)));
+  EXPECT_FALSE(bucket.answer(late).refused) << "it counts in the next round";
+  bucket.Push(1, 3, "");
+  bucket.Push(0, 3, "");
+  std::string state;
+  uint64_t position = 0;
+  ASSERT_TRUE(bucket.state().Save(&state, &position).ok());
+  BucketDriver restarted(Remembering(2));
+  ASSERT_TRUE(restarted.state().Load(state).ok());
+  for (BucketDriver* server : {&bucket, &restarted}) {
+    EXPECT_FALSE(server->answer(server->Push(1, 2, Dense(First(4)))).refused);
+    EXPECT_TRUE(server->answer(server->Push(0, 2, "", std::nullopt, true)).refused);
+  }
+}
+
 TEST(ReplayTest, StepsThatItMissedAreMissedAgain) {
   BucketDriver bucket(Remembering(2));
   Initialise(bucket, 2);

@@ -179,6 +179,30 @@ TEST_P(ShardCrashTest, ACrashAtAnyCallLosesNoAnsweredVersion) {
 INSTANTIATE_TEST_SUITE_P(Optimizers, ShardCrashTest, ::testing::Values(OptimizerKind::kSgd, OptimizerKind::kAdamW),
                          [](const auto& info) { return AbslUnparseFlag(info.param); });
 
+TEST(ShardSnapshotTest, WithSnapshotsAloneACrashAtAnyCallGoesBackToOneOfThem) {
+  Options options;
+  options.durability = Durability::kSnapshot;
+  const uint32_t calm = Calm({}).at(kSteps);
+  using Kept = FaultyFiles::Kept;
+  for (const Kept kept : {Kept::kNothing, Kept::kHalf, Kept::kAll, Kept::kLengthOnly}) {
+    bool completed = false;
+    for (uint64_t calls = 0; !completed; ++calls) {
+      FaultyFiles files;
+      {
+        files.FailAfter(calls, absl::InternalError("crash"));
+        Training training(&files, options);
+        if (training.Start().ok()) completed = training.TrainUntil(kSteps).ok() && training.checkpoint().ok();
+      }
+      files.Crash(kept);
+      Training again(&files, options);
+      const absl::Status started = again.Start();
+      ASSERT_TRUE(started.ok()) << "after call " << calls << ": " << started;
+      ASSERT_TRUE(again.TrainUntil(kSteps).ok());
+      ASSERT_EQ(again.shard().Checksum(), calm) << "after call " << calls;
+    }
+  }
+}
+
 TEST(ShardSnapshotTest, EveryFlippedBitAndEveryMissingByteIsToldOrHarmless) {
   const Options options;
   const std::map<uint64_t, uint32_t> calm = Calm(options);
@@ -306,10 +330,41 @@ TEST(ShardSnapshotTest, ACheckpointIsReadAndGoneBackTo) {
       EXPECT_EQ(training.shard().Checksum(), calm.at(6));
       ASSERT_TRUE(training.TrainUntil(8).ok());
     }
+    {
+      Training same(&files, back);
+      ASSERT_TRUE(same.Start().ok());
+      EXPECT_EQ(same.shard().status().min_version, 8u) << "it goes back once";
+    }
     Training on(&files, {});
     ASSERT_TRUE(on.Start().ok()) << "call " << calls;
     ASSERT_TRUE(on.TrainUntil(kSteps).ok());
     EXPECT_EQ(on.shard().Checksum(), calm.at(kSteps));
+  }
+}
+
+TEST(ShardSnapshotTest, OneGoesBackWhenTheJournalIsGoneAndTheNextStartKeepsWhatCameAfter) {
+  FaultyFiles files;
+  {
+    Training training(&files, {});
+    ASSERT_TRUE(training.Start().ok());
+    ASSERT_TRUE(training.TrainUntil(kSteps).ok());
+  }
+  std::map<std::string, std::string> lost = files.contents();
+  for (const char* name : {"journal-4", "snapshot-4"}) {
+    lost.erase(name);
+    files.set_contents(lost);
+    EXPECT_TRUE(absl::IsDataLoss(Training(&files, {}).Start())) << "without " << name << " there is more than nothing";
+    if (std::string(name) == "snapshot-4") continue;
+    Options back;
+    back.restore_version = 6;
+    {
+      Training training(&files, back);
+      ASSERT_TRUE(training.Start().ok());
+      ASSERT_TRUE(training.TrainUntil(8).ok());
+    }
+    Training on(&files, {});
+    ASSERT_TRUE(on.Start().ok()) << on.Start();
+    EXPECT_EQ(on.shard().status().min_version, 8u);
   }
 }
 
