@@ -24,7 +24,7 @@ class MonitoredRun:
     def __init__(self, programs, servers, workers):
         self._programs = pathlib.Path(programs)
         self._counts = {"cddp-server": servers, "cddp-worker": workers}
-        self._metrics = {job: [free_port() for _ in range(count)] for job, count in self._counts.items()}
+        self._metrics = {job: sorted(free_port() for _ in range(count)) for job, count in self._counts.items()}
         self._listen = [free_port() for _ in range(servers)]
         self.prometheus_port = free_port()
         self.servers, self.workers, self._others = [], [], []
