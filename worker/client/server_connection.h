@@ -32,7 +32,7 @@ class ServerConnection {
   const std::shared_ptr<const ClientSecurity> security_;
   mutable std::mutex mutex_;
   std::shared_ptr<v1::ParameterServer::Stub> stub_ ABSL_GUARDED_BY(mutex_);
-  absl::Time failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  absl::Duration failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();  // by MonotonicNow
 };
 
 }  // namespace cddp
