@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -95,6 +98,22 @@ class DiskFullTest : public ::testing::Test {
   std::vector<std::string> addresses_;
 };
 
+// What the workers of this process log, until it goes.
+class CapturedLog {
+ public:
+  CapturedLog() {
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+        "captured", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_, /*force_flush=*/true)));
+  }
+  ~CapturedLog() { spdlog::set_default_logger(before_); }
+
+  std::string text() const { return text_.str(); }  // when nobody writes any more
+
+ private:
+  const std::shared_ptr<spdlog::logger> before_ = spdlog::default_logger();
+  std::ostringstream text_;
+};
+
 TEST_F(DiskFullTest, WithRoomAndANewStartTrainingGoesOnAsIfNothingHadHappened) {
   std::vector<float> expected;
   {
@@ -102,6 +121,7 @@ TEST_F(DiskFullTest, WithRoomAndANewStartTrainingGoesOnAsIfNothingHadHappened) {
     expected = Train({{calm.address()}, kSteps}, [](const auto&) {})[0];
   }
   StartServers();
+  const CapturedLog log;
   const auto weights = Train({addresses_, kSteps}, [&](const std::atomic<uint64_t>& done_steps) {
     AwaitFullDisk(done_steps);
     const uint64_t full_at = done_steps;
@@ -114,6 +134,8 @@ TEST_F(DiskFullTest, WithRoomAndANewStartTrainingGoesOnAsIfNothingHadHappened) {
     EXPECT_TRUE(WIFEXITED(status)) << "wait status " << status;
     servers_[0]->Start();
   });
+  EXPECT_THAT(log.text(), HasSubstr("event=waiting_for_server server=" + addresses_[0] + " reason=\"" + disk()));
+  EXPECT_THAT(log.text(), HasSubstr("the disk is full; make room and start the server again"));
   ASSERT_FALSE(expected.empty());
   for (uint32_t rank = 0; rank < kTrainingWorkers; ++rank) EXPECT_TRUE(weights[rank] == expected) << "rank " << rank;
 }

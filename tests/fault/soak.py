@@ -35,6 +35,7 @@ PATIENCE = 120
 # Warnings that the faults explain, by event. Everything else that is not "info" is a finding.
 EXPLAINED = {
     "heartbeat_failed": "a server was killed or stood still",
+    "waiting_for_server": "the same",
     "worker_lost": "a worker was away for longer than its lease",
     "steps_missed": "the same, told by the worker",
     "journal_tail_cut": "a server was killed while it wrote",

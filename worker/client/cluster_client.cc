@@ -213,6 +213,7 @@ void ClusterClient::Send(ExchangeCall* call) {
           Finish(call, OutOfReach(call->server->address(), now - call->lost_since, status));
           return;
         }
+        call->server->TellWaiting(status.error_message());
         call->alarm.Set(absl::ToChronoTime(absl::Now() + call->backoff.Next()), [this, call](bool) { Send(call); });
       });
 }

@@ -12,6 +12,7 @@ namespace cddp {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(3);
+constexpr absl::Duration kTellPeriod = absl::Seconds(10);
 
 }  // namespace
 
@@ -40,6 +41,16 @@ void ServerConnection::NoteSuccess() {
   if (security_ == nullptr) return;
   std::lock_guard lock(mutex_);
   failing_since_ = absl::InfiniteDuration();
+}
+
+void ServerConnection::TellWaiting(const std::string& reason) {
+  const absl::Duration now = MonotonicNow();
+  {
+    std::lock_guard lock(mutex_);
+    if (now - told_ < kTellPeriod) return;
+    told_ = now;
+  }
+  spdlog::warn("event=waiting_for_server server={} reason=\"{}\"", address_, reason);
 }
 
 }  // namespace cddp
