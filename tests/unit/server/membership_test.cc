@@ -84,12 +84,12 @@ TEST_F(MembershipClockTest, AfterAClockWasSetBackANewProcessGetsItsRankOnceTheLa
   EXPECT_EQ(early.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_NE(early.message().find("after the lease"), std::string::npos) << early;
   Pass(absl::Seconds(11));
-  EXPECT_TRUE(*membership_.Join(0, 400));
+  EXPECT_TRUE(membership_.Join(0, 400).value_or(false));
   EXPECT_TRUE(membership_.Touch(0, 400).ok());
   EXPECT_EQ(membership_.Touch(0, 1000).code(), absl::StatusCode::kFailedPrecondition) << "replaced";
 
   ASSERT_TRUE(membership_.Leave(0, 400, /*finished=*/false).ok());
-  EXPECT_TRUE(*membership_.Join(0, 300)) << "who has left is gone at once";
+  EXPECT_TRUE(membership_.Join(0, 300).value_or(false)) << "who has left is gone at once";
   ASSERT_TRUE(membership_.Leave(0, 300, /*finished=*/true).ok());
   EXPECT_FALSE(membership_.Join(0, 200).ok()) << "who has finished holds its rank";
 }
