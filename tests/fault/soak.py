@@ -29,6 +29,8 @@ WORKERS = 3
 LEASE = 4.0
 CHECKPOINT_EVERY = 50
 MOST_GROWTH = 5.0  # percent
+# The kernel may take pages of files back, and swap others out; it may do so while we measure, and hide a leak.
+MEMORY = ("RssAnon", "RssShmem", "VmSwap")
 TRAIN_EXAMPLES = 9600
 PATIENCE = 120
 
@@ -92,8 +94,9 @@ class Process:
 
     def sample_memory(self, now):
         if self.alive():
-            pages = int(pathlib.Path(f"/proc/{self.popen.pid}/statm").read_text().split()[1])
-            self.memory.append((now, pages * 4096))
+            fields = dict(line.split(":") for line in pathlib.Path(f"/proc/{self.popen.pid}/status").open())
+            if "RssAnon" in fields:  # not a zombie
+                self.memory.append((now, sum(int(fields[name].split()[0]) for name in MEMORY) * 1024))
 
     def last_event(self, kind):
         """Its newest line on standard output that tells of this."""
@@ -226,7 +229,7 @@ class Soak:
             elif 0.75 <= at / self.seconds <= 1:
                 part[1].append(size)
         first, last = (statistics.median(sizes) for sizes in part)
-        print(f"{process.name}: {first / 1e6:.1f} MB after the first quarter, {last / 1e6:.1f} MB in the last, "
+        print(f"{process.name}'s own memory: {first / 1e6:.1f} MB after the first quarter, {last / 1e6:.1f} MB in the last, "
               f"at most {max(size for _, size in process.memory) / 1e6:.1f} MB")
         (self.folder / f"{process.name}.memory").write_text("".join(f"{at:.1f} {size}\n" for at, size in process.memory))
         return 100 * (last / first - 1)
