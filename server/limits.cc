@@ -202,10 +202,10 @@ Limits::Call::~Call() {
   limits_.unread_gauge_->Set(static_cast<double>(limits_.unread_));
 }
 
-bool Limits::WaitForCalls(absl::Time deadline) {
+bool Limits::WaitForCalls(absl::Duration timeout) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_until(lock, absl::ToChronoTime(deadline),
-                             [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return waiting_ == 0; });
+  return changed_.wait_for(lock, absl::ToChronoNanoseconds(timeout),
+                           [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return waiting_ == 0; });
 }
 
 uint64_t Limits::inflight_bytes() const {

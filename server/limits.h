@@ -84,7 +84,7 @@ class Limits {
 
   // Waits until no call waits for its answer, those of peers that went away aside, or until `deadline`; says whether
   // that is so.
-  bool WaitForCalls(absl::Time deadline);
+  bool WaitForCalls(absl::Duration timeout);
 
   uint64_t inflight_bytes() const;
   uint64_t unread_bytes() const;

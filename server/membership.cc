@@ -7,17 +7,16 @@
 
 namespace cddp {
 
-bool Membership::IsFree(uint32_t rank, uint64_t incarnation, absl::Time now) const {
+bool Membership::IsFree(uint32_t rank, uint64_t incarnation, absl::Duration now) const {
   const auto found = members_.find(rank);
   if (found == members_.end()) return true;
   const Member& member = found->second;
-  // Join would refuse a process that is older than the last holder.
-  return member.incarnation < incarnation && (member.state == MemberState::kLeft || IsLost(member, now));
+  return member.incarnation != incarnation && IsGone(member, now);
 }
 
 absl::StatusOr<uint32_t> Membership::Claim(uint64_t incarnation, uint64_t nonce) {
   std::lock_guard lock(mutex_);
-  const absl::Time now = absl::Now();
+  const absl::Duration now = time_.Now();
   uint32_t finished = 0;
   std::optional<uint32_t> unclaimed;
   std::optional<uint32_t> lapsed;  // claimed, and not joined within a lease: perhaps a slow start, so taken last
@@ -58,17 +57,18 @@ absl::StatusOr<bool> Membership::Join(uint32_t rank, uint64_t incarnation) {
         absl::StrCat("rank ", rank, " is outside the cluster's ", worker_count_, " workers (ranks count from 0)"));
   }
   std::lock_guard lock(mutex_);
+  const absl::Duration now = time_.Now();
   Member& member = members_[rank];
-  if (member.incarnation > incarnation) {
-    return absl::FailedPreconditionError(absl::StrCat("a newer process holds rank ", rank, " (incarnation ",
-                                                      member.incarnation, " > ", incarnation,
-                                                      "): are two workers started with one --rank?"));
+  if (member.incarnation > incarnation && !IsGone(member, now)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "a newer process holds rank ", rank, " (incarnation ", member.incarnation, " > ", incarnation,
+        "): are two workers started with one --rank? If a clock was set back, start this one again after the lease"));
   }
   const bool is_new = member.incarnation != incarnation;
   if (is_new) member = Member{};
   member.rank = rank;
   member.incarnation = incarnation;
-  member.last_heard = absl::Now();
+  member.last_heard = now;
   return is_new;
 }
 
@@ -79,7 +79,7 @@ void Membership::Restore(uint32_t rank, uint64_t incarnation, MemberState state)
   member.rank = rank;
   member.incarnation = incarnation;
   member.state = state;
-  member.last_heard = absl::Now();
+  member.last_heard = time_.Now();
 }
 
 absl::Status Membership::CheckHolder(uint32_t rank, uint64_t incarnation) {
@@ -91,7 +91,7 @@ absl::Status Membership::CheckHolder(uint32_t rank, uint64_t incarnation) {
     return absl::FailedPreconditionError(absl::StrCat("another process holds rank ", rank, " (incarnation ",
                                                       member->second.incarnation, ", not ", incarnation, ")"));
   }
-  member->second.last_heard = absl::Now();
+  member->second.last_heard = time_.Now();
   member->second.lost_told = false;
   return absl::OkStatus();
 }
@@ -132,16 +132,21 @@ void Membership::NoteAnswer(uint32_t rank, uint64_t bytes) {
   if (member != members_.end()) member->second.sent_bytes += bytes;
 }
 
-bool Membership::IsLost(const Member& member, absl::Time now) const {
+bool Membership::IsGone(const Member& member, absl::Duration now) const {
+  return member.state == MemberState::kLeft || IsLost(member, now);
+}
+
+bool Membership::IsLost(const Member& member, absl::Duration now) const {
   return member.state == MemberState::kJoined && now - member.last_heard > lease_;
 }
 
 std::vector<Member> Membership::members() const {
   std::lock_guard lock(mutex_);
-  const absl::Time now = absl::Now();
+  const absl::Duration now = time_.Now();
   std::vector<Member> members;
   for (const auto& [rank, member] : members_) {
     members.push_back(member);
+    members.back().silent = now - member.last_heard;
     members.back().lost = IsLost(member, now);
   }
   return members;
@@ -156,7 +161,7 @@ bool Membership::AllFinished() const {
 
 std::vector<uint32_t> Membership::TakeNewlyLost() {
   std::lock_guard lock(mutex_);
-  const absl::Time now = absl::Now();
+  const absl::Duration now = time_.Now();
   std::vector<uint32_t> lost;
   for (auto& [rank, member] : members_) {
     if (!IsLost(member, now) || member.lost_told) continue;

@@ -151,7 +151,7 @@ void Server::Drain(absl::Duration timeout) {
   metrics_->draining.Set(1);
   SetServing(false);
   shard_->Drain(absl::UnavailableError("the server is ending: try again at its successor"));
-  if (!limits_.WaitForCalls(absl::Now() + timeout)) {
+  if (!limits_.WaitForCalls(timeout)) {
     spdlog::warn("event=drain_timeout reason=\"calls still wait for other workers; they get Unavailable\"");
   }
   // So that the successor starts at once. The journal has everything if it fails.
@@ -182,12 +182,12 @@ void Server::TellIfFinished() {
 }
 
 void Server::Keep() {
-  while (!stopping_.WaitForNotificationWithTimeout(kKeepPeriod)) shard_->WriteDueFiles();
+  while (!stopping_.WaitFor(kKeepPeriod)) shard_->WriteDueFiles();
 }
 
 void Server::Watch() {
   absl::Time told = absl::InfinitePast();
-  while (!stopping_.WaitForNotificationWithTimeout(kWatchPeriod)) {
+  while (!stopping_.WaitFor(kWatchPeriod)) {
     TellIfFinished();
     for (uint32_t rank : shard_->RetireLost()) {
       spdlog::warn("event=worker_lost rank={} reason=\"silent for longer than the lease; the rest go on\"", rank);

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "absl/status/statusor.h"
-#include "absl/synchronization/notification.h"
+#include "common/clock/end_signal.h"
 #include "common/transport/grpc_log.h"
 #include "server/access.h"
 #include "server/certificate_expiry.h"
@@ -96,7 +96,7 @@ class Server {
   std::string health_address_;
   std::function<void(const absl::Status&)> on_finished_;  // the watcher's
   std::once_flag stop_once_;
-  absl::Notification stopping_;
+  EndSignal stopping_;
   std::thread watcher_;
   std::thread keeper_;  // only with --state_dir
 };

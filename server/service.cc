@@ -334,7 +334,7 @@ grpc::ServerUnaryReactor* ParameterService::Status(grpc::CallbackServerContext* 
     worker->mutable_worker()->set_incarnation(member.incarnation);
     worker->set_state(StateOf(member));
     worker->set_step(member.step);
-    worker->set_silent_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(now - member.last_heard)));
+    worker->set_silent_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(member.silent)));
     worker->set_loss(member.loss);
     worker->set_received_bytes(member.received_bytes);
     worker->set_sent_bytes(member.sent_bytes);

@@ -4,12 +4,13 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <thread>
 
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 
 namespace cddp {
 namespace {
@@ -29,10 +30,12 @@ void Wait(absl::Duration grace) {
   }
   const int signal = first_signal;
   spdlog::info("event=stopping signal={} timeout_seconds={:.1f}", signal, absl::ToDoubleSeconds(grace));
-  const timespec deadline = absl::ToTimespec(absl::Now() + grace);
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  const timespec deadline = absl::ToTimespec(absl::DurationFromTimespec(now) + grace);
   int waited;
   do {
-    waited = sem_timedwait(&arrived, &deadline);
+    waited = sem_clockwait(&arrived, CLOCK_MONOTONIC, &deadline);
   } while (waited != 0 && errno == EINTR);
   spdlog::warn("event=stopped_at_once reason=\"{}\"", waited == 0 ? "a second signal" : "the time to end is over");
   _exit(128 + signal);

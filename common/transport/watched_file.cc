@@ -6,7 +6,7 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "common/clock/monotonic.h"
 
 namespace cddp {
 namespace {
@@ -29,7 +29,7 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
 }
 
 bool WatchedFile::Changed() {
-  const absl::Time now = absl::Now();
+  const absl::Duration now = MonotonicNow();
   if (now - looked_ < kLookPeriod) return false;
   looked_ = now;
   struct stat found = {};

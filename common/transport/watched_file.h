@@ -34,7 +34,7 @@ class WatchedFile {
   };
   const std::string path_;
   Stamp stamp_;
-  absl::Time looked_ = absl::InfinitePast();
+  absl::Duration looked_ = -absl::InfiniteDuration();  // by MonotonicNow
 };
 
 }  // namespace cddp

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
@@ -16,7 +17,9 @@ namespace cddp {
 namespace {
 
 absl::Status InFile(const absl::Status& status, const JournalOptions& options, uint64_t segment) {
-  return absl::Status(status.code(), absl::StrCat(options.folder, "/", SegmentName(segment), ": ", status.message()));
+  const std::string path = absl::StrCat(options.folder, "/", SegmentName(segment));
+  if (absl::StrContains(status.message(), path)) return status;  // the system's errors name it already
+  return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
 }
 
 absl::Status Missing(const JournalOptions& options, const std::string& name) {

@@ -13,7 +13,6 @@
 #include <memory>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -22,20 +21,17 @@
 #include "common/transport/healthcheck.h"
 #include "tests/fault/child.h"
 #include "tests/fault/server_process.h"
+#include "tests/fault/training.h"
 #include "worker/client/cluster_client.h"
-#include "worker/client/gradient_exchange.h"
 
 namespace cddp {
 namespace {
 
-constexpr uint32_t kWorkers = 3;
 constexpr uint32_t kServers = 2;
 
 class ServerKillTest : public ::testing::Test {
  protected:
-  ServerKillTest()
-      : folder_(std::filesystem::path(::testing::TempDir()) / absl::StrCat("cddp_kill_", getpid())),
-        layout_(*ParameterLayout::Create({{"a", {3000}}, {"b", {70, 50}}, {"c", {10}}}, 1024)) {
+  ServerKillTest() : folder_(std::filesystem::path(::testing::TempDir()) / absl::StrCat("cddp_kill_", getpid())) {
     std::filesystem::remove_all(folder_);
   }
   ~ServerKillTest() override { std::filesystem::remove_all(folder_); }
@@ -45,40 +41,11 @@ class ServerKillTest : public ::testing::Test {
     for (uint32_t shard = 0; shard < kServers; ++shard) {
       const std::filesystem::path state = folder_ / run / absl::StrCat(shard);
       std::filesystem::create_directories(state);
-      servers.push_back(std::make_unique<ServerProcess>(std::vector<std::string>{
-          absl::StrCat("--shard=", shard), absl::StrCat("--shards=", kServers), absl::StrCat("--workers=", kWorkers),
-          "--publish_ratio=0.05", "--lr=0.1", "--momentum=0.9", "--state_dir=" + state.string()}));
+      std::vector<std::string> flags = TrainingServerFlags(shard, kServers);
+      flags.push_back("--state_dir=" + state.string());
+      servers.push_back(std::make_unique<ServerProcess>(std::move(flags)));
     }
     return servers;
-  }
-
-  // One worker's part of a run; its last weights. `done_steps` counts every worker's steps.
-  std::vector<float> Train(const std::vector<std::string>& addresses, uint32_t rank,
-                           std::atomic<uint64_t>* done_steps) {
-    ClusterClientOptions options;
-    options.addresses = addresses;
-    options.rank = rank;
-    options.worker_count = kWorkers;
-    options.incarnation = 1;
-    std::vector<float> weights(layout_.total_elements(), 0.5F);
-    absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options, layout_);
-    EXPECT_TRUE(client.ok()) << client.status();
-    if (!client.ok()) return {};
-    CompressorOptions compressor;
-    compressor.ratio = 0.05;
-    auto exchange = GradientExchange::Create(layout_, {compressor, 1, 0}, client->get());
-    EXPECT_TRUE(exchange.ok() && (*exchange)->Initialise(absl::MakeSpan(weights), rank == 0).ok());
-    std::mt19937 random(rank);
-    std::normal_distribution<float> normal;
-    std::vector<float> gradient(weights.size());
-    for (uint64_t step = 1; step <= steps_; ++step) {
-      for (size_t i = 0; i < gradient.size(); ++i) gradient[i] = weights[i] + normal(random);
-      const absl::StatusOr<StepTraffic> traffic = (*exchange)->Step(gradient, absl::MakeSpan(weights));
-      EXPECT_TRUE(traffic.ok()) << "rank " << rank << " step " << step << ": " << traffic.status();
-      if (!traffic.ok()) return {};
-      ++*done_steps;
-    }
-    return weights;
   }
 
   // Trains all workers; calls `disturb` meanwhile, with the count of steps that have been made.
@@ -86,20 +53,11 @@ class ServerKillTest : public ::testing::Test {
                                       const std::function<void(const std::atomic<uint64_t>&)>& disturb) {
     std::vector<std::string> addresses;
     for (const auto& server : servers) addresses.push_back(server->address());
-    std::vector<std::vector<float>> weights(kWorkers);
-    std::atomic<uint64_t> done_steps = 0;
-    std::vector<std::thread> threads;
-    for (uint32_t rank = 0; rank < kWorkers; ++rank) {
-      threads.emplace_back([&, rank] { weights[rank] = Train(addresses, rank, &done_steps); });
-    }
-    disturb(done_steps);
-    for (std::thread& thread : threads) thread.join();
-    return weights;
+    return cddp::Train({addresses, steps_}, disturb);
   }
 
   const uint64_t steps_ = Setting("CDDP_FAULT_STEPS", 150);
   const std::filesystem::path folder_;
-  const ParameterLayout layout_;
 };
 
 TEST_F(ServerKillTest, WeightsEndAsIfNothingHadHappened) {
@@ -113,23 +71,23 @@ TEST_F(ServerKillTest, WeightsEndAsIfNothingHadHappened) {
   uint64_t lost = 0;
   const auto disturbed = Run(servers, [&](const std::atomic<uint64_t>& done_steps) {
     std::mt19937_64 random(seed);
-    const uint64_t all = steps_ * kWorkers;
+    const uint64_t all = steps_ * kTrainingWorkers;
     for (uint64_t kill = 0; kill < kills; ++kill) {
       // A random moment of this kill's part of the run, and of the step.
       const uint64_t at = (kill * all + random() % all) / (kills + 1);
-      while (done_steps < at && !HasFailure()) absl::SleepFor(absl::Microseconds(100));
+      AwaitSteps(done_steps, at);
       absl::SleepFor(absl::Microseconds(random() % 2000));
       ServerProcess& server = *servers[random() % kServers];
       const absl::Time begin = absl::Now();
       server.Kill();
       server.Start();
       const uint64_t before = done_steps;
-      while (done_steps < std::min(before + 1, all) && !HasFailure()) absl::SleepFor(absl::Microseconds(100));
+      AwaitSteps(done_steps, std::min(before + 1, all));
       pauses.push_back(absl::ToDoubleSeconds(absl::Now() - begin));
       if (HasFailure()) ++lost;  // a server that answers with less than it had: workers get FailedPrecondition
     }
   });
-  for (uint32_t rank = 0; rank < kWorkers; ++rank) {
+  for (uint32_t rank = 0; rank < kTrainingWorkers; ++rank) {
     EXPECT_FALSE(calm[rank].empty());
     EXPECT_TRUE(disturbed[rank] == calm[0]) << "rank " << rank << ", seed " << seed;
   }
@@ -148,19 +106,19 @@ TEST_F(ServerKillTest, ServersThatAreAskedToEndDoSoCleanlyAndTheirSuccessorsGoOn
   const auto calm = Run(StartServers("calm"), [](const auto&) {});
   const auto servers = StartServers("ends");
   const auto disturbed = Run(servers, [&](const std::atomic<uint64_t>& done_steps) {
-    const uint64_t all = steps_ * kWorkers;
+    const uint64_t all = steps_ * kTrainingWorkers;
     for (uint64_t end = 0; end < ends; ++end) {
-      while (done_steps < (end + 1) * all / (ends + 2) && !HasFailure()) absl::SleepFor(absl::Microseconds(100));
+      AwaitSteps(done_steps, (end + 1) * all / (ends + 2));
       ServerProcess& server = *servers[end % kServers];
       server.Signal(SIGTERM);
       const int status = server.Wait();
       EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "wait status " << status;
       server.Start();
       const uint64_t before = done_steps;
-      while (done_steps < std::min(before + 1, all) && !HasFailure()) absl::SleepFor(absl::Microseconds(100));
+      AwaitSteps(done_steps, std::min(before + 1, all));
     }
   });
-  for (uint32_t rank = 0; rank < kWorkers; ++rank) {
+  for (uint32_t rank = 0; rank < kTrainingWorkers; ++rank) {
     EXPECT_FALSE(calm[rank].empty());
     EXPECT_TRUE(disturbed[rank] == calm[0]) << "rank " << rank;
   }
@@ -170,9 +128,9 @@ TEST_F(ServerKillTest, ASecondSignalEndsAServerThatStillWaits) {
   const auto servers = StartServers("second");
   ClusterClientOptions options;
   for (const auto& server : servers) options.addresses.push_back(server->address());
-  options.worker_count = kWorkers;
+  options.worker_count = kTrainingWorkers;
   options.server_timeout = absl::Milliseconds(100);
-  absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options, layout_);
+  absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options, TrainingLayout());
   ASSERT_TRUE(client.ok()) << client.status();
   std::atomic<bool> ended = false;
   (*client)->Exchange({0, 0, 0, ""}, [&](const absl::StatusOr<PulledUpdate>&) { ended = true; });

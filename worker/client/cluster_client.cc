@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
+#include "common/clock/monotonic.h"
 #include "common/codec/crc32c.h"
 #include "common/transport/backoff.h"
 #include "common/transport/layout_message.h"
@@ -60,7 +61,7 @@ struct ClusterClient::ExchangeCall {
   std::optional<grpc::ClientContext> context;  // one a try
   grpc::Alarm alarm;
   Backoff backoff;
-  absl::Time lost_since = absl::InfiniteFuture();
+  absl::Duration lost_since = absl::InfiniteDuration();  // by MonotonicNow
 };
 
 uint64_t PresentIncarnation() { return static_cast<uint64_t>(absl::ToUnixMicros(absl::Now())); }
@@ -95,7 +96,7 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
   *request.mutable_layout() = ToMessage(layout);
 
   Backoff backoff(options_.rank);
-  const absl::Time begin = absl::Now();
+  const absl::Duration begin = MonotonicNow();
   v1::JoinResponse response;
   bool told = false;
   while (true) {
@@ -109,8 +110,8 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
       spdlog::info("event=waiting_for_server server={} reason=\"{}\"", server.address(), status.error_message());
     }
     const absl::Duration pause = backoff.Next();
-    if (absl::Now() + pause - begin > options_.server_timeout) {
-      return OutOfReach(server.address(), absl::Now() - begin, status);
+    if (MonotonicNow() + pause - begin > options_.server_timeout) {
+      return OutOfReach(server.address(), MonotonicNow() - begin, status);
     }
     absl::SleepFor(pause);
   }
@@ -144,7 +145,7 @@ ClusterClient::~ClusterClient() {
 void ClusterClient::SendHeartbeats() {
   v1::HeartbeatRequest request;
   *request.mutable_worker() = IdOf(options_);
-  while (!ending_.WaitForNotificationWithTimeout(heartbeat_period_)) {
+  while (!ending_.WaitFor(heartbeat_period_)) {
     request.set_step(step_.load(std::memory_order_relaxed));
     request.set_loss(loss_.load(std::memory_order_relaxed));
     for (const auto& server : servers_) {
@@ -204,7 +205,7 @@ void ClusterClient::Send(ExchangeCall* call) {
           Finish(call, Named(FromGrpc(status), call->server->address()));
           return;
         }
-        const absl::Time now = absl::Now();
+        const absl::Duration now = MonotonicNow();
         call->lost_since = std::min(call->lost_since, now);
         if (!IsBusy(status)) call->server->NoteFailure();
         retries_.fetch_add(1, std::memory_order_relaxed);
@@ -212,7 +213,8 @@ void ClusterClient::Send(ExchangeCall* call) {
           Finish(call, OutOfReach(call->server->address(), now - call->lost_since, status));
           return;
         }
-        call->alarm.Set(absl::ToChronoTime(now + call->backoff.Next()), [this, call](bool) { Send(call); });
+        call->server->TellWaiting(status.error_message());
+        call->alarm.Set(absl::ToChronoTime(absl::Now() + call->backoff.Next()), [this, call](bool) { Send(call); });
       });
 }
 
@@ -253,7 +255,7 @@ void ClusterClient::Leave(bool finished) {
   v1::LeaveRequest request;
   *request.mutable_worker() = IdOf(options_);
   request.set_finished(finished);
-  const absl::Time end = absl::Now() + std::min(options_.server_timeout, kLeavePatience);
+  const absl::Duration end = MonotonicNow() + std::min(options_.server_timeout, kLeavePatience);
   for (const auto& server : servers_) {
     Backoff backoff(options_.rank);
     while (true) {
@@ -264,7 +266,7 @@ void ClusterClient::Leave(bool finished) {
       if (status.ok()) break;
       server->NoteFailure();
       const absl::Duration pause = backoff.Next();
-      if (!IsRetryable(status) || absl::Now() + pause > end) {
+      if (!IsRetryable(status) || MonotonicNow() + pause > end) {
         spdlog::warn("event=leave_failed server={} reason=\"{}\"", server->address(), status.error_message());
         break;
       }

@@ -17,9 +17,9 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "common/clock/end_signal.h"
 #include "common/layout/parameter_layout.h"
 #include "common/layout/shard_map.h"
 #include "worker/client/server_connection.h"
@@ -122,7 +122,7 @@ class ClusterClient {
   std::atomic<uint64_t> step_{0};
   std::atomic<double> loss_{0};
   std::atomic<uint64_t> retries_{0};
-  absl::Notification ending_;
+  EndSignal ending_;
   std::thread heartbeats_;
 
   std::mutex mutex_;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
+#include "common/clock/monotonic.h"
 #include "common/transport/backoff.h"
 #include "common/transport/protocol.h"
 #include "common/transport/status.h"
@@ -35,7 +36,7 @@ absl::StatusOr<uint32_t> ClaimRank(const ClusterClientOptions& options) {
   request.set_nonce(RandomNonce());
 
   Backoff backoff(request.nonce());
-  const absl::Time begin = absl::Now();
+  const absl::Duration begin = MonotonicNow();
   std::string told;
   while (true) {
     grpc::ClientContext context;
@@ -54,7 +55,7 @@ absl::StatusOr<uint32_t> ClaimRank(const ClusterClientOptions& options) {
       spdlog::info("event=rank_waited_for server={} reason=\"{}\"", server.address(), told);
     }
     const absl::Duration pause = backoff.Next();
-    const absl::Duration waited = absl::Now() - begin;
+    const absl::Duration waited = MonotonicNow() - begin;
     if (waited + pause > options.server_timeout) {
       return absl::UnavailableError(absl::StrCat(
           "no rank within ", absl::FormatDuration(absl::Trunc(waited, absl::Milliseconds(100))), " (", named, ")"));

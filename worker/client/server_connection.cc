@@ -5,13 +5,14 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "common/clock/monotonic.h"
 #include "common/transport/channel.h"
 
 namespace cddp {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(3);
+constexpr absl::Duration kTellPeriod = absl::Seconds(10);
 
 }  // namespace
 
@@ -27,11 +28,11 @@ std::shared_ptr<v1::ParameterServer::Stub> ServerConnection::stub() const {
 
 void ServerConnection::NoteFailure() {
   if (security_ == nullptr) return;
-  const absl::Time now = absl::Now();
+  const absl::Duration now = MonotonicNow();
   std::lock_guard lock(mutex_);
   failing_since_ = std::min(failing_since_, now);
   if (now - failing_since_ < kPatience) return;
-  failing_since_ = absl::InfiniteFuture();
+  failing_since_ = absl::InfiniteDuration();
   spdlog::info("event=channel_renewed server={}", address_);
   stub_ = v1::ParameterServer::NewStub(CreateChannel(address_, security_.get()));
 }
@@ -39,7 +40,17 @@ void ServerConnection::NoteFailure() {
 void ServerConnection::NoteSuccess() {
   if (security_ == nullptr) return;
   std::lock_guard lock(mutex_);
-  failing_since_ = absl::InfiniteFuture();
+  failing_since_ = absl::InfiniteDuration();
+}
+
+void ServerConnection::TellWaiting(const std::string& reason) {
+  const absl::Duration now = MonotonicNow();
+  {
+    std::lock_guard lock(mutex_);
+    if (now - told_ < kTellPeriod) return;
+    told_ = now;
+  }
+  spdlog::warn("event=waiting_for_server server={} reason=\"{}\"", address_, reason);
 }
 
 }  // namespace cddp

@@ -27,12 +27,16 @@ class ServerConnection {
   void NoteFailure();
   void NoteSuccess();
 
+  // Says in the log why calls wait, every ten seconds at most: a step's calls fail together.
+  void TellWaiting(const std::string& reason);
+
  private:
   const std::string address_;
   const std::shared_ptr<const ClientSecurity> security_;
   mutable std::mutex mutex_;
   std::shared_ptr<v1::ParameterServer::Stub> stub_ ABSL_GUARDED_BY(mutex_);
-  absl::Time failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  absl::Duration failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();  // by MonotonicNow
+  absl::Duration told_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();          // likewise
 };
 
 }  // namespace cddp

@@ -40,6 +40,60 @@ TEST(MembershipTest, SilenceBeyondTheLeaseIsLost) {
   EXPECT_EQ(membership.TakeNewlyLost(), std::vector<uint32_t>{0}) << "heard of, and lost again";
 }
 
+// A membership with a clock that the test sets, and looks at every half second, as a server does.
+class MembershipClockTest : public ::testing::Test {
+ protected:
+  void Pass(absl::Duration time) {
+    for (const absl::Duration end = clock_ + time; clock_ < end;) {
+      clock_ += absl::Milliseconds(500);
+      for (uint32_t rank : membership_.TakeNewlyLost()) lost_.push_back(rank);
+    }
+  }
+
+  absl::Duration clock_ = absl::Hours(1);
+  Membership membership_{2, absl::Seconds(10), [this] { return clock_; }};
+  std::vector<uint32_t> lost_;
+};
+
+TEST_F(MembershipClockTest, WhoIsSilentForLongerThanTheLeaseIsLost) {
+  ASSERT_TRUE(membership_.Join(0, 1).ok());
+  ASSERT_TRUE(membership_.Join(1, 1).ok());
+  Pass(absl::Seconds(9));
+  ASSERT_TRUE(membership_.Touch(1, 1).ok());
+  EXPECT_EQ(lost_, std::vector<uint32_t>{});
+  Pass(absl::Seconds(2));
+  EXPECT_EQ(lost_, std::vector<uint32_t>{0});
+  EXPECT_EQ(membership_.members().front().silent, absl::Seconds(11));
+}
+
+TEST_F(MembershipClockTest, WhenTheServerStoodStillNobodyIsLostForIt) {
+  ASSERT_TRUE(membership_.Join(0, 1).ok());
+  Pass(absl::Seconds(5));
+  clock_ += absl::Hours(1);
+  EXPECT_FALSE(membership_.members().front().lost);
+  EXPECT_EQ(membership_.Claim(2, 0).value(), 1u) << "rank 0 is held";
+  Pass(absl::Seconds(3));
+  EXPECT_EQ(lost_, std::vector<uint32_t>{});
+  Pass(absl::Seconds(3));
+  EXPECT_EQ(lost_, std::vector<uint32_t>{0}) << "silent while the server listened, too";
+}
+
+TEST_F(MembershipClockTest, AfterAClockWasSetBackANewProcessGetsItsRankOnceTheLastHolderIsGone) {
+  ASSERT_TRUE(membership_.Join(0, 1000).ok());
+  const absl::Status early = membership_.Join(0, 400).status();
+  EXPECT_EQ(early.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(early.message().find("after the lease"), std::string::npos) << early;
+  Pass(absl::Seconds(11));
+  EXPECT_TRUE(membership_.Join(0, 400).value_or(false));
+  EXPECT_TRUE(membership_.Touch(0, 400).ok());
+  EXPECT_EQ(membership_.Touch(0, 1000).code(), absl::StatusCode::kFailedPrecondition) << "replaced";
+
+  ASSERT_TRUE(membership_.Leave(0, 400, /*finished=*/false).ok());
+  EXPECT_TRUE(membership_.Join(0, 300).value_or(false)) << "who has left is gone at once";
+  ASSERT_TRUE(membership_.Leave(0, 300, /*finished=*/true).ok());
+  EXPECT_FALSE(membership_.Join(0, 200).ok()) << "who has finished holds its rank";
+}
+
 TEST(MembershipTest, AllHaveFinishedOnceTheLastHas) {
   Membership membership(2, absl::Seconds(10));
   EXPECT_FALSE(membership.AllFinished());
@@ -77,8 +131,7 @@ TEST(MembershipTest, WhoGaveUpFreesItsRankAndWhoHasFinishedDoesNot) {
   ASSERT_TRUE(membership.Leave(0, 1, /*finished=*/true).ok());
   EXPECT_EQ(membership.Claim(2, 0).status().code(), absl::StatusCode::kUnavailable);
   ASSERT_TRUE(membership.Leave(1, 1, /*finished=*/false).ok());
-  EXPECT_EQ(membership.Claim(1, 0).status().code(), absl::StatusCode::kUnavailable)
-      << "Join would refuse it as too old";
+  EXPECT_EQ(membership.Claim(1, 0).status().code(), absl::StatusCode::kUnavailable) << "it is the one that gave up";
   EXPECT_EQ(*membership.Claim(2, 0), 1u);
   ASSERT_TRUE(membership.Join(1, 2).ok());
   ASSERT_TRUE(membership.Leave(1, 2, /*finished=*/true).ok());

@@ -1,0 +1,31 @@
+// Ends the waits of a thread that does something now and then. absl::Notification's timed wait follows the wall clock:
+// set back by an hour, it would wait for an hour longer.
+
+#ifndef COMMON_CLOCK_END_SIGNAL_H_
+#define COMMON_CLOCK_END_SIGNAL_H_
+
+#include <condition_variable>
+#include <mutex>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
+
+namespace cddp {
+
+// Thread-safe.
+class EndSignal {
+ public:
+  void Notify();  // from now on HasBeenNotified
+  bool HasBeenNotified() const;
+  // Until it has been notified, or for this long; returns HasBeenNotified().
+  bool WaitFor(absl::Duration timeout) const;
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  bool notified_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace cddp
+
+#endif  // COMMON_CLOCK_END_SIGNAL_H_

@@ -1,0 +1,136 @@
+#include "tests/fault/tcp_proxy.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace cddp {
+namespace {
+
+constexpr size_t kPieceBytes = 700;  // so that a cut falls into a message more often than between two
+
+sockaddr_in Loopback(uint16_t port) {
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+uint16_t PortOf(const std::string& address) {
+  uint32_t port = 0;
+  EXPECT_TRUE(absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port)) << address;
+  return static_cast<uint16_t>(port);
+}
+
+int Socket() {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  EXPECT_GE(fd, 0);
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  return fd;
+}
+
+}  // namespace
+
+TcpProxy::TcpProxy(const std::string& target) : target_port_(PortOf(target)) {
+  Listen(0);
+  address_ = absl::StrCat("127.0.0.1:", port_);
+}
+
+TcpProxy::~TcpProxy() {
+  Refuse();
+  Cut();
+  std::vector<std::thread> carriers;
+  {
+    std::lock_guard lock(mutex_);
+    carriers.swap(carriers_);
+  }
+  for (std::thread& carrier : carriers) carrier.join();
+  for (const Link& link : links_) {
+    close(link.client);
+    close(link.server);
+  }
+}
+
+void TcpProxy::Listen(uint16_t port) {
+  listener_ = Socket();
+  sockaddr_in address = Loopback(port);
+  ASSERT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0) << strerror(errno);
+  ASSERT_EQ(listen(listener_, 64), 0);
+  socklen_t length = sizeof(address);
+  ASSERT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &length), 0);
+  port_ = ntohs(address.sin_port);
+  acceptor_ = std::thread([this, listener = listener_] { AcceptLoop(listener); });
+}
+
+void TcpProxy::Refuse() {
+  if (listener_ < 0) return;
+  shutdown(listener_, SHUT_RDWR);  // ends its accept
+  acceptor_.join();
+  close(listener_);
+  listener_ = -1;
+}
+
+void TcpProxy::Accept() { Listen(port_); }
+
+void TcpProxy::AcceptLoop(int listener) {
+  while (true) {
+    const int client = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    if (client < 0) return;
+    Connect(client);
+  }
+}
+
+void TcpProxy::Connect(int client) {
+  const int server = Socket();
+  const sockaddr_in target = Loopback(target_port_);
+  if (connect(server, reinterpret_cast<const sockaddr*>(&target), sizeof(target)) != 0) {
+    close(server);
+    close(client);
+    return;
+  }
+  const int on = 1;
+  setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  std::lock_guard lock(mutex_);
+  links_.push_back({client, server});
+  carriers_.emplace_back([=, this] { Carry(client, server); });
+  carriers_.emplace_back([=, this] { Carry(server, client); });
+}
+
+void TcpProxy::Carry(int from, int to) {
+  std::array<char, kPieceBytes> piece;
+  while (true) {
+    const ssize_t got = recv(from, piece.data(), piece.size(), 0);
+    if (got <= 0) break;
+    for (ssize_t done = 0; done < got;) {
+      const ssize_t sent = send(to, piece.data() + done, static_cast<size_t>(got - done), MSG_NOSIGNAL);
+      if (sent <= 0) break;
+      done += sent;
+    }
+  }
+  // One end is gone: the other shall see it.
+  shutdown(to, SHUT_RDWR);
+  shutdown(from, SHUT_RDWR);
+}
+
+int TcpProxy::Cut() {
+  std::lock_guard lock(mutex_);
+  const int count = static_cast<int>(links_.size() - cut_);
+  for (; cut_ < links_.size(); ++cut_) {
+    shutdown(links_[cut_].client, SHUT_RDWR);
+    shutdown(links_[cut_].server, SHUT_RDWR);
+  }
+  return count;
+}
+
+}  // namespace cddp

@@ -1,0 +1,34 @@
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "common/clock/end_signal.h"
+#include "common/clock/running_time.h"
+
+namespace cddp {
+namespace {
+
+TEST(RunningTimeTest, AStandstillDoesNotCount) {
+  absl::Duration clock = absl::Hours(5);
+  RunningTime time([&clock] { return clock; });
+  EXPECT_EQ(time.Now(), absl::ZeroDuration());
+  clock += absl::Seconds(1);
+  EXPECT_EQ(time.Now(), absl::Seconds(1)) << "no more than kStandstill counts in full";
+  clock += absl::Hours(1);  // nobody asked meanwhile
+  EXPECT_EQ(time.Now(), absl::Seconds(1) + RunningTime::kStandstill);
+  clock += absl::Milliseconds(500);
+  EXPECT_EQ(time.Now(), absl::Milliseconds(1500) + RunningTime::kStandstill);
+}
+
+TEST(EndSignalTest, EndsAWait) {
+  EndSignal end;
+  EXPECT_FALSE(end.WaitFor(absl::Milliseconds(1)));
+  EXPECT_FALSE(end.HasBeenNotified());
+  std::thread waiter([&end] { EXPECT_TRUE(end.WaitFor(absl::Hours(1))); });
+  end.Notify();
+  waiter.join();
+  EXPECT_TRUE(end.HasBeenNotified());
+}
+
+}  // namespace
+}  // namespace cddp
