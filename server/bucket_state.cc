@@ -242,12 +242,11 @@ uint64_t BucketState::AnsweredVersion(const Slot& slot, const Waiter& waiter) co
 }
 
 ExchangeAnswer BucketState::WholeWeights() {
-  if (snapshot_version_ != version_) {
+  if (snapshot_ == nullptr) {
     std::vector<float> weights(weights_->published().begin(), weights_->published().end());
     auto bytes = std::make_shared<std::string>();
     EncodeDense(absl::MakeSpan(weights), ValueEncoding::kFp32, bytes.get());
     snapshot_ = std::move(bytes);
-    snapshot_version_ = version_;
   }
   ExchangeAnswer answer;
   answer.version = version_;
@@ -299,8 +298,9 @@ absl::Status BucketState::CloseRound() {
                                                         status.message(), "; lower the learning rate and start again"));
     }
   }
-  if (!refused) late_.clear();
+  if (!refused) std::vector<float>().swap(late_);  // most rounds have none, and it is as large as the weights
   ++version_;
+  snapshot_ = nullptr;  // of a version that nobody asks for any more
   log_.Append(std::move(update));
   if (ReplicaIsChecked(options_.bucket, version_)) {
     checks_.Note(version_, Crc32c(weights_->published().data(), length_ * sizeof(float)));

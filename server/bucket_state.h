@@ -223,9 +223,7 @@ class BucketState {
   const std::unique_ptr<BucketWeights> weights_ ABSL_PT_GUARDED_BY(mutex_);
   UpdateLog log_ ABSL_GUARDED_BY(mutex_);
   ReplicaChecks checks_ ABSL_GUARDED_BY(mutex_);
-  SharedUpdate snapshot_
-      ABSL_GUARDED_BY(mutex_);  // published weights of snapshot_version_, encoded; made when asked for
-  uint64_t snapshot_version_ ABSL_GUARDED_BY(mutex_) = 0;
+  SharedUpdate snapshot_ ABSL_GUARDED_BY(mutex_);    // published weights, encoded; null until a call asks for them
   std::vector<float> late_ ABSL_GUARDED_BY(mutex_);  // sum of contributions to rounds that had closed; empty: none
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // by rank
   BucketJournal* journal_ ABSL_GUARDED_BY(mutex_) = nullptr;
