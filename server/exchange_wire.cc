@@ -2,21 +2,59 @@
 
 #include <google/protobuf/io/coded_stream.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/support/proto_buffer_reader.h>
 
+#include <climits>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/transport/protocol.h"
 
 namespace cddp {
 namespace {
 
+using google::protobuf::io::CodedInputStream;
 using google::protobuf::io::CodedOutputStream;
 
-// Tag and length that go before an update's bytes in the protobuf encoding.
-std::string FieldHead(size_t size) {
+// Of a field's tag in the protobuf encoding.
+enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5 };
+
+// Skips the value that follows `tag`; false where there is none, or a group, which no message of ours has.
+bool SkipValue(uint32_t tag, CodedInputStream* input) {
+  uint64_t varint = 0;
+  uint32_t length = 0;
+  switch (tag & 7) {
+    case kVarint:
+      return input->ReadVarint64(&varint);
+    case kFixed64:
+      return input->Skip(8);
+    case kFixed32:
+      return input->Skip(4);
+    case kLengthDelimited:
+      return input->ReadVarint32(&length) && length <= INT_MAX && input->Skip(static_cast<int>(length));
+    default:
+      return false;
+  }
+}
+
+// Pushes in a request that may be anything; nullopt if it is no message.
+std::optional<int> CountPushes(grpc::ByteBuffer* buffer) {
+  grpc::ProtoBufferReader reader(buffer);
+  CodedInputStream input(&reader);
+  int pushes = 0;
+  while (const uint32_t tag = input.ReadTag()) {
+    if (!SkipValue(tag, &input)) return std::nullopt;
+    pushes += tag >> 3 == v1::ExchangeRequest::kPushesFieldNumber;
+  }
+  return input.ConsumedEntireMessage() ? std::optional(pushes) : std::nullopt;
+}
+
+// Tag and length that go before a field's bytes in the protobuf encoding.
+std::string FieldHead(int field, size_t size) {
   uint8_t head[20];
-  constexpr uint32_t kLengthDelimited = 2;
-  constexpr uint32_t kTag = v1::ExchangeResponse::kUpdatesFieldNumber << 3 | kLengthDelimited;
-  uint8_t* end = CodedOutputStream::WriteVarint32ToArray(kTag, head);
+  uint8_t* end = CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(field) << 3 | kLengthDelimited, head);
   end = CodedOutputStream::WriteVarint64ToArray(size, end);
   return std::string(head, end);
 }
@@ -31,21 +69,47 @@ grpc::Slice SharedSlice(const SharedUpdate& update) {
 }  // namespace
 
 absl::Status ParseExchangeRequest(grpc::ByteBuffer* buffer, v1::ExchangeRequest* request) {
-  const grpc::Status status = grpc::SerializationTraits<v1::ExchangeRequest>::Deserialize(buffer, request);
-  if (status.ok()) return absl::OkStatus();
-  return absl::InvalidArgumentError("the request is no ExchangeRequest");
+  const std::optional<int> pushes = CountPushes(buffer);
+  if (pushes.has_value() && (*pushes == 0 || *pushes > kMostPushes)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(*pushes, " pushes in one Exchange: 1 to ", kMostPushes, " are right"));
+  }
+  if (!pushes.has_value() || !grpc::SerializationTraits<v1::ExchangeRequest>::Deserialize(buffer, request).ok()) {
+    return absl::InvalidArgumentError("the request is no ExchangeRequest");
+  }
+  for (int i = 1; i < request->pushes_size(); ++i) {
+    if (request->pushes(i).bucket() >= request->pushes(i - 1).bucket()) {
+      return absl::InvalidArgumentError(absl::StrCat("bucket ", request->pushes(i).bucket(), " is pushed after bucket ",
+                                                     request->pushes(i - 1).bucket(), ": they must descend"));
+    }
+  }
+  return absl::OkStatus();
 }
 
-grpc::ByteBuffer SerializeExchangeResponse(const ExchangeAnswer& answer) {
-  v1::ExchangeResponse response;
-  response.set_version(answer.version);
-  response.set_refused(answer.refused);
-  response.set_replaces(answer.replaces);
-  std::vector<grpc::Slice> slices = {grpc::Slice(response.SerializeAsString())};
-  for (const SharedUpdate& update : answer.updates) {
-    slices.emplace_back(FieldHead(update->size()));
-    slices.push_back(SharedSlice(update));
+grpc::ByteBuffer SerializeExchangeResponse(absl::Span<const ExchangeAnswer> answers) {
+  std::vector<grpc::Slice> slices;
+  std::string head;  // what stands before the next update
+  for (const ExchangeAnswer& answer : answers) {
+    v1::BucketAnswer fields;
+    fields.set_version(answer.version);
+    fields.set_refused(answer.refused);
+    fields.set_replaces(answer.replaces);
+    std::vector<std::string> update_heads;
+    size_t size = fields.ByteSizeLong();
+    for (const SharedUpdate& update : answer.updates) {
+      update_heads.push_back(FieldHead(v1::BucketAnswer::kUpdatesFieldNumber, update->size()));
+      size += update_heads.back().size() + update->size();
+    }
+    head += FieldHead(v1::ExchangeResponse::kAnswersFieldNumber, size);
+    fields.AppendToString(&head);
+    for (size_t i = 0; i < answer.updates.size(); ++i) {
+      head += update_heads[i];
+      slices.emplace_back(head);
+      slices.push_back(SharedSlice(answer.updates[i]));
+      head.clear();
+    }
   }
+  if (!head.empty()) slices.emplace_back(head);
   return grpc::ByteBuffer(slices.data(), slices.size());
 }
 

@@ -134,7 +134,7 @@ absl::Status Limits::Call::Begin(const std::string& peer) {
   return absl::ResourceExhaustedError(detail);
 }
 
-absl::Status Limits::Call::Hold(uint32_t bucket, uint64_t bytes) {
+absl::StatusOr<Limits::Held> Limits::Call::Hold(uint32_t bucket, uint64_t bytes) {
   std::string host;
   uint64_t held = 0;
   {
@@ -143,11 +143,12 @@ absl::Status Limits::Call::Hold(uint32_t bucket, uint64_t bytes) {
     held = limits_.bytes_;
     const bool is_next = !limits_.held_.empty() && limits_.held_.front().bucket == bucket;
     if (held + bytes <= (is_next ? limit : limit / 2)) {
-      request_ = limits_.held_.insert(limits_.held_.end(), {bucket, bytes});
-      holds_ = true;
+      Held holder;
+      holder.request_ = limits_.held_.insert(limits_.held_.end(), {bucket, bytes});
+      holder.limits_ = &limits_;
       limits_.bytes_ += bytes;
       limits_.bytes_gauge_->Set(static_cast<double>(limits_.bytes_));
-      return absl::OkStatus();
+      return holder;
     }
     host = host_;
   }
@@ -159,12 +160,18 @@ absl::Status Limits::Call::Hold(uint32_t bucket, uint64_t bytes) {
   return absl::ResourceExhaustedError(detail);
 }
 
-void Limits::Release(Call* call) {
-  if (!call->holds_) return;
-  call->holds_ = false;
-  bytes_ -= call->request_->bytes;
-  held_.erase(call->request_);
-  bytes_gauge_->Set(static_cast<double>(bytes_));
+Limits::Held::~Held() {
+  if (limits_ == nullptr) return;
+  std::lock_guard lock(limits_->mutex_);
+  limits_->bytes_ -= request_->bytes;
+  limits_->held_.erase(request_);
+  limits_->bytes_gauge_->Set(static_cast<double>(limits_->bytes_));
+}
+
+Limits::Held& Limits::Held::operator=(Held&& other) noexcept {
+  std::swap(limits_, other.limits_);
+  std::swap(request_, other.request_);
+  return *this;
 }
 
 void Limits::StopWaiting(Call* call) {
@@ -175,7 +182,6 @@ void Limits::StopWaiting(Call* call) {
 
 void Limits::Call::Answered(uint64_t bytes) {
   std::lock_guard lock(limits_.mutex_);
-  limits_.Release(this);
   if (host_.empty() || bytes == 0) return;
   unread_ += bytes;
   limits_.peers_[host_].unread += bytes;
@@ -190,7 +196,6 @@ void Limits::Call::Abandoned() {
 
 Limits::Call::~Call() {
   std::lock_guard lock(limits_.mutex_);
-  limits_.Release(this);
   if (host_.empty()) return;
   limits_.StopWaiting(this);
   Peer& peer = limits_.peers_[host_];  // there while it has calls

@@ -18,9 +18,10 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/refusals.h"
 
@@ -49,8 +50,26 @@ class Limits {
   // InvalidArgument if one round of `workers` workers' largest updates of `bucket_elements` would not fit.
   absl::Status CheckRound(uint32_t workers, uint64_t bucket_elements) const;
 
-  // A call that may last: it holds what is noted here until it is destroyed, which must be once the peer has taken the
-  // answer, for until then gRPC keeps that. The methods may be called from any thread.
+  // Bytes of a request, held until this is destroyed. Moved from: none.
+  class Held {
+   public:
+    Held() = default;
+    Held(Held&& other) noexcept : limits_(std::exchange(other.limits_, nullptr)), request_(other.request_) {}
+    Held& operator=(Held&& other) noexcept;
+    ~Held();
+
+   private:
+    friend class Limits;
+    struct Request {
+      uint32_t bucket;
+      uint64_t bytes;
+    };
+    Limits* limits_ = nullptr;
+    std::list<Request>::iterator request_;  // of limits_->held_
+  };
+
+  // A call that may last: it counts until it is destroyed, which must be once the peer has taken the answer, for until
+  // then gRPC keeps that. The methods may be called from any thread.
   class Call {
    public:
     explicit Call(Limits* limits) : limits_(*limits) {}
@@ -60,25 +79,19 @@ class Limits {
 
     // TakeTurn, and the number of calls and the unread answers of the peer. Once, and before the others.
     absl::Status Begin(const std::string& peer);
-    // The request's bytes, which contribute to `bucket`. At most once.
-    absl::Status Hold(uint32_t bucket, uint64_t bytes);
-    // The request's bytes are free; `bytes` wait to be read.
+    // Bytes of the request that contribute to `bucket`.
+    absl::StatusOr<Held> Hold(uint32_t bucket, uint64_t bytes);
+    // `bytes` wait to be read. At most once.
     void Answered(uint64_t bytes);
     // The peer has gone away: nobody waits for the answer.
     void Abandoned();
 
    private:
     friend class Limits;
-    struct Request {
-      uint32_t bucket;
-      uint64_t bytes;
-    };
     Limits& limits_;
     // Under limits_.mutex_.
     std::string host_;  // empty: not begun
     bool waits_ = false;
-    std::list<Request>::iterator request_;
-    bool holds_ = false;
     uint64_t unread_ = 0;
   };
 
@@ -100,7 +113,6 @@ class Limits {
   bool MayCall(Peer* peer) const;
   absl::Status TooFast(const std::string& peer);
   void StopWaiting(Call* call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Release(Call* call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const LimitOptions options_;
   Refusals& refusals_;
@@ -111,7 +123,7 @@ class Limits {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, Peer, std::less<>> peers_ ABSL_GUARDED_BY(mutex_);  // by host
-  std::list<Call::Request> held_ ABSL_GUARDED_BY(mutex_);                   // oldest first
+  std::list<Held::Request> held_ ABSL_GUARDED_BY(mutex_);                   // oldest first
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;                              // of held_
   uint64_t unread_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;  // calls

@@ -24,8 +24,8 @@ ServerMetrics::ServerMetrics(uint32_t shard, uint32_t worker_count)
               .Register(*registry_)
               .Add({{"shard", shard_}}, prometheus::Histogram::BucketBoundaries{0, 1, 2, 4, 8, 16, 32, 64, 128, 256})),
       max_staleness_(Gauge("cddp_server_staleness_max_versions", "Largest staleness of the last minute, in versions")),
-      exchanges(Counter("cddp_server_exchanges_total", "Exchange calls answered with a version")),
-      exchange_errors(Counter("cddp_server_exchange_errors_total", "Exchange calls answered with an error")),
+      exchanges(Counter("cddp_server_exchanges_total", "Pushes of buckets answered with a version")),
+      exchange_errors(Counter("cddp_server_exchange_errors_total", "Pushes of buckets answered with an error")),
       received_bytes(Counter("cddp_server_received_bytes_total", "Encoded updates received from workers, in bytes")),
       sent_bytes(Counter("cddp_server_sent_bytes_total", "Encoded updates sent to workers, in bytes")),
       rounds(Counter("cddp_server_rounds_total", "Bucket rounds completed: one version of one bucket each")),

@@ -13,6 +13,7 @@
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
 #include "common/transport/status.h"
+#include "server/exchange_call.h"
 #include "server/exchange_wire.h"
 
 namespace cddp {
@@ -47,25 +48,6 @@ v1::Consistency ToMessage(Consistency mode) {
   }
   return v1::CONSISTENCY_UNSPECIFIED;
 }
-
-// One Exchange, from its request until its answer has been taken; holds the request's bytes until it is answered.
-// Deletes itself when the call is over.
-class ExchangeReactor final : public grpc::ServerUnaryReactor {
- public:
-  explicit ExchangeReactor(Limits* limits) : call_(limits) {}
-
-  Limits::Call& call() { return call_; }
-  void Answer(const absl::StatusOr<ExchangeAnswer>& answer, grpc::ByteBuffer* response) {
-    call_.Answered(answer.ok() ? answer->bytes() : 0);
-    if (answer.ok()) *response = SerializeExchangeResponse(*answer);
-    Finish(ToGrpc(answer.status()));
-  }
-  void OnCancel() override { call_.Abandoned(); }
-  void OnDone() override { delete this; }
-
- private:
-  Limits::Call call_;
-};
 
 // Streams published weights, one bucket a message. Deletes itself when the call is over.
 class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> {
@@ -242,31 +224,18 @@ grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext
                                                      const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
   const absl::StatusOr<Caller> caller = Admit(*context, Rpc::kExchange);
   if (!caller.ok()) return Answer(context, caller.status());
-  auto* reactor = new ExchangeReactor(&limits_);
-  absl::Status status = reactor->call().Begin(context->peer());
-  // Lives until the call is answered, for the contribution points into it.
-  const auto message = std::make_shared<v1::ExchangeRequest>();
-  const size_t bytes = request->Length();
+  auto* call = new ExchangeCall(&shard_, &limits_, response);
+  if (!call->Begin(context->peer())) return call;
+  v1::ExchangeRequest message;
   // gRPC made the buffer for this call alone and reads it no more: taking its bytes saves holding them twice.
-  if (status.ok()) status = ParseExchangeRequest(const_cast<grpc::ByteBuffer*>(request), message.get());
-  if (status.ok()) status = access_.CheckRank(*context, *caller, message->worker().rank());
-  if (status.ok()) status = reactor->call().Hold(message->bucket(), bytes);
-  if (!status.ok()) {
-    reactor->Answer(status, response);
-    return reactor;
+  absl::Status status = ParseExchangeRequest(const_cast<grpc::ByteBuffer*>(request), &message);
+  if (status.ok()) status = access_.CheckRank(*context, *caller, message.worker().rank());
+  if (status.ok()) {
+    call->Start(std::move(message));
+  } else {
+    call->Refuse(status);
   }
-  const Contribution contribution = {
-      message->worker().rank(),
-      message->step(),
-      message->base_version(),
-      message->update(),
-      message->non_finite(),
-      message->has_replica_crc32c() ? std::optional(message->replica_crc32c()) : std::nullopt};
-  shard_.Exchange(message->worker().incarnation(), message->view(), message->bucket(), contribution,
-                  [reactor, response, message](const absl::StatusOr<ExchangeAnswer>& answer) {
-                    reactor->Answer(answer, response);
-                  });
-  return reactor;
+  return call;
 }
 
 absl::StatusOr<ParameterService::Weights> ParameterService::Open(uint64_t version) {

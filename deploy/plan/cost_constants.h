@@ -14,8 +14,9 @@ namespace cddp::plan {
 struct CostConstants {
   double compress_ns = 0.685;         // of a core, an element of a bucket: residual, selection, encoding
   double round_ns = 0.649;            // of a core, an element of a bucket: the server's optimizer and publishing
-  double entry_ns = 7.69;             // of a core, an element that travels: decoded and added, at either end
-  double message_us = 16.6;           // of a core, a message at each end
+  double entry_ns = 3;                // of a core, an element that travels: decoded and added, at either end
+  double line_ns = 5;                 // of a core, a cache line of 16 elements to which any is added
+  double message_us = 16.6;           // of a core, a call or its answer at each end
   double byte_ns = 0.291;             // of a core, a byte on the wire at each end
   double message_bytes = 1080;        // headers on the wire, both directions, besides those that grow with the length
   double wire_factor = 1.03;          // bytes on the wire for each byte of an update

@@ -30,6 +30,7 @@ absl::StatusOr<CostConstants> ParseCosts(absl::string_view text) {
       {"compress_ns", &costs.compress_ns},
       {"round_ns", &costs.round_ns},
       {"entry_ns", &costs.entry_ns},
+      {"line_ns", &costs.line_ns},
       {"message_us", &costs.message_us},
       {"byte_ns", &costs.byte_ns},
       {"message_bytes", &costs.message_bytes},

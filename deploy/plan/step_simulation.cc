@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/layout/shard_map.h"
+#include "common/transport/protocol.h"
 #include "deploy/plan/resources.h"
 
 namespace cddp::plan {
@@ -32,14 +33,22 @@ struct Event {
 };
 
 struct Size {
-  double entries = 0, bytes = 0;
+  double entries = 0, lines = 0, bytes = 0;
 };
 
-// Of a worker: buckets that wait for its exchange thread.
+// Of a worker: buckets that wait for its exchange thread, and those compressed that wait for their call.
 struct Exchange {
   std::deque<uint32_t> ready;
   bool is_busy = false;
+  std::vector<uint32_t> batch;
+  double batch_bytes = 0;
 };
+
+// Cache lines that entries at random places touch.
+double LinesOf(uint64_t elements, double ratio) {
+  constexpr double kLineElements = 16;
+  return static_cast<double>(elements) / kLineElements * (1 - std::pow(1 - ratio, kLineElements));
+}
 
 class Simulation {
  public:
@@ -53,6 +62,7 @@ class Simulation {
     at_server_.assign(buckets.size(), 0);
     at_group_.assign(buckets.size() * groups_, 0);
     left_.assign(s_.workers, 0);
+    call_share_.assign(buckets.size() * s_.workers, 1.0F);
     exchanges_.resize(s_.workers);
     const double merged = 1 - std::pow(1 - s_.push_ratio, s_.tree);  // entries that any of a group's workers sends
     for (const Bucket& bucket : buckets) {
@@ -79,7 +89,7 @@ class Simulation {
     auto [known, is_new] = per_element_.try_emplace({elements, ratio});
     if (is_new) {
       const double bytes = UpdateBytes(elements, ratio, s_.values, s_.indices);
-      known->second = {static_cast<double>(SelectedOf(elements, ratio)), bytes};
+      known->second = {static_cast<double>(SelectedOf(elements, ratio)), LinesOf(elements, ratio), bytes};
     }
     return known->second;
   }
@@ -127,12 +137,18 @@ class Simulation {
   const Size& SizeOfMessage(const Event& e) const {
     return e.kind == Kind::kPush ? pushes_[e.bucket] : e.kind == Kind::kMerged ? merged_[e.bucket] : answers_[e.bucket];
   }
-  double WireBytes(const Event& e) const { return SizeOfMessage(e).bytes * c_.wire_factor + c_.message_bytes; }
+  // Part of a call that this message is: pushes that share a call share its cost, as do their answers.
+  double CallShare(const Event& e) const {
+    return groups_ > 0 ? 1.0 : call_share_[uint64_t{e.member} * buckets_.size() + e.bucket];
+  }
+  double WireBytes(const Event& e) const {
+    return SizeOfMessage(e).bytes * c_.wire_factor + c_.message_bytes * CallShare(e);
+  }
   double Seconds(double bytes) const { return bytes * 8 / (s_.bits_per_second * c_.goodput); }
 
   // At either end; between programs of one host nothing is framed, checked and split into packets.
   double MessageWork(const Event& e) const {
-    return c_.message_us * kMicro + (From(e) == To(e) ? 0 : WireBytes(e) * c_.byte_ns * kNano);
+    return c_.message_us * kMicro * CallShare(e) + (From(e) == To(e) ? 0 : WireBytes(e) * c_.byte_ns * kNano);
   }
 
   void BeginStep(uint32_t worker, double time) {
@@ -159,6 +175,26 @@ class Simulation {
     Push(done, Stage::kCompressed, Kind::kPush, worker, bucket);
   }
 
+  // As worker/client/push_batch.h: what is ready together and goes to one server shares a call.
+  void Batch(uint32_t worker, double time, uint32_t bucket) {
+    Exchange& exchange = exchanges_[worker];
+    exchange.batch.push_back(bucket);
+    exchange.batch_bytes += pushes_[bucket].bytes;
+    if (!exchange.ready.empty()) {
+      const uint32_t next = exchange.ready.front();
+      if (shards_.shard_of(next) == shards_.shard_of(bucket) && exchange.batch.size() < kMostPushes &&
+          exchange.batch_bytes + pushes_[next].bytes <= kFullExchangeBytes) {
+        return;
+      }
+    }
+    for (uint32_t pushed : exchange.batch) {
+      call_share_[uint64_t{worker} * buckets_.size() + pushed] = 1.0F / static_cast<float>(exchange.batch.size());
+      Send(time, Kind::kPush, worker, pushed);
+    }
+    exchange.batch.clear();
+    exchange.batch_bytes = 0;
+  }
+
   void Handle(const Event& e) {
     switch (e.stage) {
       case Stage::kReady:
@@ -166,7 +202,7 @@ class Simulation {
         return Compress(e.member, e.time);
       case Stage::kCompressed:
         exchanges_[e.member].is_busy = false;
-        Send(e.time, e.kind, e.member, e.bucket);
+        Batch(e.member, e.time, e.bucket);
         return Compress(e.member, e.time);
       case Stage::kLeaves: {
         const double latency = c_.message_latency_ms * kMilli;
@@ -181,8 +217,9 @@ class Simulation {
         return Push(line.free(), Stage::kReceived, e.kind, e.member, e.bucket);
       }
       case Stage::kReceived: {
-        const double entries = SizeOfMessage(e).entries * c_.entry_ns * kNano;
-        const double done = Work(To(e), e.time, MessageWork(e) + entries);
+        const Size& size = SizeOfMessage(e);
+        const double adding = (size.entries * c_.entry_ns + size.lines * c_.line_ns) * kNano;
+        const double done = Work(To(e), e.time, MessageWork(e) + adding);
         return Push(done, Stage::kHandled, e.kind, e.member, e.bucket);
       }
       case Stage::kHandled:
@@ -280,6 +317,7 @@ class Simulation {
   uint64_t order_ = 0;
   std::vector<uint32_t> at_server_, at_group_, left_, steps_;
   std::vector<Exchange> exchanges_;  // by worker
+  std::vector<float> call_share_;    // by worker and bucket
   std::vector<double> ended_;        // by step: the sum of the workers' times
   double sent_bytes_ = 0;
 };

@@ -25,6 +25,7 @@
 #include "common/transport/channel.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
+#include "worker/client/push_batch.h"
 
 ABSL_FLAG(std::string, server, "127.0.0.1:50051", "the only server of the cluster");
 ABSL_FLAG(uint32_t, workers, 16, "simulated workers, as many as the server was started with");
@@ -53,40 +54,57 @@ std::string MakeUpdate(uint32_t length, uint32_t seed) {
   return bytes;
 }
 
-// Of an ExchangeRequest, in the protobuf encoding: everything but the update's bytes, which follow.
-std::string RequestHead(const cddp::v1::ExchangeRequest& request, size_t update_size) {
+// Tag and length that go before a field's bytes in the protobuf encoding.
+std::string FieldHead(int field, size_t size) {
   using google::protobuf::io::CodedOutputStream;
   constexpr uint32_t kLengthDelimited = 2;
-  uint8_t field[20];
-  uint8_t* end = CodedOutputStream::WriteVarint32ToArray(
-      cddp::v1::ExchangeRequest::kUpdateFieldNumber << 3 | kLengthDelimited, field);
-  end = CodedOutputStream::WriteVarint64ToArray(update_size, end);
-  return request.SerializeAsString() + std::string(field, end);
+  uint8_t head[20];
+  uint8_t* end = CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(field) << 3 | kLengthDelimited, head);
+  end = CodedOutputStream::WriteVarint64ToArray(size, end);
+  return std::string(head, end);
 }
 
-// One worker's endless sequence of steps on one bucket, with another update of `updates` in each. The bytes of the
-// updates are never copied, and those of the answers never read: what is measured is the server.
+// Updates of one length, of which each step takes another.
+using Updates = std::vector<grpc::Slice>;
+
+// One worker's endless sequence of steps on a few buckets, all pushed in one call. The bytes of the updates are never
+// copied, and those of the answers never read: what is measured is the server.
 class Stream {
  public:
-  Stream(grpc::GenericStub* stub, uint32_t rank, uint32_t bucket, const std::vector<grpc::Slice>* updates,
-         std::atomic<uint64_t>* exchanges)
-      : stub_(*stub), updates_(*updates), exchanges_(*exchanges), rank_(rank) {
-    head_.mutable_worker()->set_rank(rank);
-    head_.mutable_worker()->set_incarnation(1);
-    head_.set_view(1);
-    head_.set_bucket(bucket);
+  struct Bucket {
+    uint32_t bucket;
+    const Updates* updates;
+  };
+  // Buckets in descending order. `pushes` counts those answered.
+  Stream(grpc::GenericStub* stub, uint32_t rank, std::vector<Bucket> buckets, std::atomic<uint64_t>* pushes)
+      : stub_(*stub), buckets_(std::move(buckets)), pushes_(*pushes), rank_(rank) {
+    cddp::v1::ExchangeRequest request;
+    request.mutable_worker()->set_rank(rank);
+    request.mutable_worker()->set_incarnation(1);
+    request.set_view(1);
+    head_ = request.SerializeAsString();
   }
 
   // Step 0: zero weights.
-  void Start() { Send(grpc::Slice()); }
+  void Start() { Send(); }
 
  private:
-  void Send(const grpc::Slice& update) {
+  void Send() {
+    using cddp::v1::BucketPush;
     context_ = std::make_unique<grpc::ClientContext>();
-    head_.set_step(step_);
-    head_.set_base_version(step_);
-    const grpc::Slice slices[] = {grpc::Slice(RequestHead(head_, update.size())), update};
-    request_ = grpc::ByteBuffer(slices, 2);
+    std::vector<grpc::Slice> slices = {grpc::Slice(head_)};
+    for (const auto& [bucket, updates] : buckets_) {
+      const grpc::Slice update = step_ == 0 ? grpc::Slice() : (*updates)[(rank_ + step_) % updates->size()];
+      BucketPush push;
+      push.set_bucket(bucket);
+      push.set_step(step_);
+      push.set_base_version(step_);
+      const std::string fields = push.SerializeAsString() + FieldHead(BucketPush::kUpdateFieldNumber, update.size());
+      slices.emplace_back(FieldHead(cddp::v1::ExchangeRequest::kPushesFieldNumber, fields.size() + update.size()) +
+                          fields);
+      slices.push_back(update);
+    }
+    request_ = grpc::ByteBuffer(slices.data(), slices.size());
     response_.Clear();
     stub_.UnaryCall(context_.get(), "/cddp.v1.ParameterServer/Exchange", {}, &request_, &response_,
                     [this](const grpc::Status& status) {
@@ -94,18 +112,18 @@ class Stream {
                         std::fprintf(stderr, "exchange: %s\n", status.error_message().c_str());
                         std::exit(1);
                       }
-                      exchanges_.fetch_add(1, std::memory_order_relaxed);
+                      pushes_.fetch_add(buckets_.size(), std::memory_order_relaxed);
                       ++step_;
-                      Send(updates_[(rank_ + step_) % updates_.size()]);
+                      Send();
                     });
   }
 
   grpc::GenericStub& stub_;
-  const std::vector<grpc::Slice>& updates_;
-  std::atomic<uint64_t>& exchanges_;
+  const std::vector<Bucket> buckets_;
+  std::atomic<uint64_t>& pushes_;
   const uint32_t rank_;
+  std::string head_;  // of every request
   uint64_t step_ = 0;
-  cddp::v1::ExchangeRequest head_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer response_;
   std::unique_ptr<grpc::ClientContext> context_;
@@ -146,36 +164,47 @@ int main(int argc, char** argv) {
     }
   }
 
-  std::atomic<uint64_t> exchanges{0};
+  std::atomic<uint64_t> pushes{0};
   const uint32_t buckets = layout->bucket_count();
   std::vector<std::unique_ptr<Stream>> streams;
   // A handful of different updates a bucket length: the positions differ between workers and steps, as gradients' do.
   constexpr uint32_t kUpdates = 8;
-  std::vector<grpc::Slice> updates, last_updates;
+  Updates updates, last_updates;
   for (uint32_t i = 0; i < kUpdates; ++i) {
     updates.emplace_back(MakeUpdate(layout->bucket_length(0), i));
     last_updates.emplace_back(MakeUpdate(layout->bucket_length(buckets - 1), i));
   }
-  for (uint32_t bucket = 0; bucket < buckets; ++bucket) {
+  // As a worker sends them whose gradients are all ready.
+  std::vector<std::vector<Stream::Bucket>> calls;
+  cddp::PushBatch batch;
+  for (uint32_t bucket = buckets; bucket-- > 0;) {
+    const Updates& choice = bucket + 1 == buckets ? last_updates : updates;
+    const cddp::PushedUpdate push = {bucket, 0, 0, std::string(choice[0].begin(), choice[0].end())};
+    const uint64_t length = layout->bucket_length(bucket);
+    if (!batch.Takes(0, push, length)) batch.Take();
+    if (batch.empty()) calls.emplace_back();
+    batch.Add(0, push, length);
+    calls.back().push_back({bucket, &choice});
+  }
+  for (const auto& call : calls) {
     for (uint32_t rank = 0; rank < workers; ++rank) {
-      streams.push_back(std::make_unique<Stream>(stubs[rank % connections].get(), rank, bucket,
-                                                 bucket + 1 == buckets ? &last_updates : &updates, &exchanges));
+      streams.push_back(std::make_unique<Stream>(stubs[rank % connections].get(), rank, call, &pushes));
     }
   }
   for (const auto& stream : streams) stream->Start();
   const uint64_t warm_up = uint64_t{2} * workers * buckets;
-  while (exchanges.load() < warm_up) absl::SleepFor(absl::Milliseconds(1));
+  while (pushes.load() < warm_up) absl::SleepFor(absl::Milliseconds(1));
 
-  const uint64_t before = exchanges.load();
+  const uint64_t before = pushes.load();
   const absl::Time begin = absl::Now();
   absl::SleepFor(absl::Seconds(absl::GetFlag(FLAGS_seconds)));
-  const double per_second = static_cast<double>(exchanges.load() - before) / absl::ToDoubleSeconds(absl::Now() - begin);
+  const double per_second = static_cast<double>(pushes.load() - before) / absl::ToDoubleSeconds(absl::Now() - begin);
 
   // Mean over the buckets, of which the last is shorter.
   const double pairs = static_cast<double>(cddp::SelectedCount(layout->bucket_length(0), absl::GetFlag(FLAGS_ratio))) *
                        static_cast<double>(layout->total_elements()) /
                        (static_cast<double>(layout->bucket_elements()) * buckets);
-  std::printf("workers=%u parameters=%lu exchanges_per_second=%.0f pairs_per_second=%.4g\n", workers,
+  std::printf("workers=%u parameters=%lu pushes_per_second=%.0f pairs_per_second=%.4g\n", workers,
               static_cast<unsigned long>(layout->total_elements()), per_second, per_second * pairs);
   std::fflush(stdout);
   std::_Exit(0);  // the streams have no end

@@ -133,7 +133,7 @@ TEST_F(ServerKillTest, ASecondSignalEndsAServerThatStillWaits) {
   absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options, TrainingLayout());
   ASSERT_TRUE(client.ok()) << client.status();
   std::atomic<bool> ended = false;
-  (*client)->Exchange({0, 0, 0, ""}, [&](const absl::StatusOr<PulledUpdate>&) { ended = true; });
+  (*client)->Exchange({{0, 0, 0, ""}}, [&](uint32_t, const auto&) { ended = true; });
   const auto health = [&] {
     return CheckHealth(servers[0]->address(), grpc::InsecureChannelCredentials(), absl::Seconds(20));
   };

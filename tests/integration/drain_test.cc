@@ -54,8 +54,9 @@ class DrainTest : public ::testing::Test {
 
   std::shared_ptr<Answer> Push(uint32_t rank, uint32_t bucket, uint64_t step) {
     auto answer = std::make_shared<Answer>();
-    clients_[rank]->Exchange({bucket, step, step, ""},
-                             [answer](absl::StatusOr<PulledUpdate> result) { answer->Set(std::move(result)); });
+    clients_[rank]->Exchange({{bucket, step, step, ""}}, [answer](uint32_t, absl::StatusOr<PulledUpdate> result) {
+      answer->Set(std::move(result));
+    });
     return answer;
   }
   absl::Status Health() {

@@ -136,7 +136,7 @@ TEST_F(ServerLimitsTest, MessagesThatGrpcHasCompressedAreRefused) {
     grpc::ClientContext context;
     context.set_compression_algorithm(algorithm);
     v1::ExchangeRequest request;
-    request.set_update(std::string(3 << 20, '\0'));  // a few KiB on the wire
+    request.add_pushes()->set_update(std::string(3 << 20, '\0'));  // a few KiB on the wire
     v1::ExchangeResponse response;
     EXPECT_EQ(stub->Exchange(&context, request, &response).error_code(), grpc::StatusCode::UNIMPLEMENTED);
   }
@@ -218,6 +218,7 @@ TEST_F(ServerLimitsTest, AReaderThatHangsHoldsABoundedPartAndIsGivenUp) {
   v1::ExchangeRequest request;
   request.mutable_worker()->set_incarnation(1);
   request.set_view(1);
+  request.add_pushes();
   std::vector<std::unique_ptr<Call>> calls;
   std::atomic<uint64_t> ended = 0;
   const auto ask = [&] {
@@ -226,7 +227,7 @@ TEST_F(ServerLimitsTest, AReaderThatHangsHoldsABoundedPartAndIsGivenUp) {
   };
   ask();
   while (ended == 0) std::this_thread::yield();  // it works
-  EXPECT_EQ(calls[0]->response.version(), 1u);
+  EXPECT_EQ(calls[0]->response.answers(0).version(), 1u);
   proxy.Hang();
   uint64_t most = 0;
   while (Refused(Refusal::kUnreadAnswers) == 0) {
@@ -280,7 +281,7 @@ TEST_F(ServerLimitsTest, CallsThatWaitAreCounted) {
   ASSERT_TRUE(client.ok()) << client.status();
   std::atomic<int> ended = 0;
   for (uint32_t bucket = 0; bucket < 4; ++bucket) {
-    (*client)->Exchange({bucket, 0, 0, ""}, [&](const absl::StatusOr<PulledUpdate>&) { ++ended; });
+    (*client)->Exchange({{bucket, 0, 0, ""}}, [&](uint32_t, const auto&) { ++ended; });
   }
   while (Refused(Refusal::kTooManyCalls) < 2) std::this_thread::yield();
   EXPECT_EQ(ended, 0) << "they try again";

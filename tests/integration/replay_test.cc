@@ -154,8 +154,8 @@ TEST(ReplayTest, WhereTheLogIsTooShortTheWeightsAreReplacedAndAllGoesOn) {
 // Contributes to the open round of one bucket, as a process that dies in the middle of a step.
 void Contribute(Worker& worker, uint32_t bucket, bool waits) {
   auto answered = std::make_shared<absl::Notification>();
-  worker.client->Exchange({bucket, worker.exchange->step(), worker.exchange->step(), ""},
-                          [answered](const auto&) { answered->Notify(); });
+  worker.client->Exchange({{bucket, worker.exchange->step(), worker.exchange->step(), ""}},
+                          [answered](uint32_t, const auto&) { answered->Notify(); });
   if (waits) answered->WaitForNotification();
 }
 

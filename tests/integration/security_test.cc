@@ -178,6 +178,7 @@ TEST_F(SecurityTest, ACertificateOfOneRankActsAsThatRankOnly) {
   EXPECT_EQ(stub->Leave(&leave, leave_request, &leave_response).error_code(), grpc::StatusCode::PERMISSION_DENIED);
   v1::ExchangeRequest exchange_request;
   *exchange_request.mutable_worker() = zero;
+  exchange_request.add_pushes();
   v1::ExchangeResponse exchange_response;
   EXPECT_EQ(stub->Exchange(&exchange, exchange_request, &exchange_response).error_code(),
             grpc::StatusCode::PERMISSION_DENIED);

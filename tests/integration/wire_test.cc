@@ -50,11 +50,12 @@ class WireTest : public ::testing::Test {
     request.mutable_worker()->set_rank(0);
     request.mutable_worker()->set_incarnation(5);
     request.set_view(1);
-    request.set_bucket(2);
-    request.set_step(step);
-    request.set_base_version(step);
+    v1::BucketPush& push = *request.add_pushes();
+    push.set_bucket(2);
+    push.set_step(step);
+    push.set_base_version(step);
     std::vector<float> values(10, 1.0f);
-    EncodeDense(absl::MakeSpan(values), ValueEncoding::kFp32, request.mutable_update());
+    EncodeDense(absl::MakeSpan(values), ValueEncoding::kFp32, push.mutable_update());
     return request;
   }
 
@@ -149,7 +150,7 @@ TEST_F(WireTest, ExchangeRefusesWhatDoesNotFitAndCountsIt) {
   EXPECT_EQ(Exchange(GoodExchange(0)).error_code(), grpc::StatusCode::FAILED_PRECONDITION) << "not joined";
   ASSERT_TRUE(Join(GoodJoin()).ok());
   ASSERT_TRUE(Exchange(GoodExchange(0)).ok());
-  EXPECT_EQ(exchange_response_.version(), 1u);
+  EXPECT_EQ(exchange_response_.answers(0).version(), 1u);
   const uint32_t weights = Status().weights_crc32c();
 
   v1::ExchangeRequest request = GoodExchange(1);
@@ -159,17 +160,18 @@ TEST_F(WireTest, ExchangeRefusesWhatDoesNotFitAndCountsIt) {
   request.set_view(2);
   EXPECT_THAT(Exchange(request).error_message(), HasSubstr("view 2"));
   request = GoodExchange(1);
-  request.set_bucket(0);
+  request.mutable_pushes(0)->set_bucket(0);
   EXPECT_THAT(Exchange(request).error_message(), HasSubstr("not of this server"));
   request = GoodExchange(1);
-  request.set_base_version(0);
+  request.mutable_pushes(0)->set_base_version(0);
   EXPECT_THAT(Exchange(request).error_message(), HasSubstr("step 1 does not fit base version 0"));
   request = GoodExchange(1);
-  request.mutable_update()->back() ^= 0x7f;  // a huge or non-finite value, or fine: flip the header too
-  request.mutable_update()->front() ^= 0x7f;
+  request.mutable_pushes(0)->mutable_update()->back() ^=
+      0x7f;  // a huge or non-finite value, or fine: flip the header too
+  request.mutable_pushes(0)->mutable_update()->front() ^= 0x7f;
   EXPECT_EQ(Exchange(request).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   request = GoodExchange(1);
-  request.set_update(std::string(1 << 16, 'x'));
+  request.mutable_pushes(0)->set_update(std::string(1 << 16, 'x'));
   EXPECT_EQ(Exchange(request).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 
   const v1::StatusResponse status = Status();
@@ -178,10 +180,40 @@ TEST_F(WireTest, ExchangeRefusesWhatDoesNotFitAndCountsIt) {
   EXPECT_TRUE(Exchange(GoodExchange(1)).ok()) << "and the round goes on";
 }
 
+// What a retry of such a call relies on.
+TEST_F(WireTest, OneRefusedPushFailsTheCallButTheOthersAreCounted) {
+  ASSERT_TRUE(Join(GoodJoin()).ok());
+  v1::ExchangeRequest both = GoodExchange(0);
+  v1::BucketPush second = both.pushes(0);
+  both.mutable_pushes(0)->set_bucket(3);
+  *both.add_pushes() = second;
+  ASSERT_TRUE(Exchange(both).ok());
+  ASSERT_EQ(exchange_response_.answers_size(), 2);
+  for (v1::BucketPush& push : *both.mutable_pushes()) {
+    push.set_step(1);
+    push.set_base_version(1);
+  }
+  const uint64_t rounds = Status().exchanges();
+
+  v1::ExchangeRequest wrong = both;
+  wrong.mutable_pushes(0)->set_base_version(0);
+  EXPECT_THAT(Exchange(wrong).error_message(), HasSubstr("step 1 does not fit base version 0"));
+  EXPECT_EQ(Status().exchanges(), rounds + 1);
+  EXPECT_EQ(Status().min_version(), 1u);
+  EXPECT_EQ(Status().max_version(), 2u);
+
+  exchange_response_.Clear();
+  ASSERT_TRUE(Exchange(both).ok()) << "the retry is answered, and nothing counted twice";
+  EXPECT_EQ(exchange_response_.answers(0).version(), 2u);
+  EXPECT_EQ(exchange_response_.answers(1).version(), 2u);
+  EXPECT_EQ(Status().min_version(), 2u);
+  EXPECT_EQ(Status().max_version(), 2u);
+}
+
 TEST_F(WireTest, OversizedMessagesAreRefusedBeforeTheyAreRead) {
   ASSERT_TRUE(Join(GoodJoin()).ok());
   v1::ExchangeRequest request = GoodExchange(0);
-  request.set_update(std::string(kMaxMessageBytes + 1, 'x'));
+  request.mutable_pushes(0)->set_update(std::string(kMaxMessageBytes + 1, 'x'));
   grpc::ChannelArguments unlimited;
   unlimited.SetMaxSendMessageSize(-1);
   auto stub = v1::ParameterServer::NewStub(
@@ -204,7 +236,7 @@ TEST_F(WireTest, SnapshotStreamsThePublishedWeights) {
   ASSERT_TRUE(Exchange(GoodExchange(0)).ok());
   EXPECT_EQ(read(&chunks).error_code(), grpc::StatusCode::FAILED_PRECONDITION) << "bucket 3 has no weights yet";
   v1::ExchangeRequest other = GoodExchange(0);
-  other.set_bucket(3);
+  other.mutable_pushes(0)->set_bucket(3);
   ASSERT_TRUE(Exchange(other).ok());
 
   chunks.clear();
@@ -228,7 +260,7 @@ TEST_F(WireTest, StatusShowsWorkersAndTraffic) {
   EXPECT_EQ(status.shard_parameters(), 20u);
   EXPECT_EQ(status.max_version(), 1u);
   EXPECT_EQ(status.min_version(), 0u);
-  EXPECT_EQ(status.received_bytes(), GoodExchange(0).update().size());
+  EXPECT_EQ(status.received_bytes(), GoodExchange(0).pushes(0).update().size());
   ASSERT_EQ(status.workers_size(), 1);
   EXPECT_EQ(status.workers(0).state(), v1::WorkerStatus::JOINED);
   EXPECT_EQ(status.workers(0).received_bytes(), status.received_bytes());

@@ -50,14 +50,14 @@ absl::Status OutOfReach(const std::string& address, absl::Duration since, const 
 
 }  // namespace
 
-// One Exchange from first try to answer. Owned by the chain of its callbacks.
+// One Exchange call from first try to answer. Owned by the chain of its callbacks.
 struct ClusterClient::ExchangeCall {
   ExchangeCall(uint64_t seed) : backoff(seed) {}
   ServerConnection* server = nullptr;
   std::shared_ptr<v1::ParameterServer::Stub> stub;  // of the try under way
   v1::ExchangeRequest request;
   v1::ExchangeResponse response;
-  std::function<void(absl::StatusOr<PulledUpdate>)> done;
+  PushDone done;
   std::optional<grpc::ClientContext> context;  // one a try
   grpc::Alarm alarm;
   Backoff backoff;
@@ -163,18 +163,21 @@ void ClusterClient::SendHeartbeats() {
   }
 }
 
-void ClusterClient::Exchange(PushedUpdate push, std::function<void(absl::StatusOr<PulledUpdate>)> done) {
+void ClusterClient::Exchange(std::vector<PushedUpdate> pushes, PushDone done) {
   auto* call = new ExchangeCall(options_.rank);
-  call->server = servers_[map_.shard_of(push.bucket)].get();
+  call->server = servers_[server_of(pushes.front().bucket)].get();
   call->done = std::move(done);
   *call->request.mutable_worker() = IdOf(options_);
   call->request.set_view(view_);
-  call->request.set_bucket(push.bucket);
-  call->request.set_step(push.step);
-  call->request.set_base_version(push.base_version);
-  call->request.set_update(std::move(push.update));
-  call->request.set_non_finite(push.non_finite);
-  if (push.replica_crc32c.has_value()) call->request.set_replica_crc32c(*push.replica_crc32c);
+  for (PushedUpdate& update : pushes) {
+    v1::BucketPush& push = *call->request.add_pushes();
+    push.set_bucket(update.bucket);
+    push.set_step(update.step);
+    push.set_base_version(update.base_version);
+    push.set_update(std::move(update.update));
+    push.set_non_finite(update.non_finite);
+    if (update.replica_crc32c.has_value()) push.set_replica_crc32c(*update.replica_crc32c);
+  }
   {
     std::lock_guard lock(mutex_);
     calls_.insert(call);
@@ -192,13 +195,11 @@ void ClusterClient::Send(ExchangeCall* call) {
   call->stub->async()->Exchange(
       &*call->context, &call->request, &call->response, [this, call](const grpc::Status& status) {
         if (status.ok()) {
-          v1::ExchangeResponse& response = call->response;
-          Finish(call, PulledUpdate{response.version(),
-                                    {std::make_move_iterator(response.mutable_updates()->begin()),
-                                     std::make_move_iterator(response.mutable_updates()->end())},
-                                    response.replaces(),
-                                    response.refused(),
-                                    std::move(*call->request.mutable_update())});
+          const bool fits = call->response.answers_size() == call->request.pushes_size();
+          Finish(call, fits ? absl::OkStatus()
+                            : absl::InternalError(absl::StrCat("server ", call->server->address(), " gave ",
+                                                               call->response.answers_size(), " answers to ",
+                                                               call->request.pushes_size(), " pushes")));
           return;
         }
         if (!IsRetryable(status)) {
@@ -218,8 +219,21 @@ void ClusterClient::Send(ExchangeCall* call) {
       });
 }
 
-void ClusterClient::Finish(ExchangeCall* call, absl::StatusOr<PulledUpdate> result) {
-  call->done(std::move(result));
+void ClusterClient::Finish(ExchangeCall* call, const absl::Status& status) {
+  for (int i = 0; i < call->request.pushes_size(); ++i) {
+    v1::BucketPush& push = *call->request.mutable_pushes(i);
+    if (!status.ok()) {
+      call->done(push.bucket(), status);
+      continue;
+    }
+    v1::BucketAnswer& answer = *call->response.mutable_answers(i);
+    call->done(push.bucket(), PulledUpdate{answer.version(),
+                                           {std::make_move_iterator(answer.mutable_updates()->begin()),
+                                            std::make_move_iterator(answer.mutable_updates()->end())},
+                                           answer.replaces(),
+                                           answer.refused(),
+                                           std::move(*push.mutable_update())});
+  }
   std::lock_guard lock(mutex_);  // held while notifying: the waiter destroys this object
   calls_.erase(call);
   delete call;

@@ -68,10 +68,15 @@ class ClusterClient {
   // Cancels calls under way: their callbacks run before this returns.
   ~ClusterClient();
 
-  // Pushes one bucket's update to the server that owns it. `done` is called once, from a gRPC thread, perhaps before
-  // this returns; it must not block. Connection losses and busy servers are retried (a server counts a retry once)
-  // until server_timeout; other errors end the call.
-  void Exchange(PushedUpdate push, std::function<void(absl::StatusOr<PulledUpdate>)> done);
+  // Pushes updates of buckets of one server in one call: at least one and at most kMostPushes, buckets descending.
+  // `done` is called once for each, in that order, from a gRPC thread, perhaps before this returns; it must not block.
+  // Connection losses and busy servers are retried (a server counts a retry once) until server_timeout; other errors
+  // end the call.
+  using PushDone = std::function<void(uint32_t bucket, absl::StatusOr<PulledUpdate> answer)>;
+  void Exchange(std::vector<PushedUpdate> pushes, PushDone done);
+
+  // Index of the server that owns `bucket`.
+  uint32_t server_of(uint32_t bucket) const { return map_.shard_of(bucket); }
 
   // Tells every server that this worker is done; one that is out of reach is tried again for a while, since servers may
   // wait for this to end themselves. Errors are logged only: the work is done either way.
@@ -109,7 +114,7 @@ class ClusterClient {
   absl::Status JoinServer(uint32_t shard, const ParameterLayout& layout);
   void SendHeartbeats();
   void Send(ExchangeCall* call);
-  void Finish(ExchangeCall* call, absl::StatusOr<PulledUpdate> result);
+  void Finish(ExchangeCall* call, const absl::Status& status);
 
   const ClusterClientOptions options_;
   const ShardMap map_;

@@ -100,6 +100,7 @@ void GradientExchange::RunStep() {
       const bool whole = !began && compressor_->needs_whole_gradient();
       needed = whole ? 0 : layout_.bucket_range(to_push - 1).begin;
     }
+    if (!needed.has_value() || !mailbox_->IsReady(*needed)) Flush();
     StepMailbox::Event event = mailbox_->Next(needed);
     if (event.end) return;
     if (!event.answer.has_value()) {
@@ -135,6 +136,7 @@ void GradientExchange::RollForward() {
       ++to_apply;
     }
     if (to_apply == 0) return;
+    Flush();
     for (; to_apply > 0; --to_apply) {
       StepMailbox::Event event = mailbox_->Next(std::nullopt);
       if (event.end) return;
@@ -164,13 +166,24 @@ void GradientExchange::Send(uint32_t bucket, bool non_finite) {
     const absl::Span<float> replica = Slice(weights_, layout_.bucket_range(bucket));
     replica_crc32c = Crc32c(replica.data(), replica.size() * sizeof(float));
   }
-  const TraceLabels labels = {static_cast<int64_t>(step_), bucket, static_cast<int64_t>(updates_[bucket].size())};
-  client_.Exchange(
-      {bucket, step, versions_[bucket], std::move(updates_[bucket]), non_finite, replica_crc32c},
-      [mailbox = mailbox_, trace = trace_, pushed = absl::Now(), bucket, labels](absl::StatusOr<PulledUpdate> answer) {
-        if (trace != nullptr) trace->UnderWay("exchange", pushed, absl::Now(), labels);
-        mailbox->Put(bucket, std::move(answer));
-      });
+  PushedUpdate push = {bucket, step, versions_[bucket], std::move(updates_[bucket]), non_finite, replica_crc32c};
+  const uint32_t server = client_.server_of(bucket);
+  const uint64_t length = layout_.bucket_length(bucket);
+  if (!batch_.Takes(server, push, length)) Flush();
+  batch_.Add(server, std::move(push), length);
+}
+
+void GradientExchange::Flush() {
+  if (batch_.empty()) return;
+  client_.Exchange(batch_.Take(),
+                   [mailbox = mailbox_, trace = trace_, pushed = absl::Now(), step = static_cast<int64_t>(step_)](
+                       uint32_t bucket, absl::StatusOr<PulledUpdate> answer) {
+                     if (trace != nullptr) {
+                       const int64_t bytes = answer.ok() ? static_cast<int64_t>(answer->pushed.size()) : 0;
+                       trace->UnderWay("exchange", pushed, absl::Now(), {step, bucket, bytes});
+                     }
+                     mailbox->Put(bucket, std::move(answer));
+                   });
 }
 
 void GradientExchange::Trace(absl::string_view name, uint32_t bucket, absl::Time begin, absl::Time end) {

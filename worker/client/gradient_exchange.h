@@ -21,6 +21,7 @@
 #include "common/trace/trace_file.h"
 #include "worker/client/cluster_client.h"
 #include "worker/client/gradient_compressor.h"
+#include "worker/client/push_batch.h"
 #include "worker/client/step_mailbox.h"
 
 namespace cddp {
@@ -106,7 +107,8 @@ class GradientExchange {
   void Run();      // the thread
   void RunStep();  // from the first push to the last answer
   void Push(uint32_t bucket);
-  void Send(uint32_t bucket, bool non_finite);  // updates_[bucket]
+  void Send(uint32_t bucket, bool non_finite);  // updates_[bucket], with the next call
+  void Flush();                                 // makes that call, if anything waits for it
   // Makes the replica one of one version. It is not after a crash of everything in the middle of a step, or where the
   // others went on without this worker: buckets may then be a version apart. Contributes nothing to those behind until
   // they are at the newest version; nothing that was ever answered is lost.
@@ -122,6 +124,7 @@ class GradientExchange {
   std::vector<std::string> updates_;  // by bucket: memory for what is pushed; empty while it is under way
   std::vector<uint64_t> versions_;    // by bucket, of the replica
   uint64_t step_ = 0;
+  PushBatch batch_;  // to be sent; empty between two steps
 
   // Of the step under way; handed over by mailbox_.
   Content content_ = Content::kGradients;

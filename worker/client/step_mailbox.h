@@ -17,8 +17,8 @@
 
 namespace cddp {
 
-// Thread-safe. One thread, the exchange's, calls AwaitStep, Next and StepDone; the training thread calls Open, Ready,
-// AwaitDone and End; gRPC's threads call Put.
+// Thread-safe. One thread, the exchange's, calls AwaitStep, IsReady, Next and StepDone; the training thread calls Open,
+// Ready, AwaitDone and End; gRPC's threads call Put.
 class StepMailbox {
  public:
   struct Answer {
@@ -70,6 +70,12 @@ class StepMailbox {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return is_open_ || ended_; });
     return !ended_;
+  }
+
+  // Would Next tell to push the bucket that begins at `next_begin`?
+  bool IsReady(uint64_t next_begin) {
+    std::lock_guard lock(mutex_);
+    return ready_from_ <= next_begin;
   }
 
   // Waits until the bucket that begins at `next_begin` is ready to be pushed, which goes first, or an answer is there.

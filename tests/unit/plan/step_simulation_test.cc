@@ -14,7 +14,7 @@ constexpr double kNothing = 1e-9;
 // Costs of nothing but the bytes of updates, so that steps can be counted by hand.
 CostConstants WireAlone() {
   CostConstants costs;
-  costs.compress_ns = costs.round_ns = costs.entry_ns = costs.message_us = costs.byte_ns = kNothing;
+  costs.compress_ns = costs.round_ns = costs.entry_ns = costs.line_ns = costs.message_us = costs.byte_ns = kNothing;
   costs.message_bytes = costs.message_latency_ms = costs.step_ms = kNothing;
   costs.wire_factor = costs.goodput = 1;
   return costs;

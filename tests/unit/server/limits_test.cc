@@ -22,11 +22,17 @@ constexpr uint64_t kLimit = 1 << 20;
 
 class LimitsTest : public ::testing::Test {
  protected:
-  // A call with a request of `bytes` for `bucket`, which lasts as long as the object; null if it was refused.
-  std::unique_ptr<Limits::Call> Held(uint32_t bucket, uint64_t bytes) {
+  struct Request {
+    std::unique_ptr<Limits::Call> call;
+    Limits::Held bytes;
+  };
+  // A call with a request of `bytes` for `bucket`, which lasts as long as the object; nullopt if it was refused.
+  std::optional<Request> Hold(uint32_t bucket, uint64_t bytes) {
     auto call = std::make_unique<Limits::Call>(&limits());
     EXPECT_TRUE(call->Begin(kHost).ok());
-    return call->Hold(bucket, bytes).ok() ? std::move(call) : nullptr;
+    absl::StatusOr<Limits::Held> held = call->Hold(bucket, bytes);
+    if (!held.ok()) return std::nullopt;
+    return Request{std::move(call), *std::move(held)};
   }
   Limits& limits() {
     if (!limits_.has_value()) limits_.emplace(options_, &registry_, "0", &refusals_);
@@ -39,16 +45,17 @@ class LimitsTest : public ::testing::Test {
   std::optional<Limits> limits_;
 };
 
-TEST_F(LimitsTest, BytesAreBoundedAndFreeWhenTheyAreAnswered) {
-  auto first = Held(7, kLimit / 2);
-  ASSERT_NE(first, nullptr);
+TEST_F(LimitsTest, BytesAreBoundedAndFreeWhenTheyAreNotHeld) {
+  auto first = Hold(7, kLimit / 2);
+  ASSERT_NE(first, std::nullopt);
   EXPECT_EQ(limits().inflight_bytes(), kLimit / 2);
-  EXPECT_EQ(Held(8, 1), nullptr);
+  EXPECT_EQ(Hold(8, 1), std::nullopt);
   EXPECT_EQ(refusals_.count(Refusal::kTooManyBytes), 1u);
-  first->Answered(10);
+  first->bytes = {};
+  first->call->Answered(10);
   EXPECT_EQ(limits().inflight_bytes(), 0u);
   EXPECT_EQ(limits().unread_bytes(), 10u);
-  EXPECT_NE(Held(8, 1), nullptr);
+  EXPECT_NE(Hold(8, 1), std::nullopt);
   first.reset();
   EXPECT_EQ(limits().unread_bytes(), 0u);
 }
@@ -56,15 +63,15 @@ TEST_F(LimitsTest, BytesAreBoundedAndFreeWhenTheyAreAnswered) {
 // Without room kept for them, the calls that the rounds wait for would be refused for ever.
 TEST_F(LimitsTest, WhatHasWaitedLongestFindsRoom) {
   options_.max_calls_per_peer = 100;
-  auto oldest = Held(7, 1000);
-  auto next = Held(8, kLimit / 2 - 1000);
-  EXPECT_EQ(Held(8, 1000), nullptr);
-  auto completes = Held(7, kLimit / 2 - 1000);
-  EXPECT_NE(completes, nullptr);
-  EXPECT_EQ(Held(7, 2000), nullptr) << "more than all";
+  auto oldest = Hold(7, 1000);
+  auto next = Hold(8, kLimit / 2 - 1000);
+  EXPECT_EQ(Hold(8, 1000), std::nullopt);
+  auto completes = Hold(7, kLimit / 2 - 1000);
+  EXPECT_NE(completes, std::nullopt);
+  EXPECT_EQ(Hold(7, 2000), std::nullopt) << "more than all";
   oldest.reset();
   completes.reset();
-  EXPECT_NE(Held(8, 1000), nullptr) << "now this bucket has waited longest";
+  EXPECT_NE(Hold(8, 1000), std::nullopt) << "now this bucket has waited longest";
 }
 
 TEST_F(LimitsTest, ARoundThatDoesNotFitIsRefusedBeforeItBegins) {
@@ -112,9 +119,9 @@ TEST_F(LimitsTest, TheRateOfAHostIsBounded) {
 
 TEST_F(LimitsTest, WaitsForCallsButNotForThoseOfPeersThatWentAway) {
   EXPECT_TRUE(limits().WaitForCalls(absl::ZeroDuration()));
-  auto waits = Held(1, 10);
-  auto gone = Held(1, 10);
-  gone->Abandoned();
+  auto waits = Hold(1, 10);
+  auto gone = Hold(1, 10);
+  gone->call->Abandoned();
   EXPECT_FALSE(limits().WaitForCalls(absl::ZeroDuration()));
   std::thread answers([&] { waits.reset(); });
   EXPECT_TRUE(limits().WaitForCalls(absl::Seconds(60)));

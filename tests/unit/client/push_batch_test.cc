@@ -1,0 +1,47 @@
+#include "worker/client/push_batch.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace cddp {
+namespace {
+
+PushedUpdate Push(uint32_t bucket, size_t bytes) { return {bucket, 0, 0, std::string(bytes, 'u')}; }
+
+TEST(PushBatchTest, KeepsOrderAndIsEmptyOnceTaken) {
+  PushBatch batch;
+  for (const uint32_t bucket : {9, 8, 3}) {
+    ASSERT_TRUE(batch.Takes(1, Push(bucket, 10), 100));
+    batch.Add(1, Push(bucket, 10), 100);
+  }
+  const std::vector<PushedUpdate> taken = batch.Take();
+  ASSERT_EQ(taken.size(), 3u);
+  EXPECT_EQ(taken[0].bucket, 9u);
+  EXPECT_EQ(taken[2].bucket, 3u);
+  EXPECT_TRUE(batch.empty());
+  EXPECT_TRUE(batch.Takes(2, Push(2, kFullExchangeBytes + 1), 100)) << "alone, an update may be of any size";
+}
+
+TEST(PushBatchTest, HasOneServer) {
+  PushBatch batch;
+  batch.Add(1, Push(9, 10), 100);
+  EXPECT_FALSE(batch.Takes(0, Push(8, 10), 100));
+}
+
+TEST(PushBatchTest, IsBoundedInBytesPushesAndTheWeightsThatItsAnswersMayHold) {
+  PushBatch batch;
+  batch.Add(0, Push(9, kFullExchangeBytes - 10), 100);
+  EXPECT_TRUE(batch.Takes(0, Push(8, 10), 100));
+  EXPECT_FALSE(batch.Takes(0, Push(8, 11), 100));
+  EXPECT_FALSE(batch.Takes(0, Push(8, 10), ParameterLayout::kMaxBucketElements));
+  batch.Take();
+  for (uint32_t i = 0; i < kMostPushes; ++i) {
+    ASSERT_TRUE(batch.Takes(0, Push(1000 - i, 1), 1));
+    batch.Add(0, Push(1000 - i, 1), 1);
+  }
+  EXPECT_FALSE(batch.Takes(0, Push(1, 1), 1));
+}
+
+}  // namespace
+}  // namespace cddp
