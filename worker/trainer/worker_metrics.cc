@@ -14,7 +14,7 @@ WorkerMetrics::WorkerMetrics(uint32_t rank)
       pulled_bytes_(Counter("cddp_worker_pulled_bytes_total", "Encoded weight changes received, in bytes")),
       dense_bytes_(
           Counter("cddp_worker_dense_bytes_total", "What dense float32 gradients would have pushed, in bytes")),
-      retries_(Counter("cddp_worker_retries_total", "Exchanges sent again: a server was out of reach or busy")),
+      retries_(Counter("cddp_worker_retries_total", "Exchange calls sent again: a server was out of reach or busy")),
       compute_seconds_(Counter("cddp_worker_compute_seconds_total", "Time in forward and backward passes")),
       compress_seconds_(Counter("cddp_worker_compress_seconds_total", "Time in compression")),
       exchange_seconds_(Counter("cddp_worker_exchange_seconds_total", "Time waiting for servers and applying answers")),
