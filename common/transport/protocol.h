@@ -15,10 +15,6 @@ inline constexpr uint32_t kProtocolVersion = 2;
 // Pushes in one Exchange.
 inline constexpr int kMostPushes = 64;
 
-// Bytes of updates beyond which a worker begins another Exchange: a call's own cost is small against theirs
-// (tests/bench/server_engine), and the server can begin sooner with what is in a call of its own.
-inline constexpr uint64_t kFullExchangeBytes = 128 << 10;
-
 // No message is larger than one dense bucket of the largest length, headers and some room for a large model's layout.
 // An Exchange has fewer pushes if the buckets' weights would not fit: an answer may hold them all.
 inline constexpr int kMaxMessageBytes = static_cast<int>(ParameterLayout::kMaxBucketElements * 4 + (1 << 20));

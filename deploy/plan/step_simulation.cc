@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <limits>
 #include <map>
 #include <queue>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/layout/shard_map.h"
+#include "common/transport/call_size.h"
 #include "common/transport/protocol.h"
 #include "deploy/plan/resources.h"
 
@@ -42,6 +44,8 @@ struct Exchange {
   bool is_busy = false;
   std::vector<uint32_t> batch;
   double batch_bytes = 0;
+  double full_bytes = kLeastCallBytes;
+  double first_push = 0;  // of the step, time
 };
 
 // Cache lines that entries at random places touch.
@@ -69,6 +73,7 @@ class Simulation {
       pushes_.push_back(SizeOf(bucket.elements, s_.push_ratio));
       merged_.push_back(s_.tree == 0 ? Size{} : SizeOf(bucket.elements, merged));
       answers_.push_back(SizeOf(bucket.elements, s_.publish_ratio));
+      moved_bytes_ += pushes_.back().bytes + answers_.back().bytes;
     }
   }
 
@@ -153,6 +158,7 @@ class Simulation {
 
   void BeginStep(uint32_t worker, double time) {
     left_[worker] = static_cast<uint32_t>(buckets_.size());
+    exchanges_[worker].first_push = std::numeric_limits<double>::infinity();
     for (uint32_t bucket = left_[worker]; bucket-- > 0;) {
       const double passes = s_.local_steps - 1 + buckets_[bucket].ready;
       Push(time + passes * s_.compute_ms * kMilli, Stage::kReady, Kind::kPush, worker, bucket);
@@ -183,10 +189,11 @@ class Simulation {
     if (!exchange.ready.empty()) {
       const uint32_t next = exchange.ready.front();
       if (shards_.shard_of(next) == shards_.shard_of(bucket) && exchange.batch.size() < kMostPushes &&
-          exchange.batch_bytes + pushes_[next].bytes <= kFullExchangeBytes) {
+          exchange.batch_bytes + pushes_[next].bytes <= exchange.full_bytes) {
         return;
       }
     }
+    exchange.first_push = std::min(exchange.first_push, time);
     for (uint32_t pushed : exchange.batch) {
       call_share_[uint64_t{worker} * buckets_.size() + pushed] = 1.0F / static_cast<float>(exchange.batch.size());
       Send(time, Kind::kPush, worker, pushed);
@@ -267,6 +274,8 @@ class Simulation {
 
   void Applied(uint32_t worker, double time) {
     if (--left_[worker] > 0) return;
+    Exchange& exchange = exchanges_[worker];
+    exchange.full_bytes = static_cast<double>(FullCallBytes(moved_bytes_, time - exchange.first_push));
     ended_[++steps_[worker]] += time;
     if (steps_[worker] + 1 < ended_.size()) BeginStep(worker, time + c_.step_ms * kMilli);
   }
@@ -320,6 +329,7 @@ class Simulation {
   std::vector<float> call_share_;    // by worker and bucket
   std::vector<double> ended_;        // by step: the sum of the workers' times
   double sent_bytes_ = 0;
+  double moved_bytes_ = 0;  // by each worker in a step, both ways
 };
 
 absl::Status Validate(const ClusterSetting& s) {

@@ -174,9 +174,10 @@ int main(int argc, char** argv) {
     updates.emplace_back(MakeUpdate(layout->bucket_length(0), i));
     last_updates.emplace_back(MakeUpdate(layout->bucket_length(buckets - 1), i));
   }
-  // As a worker sends them whose gradients are all ready.
+  // As a worker sends them on a fast network when its gradients are all ready.
   std::vector<std::vector<Stream::Bucket>> calls;
   cddp::PushBatch batch;
+  batch.set_full_bytes(cddp::kMostCallBytes);
   for (uint32_t bucket = buckets; bucket-- > 0;) {
     const Updates& choice = bucket + 1 == buckets ? last_updates : updates;
     const cddp::PushedUpdate push = {bucket, 0, 0, std::string(choice[0].begin(), choice[0].end())};

@@ -10,6 +10,7 @@
 #include "common/codec/crc32c.h"
 #include "common/codec/update_codec.h"
 #include "common/compress/finite.h"
+#include "common/transport/call_size.h"
 #include "common/transport/protocol.h"
 
 namespace cddp {
@@ -64,6 +65,7 @@ void GradientExchange::Open(Content content, absl::Span<const float> gradients, 
   traffic_ = {};
   residual_sq_ = 0;
   status_ = absl::OkStatus();
+  first_push_ = absl::InfiniteFuture();
   mailbox_->Open();
 }
 
@@ -114,6 +116,10 @@ void GradientExchange::RunStep() {
     const absl::Time begin = trace_ == nullptr ? absl::Time() : absl::Now();
     status_.Update(update.ok() ? Apply(bucket, &*update) : update.status());
     if (trace_ != nullptr) Trace("apply", bucket, begin, absl::Now());
+  }
+  if (is_step) {
+    batch_.set_full_bytes(FullCallBytes(static_cast<double>(traffic_.pushed_bytes + traffic_.pulled_bytes),
+                                        absl::ToDoubleSeconds(absl::Now() - first_push_)));
   }
   if (client_.all_contribute()) RollForward();
   if (is_step) ++step_;
@@ -175,8 +181,10 @@ void GradientExchange::Send(uint32_t bucket, bool non_finite) {
 
 void GradientExchange::Flush() {
   if (batch_.empty()) return;
+  const absl::Time now = absl::Now();
+  first_push_ = std::min(first_push_, now);
   client_.Exchange(batch_.Take(),
-                   [mailbox = mailbox_, trace = trace_, pushed = absl::Now(), step = static_cast<int64_t>(step_)](
+                   [mailbox = mailbox_, trace = trace_, pushed = now, step = static_cast<int64_t>(step_)](
                        uint32_t bucket, absl::StatusOr<PulledUpdate> answer) {
                      if (trace != nullptr) {
                        const int64_t bytes = answer.ok() ? static_cast<int64_t>(answer->pushed.size()) : 0;

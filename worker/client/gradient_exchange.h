@@ -134,6 +134,7 @@ class GradientExchange {
   double residual_sq_ = 0;
   StepTraffic traffic_;
   absl::Time compressed_;                       // when the last bucket was
+  absl::Time first_push_;                       // of a call; infinite future: none yet
   absl::Status status_;                         // the first error
   std::shared_ptr<TraceFile> trace_;            // shared with calls likewise; null: none
   const std::shared_ptr<StepMailbox> mailbox_;  // shared with calls that may outlive this

@@ -1,5 +1,6 @@
 // Which updates travel in one call. A call costs tens of microseconds at both ends, as much as the summing of some
-// thousand elements: updates that are ready together share one. None waits for another to become ready.
+// thousand elements: updates that are ready together share one, as far as that pays (common/transport/call_size.h).
+// None waits for another to become ready.
 
 #ifndef WORKER_CLIENT_PUSH_BATCH_H_
 #define WORKER_CLIENT_PUSH_BATCH_H_
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "common/layout/parameter_layout.h"
+#include "common/transport/call_size.h"
 #include "common/transport/protocol.h"
 #include "worker/client/cluster_client.h"
 
@@ -20,7 +22,7 @@ class PushBatch {
   // May the update of a bucket of `length` elements at `server` join what is here?
   bool Takes(uint32_t server, const PushedUpdate& push, uint64_t length) const {
     if (pushes_.empty()) return true;
-    return server == server_ && pushes_.size() < kMostPushes && bytes_ + push.update.size() <= kFullExchangeBytes &&
+    return server == server_ && pushes_.size() < kMostPushes && bytes_ + push.update.size() <= full_bytes_ &&
            elements_ + length <= ParameterLayout::kMaxBucketElements;  // or the answers might not fit a message
   }
 
@@ -31,6 +33,9 @@ class PushBatch {
     pushes_.push_back(std::move(push));
   }
 
+  // Bytes of updates in a call of more than one; kLeastCallBytes to begin with.
+  void set_full_bytes(uint64_t bytes) { full_bytes_ = bytes; }
+
   bool empty() const { return pushes_.empty(); }
 
   std::vector<PushedUpdate> Take() {
@@ -40,6 +45,7 @@ class PushBatch {
 
  private:
   std::vector<PushedUpdate> pushes_;
+  uint64_t full_bytes_ = kLeastCallBytes;
   uint32_t server_ = 0;
   uint64_t bytes_ = 0;
   uint64_t elements_ = 0;

@@ -20,7 +20,7 @@ TEST(PushBatchTest, KeepsOrderAndIsEmptyOnceTaken) {
   EXPECT_EQ(taken[0].bucket, 9u);
   EXPECT_EQ(taken[2].bucket, 3u);
   EXPECT_TRUE(batch.empty());
-  EXPECT_TRUE(batch.Takes(2, Push(2, kFullExchangeBytes + 1), 100)) << "alone, an update may be of any size";
+  EXPECT_TRUE(batch.Takes(2, Push(2, kMostCallBytes + 1), 100)) << "alone, an update may be of any size";
 }
 
 TEST(PushBatchTest, HasOneServer) {
@@ -31,7 +31,8 @@ TEST(PushBatchTest, HasOneServer) {
 
 TEST(PushBatchTest, IsBoundedInBytesPushesAndTheWeightsThatItsAnswersMayHold) {
   PushBatch batch;
-  batch.Add(0, Push(9, kFullExchangeBytes - 10), 100);
+  batch.set_full_bytes(kMostCallBytes);
+  batch.Add(0, Push(9, kMostCallBytes - 10), 100);
   EXPECT_TRUE(batch.Takes(0, Push(8, 10), 100));
   EXPECT_FALSE(batch.Takes(0, Push(8, 11), 100));
   EXPECT_FALSE(batch.Takes(0, Push(8, 10), ParameterLayout::kMaxBucketElements));
