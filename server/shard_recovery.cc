@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_split.h"
 #include "cddp/v1/parameter_server.pb.h"
+#include "common/config/flag_list.h"
 #include "common/transport/layout_message.h"
 
 namespace cddp {
@@ -34,21 +34,6 @@ class JournalOfBucket final : public BucketJournal {
   Journal& journal_;
   const uint32_t bucket_;
 };
-
-absl::Status CheckOptions(const std::string& ours, const std::string& journals) {
-  const std::vector<std::string> mine = absl::StrSplit(ours, ' ');
-  const std::vector<std::string> theirs = absl::StrSplit(journals, ' ');
-  for (size_t i = 0; i < std::max(mine.size(), theirs.size()); ++i) {
-    const std::string a = i < mine.size() ? mine[i] : "nothing";
-    const std::string b = i < theirs.size() ? theirs[i] : "nothing";
-    if (a != b) {
-      return absl::FailedPreconditionError(absl::StrCat("was written with ", b, ", but this server has ", a,
-                                                        ": start it with the same flags, or with an empty "
-                                                        "--state_dir"));
-    }
-  }
-  return absl::OkStatus();
-}
 
 }  // namespace
 
@@ -107,7 +92,11 @@ absl::Status Shard::Recover() {
 }
 
 absl::Status Shard::ReplayBegin(const BeginEvent& begin) {
-  if (absl::Status status = CheckOptions(DescribeForJournal(options_), begin.options); !status.ok()) return status;
+  if (const std::string difference = DescribeFlagDifference(begin.options, DescribeForJournal(options_), "server");
+      !difference.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(difference, ": start it with the same flags, or with an empty --state_dir"));
+  }
   v1::Layout message;
   if (!message.ParseFromString(begin.layout)) return absl::DataLossError("the layout cannot be read");
   absl::StatusOr<ParameterLayout> layout = FromMessage(message);
