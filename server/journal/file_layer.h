@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace cddp {
 
@@ -22,7 +23,8 @@ class StateFile {
   virtual absl::StatusOr<uint64_t> Size() = 0;
   // Exactly `size` bytes from `offset`.
   virtual absl::StatusOr<std::string> Read(uint64_t offset, uint64_t size) = 0;
-  virtual absl::Status Append(absl::string_view bytes) = 0;
+  // The pieces one after the other, as one write.
+  virtual absl::Status Append(absl::Span<const absl::string_view> pieces) = 0;
   virtual absl::Status Truncate(uint64_t size) = 0;
   // Returns once all that was written would survive a loss of power.
   virtual absl::Status Sync() = 0;

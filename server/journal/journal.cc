@@ -202,13 +202,11 @@ absl::StatusOr<std::unique_ptr<StateFile>> Journal::CreateSegment(const SegmentE
   if (!file.ok()) return file.status();
   std::string payload;
   AppendEvent(event, &payload);
-  const std::string header = FrameHeader(0, payload);
-  payload.push_back(kFrameEnd);
-  absl::Status status = (*file)->Append(absl::StrCat(header, payload));
+  *bytes = 0;
+  absl::Status status = AppendFrame(**file, 0, {payload}, bytes);
   if (status.ok()) status = (*file)->Sync();
   if (status.ok()) status = options_.files->SyncFolder(options_.folder);
   if (!status.ok()) return status;
-  *bytes = header.size() + payload.size();
   return file;
 }
 
@@ -282,13 +280,12 @@ void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
   std::string payload;
   payload.swap(pending_);
   const uint64_t position = appended_;
-  const std::string header = FrameHeader(frames_, payload);
+  const uint64_t number = frames_;
   const uint64_t whole = bytes_;
+  uint64_t bytes = whole;
   lock.unlock();
   const absl::Time begin = absl::Now();
-  payload.push_back(kFrameEnd);
-  absl::Status status = file_->Append(header);
-  if (status.ok()) status = file_->Append(payload);
+  absl::Status status = AppendFrame(*file_, number, {payload}, &bytes);
   if (status.ok() && options_.durability == Durability::kVersion) status = file_->Sync();
   if (options_.synced) options_.synced(absl::Now() - begin);
   // Nobody may find what could not be synced. If it cannot be cut off either: half a frame is a torn tail.
@@ -300,7 +297,7 @@ void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
   }
   written_ = position;
   ++frames_;
-  bytes_ += header.size() + payload.size();
+  bytes_ = bytes;
 }
 
 void Journal::BeginSegment(std::unique_lock<std::mutex>& lock) {

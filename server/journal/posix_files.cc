@@ -1,12 +1,16 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/journal/file_layer.h"
@@ -45,12 +49,22 @@ class PosixFile final : public StateFile {
     return bytes;
   }
 
-  absl::Status Append(absl::string_view bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t written = write(fd_, bytes.data(), bytes.size());
+  absl::Status Append(absl::Span<const absl::string_view> pieces) override {
+    std::vector<iovec> left;
+    for (const absl::string_view piece : pieces) {
+      if (!piece.empty()) left.push_back({const_cast<char*>(piece.data()), piece.size()});
+    }
+    for (size_t first = 0; first < left.size();) {
+      const auto count = static_cast<int>(std::min<size_t>(left.size() - first, IOV_MAX));
+      ssize_t written = writev(fd_, &left[first], count);
       if (written < 0 && errno == EINTR) continue;
       if (written < 0) return Failed(errno, "write", path_);
-      bytes.remove_prefix(static_cast<size_t>(written));
+      while (first < left.size() && static_cast<size_t>(written) >= left[first].iov_len) {
+        written -= static_cast<ssize_t>(left[first++].iov_len);
+      }
+      if (written == 0) continue;
+      left[first].iov_base = static_cast<char*>(left[first].iov_base) + written;
+      left[first].iov_len -= static_cast<size_t>(written);
     }
     return absl::OkStatus();
   }

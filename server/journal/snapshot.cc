@@ -29,11 +29,7 @@ SnapshotWriter::~SnapshotWriter() {
 absl::Status SnapshotWriter::Add(const JournalEvent& event) {
   frame_.clear();
   AppendEvent(event, &frame_);
-  absl::Status status = file_->Append(FrameHeader(frames_++, frame_));
-  frame_.push_back(kFrameEnd);
-  if (status.ok()) status = file_->Append(frame_);
-  bytes_ += kFrameHeaderBytes + frame_.size();
-  return status;
+  return AppendFrame(*file_, frames_++, {frame_}, &bytes_);
 }
 
 absl::Status SnapshotWriter::Commit() {
