@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,17 +23,20 @@ class JournalOfBucket final : public BucketJournal {
   JournalOfBucket(Journal* journal, uint32_t bucket) : journal_(*journal), bucket_(bucket) {}
 
   uint64_t Counted(const Contribution& contribution) override {
+    if (!open_.exchange(true)) journal_.NoteOpenRounds(1);
     return journal_.Append(CountEvent{bucket_, contribution});
   }
   uint64_t Admitted(uint32_t rank) override { return journal_.Append(AdmitEvent{bucket_, rank}); }
   uint64_t Retired(uint32_t rank) override { return journal_.Append(RetireEvent{bucket_, rank}); }
   void WhenDurable(uint64_t position, std::function<void(const absl::Status&)> then) override {
+    if (open_.exchange(false)) journal_.NoteOpenRounds(-1);
     journal_.WhenDurable(position, std::move(then));
   }
 
  private:
   Journal& journal_;
   const uint32_t bucket_;
+  std::atomic<bool> open_{false};  // are there contributions that no answer has come of yet?
 };
 
 }  // namespace

@@ -17,7 +17,7 @@ constexpr char kFrameEnd = '\x5a';
 
 }  // namespace
 
-absl::Status AppendFrame(StateFile& file, uint64_t number, std::initializer_list<absl::string_view> pieces,
+absl::Status AppendFrame(AppendFile& file, uint64_t number, std::initializer_list<absl::string_view> pieces,
                          uint64_t* bytes) {
   uint64_t size = 0;
   uint32_t crc = 0;

@@ -24,7 +24,7 @@
 namespace cddp {
 
 // Writes one frame with a single Append, its payload being `pieces` one after the other, and adds its bytes to *bytes.
-absl::Status AppendFrame(StateFile& file, uint64_t number, std::initializer_list<absl::string_view> pieces,
+absl::Status AppendFrame(AppendFile& file, uint64_t number, std::initializer_list<absl::string_view> pieces,
                          uint64_t* bytes);
 
 // Reads frames one after the other.

@@ -60,6 +60,13 @@ absl::StatusOr<std::unique_ptr<StateFile>> FaultyFiles::Open(const std::string&,
   return std::unique_ptr<StateFile>(std::make_unique<FaultyFile>(this, name, content));
 }
 
+absl::StatusOr<std::unique_ptr<AppendFile>> FaultyFiles::Create(const std::string& folder, const std::string& name) {
+  absl::StatusOr<std::unique_ptr<StateFile>> file = Open(folder, name);
+  if (!file.ok()) return file.status();
+  if (absl::Status status = (*file)->Truncate(0); !status.ok()) return status;
+  return *std::move(file);
+}
+
 absl::StatusOr<std::unique_ptr<StateFile>> FaultyFiles::OpenForReading(const std::string&, const std::string& name) {
   std::lock_guard lock(mutex_);
   if (absl::Status status = Call(); !status.ok()) return status;
