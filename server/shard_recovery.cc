@@ -3,12 +3,13 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_split.h"
 #include "cddp/v1/parameter_server.pb.h"
+#include "common/config/flag_list.h"
 #include "common/transport/layout_message.h"
 
 namespace cddp {
@@ -22,33 +23,21 @@ class JournalOfBucket final : public BucketJournal {
   JournalOfBucket(Journal* journal, uint32_t bucket) : journal_(*journal), bucket_(bucket) {}
 
   uint64_t Counted(const Contribution& contribution) override {
+    if (!open_.exchange(true)) journal_.NoteOpenRounds(1);
     return journal_.Append(CountEvent{bucket_, contribution});
   }
   uint64_t Admitted(uint32_t rank) override { return journal_.Append(AdmitEvent{bucket_, rank}); }
   uint64_t Retired(uint32_t rank) override { return journal_.Append(RetireEvent{bucket_, rank}); }
   void WhenDurable(uint64_t position, std::function<void(const absl::Status&)> then) override {
+    if (open_.exchange(false)) journal_.NoteOpenRounds(-1);
     journal_.WhenDurable(position, std::move(then));
   }
 
  private:
   Journal& journal_;
   const uint32_t bucket_;
+  std::atomic<bool> open_{false};  // are there contributions that no answer has come of yet?
 };
-
-absl::Status CheckOptions(const std::string& ours, const std::string& journals) {
-  const std::vector<std::string> mine = absl::StrSplit(ours, ' ');
-  const std::vector<std::string> theirs = absl::StrSplit(journals, ' ');
-  for (size_t i = 0; i < std::max(mine.size(), theirs.size()); ++i) {
-    const std::string a = i < mine.size() ? mine[i] : "nothing";
-    const std::string b = i < theirs.size() ? theirs[i] : "nothing";
-    if (a != b) {
-      return absl::FailedPreconditionError(absl::StrCat("was written with ", b, ", but this server has ", a,
-                                                        ": start it with the same flags, or with an empty "
-                                                        "--state_dir"));
-    }
-  }
-  return absl::OkStatus();
-}
 
 }  // namespace
 
@@ -107,7 +96,11 @@ absl::Status Shard::Recover() {
 }
 
 absl::Status Shard::ReplayBegin(const BeginEvent& begin) {
-  if (absl::Status status = CheckOptions(DescribeForJournal(options_), begin.options); !status.ok()) return status;
+  if (const std::string difference = DescribeFlagDifference(begin.options, DescribeForJournal(options_), "server");
+      !difference.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(difference, ": start it with the same flags, or with an empty --state_dir"));
+  }
   v1::Layout message;
   if (!message.ParseFromString(begin.layout)) return absl::DataLossError("the layout cannot be read");
   absl::StatusOr<ParameterLayout> layout = FromMessage(message);

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/codec/little_endian.h"
-#include "deploy/ctl/atomic_file.h"
+#include "common/files/durable_file.h"
 
 namespace cddp::ctl {
 
@@ -23,7 +23,7 @@ absl::Status WriteSafetensors(const std::string& path, const ParameterLayout& la
   StoreLe<uint64_t>(text.size(), bytes.data());
   bytes += text;
   bytes.append(reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(float));
-  return WriteFileAtomically(path, bytes);
+  return ReplaceFile(path, bytes);
 }
 
 }  // namespace cddp::ctl

@@ -12,7 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/config/command_line.h"
-#include "deploy/ctl/atomic_file.h"
+#include "common/files/durable_file.h"
 #include "deploy/ctl/plot.h"
 #include "deploy/ctl/train_text.h"
 #include "deploy/ctl/worker_events.h"
@@ -294,9 +294,9 @@ void TrainRun::ShowNewEpochs() {
 
 absl::Status TrainRun::Save(const End& end) const {
   const RunOutcome outcome = {end.state, end.error, weights_crc32c_, started_at_, absl::Now() - started_at_};
-  absl::Status status = WriteFileAtomically(ReportPath(options_), ReportJson(options_, history_, outcome));
+  absl::Status status = ReplaceFile(ReportPath(options_), ReportJson(options_, history_, outcome));
   if (status.ok() && !history_.epochs().empty()) {
-    status = WriteFileAtomically(PlotPath(options_), PlotSvg(options_, history_));
+    status = ReplaceFile(PlotPath(options_), PlotSvg(options_, history_));
   }
   return status;
 }

@@ -8,46 +8,56 @@
 namespace cddp {
 namespace {
 
-struct Writer {
+// Writes what AppendEventHead writes, and returns what it returns.
+struct HeadWriter {
   ByteWriter to;
-  void operator()(const SegmentEvent& event) {
+  absl::string_view Tail(absl::string_view bytes) {
+    to.Put<uint64_t>(bytes.size());
+    return bytes;
+  }
+  absl::string_view operator()(const SegmentEvent& event) {
     to.Put<uint32_t>(event.format);
     to.Put<uint64_t>(event.segment);
     to.Put<uint64_t>(event.position);
     to.Put<uint64_t>(event.restored);
+    return {};
   }
-  void operator()(const BeginEvent& event) {
+  absl::string_view operator()(const BeginEvent& event) {
     to.PutBytes(event.options);
     to.PutBytes(event.layout);
+    return {};
   }
-  void operator()(const CountEvent& event) {
+  absl::string_view operator()(const CountEvent& event) {
     const Contribution& contribution = event.contribution;
     to.Put<uint32_t>(event.bucket);
     to.Put<uint32_t>(contribution.rank);
     to.Put<uint64_t>(contribution.step);
     to.Put<uint64_t>(contribution.base_version);
     to.Put<uint8_t>(contribution.non_finite);
-    to.PutBytes(contribution.update);
+    return Tail(contribution.update);
   }
-  void operator()(const AdmitEvent& event) {
+  absl::string_view operator()(const AdmitEvent& event) {
     to.Put<uint32_t>(event.bucket);
     to.Put<uint32_t>(event.rank);
+    return {};
   }
-  void operator()(const RetireEvent& event) {
+  absl::string_view operator()(const RetireEvent& event) {
     to.Put<uint32_t>(event.bucket);
     to.Put<uint32_t>(event.rank);
+    return {};
   }
-  void operator()(const MemberEvent& event) {
+  absl::string_view operator()(const MemberEvent& event) {
     to.Put<uint32_t>(event.rank);
     to.Put<uint64_t>(event.incarnation);
     to.Put<uint8_t>(static_cast<uint8_t>(event.state));
+    return {};
   }
-  void operator()(const BucketEvent& event) {
+  absl::string_view operator()(const BucketEvent& event) {
     to.Put<uint32_t>(event.bucket);
     to.Put<uint64_t>(event.position);
-    to.PutBytes(event.state);
+    return Tail(event.state);
   }
-  void operator()(const EndEvent&) {}
+  absl::string_view operator()(const EndEvent&) { return {}; }
 };
 
 // Braced lists are evaluated from left to right.
@@ -93,9 +103,14 @@ void ReadAlternative(size_t index, ByteReader& from, JournalEvent* event) {
 }  // namespace
 
 void AppendEvent(const JournalEvent& event, std::string* bytes) {
-  Writer writer{ByteWriter(bytes)};
+  const absl::string_view tail = AppendEventHead(event, bytes);
+  bytes->append(tail.data(), tail.size());
+}
+
+absl::string_view AppendEventHead(const JournalEvent& event, std::string* bytes) {
+  HeadWriter writer{ByteWriter(bytes)};
   writer.to.Put<uint8_t>(static_cast<uint8_t>(event.index()));
-  std::visit(writer, event);
+  return std::visit(writer, event);
 }
 
 absl::Status TakeEvent(absl::string_view* bytes, JournalEvent* event) {

@@ -61,6 +61,10 @@ using JournalEvent =
 
 void AppendEvent(const JournalEvent& event, std::string* bytes);
 
+// The same without the event's last field if that may be large, an update or a bucket's state: it is returned, and its
+// bytes belong right after.
+absl::string_view AppendEventHead(const JournalEvent& event, std::string* bytes);
+
 // Takes the next event off the front of `bytes`, which must outlive it. DataLoss if there is none, FailedPrecondition
 // if the file is of another format.
 absl::Status TakeEvent(absl::string_view* bytes, JournalEvent* event);

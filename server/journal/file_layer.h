@@ -11,21 +11,28 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace cddp {
 
-// A file open for reading and appending, locked against other processes. One call at a time. Errors name the path and
-// what the system said; ResourceExhausted if the disk is full.
-class StateFile {
+// A file open for appending. One call at a time. Errors name the path and what the system said; ResourceExhausted if
+// the disk is full.
+class AppendFile {
  public:
-  virtual ~StateFile() = default;
+  virtual ~AppendFile() = default;
+  // The pieces one after the other, as one write.
+  virtual absl::Status Append(absl::Span<const absl::string_view> pieces) = 0;
+  // Returns once all that was written would survive a loss of power.
+  virtual absl::Status Sync() = 0;
+};
+
+// One that can be read and cut as well, locked against other processes.
+class StateFile : public AppendFile {
+ public:
   virtual absl::StatusOr<uint64_t> Size() = 0;
   // Exactly `size` bytes from `offset`.
   virtual absl::StatusOr<std::string> Read(uint64_t offset, uint64_t size) = 0;
-  virtual absl::Status Append(absl::string_view bytes) = 0;
   virtual absl::Status Truncate(uint64_t size) = 0;
-  // Returns once all that was written would survive a loss of power.
-  virtual absl::Status Sync() = 0;
 };
 
 class FileLayer {
@@ -33,6 +40,9 @@ class FileLayer {
   virtual ~FileLayer() = default;
   // Creates the folder, if it is missing, and the file. FailedPrecondition if another process holds the file.
   virtual absl::StatusOr<std::unique_ptr<StateFile>> Open(const std::string& folder, const std::string& name) = 0;
+  // A new file in a folder that is there, in place of one of that name. Large, written once from beginning to end,
+  // synced once at its end, and not read soon: the system's memory is not filled with it.
+  virtual absl::StatusOr<std::unique_ptr<AppendFile>> Create(const std::string& folder, const std::string& name) = 0;
   // A file that is there, for reading alone; not locked. NotFound if it is missing.
   virtual absl::StatusOr<std::unique_ptr<StateFile>> OpenForReading(const std::string& folder,
                                                                     const std::string& name) = 0;

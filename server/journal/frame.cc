@@ -1,6 +1,7 @@
 #include "server/journal/frame.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/codec/crc32c.h"
@@ -11,17 +12,30 @@ namespace {
 
 constexpr uint32_t kMagic = 0x4a444443;  // "CDDJ"
 constexpr uint64_t kBlock = 512;         // no file system fills less than this with zeros
+constexpr size_t kFrameHeaderBytes = 28;
+constexpr char kFrameEnd = '\x5a';
 
 }  // namespace
 
-std::string FrameHeader(uint64_t number, absl::string_view payload) {
-  std::string header(kFrameHeaderBytes, '\0');
-  StoreLe<uint32_t>(kMagic, header.data());
-  StoreLe<uint64_t>(payload.size(), header.data() + 4);
-  StoreLe<uint64_t>(number, header.data() + 12);
-  StoreLe<uint32_t>(Crc32c(payload.data(), payload.size()), header.data() + 20);
-  StoreLe<uint32_t>(Crc32c(header.data(), 24), header.data() + 24);
-  return header;
+absl::Status AppendFrame(AppendFile& file, uint64_t number, std::initializer_list<absl::string_view> pieces,
+                         uint64_t* bytes) {
+  uint64_t size = 0;
+  uint32_t crc = 0;
+  for (const absl::string_view piece : pieces) {
+    size += piece.size();
+    crc = Crc32c(piece.data(), piece.size(), crc);
+  }
+  char header[kFrameHeaderBytes];
+  StoreLe<uint32_t>(kMagic, header);
+  StoreLe<uint64_t>(size, header + 4);
+  StoreLe<uint64_t>(number, header + 12);
+  StoreLe<uint32_t>(crc, header + 20);
+  StoreLe<uint32_t>(Crc32c(header, 24), header + 24);
+  std::vector<absl::string_view> all = {absl::string_view(header, sizeof(header))};
+  all.insert(all.end(), pieces.begin(), pieces.end());
+  all.emplace_back(&kFrameEnd, 1);
+  *bytes += sizeof(header) + size + 1;
+  return file.Append(all);
 }
 
 absl::Status FrameReader::Damaged(absl::string_view what) const {

@@ -4,30 +4,28 @@
 //   end mark
 //
 // Frames are numbered from 0, and one is begun only after the one before it was synced. Hence what a crash can leave
-// is: whole frames, then at most one that is cut short, or whose last blocks the file system has filled with zeros.
-// The end
-// mark is no zero, so a whole frame never looks like the latter. Only that is a torn tail. Anything else is damage, and
-// damage is never taken for a tail.
+// is: whole frames, then at most one that is cut short, or whose last blocks the file system has filled with zeros. The
+// end mark is no zero, so a whole frame never looks like the latter. Only that is a torn tail. Anything else is damage,
+// and damage is never taken for a tail.
 
 #ifndef SERVER_JOURNAL_FRAME_H_
 #define SERVER_JOURNAL_FRAME_H_
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
-#include <optional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "server/journal/file_layer.h"
 
 namespace cddp {
 
-constexpr size_t kFrameHeaderBytes = 28;
-constexpr char kFrameEnd = '\x5a';
-
-// What goes before `payload`; kFrameEnd goes after it.
-std::string FrameHeader(uint64_t number, absl::string_view payload);
+// Writes one frame with a single Append, its payload being `pieces` one after the other, and adds its bytes to *bytes.
+absl::Status AppendFrame(AppendFile& file, uint64_t number, std::initializer_list<absl::string_view> pieces,
+                         uint64_t* bytes);
 
 // Reads frames one after the other.
 class FrameReader {

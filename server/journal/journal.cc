@@ -16,6 +16,14 @@
 namespace cddp {
 namespace {
 
+// While rounds are open, a frame is begun so often at most: a sync costs the same however little it writes.
+constexpr auto kPace = std::chrono::milliseconds(2);
+// Events that nobody waits for are written after so long, or when there are so many: without a sync, while they are in
+// the processor's cache; with one, seldom.
+constexpr auto kLag = std::chrono::milliseconds(20);
+constexpr size_t kFrameBytes = size_t{256} << 10;
+constexpr size_t kSyncedFrameBytes = size_t{4} << 20;
+
 absl::Status InFile(const absl::Status& status, const JournalOptions& options, uint64_t segment) {
   const std::string path = absl::StrCat(options.folder, "/", SegmentName(segment));
   if (absl::StrContains(status.message(), path)) return status;  // the system's errors name it already
@@ -202,13 +210,11 @@ absl::StatusOr<std::unique_ptr<StateFile>> Journal::CreateSegment(const SegmentE
   if (!file.ok()) return file.status();
   std::string payload;
   AppendEvent(event, &payload);
-  const std::string header = FrameHeader(0, payload);
-  payload.push_back(kFrameEnd);
-  absl::Status status = (*file)->Append(absl::StrCat(header, payload));
+  *bytes = 0;
+  absl::Status status = AppendFrame(**file, 0, {payload}, bytes);
   if (status.ok()) status = (*file)->Sync();
   if (status.ok()) status = options_.files->SyncFolder(options_.folder);
   if (!status.ok()) return status;
-  *bytes = header.size() + payload.size();
   return file;
 }
 
@@ -216,7 +222,7 @@ Journal::~Journal() {
   {
     std::lock_guard lock(mutex_);
     ending_ = true;
-    work_.notify_one();
+    WakeIfDue();
   }
   if (writer_.joinable()) writer_.join();
 }
@@ -229,8 +235,9 @@ uint64_t Journal::Append(const JournalEvent& event) {
     return appended_;  // positions are those of events in the files
   }
   if (failed_.ok()) {
+    if (pending_.empty()) pending_since_ = Clock::now();
     AppendEvent(event, &pending_);
-    work_.notify_one();
+    WakeIfDue();
   }
   return ++appended_;
 }
@@ -242,6 +249,7 @@ void Journal::WhenDurable(uint64_t position, std::function<void(const absl::Stat
     status = failed_;
     if (status.ok() && written_ < position && options_.durability == Durability::kVersion) {
       waiting_.emplace_back(position, std::move(then));
+      WakeIfDue();
       return;
     }
   }
@@ -273,24 +281,25 @@ absl::StatusOr<SegmentEvent> Journal::Rotate() {
   rotated_.wait(lock, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !rotate_ || !failed_.ok(); });
   if (!failed_.ok()) return failed_;
   rotate_ = true;
-  work_.notify_one();
+  WakeIfDue();
   rotated_.wait(lock, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !rotate_; });
   return rotation_;
 }
 
 void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
-  std::string payload;
-  payload.swap(pending_);
+  writing_.swap(pending_);
+  frame_begun_ = Clock::now();
   const uint64_t position = appended_;
-  const std::string header = FrameHeader(frames_, payload);
+  const uint64_t number = frames_;
   const uint64_t whole = bytes_;
+  uint64_t bytes = whole;
   lock.unlock();
   const absl::Time begin = absl::Now();
-  payload.push_back(kFrameEnd);
-  absl::Status status = file_->Append(header);
-  if (status.ok()) status = file_->Append(payload);
+  absl::Status status = AppendFrame(*file_, number, {writing_}, &bytes);
   if (status.ok() && options_.durability == Durability::kVersion) status = file_->Sync();
   if (options_.synced) options_.synced(absl::Now() - begin);
+  writing_.clear();
+  if (writing_.capacity() > 2 * kSyncedFrameBytes) writing_.shrink_to_fit();
   // Nobody may find what could not be synced. If it cannot be cut off either: half a frame is a torn tail.
   if (!status.ok()) file_->Truncate(whole).IgnoreError();
   lock.lock();
@@ -300,7 +309,7 @@ void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
   }
   written_ = position;
   ++frames_;
-  bytes_ += header.size() + payload.size();
+  bytes_ = bytes;
 }
 
 void Journal::BeginSegment(std::unique_lock<std::mutex>& lock) {
@@ -338,10 +347,38 @@ void Journal::Fail(const absl::Status& status) {
   spdlog::error("event=journal_failed reason=\"{}\"", std::string(failed_.message()));
 }
 
+Journal::Clock::time_point Journal::Due() const {
+  const size_t enough = options_.durability == Durability::kVersion ? kSyncedFrameBytes : kFrameBytes;
+  if (ending_ || rotate_ || pending_.size() >= enough) return Clock::time_point::min();
+  if (pending_.empty()) return Clock::time_point::max();
+  if (waiting_.empty()) return pending_since_ + kLag;
+  return open_rounds_.load(std::memory_order_relaxed) > 0 ? frame_begun_ + kPace : Clock::time_point::min();
+}
+
+void Journal::WakeIfDue() {
+  if (Due() < asleep_until_) work_.notify_one();
+}
+
+void Journal::SleepUntilDue(std::unique_lock<std::mutex>& lock) {
+  for (Clock::time_point due; (due = Due()) > Clock::now();) {
+    asleep_until_ = due;
+    // Under load events come all the time: rather than be woken by the first of each kind, it looks for itself.
+    for (const Clock::time_point look : {frame_begun_ + kLag, frame_begun_ + kPace}) {
+      if (look > Clock::now()) asleep_until_ = std::min(asleep_until_, look);
+    }
+    if (asleep_until_ == Clock::time_point::max()) {
+      work_.wait(lock);
+    } else {
+      work_.wait_until(lock, asleep_until_);
+    }
+  }
+  asleep_until_ = Clock::time_point::min();
+}
+
 void Journal::Run() {
   std::unique_lock lock(mutex_);
   while (failed_.ok()) {
-    work_.wait(lock, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ending_ || rotate_ || !pending_.empty(); });
+    SleepUntilDue(lock);
     if (!pending_.empty()) {
       WriteFrame(lock);
     } else if (!rotate_) {

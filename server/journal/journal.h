@@ -1,10 +1,13 @@
 // A shard's journal: files of events (events.h) in frames (frame.h), one segment after the other. A thread of its own
 // writes what has come together since its last write as one frame, syncs it, and then lets go whoever waited for it
-// (group commit). A snapshot of the state before a segment stands for all segments before it.
+// (group commit). Events that nobody waits for are written a moment later. A snapshot of the state before a segment
+// stands for all segments before it.
 
 #ifndef SERVER_JOURNAL_JOURNAL_H_
 #define SERVER_JOURNAL_JOURNAL_H_
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -62,6 +65,10 @@ class Journal {
   // Copies the event. Returns its position, to wait for.
   uint64_t Append(const JournalEvent& event);
 
+  // How many more rounds are under way. While there are any, others are about to wait, and who waits has patience for
+  // them: many small frames cost much. Any thread, at any time.
+  void NoteOpenRounds(int64_t change) { open_rounds_.fetch_add(change, std::memory_order_relaxed); }
+
   // Calls `then` once all events up to `position` are as durable as the options say, or the journal's error if they
   // will not be: after an error nothing is written any more. From this thread or the journal's; it must not block.
   void WhenDurable(uint64_t position, std::function<void(const absl::Status&)> then);
@@ -98,6 +105,12 @@ class Journal {
   absl::StatusOr<std::unique_ptr<StateFile>> CreateSegment(const SegmentEvent& event, uint64_t* bytes) const;
   // The same for the segment that the journal begins with.
   absl::Status StartSegment() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  using Clock = std::chrono::steady_clock;
+  // When the thread has something to do; Clock::time_point::max() for not yet known.
+  Clock::time_point Due() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // After a change that may have moved Due().
+  void WakeIfDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SleepUntilDue(std::unique_lock<std::mutex>& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS;
   void Run();  // the thread
   void WriteFrame(std::unique_lock<std::mutex>& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS;
   void BeginSegment(std::unique_lock<std::mutex>& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS;
@@ -107,13 +120,18 @@ class Journal {
   bool went_back_ = false;
   std::unique_ptr<StateFile> lock_file_;
   std::unique_ptr<StateFile> file_;  // the thread's, once it runs
+  std::atomic<int64_t> open_rounds_{0};
+  std::string writing_;  // likewise: the payload of the frame that is written
 
   mutable std::mutex mutex_;
   std::condition_variable work_;
   std::condition_variable rotated_;
   std::string pending_ ABSL_GUARDED_BY(mutex_);
-  uint64_t appended_ ABSL_GUARDED_BY(mutex_) = 0;  // positions count from 1
-  uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;   // and, with kVersion, durable
+  Clock::time_point pending_since_ ABSL_GUARDED_BY(mutex_);
+  Clock::time_point frame_begun_ ABSL_GUARDED_BY(mutex_);                              // the last one
+  Clock::time_point asleep_until_ ABSL_GUARDED_BY(mutex_) = Clock::time_point::min();  // min: awake
+  uint64_t appended_ ABSL_GUARDED_BY(mutex_) = 0;                                      // positions count from 1
+  uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;                                       // and, with kVersion, durable
   SegmentEvent segment_ ABSL_GUARDED_BY(mutex_);
   uint64_t frames_ ABSL_GUARDED_BY(mutex_) = 0;  // of the segment
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;

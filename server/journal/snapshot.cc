@@ -11,10 +11,9 @@ absl::StatusOr<std::unique_ptr<SnapshotWriter>> SnapshotWriter::Create(FileLayer
                                                                        const std::string& name,
                                                                        const SegmentEvent& segment,
                                                                        const BeginEvent& begin) {
-  absl::StatusOr<std::unique_ptr<StateFile>> file = files->Open(folder, absl::StrCat(name, kNewSuffix));
+  absl::StatusOr<std::unique_ptr<AppendFile>> file = files->Create(folder, absl::StrCat(name, kNewSuffix));
   if (!file.ok()) return file.status();
   std::unique_ptr<SnapshotWriter> writer(new SnapshotWriter(files, folder, name, *std::move(file)));
-  if (absl::Status status = writer->file_->Truncate(0); !status.ok()) return status;
   absl::Status status = writer->Add(segment);
   if (status.ok()) status = writer->Add(begin);
   if (!status.ok()) return status;
@@ -27,13 +26,9 @@ SnapshotWriter::~SnapshotWriter() {
 }
 
 absl::Status SnapshotWriter::Add(const JournalEvent& event) {
-  frame_.clear();
-  AppendEvent(event, &frame_);
-  absl::Status status = file_->Append(FrameHeader(frames_++, frame_));
-  frame_.push_back(kFrameEnd);
-  if (status.ok()) status = file_->Append(frame_);
-  bytes_ += kFrameHeaderBytes + frame_.size();
-  return status;
+  std::string head;
+  const absl::string_view tail = AppendEventHead(event, &head);
+  return AppendFrame(*file_, frames_++, {head, tail}, &bytes_);
 }
 
 absl::Status SnapshotWriter::Commit() {

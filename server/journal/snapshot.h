@@ -33,14 +33,13 @@ class SnapshotWriter {
   uint64_t bytes() const { return bytes_; }
 
  private:
-  SnapshotWriter(FileLayer* files, std::string folder, std::string name, std::unique_ptr<StateFile> file)
+  SnapshotWriter(FileLayer* files, std::string folder, std::string name, std::unique_ptr<AppendFile> file)
       : files_(*files), folder_(std::move(folder)), name_(std::move(name)), file_(std::move(file)) {}
 
   FileLayer& files_;
   const std::string folder_;
   const std::string name_;
-  std::unique_ptr<StateFile> file_;
-  std::string frame_;
+  std::unique_ptr<AppendFile> file_;
   uint64_t frames_ = 0;
   uint64_t bytes_ = 0;
   bool committed_ = false;

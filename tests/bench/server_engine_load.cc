@@ -1,5 +1,5 @@
-// Load on one real cddp-server: simulated workers push sparse updates as fast as rounds complete. Run by the script
-// server_engine, which starts the server in a process of its own.
+// Load on one real cddp-server: simulated workers push sparse updates as fast as rounds complete, or at the pace of a
+// training. Run by the script server_engine, which starts the server in a process of its own.
 
 #include <google/protobuf/io/coded_stream.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -12,11 +12,13 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "absl/types/span.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "common/codec/update_codec.h"
 #include "common/compress/bucket_compressor.h"
@@ -33,6 +35,10 @@ ABSL_FLAG(uint64_t, parameters, 25000000, "size of the model");
 ABSL_FLAG(uint64_t, bucket_elements, 0, "length of a bucket; 0: as a worker would choose it");
 ABSL_FLAG(double, ratio, 0.01, "pushed fraction");
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values pushed");
+ABSL_FLAG(
+    double, compute_ms, 0,
+    "what a worker computes between the answers to one step and its pushes of the next; 0: every bucket goes on as "
+    "soon as it can");
 ABSL_FLAG(double, seconds, 5, "how long to measure, after as much warm-up as one round of all buckets");
 
 namespace {
@@ -75,9 +81,11 @@ class Stream {
     uint32_t bucket;
     const Updates* updates;
   };
-  // Buckets in descending order. `pushes` counts those answered.
-  Stream(grpc::GenericStub* stub, uint32_t rank, std::vector<Bucket> buckets, std::atomic<uint64_t>* pushes)
-      : stub_(*stub), buckets_(std::move(buckets)), pushes_(*pushes), rank_(rank) {
+  // Buckets in descending order. `pushes` counts those answered, *unanswered the calls of the worker's step; null: the
+  // stream goes on by itself.
+  Stream(grpc::GenericStub* stub, uint32_t rank, std::vector<Bucket> buckets, std::atomic<uint64_t>* pushes,
+         std::atomic<uint32_t>* unanswered)
+      : stub_(*stub), buckets_(std::move(buckets)), pushes_(*pushes), unanswered_(unanswered), rank_(rank) {
     cddp::v1::ExchangeRequest request;
     request.mutable_worker()->set_rank(rank);
     request.mutable_worker()->set_incarnation(1);
@@ -85,11 +93,8 @@ class Stream {
     head_ = request.SerializeAsString();
   }
 
-  // Step 0: zero weights.
-  void Start() { Send(); }
-
- private:
-  void Send() {
+  // Makes the next step: 0 with zero weights.
+  void Step() {
     using cddp::v1::BucketPush;
     context_ = std::make_unique<grpc::ClientContext>();
     std::vector<grpc::Slice> slices = {grpc::Slice(head_)};
@@ -114,13 +119,19 @@ class Stream {
                       }
                       pushes_.fetch_add(buckets_.size(), std::memory_order_relaxed);
                       ++step_;
-                      Send();
+                      if (unanswered_ == nullptr) {
+                        Step();
+                      } else if (unanswered_->fetch_sub(1) == 1) {
+                        unanswered_->notify_one();
+                      }
                     });
   }
 
+ private:
   grpc::GenericStub& stub_;
   const std::vector<Bucket> buckets_;
   std::atomic<uint64_t>& pushes_;
+  std::atomic<uint32_t>* const unanswered_;
   const uint32_t rank_;
   std::string head_;  // of every request
   uint64_t step_ = 0;
@@ -128,6 +139,17 @@ class Stream {
   grpc::ByteBuffer response_;
   std::unique_ptr<grpc::ClientContext> context_;
 };
+
+// A worker's steps, without end. Its streams are every `workers`th from `rank` on.
+void Train(absl::Span<const std::unique_ptr<Stream>> streams, uint32_t rank, uint32_t workers,
+           std::atomic<uint32_t>* unanswered) {
+  while (true) {
+    unanswered->store(static_cast<uint32_t>(streams.size() / workers));
+    for (size_t i = rank; i < streams.size(); i += workers) streams[i]->Step();
+    while (const uint32_t left = unanswered->load()) unanswered->wait(left);
+    absl::SleepFor(absl::Milliseconds(absl::GetFlag(FLAGS_compute_ms)));
+  }
+}
 
 }  // namespace
 
@@ -187,12 +209,20 @@ int main(int argc, char** argv) {
     batch.Add(0, push, length);
     calls.back().push_back({bucket, &choice});
   }
+  const bool paced = absl::GetFlag(FLAGS_compute_ms) > 0;
+  std::vector<std::atomic<uint32_t>> unanswered(workers);
   for (const auto& call : calls) {
     for (uint32_t rank = 0; rank < workers; ++rank) {
-      streams.push_back(std::make_unique<Stream>(stubs[rank % connections].get(), rank, call, &pushes));
+      streams.push_back(std::make_unique<Stream>(stubs[rank % connections].get(), rank, call, &pushes,
+                                                 paced ? &unanswered[rank] : nullptr));
     }
   }
-  for (const auto& stream : streams) stream->Start();
+  for (uint32_t rank = 0; paced && rank < workers; ++rank) {
+    std::thread(Train, absl::MakeConstSpan(streams), rank, workers, &unanswered[rank]).detach();
+  }
+  for (const auto& stream : streams) {
+    if (!paced) stream->Step();
+  }
   const uint64_t warm_up = uint64_t{2} * workers * buckets;
   while (pushes.load() < warm_up) absl::SleepFor(absl::Milliseconds(1));
 

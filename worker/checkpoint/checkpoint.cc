@@ -1,15 +1,14 @@
 #include "worker/checkpoint/checkpoint.h"
 
-#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "common/codec/byte_io.h"
 #include "common/codec/crc32c.h"
+#include "common/config/flag_list.h"
 
 namespace cddp {
 namespace {
@@ -123,15 +122,8 @@ absl::StatusOr<WorkerCheckpoint> ReadCheckpoint(const std::string& path) {
 
 absl::Status CheckFits(const WorkerCheckpoint& checkpoint, uint64_t fingerprint, const std::string& flags) {
   constexpr char kWhatToDo[] = ": start it with the same flags, or with an empty --checkpoint_dir";
-  const std::vector<std::string> ours = absl::StrSplit(flags, ' ');
-  const std::vector<std::string> theirs = absl::StrSplit(checkpoint.flags, ' ');
-  for (size_t i = 0; i < std::max(ours.size(), theirs.size()); ++i) {
-    const std::string our = i < ours.size() ? ours[i] : "nothing";
-    const std::string their = i < theirs.size() ? theirs[i] : "nothing";
-    if (our != their) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the checkpoint was written with ", their, ", but this worker has ", our, kWhatToDo));
-    }
+  if (const std::string difference = DescribeFlagDifference(checkpoint.flags, flags, "worker"); !difference.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("the checkpoint ", difference, kWhatToDo));
   }
   if (checkpoint.fingerprint != fingerprint) {
     return absl::InvalidArgumentError(absl::StrCat("the checkpoint is of another model or bucket length", kWhatToDo));

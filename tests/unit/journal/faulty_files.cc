@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_join.h"
+
 namespace cddp {
 
 class FaultyFile final : public StateFile {
@@ -21,11 +23,12 @@ class FaultyFile final : public StateFile {
     if (offset + size > content_->bytes.size()) return absl::DataLossError("read beyond the end");
     return content_->bytes.substr(offset, size);
   }
-  absl::Status Append(absl::string_view bytes) override {
+  absl::Status Append(absl::Span<const absl::string_view> pieces) override {
+    const std::string bytes = absl::StrJoin(pieces, "");
     files_.CallHook(name_);
     std::lock_guard lock(files_.mutex_);
     const absl::Status status = files_.Call();
-    content_->bytes.append(bytes.data(), status.ok() ? bytes.size() : bytes.size() / 3);
+    content_->bytes.append(bytes, 0, status.ok() ? bytes.size() : bytes.size() / 3);
     return status;
   }
   absl::Status Truncate(uint64_t size) override {
@@ -55,6 +58,13 @@ absl::StatusOr<std::unique_ptr<StateFile>> FaultyFiles::Open(const std::string&,
   if (content == nullptr) content = std::make_shared<Content>();
   if (!status.ok()) return status;
   return std::unique_ptr<StateFile>(std::make_unique<FaultyFile>(this, name, content));
+}
+
+absl::StatusOr<std::unique_ptr<AppendFile>> FaultyFiles::Create(const std::string& folder, const std::string& name) {
+  absl::StatusOr<std::unique_ptr<StateFile>> file = Open(folder, name);
+  if (!file.ok()) return file.status();
+  if (absl::Status status = (*file)->Truncate(0); !status.ok()) return status;
+  return *std::move(file);
 }
 
 absl::StatusOr<std::unique_ptr<StateFile>> FaultyFiles::OpenForReading(const std::string&, const std::string& name) {

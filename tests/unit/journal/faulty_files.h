@@ -23,6 +23,7 @@ class FaultyFiles final : public FileLayer {
   enum class Kept { kNothing, kHalf, kAll, kLengthOnly };
 
   absl::StatusOr<std::unique_ptr<StateFile>> Open(const std::string& folder, const std::string& name) override;
+  absl::StatusOr<std::unique_ptr<AppendFile>> Create(const std::string& folder, const std::string& name) override;
   absl::StatusOr<std::unique_ptr<StateFile>> OpenForReading(const std::string& folder,
                                                             const std::string& name) override;
   absl::StatusOr<std::vector<std::string>> List(const std::string& folder) override;

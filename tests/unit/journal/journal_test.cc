@@ -6,9 +6,12 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "server/journal/snapshot.h"
 #include "tests/unit/journal/faulty_files.h"
 
 namespace cddp {
@@ -109,6 +112,31 @@ TEST(JournalTest, RealFilesAreReadAgainAndHeldByOneProcess) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(JournalTest, SnapshotsOfAnySizeAreReadAgainFromRealFiles) {
+  const std::string folder = absl::StrCat(::testing::TempDir(), "/cddp_snapshot_", getpid());
+  std::filesystem::create_directory(folder);
+  const size_t mebibyte = size_t{1} << 20;
+  for (const size_t size : {size_t{0}, size_t{4000}, mebibyte, 3 * mebibyte + 17}) {
+    std::string state(size, '\0');
+    for (size_t i = 0; i < size; ++i) state[i] = static_cast<char>(i * 31 + i / 4096);
+    auto writer =
+        SnapshotWriter::Create(&PosixFiles(), folder, "snapshot-1", {kJournalFormat, 1}, {"options", "layout"});
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    ASSERT_TRUE((*writer)->Add(BucketEvent{3, 4, state}).ok());
+    ASSERT_TRUE((*writer)->Commit().ok());
+    EXPECT_EQ(std::filesystem::file_size(folder + "/snapshot-1"), (*writer)->bytes());
+    auto reader = SnapshotReader::Open(PosixFiles(), folder, "snapshot-1");
+    ASSERT_TRUE(reader.ok()) << reader.status();
+    JournalEvent event;
+    ASSERT_TRUE(*(*reader)->Next(&event));
+    EXPECT_EQ(std::get<BeginEvent>(event).layout, "layout");
+    ASSERT_TRUE(*(*reader)->Next(&event));
+    EXPECT_TRUE(std::get<BucketEvent>(event).state == state) << size;
+    EXPECT_FALSE(*(*reader)->Next(&event));
+  }
+  std::filesystem::remove_all(folder);
+}
+
 TEST(JournalTest, ACrashAtAnyCallLosesNothingThatWasWaitedFor) {
   using Kept = FaultyFiles::Kept;
   for (const Kept kept : {Kept::kNothing, Kept::kHalf, Kept::kAll, Kept::kLengthOnly}) {
@@ -177,7 +205,7 @@ TEST(JournalTest, AFullDiskIsToldToEveryWaiterAndNothingIsWrittenAfterIt) {
     const Opened opened = Open(&files);
     Journal& journal = **opened.journal;
     ASSERT_EQ(Write(journal, 0, 2), 2u);
-    files.FailAfter(1, absl::ResourceExhaustedError("the disk is full"));  // after the header
+    files.FailAfter(0, absl::ResourceExhaustedError("the disk is full"));  // in the midst of the frame
     const absl::Status full = journal.Wait(journal.Append(Count(2, "lost")));
     EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
     EXPECT_THAT(full.message(), HasSubstr("state/journal-0"));
@@ -187,6 +215,26 @@ TEST(JournalTest, AFullDiskIsToldToEveryWaiterAndNothingIsWrittenAfterIt) {
   const Opened again = Open(&files);
   EXPECT_TRUE(again.journal.ok());
   EXPECT_EQ(again.events, Events(2));
+}
+
+TEST(JournalTest, WhatNobodyWaitsForIsWrittenAMomentLater) {
+  for (const Durability durability : {Durability::kVersion, Durability::kNone}) {
+    FaultyFiles files;
+    const Opened opened = Open(&files, durability);
+    const size_t before = files.contents()["journal-0"].size();
+    (*opened.journal)->Append(Count(0, ""));
+    while (files.contents()["journal-0"].size() == before) std::this_thread::yield();
+  }
+}
+
+TEST(JournalTest, FramesKeepADistanceWhileRoundsAreOpen) {
+  FaultyFiles files;
+  const Opened opened = Open(&files);
+  Journal& journal = **opened.journal;
+  journal.NoteOpenRounds(1);
+  const absl::Time begin = absl::Now();
+  ASSERT_EQ(Write(journal, 0, 21), 21u);
+  EXPECT_GE(absl::Now() - begin, 20 * absl::Milliseconds(2));
 }
 
 TEST(JournalTest, WithoutDurabilityNobodyWaitsButTheEndWritesAll) {
