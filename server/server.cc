@@ -196,6 +196,7 @@ void Server::Watch() {
     const absl::Time now = absl::Now();
     certificate_expiry_.Look();
     metrics_->ShowStaleness(now);
+    metrics_->view.Set(static_cast<double>(status.view));
     metrics_->min_version.Set(static_cast<double>(status.min_version));
     metrics_->max_version.Set(static_cast<double>(status.max_version));
     metrics_->log_bytes.Set(static_cast<double>(status.log_bytes));

@@ -64,7 +64,7 @@ absl::Status Shard::SaveState(const Space& space, const SegmentEvent& segment, c
     if (!status.ok()) return status;
   }
   for (const Member& member : members) {
-    absl::Status status = (*writer)->Add(MemberEvent{member.rank, member.incarnation, member.state});
+    absl::Status status = (*writer)->Add(MemberEvent{member.rank, member.incarnation, member.state, member.view});
     if (!status.ok()) return status;
   }
   const absl::Status status = (*writer)->Commit();

@@ -10,7 +10,7 @@
 namespace cddp {
 
 // Raised when a message or the bytes of an update change their meaning.
-inline constexpr uint32_t kProtocolVersion = 1;
+inline constexpr uint32_t kProtocolVersion = 2;
 
 // No message is larger than one dense bucket of the largest length, its header and some room for a large model's
 // layout.
