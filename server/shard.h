@@ -86,7 +86,8 @@ class Shard {
 
   // Writes a checkpoint of the state in which every bucket is at `version`, as soon as all have been there; `done` is
   // called once it is durable, from the thread of WriteDueFiles, or with an error: FailedPrecondition if a bucket is
-  // past that version or there is no --state_dir. The states are kept in memory until all are there.
+  // past that version or there is no --state_dir, ResourceExhausted if too many others wait. The states are kept in
+  // memory until all are there.
   using CheckpointDone = std::function<void(const absl::Status&)>;
   void WriteCheckpoint(uint64_t version, CheckpointDone done);
   // The published weights of a checkpoint. NotFound if there is none of that version, naming those that there are.

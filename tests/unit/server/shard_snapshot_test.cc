@@ -451,6 +451,20 @@ TEST(ShardSnapshotTest, LateContributionsAreKept) {
   }
 }
 
+TEST(ShardSnapshotTest, CheckpointsOfVersionsThatDoNotComeDoNotPileUp) {
+  int refused = 0;  // outlives the training, whose end tells the others
+  FaultyFiles files;
+  Training training(&files, {});
+  ASSERT_TRUE(training.Start().ok());
+  ASSERT_TRUE(training.TrainUntil(1).ok());
+  for (int i = 0; i < 1000; ++i) {
+    training.shard().WriteCheckpoint(1'000'000,
+                                     [&](const absl::Status& status) { refused += absl::IsResourceExhausted(status); });
+  }
+  EXPECT_EQ(refused, 1000 - 16);
+  EXPECT_TRUE(training.TrainUntil(kSteps).ok()) << "and training goes on";
+}
+
 TEST(ShardSnapshotTest, WithoutDurabilityACrashGoesBackToTheLastSnapshotAndTakesWorkersBack) {
   Options options;
   options.durability = Durability::kSnapshot;
