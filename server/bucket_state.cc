@@ -298,6 +298,7 @@ absl::Status BucketState::CloseRound() {
                                                         status.message(), "; lower the learning rate and start again"));
     }
   }
+  update->shrink_to_fit();  // it stays in the log, and the encoders take room for the worst case
   if (!refused) std::vector<float>().swap(late_);  // most rounds have none, and it is as large as the weights
   ++version_;
   snapshot_ = nullptr;  // of a version that nobody asks for any more

@@ -2,10 +2,31 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace cddp {
+namespace {
+
+// Runs of ranks that are spelled out.
+constexpr int kMostRuns = 20;
+
+}  // namespace
+
+absl::string_view MemberStateName(MemberState state) {
+  switch (state) {
+    case MemberState::kJoined:
+      return "joined";
+    case MemberState::kFinished:
+      return "finished";
+    case MemberState::kLeft:
+      return "left";
+    case MemberState::kLost:
+      return "lost";
+  }
+  return "unknown";
+}
 
 bool Membership::IsFree(uint32_t rank, uint64_t incarnation, absl::Duration now) const {
   const auto found = members_.find(rank);
@@ -58,24 +79,70 @@ absl::StatusOr<bool> Membership::Join(uint32_t rank, uint64_t incarnation) {
   }
   std::lock_guard lock(mutex_);
   const absl::Duration now = time_.Now();
-  Member& member = members_[rank];
+  const auto [at, is_first] = members_.try_emplace(rank);
+  Member& member = at->second;
   if (member.incarnation > incarnation && !IsGone(member, now)) {
     return absl::FailedPreconditionError(absl::StrCat(
         "a newer process holds rank ", rank, " (incarnation ", member.incarnation, " > ", incarnation,
         "): are two workers started with one --rank? If a clock was set back, start this one again after the lease"));
   }
-  const bool is_new = member.incarnation != incarnation;
-  if (is_new) member = Member{};
-  member.rank = rank;
-  member.incarnation = incarnation;
+  const bool is_new = is_first || member.incarnation != incarnation;
+  if (is_new) {
+    member = Member{};
+    member.rank = rank;
+    member.incarnation = incarnation;
+    NoteChange(&member);
+  } else if (member.state == MemberState::kLost) {
+    SetState(&member, MemberState::kJoined);
+  }
   member.last_heard = now;
   return is_new;
 }
 
-void Membership::Restore(uint32_t rank, uint64_t incarnation, MemberState state) {
+void Membership::NoteChange(Member* member) {
+  member->view = view() + 1;
+  view_.store(member->view, std::memory_order_release);
+  changes_.push_back({member->view, member->rank, member->incarnation, member->state, JoinedRanks()});
+}
+
+void Membership::SetState(Member* member, MemberState state) {
+  member->state = state;
+  NoteChange(member);
+}
+
+std::string Membership::JoinedRanks() const {
+  std::string text;
+  int runs = 0;
+  for (auto member = members_.begin(); member != members_.end();) {
+    if (member->second.state != MemberState::kJoined) {
+      ++member;
+      continue;
+    }
+    if (++runs > kMostRuns) return absl::StrCat(text, ",...");
+    const uint32_t begin = member->first;
+    uint32_t end = begin;
+    while (member != members_.end() && member->first == end && member->second.state == MemberState::kJoined) {
+      ++member;
+      ++end;
+    }
+    absl::StrAppend(&text, text.empty() ? "" : ",", begin);
+    if (end - begin > 1) absl::StrAppend(&text, "-", end - 1);
+  }
+  return text;
+}
+
+std::vector<MemberChange> Membership::TakeChanges() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(changes_, {});
+}
+
+void Membership::Restore(uint32_t rank, uint64_t incarnation, MemberState state, uint64_t view) {
   std::lock_guard lock(mutex_);
   Member& member = members_[rank];
+  if (view < member.view) return;
+  view_.store(std::max(view, this->view()), std::memory_order_release);
   member = Member{};
+  member.view = view;
   member.rank = rank;
   member.incarnation = incarnation;
   member.state = state;
@@ -92,7 +159,7 @@ absl::Status Membership::CheckHolder(uint32_t rank, uint64_t incarnation) {
                                                       member->second.incarnation, ", not ", incarnation, ")"));
   }
   member->second.last_heard = time_.Now();
-  member->second.lost_told = false;
+  if (member->second.state == MemberState::kLost) SetState(&member->second, MemberState::kJoined);
   return absl::OkStatus();
 }
 
@@ -114,8 +181,12 @@ absl::Status Membership::Heartbeat(uint32_t rank, uint64_t incarnation, uint64_t
 absl::Status Membership::Leave(uint32_t rank, uint64_t incarnation, bool finished) {
   std::lock_guard lock(mutex_);
   absl::Status status = CheckHolder(rank, incarnation);
-  if (status.ok()) members_[rank].state = finished ? MemberState::kFinished : MemberState::kLeft;
-  return status;
+  if (!status.ok()) return status;
+  Member& member = members_[rank];
+  if (member.state == MemberState::kJoined) {  // else it is a retry
+    SetState(&member, finished ? MemberState::kFinished : MemberState::kLeft);
+  }
+  return absl::OkStatus();
 }
 
 void Membership::NoteContribution(uint32_t rank, uint64_t step, uint64_t bytes) {
@@ -137,7 +208,8 @@ bool Membership::IsGone(const Member& member, absl::Duration now) const {
 }
 
 bool Membership::IsLost(const Member& member, absl::Duration now) const {
-  return member.state == MemberState::kJoined && now - member.last_heard > lease_;
+  return member.state == MemberState::kLost ||
+         (member.state == MemberState::kJoined && now - member.last_heard > lease_);
 }
 
 std::vector<Member> Membership::members() const {
@@ -164,8 +236,8 @@ std::vector<uint32_t> Membership::TakeNewlyLost() {
   const absl::Duration now = time_.Now();
   std::vector<uint32_t> lost;
   for (auto& [rank, member] : members_) {
-    if (!IsLost(member, now) || member.lost_told) continue;
-    member.lost_told = true;
+    if (member.state != MemberState::kJoined || !IsLost(member, now)) continue;
+    SetState(&member, MemberState::kLost);
     lost.push_back(rank);
   }
   return lost;

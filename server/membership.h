@@ -1,12 +1,15 @@
-// Who takes part: one entry a rank, with the incarnation of the process that holds it.
+// Who takes part: one entry a rank, with the incarnation of the process that holds it; and the view, which is the list
+// of those that take part at present, numbered.
 
 #ifndef SERVER_MEMBERSHIP_H_
 #define SERVER_MEMBERSHIP_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -16,23 +19,34 @@
 
 namespace cddp {
 
-enum class MemberState { kJoined, kFinished, kLeft };
+// Journals hold these numbers. Those that have joined are the view.
+enum class MemberState { kJoined, kFinished, kLeft, kLost };
+absl::string_view MemberStateName(MemberState state);
 
 struct Member {
   uint32_t rank = 0;
   uint64_t incarnation = 0;
   MemberState state = MemberState::kJoined;
+  uint64_t view = 0;  // number of the view that its last change made
   uint64_t step = 0;  // last step it contributed to
   double loss = 0;
   uint64_t received_bytes = 0;
   uint64_t sent_bytes = 0;
   absl::Duration last_heard;  // in RunningTime
   absl::Duration silent;      // since then
-  bool lost = false;          // joined, but silent for longer than the lease
-  bool lost_told = false;
+  bool lost = false;          // silent for longer than the lease: kLost, or about to be
 };
 
-// Thread-safe. The view is fixed: ranks 0 .. worker_count - 1.
+// A member's state changed.
+struct MemberChange {
+  uint64_t view = 0;  // number of the view from then on
+  uint32_t rank = 0;
+  uint64_t incarnation = 0;
+  MemberState state = MemberState::kJoined;
+  std::string workers;  // ranks of that view, for people: "0-3,5"; cut off where it would be long
+};
+
+// Thread-safe. Ranks are 0 .. worker_count - 1.
 class Membership {
  public:
   // Leases neither follow the wall clock nor count the time in which this process stood still. `clock` as RunningTime
@@ -40,7 +54,11 @@ class Membership {
   Membership(uint32_t worker_count, absl::Duration lease, std::function<absl::Duration()> clock = MonotonicNow)
       : worker_count_(worker_count), lease_(lease), time_(std::move(clock)) {}
 
-  static constexpr uint64_t kView = 1;
+  // Number of the view: one more with each change of it, 0 while nobody has ever joined.
+  uint64_t view() const { return view_.load(std::memory_order_acquire); }
+
+  // Changes since the last call, oldest first.
+  std::vector<MemberChange> TakeChanges();
 
   // Keeps a rank that nobody holds for this process, for as long as a lease; Join takes it. Asked again, it is the
   // same. The nonce tells processes of one incarnation apart. Unavailable while all ranks are held, FailedPrecondition
@@ -52,10 +70,12 @@ class Membership {
   // where a clock was set back, a new process seems older than the one before it.
   absl::StatusOr<bool> Join(uint32_t rank, uint64_t incarnation);
 
-  // What a journal says of a rank; it counts as heard of now.
-  void Restore(uint32_t rank, uint64_t incarnation, MemberState state);
+  // What a journal says of a rank since the view of that number; no change of now, and it counts as heard of now.
+  // Nothing happens if the rank changed in a later view: then this is known.
+  void Restore(uint32_t rank, uint64_t incarnation, MemberState state, uint64_t view);
 
-  // Checks that this process holds the rank and notes that it lives. FailedPrecondition otherwise.
+  // Checks that this process holds the rank and notes that it lives: if it was lost, it is back. FailedPrecondition
+  // otherwise.
   absl::Status Touch(uint32_t rank, uint64_t incarnation);
 
   // Touch, and what the call told besides.
@@ -70,8 +90,8 @@ class Membership {
   // Have all ranks of the view left as finished?
   bool AllFinished() const;
 
-  // Ranks that have become lost since the last call, each told once until it is heard of again. To be called more often
-  // than RunningTime::kStandstill.
+  // Takes those out of the view that are silent for longer than the lease, until they are heard of again; returns them.
+  // To be called more often than RunningTime::kStandstill.
   std::vector<uint32_t> TakeNewlyLost();
 
  private:
@@ -87,6 +107,10 @@ class Membership {
   // May a new process of this incarnation take the rank?
   bool IsFree(uint32_t rank, uint64_t incarnation, absl::Duration now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckHolder(uint32_t rank, uint64_t incarnation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The member has just come into the view or gone out of it; SetState does so.
+  void NoteChange(Member* member) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SetState(Member* member, MemberState state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::string JoinedRanks() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
   const uint32_t worker_count_;
   const absl::Duration lease_;
@@ -94,6 +118,8 @@ class Membership {
   mutable RunningTime time_ ABSL_GUARDED_BY(mutex_);
   std::map<uint32_t, Member> members_ ABSL_GUARDED_BY(mutex_);
   std::map<uint32_t, RankClaim> claims_ ABSL_GUARDED_BY(mutex_);  // by rank; the last one, also after its Join
+  std::atomic<uint64_t> view_{0};                                 // written under mutex_
+  std::vector<MemberChange> changes_ ABSL_GUARDED_BY(mutex_);     // not taken yet
 };
 
 }  // namespace cddp

@@ -13,6 +13,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/clock/monotonic.h"
+#include "common/config/process.h"
 #include "common/metrics/metrics_server.h"
 #include "common/transport/address.h"
 #include "common/transport/channel_arguments.h"
@@ -25,6 +27,7 @@ namespace {
 constexpr absl::Duration kWatchPeriod = absl::Milliseconds(500);
 constexpr absl::Duration kKeepPeriod = absl::Milliseconds(100);
 constexpr absl::Duration kStuckAfter = absl::Seconds(10);
+constexpr absl::Duration kReturnMemoryPeriod = absl::Minutes(1);
 constexpr absl::Duration kStopGrace = absl::Seconds(2);
 constexpr uint32_t kSpareStreams = 64;
 constexpr int kMostIdleMs = 300'000;  // heartbeats keep a worker's connections longer
@@ -187,8 +190,13 @@ void Server::Keep() {
 
 void Server::Watch() {
   absl::Time told = absl::InfinitePast();
+  absl::Duration memory_returned = MonotonicNow();
   while (!stopping_.WaitFor(kWatchPeriod)) {
     TellIfFinished();
+    if (MonotonicNow() - memory_returned > kReturnMemoryPeriod) {
+      ReturnFreeMemory();
+      memory_returned = MonotonicNow();
+    }
     for (uint32_t rank : shard_->RetireLost()) {
       spdlog::warn("event=worker_lost rank={} reason=\"silent for longer than the lease; the rest go on\"", rank);
     }
@@ -196,6 +204,7 @@ void Server::Watch() {
     const absl::Time now = absl::Now();
     certificate_expiry_.Look();
     metrics_->ShowStaleness(now);
+    metrics_->view.Set(static_cast<double>(status.view));
     metrics_->min_version.Set(static_cast<double>(status.min_version));
     metrics_->max_version.Set(static_cast<double>(status.max_version));
     metrics_->log_bytes.Set(static_cast<double>(status.log_bytes));

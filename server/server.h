@@ -75,7 +75,7 @@ class Server {
   absl::Status Listen(const ServerOptions& options);
   absl::Status ListenForHealth(const std::string& listen);
   void SetServing(bool serving);
-  // Keeps gauges current and says in the log whom a stuck round waits for.
+  // Keeps gauges current, retires who is lost, says in the log whom a stuck round waits for, returns free memory.
   void Watch();
   void TellIfFinished();
   // Writes snapshots and checkpoints.

@@ -48,6 +48,8 @@ ServerMetrics::ServerMetrics(uint32_t shard, uint32_t worker_count)
       min_version(Gauge("cddp_server_min_version", "Smallest version of the shard's buckets")),
       max_version(Gauge("cddp_server_max_version", "Largest version of the shard's buckets")),
       log_bytes(Gauge("cddp_server_update_log_bytes", "Published updates kept for workers that are behind, in bytes")),
+      view(Gauge("cddp_server_view",
+                 "Number of the shard's view, the list of workers that take part: grows with every change of it")),
       workers_joined(Gauge("cddp_server_workers_joined", "Workers that take part and were heard of within the lease")),
       workers_lost(Gauge("cddp_server_workers_lost", "Workers that joined and are silent for longer than the lease")),
       waiting_for(Gauge("cddp_server_waiting_for_workers", "Workers whose contribution the oldest open round lacks")),

@@ -72,6 +72,7 @@ class ServerMetrics {
   prometheus::Gauge& min_version;
   prometheus::Gauge& max_version;
   prometheus::Gauge& log_bytes;
+  prometheus::Gauge& view;
   prometheus::Gauge& workers_joined;
   prometheus::Gauge& workers_lost;
   prometheus::Gauge& waiting_for;

@@ -32,6 +32,7 @@ v1::WorkerStatus::State StateOf(const Member& member) {
     case MemberState::kLeft:
       return v1::WorkerStatus::LEFT;
     case MemberState::kJoined:
+    case MemberState::kLost:
       break;
   }
   return member.lost ? v1::WorkerStatus::LOST : v1::WorkerStatus::JOINED;
@@ -176,7 +177,7 @@ absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::Join
   response->set_shard_count(shard_.options().shard_count);
   response->set_bucket_begin(joined->buckets.begin);
   response->set_bucket_end(joined->buckets.end);
-  response->set_view(Membership::kView);
+  response->set_view(shard_.view());
   response->set_lease_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(shard_.options().lease)));
   response->set_version(joined->version);
   response->set_consistency(ToMessage(shard_.options().consistency.mode));
@@ -215,7 +216,7 @@ grpc::ServerUnaryReactor* ParameterService::Heartbeat(grpc::CallbackServerContex
   if (absl::Status refused = Admit(*context, Rpc::kHeartbeat, request->worker()); !refused.ok()) {
     return Answer(context, refused);
   }
-  response->set_view(Membership::kView);
+  response->set_view(shard_.view());
   return Answer(context, shard_.membership().Heartbeat(request->worker().rank(), request->worker().incarnation(),
                                                        request->step(), request->loss()));
 }
@@ -288,7 +289,7 @@ grpc::ServerUnaryReactor* ParameterService::Status(grpc::CallbackServerContext* 
   response->set_shard_count(shard_.options().shard_count);
   response->set_protocol_version(kProtocolVersion);
   response->set_worker_count(shard_.options().worker_count);
-  response->set_view(Membership::kView);
+  response->set_view(status.view);
   response->set_parameters(status.parameters);
   response->set_shard_parameters(status.shard_parameters);
   if (status.buckets.has_value()) {

@@ -76,7 +76,8 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
       journal_->Append(Begin(*space_));
       Attach(space_.get());
     }
-    if (absl::Status status = NoteMember(rank, incarnation, MemberState::kJoined); !status.ok()) return status;
+    NoteMemberChanges();
+    if (absl::Status status = Sync(); !status.ok()) return status;
     published_space_.store(space_.get(), std::memory_order_release);
   } else {
     if (const std::string difference = layout.DescribeDifference(space_->layout); !difference.empty()) {
@@ -87,9 +88,9 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
     if (!is_new.ok()) return is_new.status();
     if (*is_new) {
       for (const auto& bucket : space_->buckets) bucket->Admit(rank);
-      // After them: a member that the journal knows has been admitted.
-      if (absl::Status status = NoteMember(rank, incarnation, MemberState::kJoined); !status.ok()) return status;
     }
+    NoteMemberChanges();  // after them: a member that the journal knows has been admitted
+    if (absl::Status status = Sync(); !status.ok()) return status;
   }
   JoinResult result = {space_->run, UINT64_MAX};
   for (const auto& bucket : space_->buckets) result.version = std::min(result.version, bucket->version());
@@ -100,9 +101,12 @@ void Shard::Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const
                      ExchangeDone done) {
   absl::Status status = membership_.Touch(contribution.rank, incarnation);
   const Space* space = this->space();
-  if (status.ok() && view != Membership::kView) {
+  // An older view is fine: rounds follow the server's own list. A later one was never told by this server's state.
+  const bool may_go_back = journal_ != nullptr && options_.durability != Durability::kVersion;
+  if (const uint64_t newest = membership_.view(); status.ok() && view > newest && !may_go_back) {
     status = absl::FailedPreconditionError(
-        absl::StrCat("view ", view, " is not the present one, ", Membership::kView, ": join again"));
+        absl::StrCat("view ", view, " is later than this server's, ", newest,
+                     ": it has lost its state; start it with the --state_dir that it had, or all workers anew"));
   }
   if (status.ok() && space == nullptr) {
     status = absl::FailedPreconditionError("no worker has joined yet");
@@ -158,23 +162,51 @@ void Shard::Retire(uint32_t rank) {
 }
 
 absl::Status Shard::Leave(uint32_t rank, uint64_t incarnation, bool finished) {
-  // In this order: a snapshot that knows of it holds buckets that do, too.
-  if (absl::Status status = membership_.Touch(rank, incarnation); !status.ok()) return status;
-  Retire(rank);
-  if (absl::Status status = membership_.Leave(rank, incarnation, finished); !status.ok()) return status;
-  return NoteMember(rank, incarnation, finished ? MemberState::kFinished : MemberState::kLeft);
+  {
+    std::lock_guard lock(join_mutex_);
+    // In this order: a snapshot that knows of it holds buckets that do, too.
+    if (absl::Status status = membership_.Touch(rank, incarnation); !status.ok()) return status;
+    Retire(rank);
+    if (absl::Status status = membership_.Leave(rank, incarnation, finished); !status.ok()) return status;
+    NoteMemberChanges();
+  }
+  return Sync();
+}
+
+void Shard::NoteMemberChanges() {
+  for (const MemberChange& change : membership_.TakeChanges()) {
+    spdlog::info("event=view view={} workers={} rank={} state={}", change.view, change.workers, change.rank,
+                 std::string(MemberStateName(change.state)));
+    if (journal_ == nullptr) {
+      RaiseDurableView(change.view);
+      continue;
+    }
+    const uint64_t position = journal_->Append(MemberEvent{change.rank, change.incarnation, change.state, change.view});
+    journal_->WhenDurable(position, [this, view = change.view](const absl::Status& status) {
+      if (status.ok()) RaiseDurableView(view);
+    });
+  }
+}
+
+void Shard::RaiseDurableView(uint64_t view) {
+  uint64_t before = durable_view_.load(std::memory_order_relaxed);
+  while (before < view && !durable_view_.compare_exchange_weak(before, view, std::memory_order_release)) {
+  }
 }
 
 absl::Status Shard::Sync() { return journal_ == nullptr ? absl::OkStatus() : journal_->WaitForAll(); }
 
 std::vector<uint32_t> Shard::RetireLost() {
+  std::lock_guard lock(join_mutex_);  // a snapshot that knows of it holds buckets that do, too
   const std::vector<uint32_t> lost = membership_.TakeNewlyLost();
   for (uint32_t rank : lost) Retire(rank);
+  NoteMemberChanges();
   return lost;
 }
 
 ShardStatus Shard::status() const {
   ShardStatus status;
+  status.view = view();
   status.members = membership_.members();
   const Space* space = this->space();
   if (space == nullptr) return status;

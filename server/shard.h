@@ -58,6 +58,7 @@ struct ShardStatus {
   uint64_t log_bytes = 0;
   uint64_t journal_bytes = 0;   // of the segment that is being written; 0 without a journal
   uint64_t snapshot_bytes = 0;  // of the newest snapshot; 0: none
+  uint64_t view = 0;            // see Shard::view
   std::vector<Member> members;
   BucketState::Waiting waiting;  // of the round open longest
 };
@@ -85,7 +86,8 @@ class Shard {
 
   // Writes a checkpoint of the state in which every bucket is at `version`, as soon as all have been there; `done` is
   // called once it is durable, from the thread of WriteDueFiles, or with an error: FailedPrecondition if a bucket is
-  // past that version or there is no --state_dir. The states are kept in memory until all are there.
+  // past that version or there is no --state_dir, ResourceExhausted if too many others wait. The states are kept in
+  // memory until all are there.
   using CheckpointDone = std::function<void(const absl::Status&)>;
   void WriteCheckpoint(uint64_t version, CheckpointDone done);
   // The published weights of a checkpoint. NotFound if there is none of that version, naming those that there are.
@@ -106,13 +108,17 @@ class Shard {
   void Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const Contribution& contribution,
                 ExchangeDone done);
 
+  // Number of the newest view that a crash cannot take back: what workers are told.
+  uint64_t view() const { return durable_view_.load(std::memory_order_acquire); }
+
   // The worker is done or gives up; rounds go on without it.
   absl::Status Leave(uint32_t rank, uint64_t incarnation, bool finished);
 
   // Returns once all that has happened so far is as durable as the options say; the journal's error if it is not.
   absl::Status Sync();
 
-  // Lets rounds go on without workers that were silent for longer than the lease; returns them.
+  // Lets rounds go on without workers that were silent for longer than the lease; returns them. To be called more often
+  // than RunningTime::kStandstill; it also notes who is back.
   std::vector<uint32_t> RetireLost();
 
   Membership& membership() { return membership_; }
@@ -159,8 +165,9 @@ class Shard {
   absl::Status RemoveCheckpointsAfter(uint64_t version);
   // Lets the buckets' events go to the journal.
   void Attach(Space* space);
-  // Notes a member's change; returns once it is durable.
-  absl::Status NoteMember(uint32_t rank, uint64_t incarnation, MemberState state);
+  // Gives the members' changes to the log and the journal.
+  void NoteMemberChanges() ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  void RaiseDurableView(uint64_t view);
 
   absl::StatusOr<std::unique_ptr<Space>> MakeSpace(const ParameterLayout& layout) const;
   const Space* space() const { return published_space_.load(std::memory_order_acquire); }
@@ -177,6 +184,7 @@ class Shard {
   std::atomic<const Space*> published_space_{nullptr};
   std::mutex snapshot_mutex_;  // held while a snapshot is made
   std::atomic<uint64_t> snapshot_bytes_{0};
+  std::atomic<uint64_t> durable_view_{0};
   std::mutex checkpoints_mutex_;
   std::vector<std::shared_ptr<Checkpoint>> checkpoints_ ABSL_GUARDED_BY(checkpoints_mutex_);  // under way
   bool checkpoints_ended_ ABSL_GUARDED_BY(checkpoints_mutex_) = false;

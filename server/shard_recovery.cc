@@ -84,10 +84,15 @@ absl::Status Shard::Recover() {
   }
   Attach(space_.get());
   published_space_.store(space_.get(), std::memory_order_release);
+  RaiseDurableView(membership_.view());
+  // Who was lost may have been coming back: a bucket knew it, and the list of members did not yet.
+  for (const Member& member : membership_.members()) {
+    if (member.state == MemberState::kLost) Retire(member.rank);
+  }
   const uint64_t newest_loaded = *std::max_element(space_->loaded.begin(), space_->loaded.end());
   uint64_t version = UINT64_MAX;
   for (const auto& bucket : space_->buckets) version = std::min(version, bucket->version());
-  spdlog::info("event=recovered version={} events={} journal_bytes={} seconds={:.3f}", version, events,
+  spdlog::info("event=recovered version={} view={} events={} journal_bytes={} seconds={:.3f}", version, view(), events,
                journal_->bytes(), absl::ToDoubleSeconds(absl::Now() - begin));
   lock.unlock();
   // A crash can leave a snapshot that is ahead of the journal. Positions count on from the journal, so the snapshot, by
@@ -117,7 +122,7 @@ absl::Status Shard::Replay(const JournalEvent& event, uint64_t position,
   if (space_ == nullptr) return absl::DataLossError("the journal does not begin with a layout");
   if (const auto* member = std::get_if<MemberEvent>(&event)) {
     if (member->rank >= options_.worker_count) return absl::DataLossError("an event of an unknown worker");
-    membership_.Restore(member->rank, member->incarnation, member->state);
+    membership_.Restore(member->rank, member->incarnation, member->state, member->view);
     return absl::OkStatus();
   }
   const auto at = [this](uint32_t bucket, uint32_t rank) -> BucketState* {
@@ -165,11 +170,6 @@ void Shard::Attach(Space* space) {
     space->journals.push_back(std::make_unique<JournalOfBucket>(journal_.get(), space->run.begin + i));
     space->buckets[i]->set_journal(space->journals.back().get());
   }
-}
-
-absl::Status Shard::NoteMember(uint32_t rank, uint64_t incarnation, MemberState state) {
-  return journal_ == nullptr ? absl::OkStatus()
-                             : journal_->Wait(journal_->Append(MemberEvent{rank, incarnation, state}));
 }
 
 }  // namespace cddp

@@ -18,6 +18,8 @@ namespace {
 
 // Below this a snapshot is not worth its syncs.
 constexpr uint64_t kLeastSnapshotBytes = uint64_t{1} << 20;
+// Checkpoints whose version has not come: who asked may be long gone, and the version may never come.
+constexpr size_t kMostCheckpoints = 16;
 
 }  // namespace
 
@@ -64,7 +66,7 @@ absl::Status Shard::SaveState(const Space& space, const SegmentEvent& segment, c
     if (!status.ok()) return status;
   }
   for (const Member& member : members) {
-    absl::Status status = (*writer)->Add(MemberEvent{member.rank, member.incarnation, member.state});
+    absl::Status status = (*writer)->Add(MemberEvent{member.rank, member.incarnation, member.state, member.view});
     if (!status.ok()) return status;
   }
   const absl::Status status = (*writer)->Commit();
@@ -124,6 +126,15 @@ void Shard::WriteCheckpoint(uint64_t version, CheckpointDone done) {
     done(absl::FailedPreconditionError(
         journal_ == nullptr ? "this server keeps nothing on disk: start it with --state_dir"
                             : "there are no weights yet: no worker has joined, or version 0 was asked for"));
+    return;
+  }
+  bool too_many;
+  {
+    std::lock_guard lock(checkpoints_mutex_);
+    too_many = checkpoints_.size() >= kMostCheckpoints;
+  }
+  if (too_many) {
+    done(absl::ResourceExhaustedError(absl::StrCat(kMostCheckpoints, " checkpoints wait for their versions already")));
     return;
   }
   auto checkpoint = std::make_shared<Checkpoint>(version, space->buckets.size(), std::move(done));

@@ -2,6 +2,9 @@
 
 #include <malloc.h>
 
+#include <algorithm>
+#include <thread>
+
 #include "absl/synchronization/mutex.h"
 
 namespace cddp {
@@ -9,7 +12,10 @@ namespace cddp {
 void TuneProcess() {
   mallopt(M_MMAP_THRESHOLD, 32 << 20);  // glibc takes no more
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_ARENA_MAX, static_cast<int>(2 * std::max(std::thread::hardware_concurrency(), 1u)));
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 }
+
+void ReturnFreeMemory() { malloc_trim(0); }
 
 }  // namespace cddp

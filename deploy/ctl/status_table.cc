@@ -107,16 +107,21 @@ Row ShardRow(const ServerStatus* before, const ServerStatus& now) {
 std::string SummaryLine(const std::vector<ServerStatus>& servers, const std::map<uint32_t, WorkerView>& workers) {
   const v1::StatusResponse* any = nullptr;
   size_t answering = 0;
+  uint64_t min_view = UINT64_MAX;  // each shard has views of its own
+  uint64_t max_view = 0;
   for (const ServerStatus& server : servers) {
     if (!server.response.ok()) continue;
     ++answering;
+    min_view = std::min<uint64_t>(min_view, server.response->view());
+    max_view = std::max<uint64_t>(max_view, server.response->view());
     if (any == nullptr || server.response->parameters() > 0) any = &*server.response;
   }
   std::string line = absl::StrFormat("%d of %d servers answer", answering, servers.size());
   if (any == nullptr) return line;
   const auto joined = std::count_if(workers.begin(), workers.end(),
                                     [](const auto& entry) { return entry.second.state == v1::WorkerStatus::JOINED; });
-  absl::StrAppend(&line, ", ", joined, " of ", any->worker_count(), " workers take part, view ", any->view(), ", ",
+  absl::StrAppend(&line, ", ", joined, " of ", any->worker_count(), " workers take part, view ",
+                  Range(min_view, max_view), ", ",
                   any->parameters() == 0 ? "no model yet" : absl::StrCat(FormatCount(any->parameters()), " parameters"),
                   ", up ", FormatElapsed(absl::Milliseconds(any->uptime_ms())));
   if (any->shard_count() != servers.size()) {

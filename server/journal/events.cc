@@ -50,6 +50,7 @@ struct HeadWriter {
     to.Put<uint32_t>(event.rank);
     to.Put<uint64_t>(event.incarnation);
     to.Put<uint8_t>(static_cast<uint8_t>(event.state));
+    to.Put<uint64_t>(event.view);
     return {};
   }
   absl::string_view operator()(const BucketEvent& event) {
@@ -81,8 +82,9 @@ void Read(ByteReader& from, MemberEvent* event) {
   event->rank = from.Get<uint32_t>();
   event->incarnation = from.Get<uint64_t>();
   const uint8_t state = from.Get<uint8_t>();
-  if (state > static_cast<uint8_t>(MemberState::kLeft)) from.Fail();
+  if (state > static_cast<uint8_t>(MemberState::kLost)) from.Fail();
   event->state = static_cast<MemberState>(state);
+  event->view = from.Get<uint64_t>();
 }
 void Read(ByteReader& from, BucketEvent* event) {
   *event = {from.Get<uint32_t>(), from.Get<uint64_t>(), from.GetBytes()};

@@ -19,7 +19,7 @@
 
 namespace cddp {
 
-constexpr uint32_t kJournalFormat = 2;
+constexpr uint32_t kJournalFormat = 3;
 
 // The first event of every file. Events are numbered from 1 over all segments: their positions.
 struct SegmentEvent {
@@ -45,10 +45,11 @@ struct RetireEvent {
   uint32_t bucket = 0;
   uint32_t rank = 0;
 };
-struct MemberEvent {  // a process took a rank, or left
+struct MemberEvent {  // a process took a rank, left, was lost, or came back
   uint32_t rank = 0;
   uint64_t incarnation = 0;
   MemberState state = MemberState::kJoined;
+  uint64_t view = 0;  // number of the view that this made
 };
 struct BucketEvent {  // a bucket's state
   uint32_t bucket = 0;

@@ -11,7 +11,6 @@ Lines "result NAME VALUE UNIT" at the end. Exits with 1, keeping its folder with
 
 import argparse
 import heapq
-import json
 import pathlib
 import random
 import re
@@ -19,18 +18,17 @@ import shutil
 import signal
 import statistics
 import struct
-import subprocess
 import sys
 import tempfile
 import time
+
+from processes import Process
 
 SERVERS = 2
 WORKERS = 3
 LEASE = 4.0
 CHECKPOINT_EVERY = 50
 MOST_GROWTH = 5.0  # percent
-# The kernel may take pages of files back, and swap others out; it may do so while we measure, and hide a leak.
-MEMORY = ("RssAnon", "RssShmem", "VmSwap")
 TRAIN_EXAMPLES = 9600
 PATIENCE = 120
 
@@ -65,51 +63,6 @@ def write_data(folder):
             )
         (folder / f"{name}-images-idx3-ubyte").write_bytes(images)
         (folder / f"{name}-labels-idx1-ubyte").write_bytes(labels)
-
-
-class Process:
-    """One program, started again under its name; what it writes is appended to files of that name."""
-
-    def __init__(self, name, argv, folder):
-        self.name, self.argv = name, argv
-        self.out, self.err = folder / f"{name}.out", folder / f"{name}.err"
-        self.memory = []  # (seconds, bytes) of this life
-        self.popen = None
-
-    def start(self):
-        self.memory = []
-        with self.out.open("ab") as out, self.err.open("ab") as err:
-            self.popen = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
-
-    def alive(self):
-        return self.popen is not None and self.popen.poll() is None
-
-    def send(self, number):
-        if self.alive():
-            self.popen.send_signal(number)
-
-    def kill(self):
-        self.send(signal.SIGKILL)
-        self.popen.wait()
-
-    def sample_memory(self, now):
-        if self.alive():
-            fields = dict(line.split(":") for line in pathlib.Path(f"/proc/{self.popen.pid}/status").open())
-            if "RssAnon" in fields:  # not a zombie
-                self.memory.append((now, sum(int(fields[name].split()[0]) for name in MEMORY) * 1024))
-
-    def last_event(self, kind):
-        """Its newest line on standard output that tells of this."""
-        with self.out.open("rb") as file:
-            file.seek(max(0, self.out.stat().st_size - 20000))
-            for line in reversed(file.read().splitlines()):
-                try:
-                    event = json.loads(line)
-                except ValueError:  # cut by the seek, or by a kill
-                    continue
-                if isinstance(event, dict) and event.get("event") == kind:
-                    return event
-        return None
 
 
 class Soak:
@@ -221,15 +174,11 @@ class Soak:
         return None not in ends and len({(end["steps"], end["weights_crc32c"]) for end in ends}) == 1
 
     def growth(self, process):
-        """Percent, from the end of the first quarter to the last one; medians, for a sample may fall into a snapshot."""
-        part = [[], []]
-        for at, size in process.memory:
-            if 0.2 <= at / self.seconds < 0.3:
-                part[0].append(size)
-            elif 0.75 <= at / self.seconds <= 1:
-                part[1].append(size)
-        first, last = (statistics.median(sizes) for sizes in part)
-        print(f"{process.name}'s own memory: {first / 1e6:.1f} MB after the first quarter, {last / 1e6:.1f} MB in the last, "
+        """Percent, from the mean of the second fifth to that of the last; the logs of updates fill during the first."""
+        fifth = lambda number: statistics.mean(
+            size for at, size in process.memory if number <= 5 * at / self.seconds < number + 1)
+        first, last = fifth(1), fifth(4)
+        print(f"{process.name}'s own memory: {first / 1e6:.1f} MB in the second fifth, {last / 1e6:.1f} MB in the last, "
               f"at most {max(size for _, size in process.memory) / 1e6:.1f} MB")
         (self.folder / f"{process.name}.memory").write_text("".join(f"{at:.1f} {size}\n" for at, size in process.memory))
         return 100 * (last / first - 1)

@@ -158,7 +158,9 @@ TEST_F(WireTest, ExchangeRefusesWhatDoesNotFitAndCountsIt) {
   EXPECT_THAT(Exchange(request).error_message(), HasSubstr("another process holds rank 0"));
   request = GoodExchange(1);
   request.set_view(2);
-  EXPECT_THAT(Exchange(request).error_message(), HasSubstr("view 2"));
+  EXPECT_THAT(Exchange(request).error_message(), HasSubstr("view 2 is later than this server's, 1"));
+  request.set_view(UINT64_MAX);
+  EXPECT_EQ(Exchange(request).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   request = GoodExchange(1);
   request.mutable_pushes(0)->set_bucket(0);
   EXPECT_THAT(Exchange(request).error_message(), HasSubstr("not of this server"));
@@ -166,8 +168,8 @@ TEST_F(WireTest, ExchangeRefusesWhatDoesNotFitAndCountsIt) {
   request.mutable_pushes(0)->set_base_version(0);
   EXPECT_THAT(Exchange(request).error_message(), HasSubstr("step 1 does not fit base version 0"));
   request = GoodExchange(1);
-  request.mutable_pushes(0)->mutable_update()->back() ^=
-      0x7f;  // a huge or non-finite value, or fine: flip the header too
+  // A huge or non-finite value, or fine: flip the header too.
+  request.mutable_pushes(0)->mutable_update()->back() ^= 0x7f;
   request.mutable_pushes(0)->mutable_update()->front() ^= 0x7f;
   EXPECT_EQ(Exchange(request).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   request = GoodExchange(1);
@@ -176,7 +178,7 @@ TEST_F(WireTest, ExchangeRefusesWhatDoesNotFitAndCountsIt) {
 
   const v1::StatusResponse status = Status();
   EXPECT_EQ(status.weights_crc32c(), weights) << "nothing changed";
-  EXPECT_EQ(status.refused_exchanges(), 7u);
+  EXPECT_EQ(status.refused_exchanges(), 8u);
   EXPECT_TRUE(Exchange(GoodExchange(1)).ok()) << "and the round goes on";
 }
 
@@ -208,6 +210,27 @@ TEST_F(WireTest, OneRefusedPushFailsTheCallButTheOthersAreCounted) {
   EXPECT_EQ(exchange_response_.answers(1).version(), 2u);
   EXPECT_EQ(Status().min_version(), 2u);
   EXPECT_EQ(Status().max_version(), 2u);
+}
+
+TEST_F(WireTest, TheViewIsToldByJoinHeartbeatAndStatus) {
+  EXPECT_EQ(Status().view(), 0u);
+  ASSERT_TRUE(Join(GoodJoin()).ok());
+  EXPECT_EQ(join_response_.view(), 1u);
+  v1::JoinRequest newer = GoodJoin();
+  newer.mutable_worker()->set_incarnation(6);
+  ASSERT_TRUE(Join(newer).ok());
+  EXPECT_EQ(join_response_.view(), 2u) << "another process";
+  grpc::ClientContext context;
+  v1::HeartbeatRequest heartbeat;
+  *heartbeat.mutable_worker() = newer.worker();
+  v1::HeartbeatResponse answer;
+  ASSERT_TRUE(stub_->Heartbeat(&context, heartbeat, &answer).ok());
+  EXPECT_EQ(answer.view(), 2u);
+  EXPECT_EQ(Status().view(), 2u);
+  v1::ExchangeRequest request = GoodExchange(0);
+  *request.mutable_worker() = newer.worker();
+  request.set_view(1);
+  EXPECT_TRUE(Exchange(request).ok()) << "an older view is fine";
 }
 
 TEST_F(WireTest, OversizedMessagesAreRefusedBeforeTheyAreRead) {

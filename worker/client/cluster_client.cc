@@ -124,7 +124,7 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
                                                    ", but stands at place ", shard,
                                                    " of --servers: name them in shard order"));
   }
-  view_ = response.view();
+  server.NoteView(response.view());
   is_sync_ = response.consistency() == v1::SYNC;
   quorum_ = response.quorum();
   version_ = std::min<uint64_t>(version_, response.version());
@@ -155,6 +155,7 @@ void ClusterClient::SendHeartbeats() {
       const grpc::Status status = server->stub()->Heartbeat(&context, request, &response);
       if (status.ok()) {
         server->NoteSuccess();
+        server->NoteView(response.view());
       } else {
         server->NoteFailure();
         spdlog::warn("event=heartbeat_failed server={} reason=\"{}\"", server->address(), status.error_message());
@@ -168,7 +169,7 @@ void ClusterClient::Exchange(std::vector<PushedUpdate> pushes, PushDone done) {
   call->server = servers_[server_of(pushes.front().bucket)].get();
   call->done = std::move(done);
   *call->request.mutable_worker() = IdOf(options_);
-  call->request.set_view(view_);
+  call->request.set_view(call->server->view());
   for (PushedUpdate& update : pushes) {
     v1::BucketPush& push = *call->request.add_pushes();
     push.set_bucket(update.bucket);

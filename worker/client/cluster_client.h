@@ -119,7 +119,6 @@ class ClusterClient {
   const ClusterClientOptions options_;
   const ShardMap map_;
   std::vector<std::unique_ptr<ServerConnection>> servers_;
-  uint64_t view_ = 0;
   uint64_t version_ = UINT64_MAX;
   bool is_sync_ = true;
   uint32_t quorum_ = 0;

@@ -3,6 +3,8 @@
 #ifndef WORKER_CLIENT_SERVER_CONNECTION_H_
 #define WORKER_CLIENT_SERVER_CONNECTION_H_
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -27,12 +29,17 @@ class ServerConnection {
   void NoteFailure();
   void NoteSuccess();
 
+  // Number of the newest view that the server has told of.
+  uint64_t view() const { return view_.load(std::memory_order_relaxed); }
+  void NoteView(uint64_t view) { view_.store(view, std::memory_order_relaxed); }
+
   // Says in the log why calls wait, every ten seconds at most: a step's calls fail together.
   void TellWaiting(const std::string& reason);
 
  private:
   const std::string address_;
   const std::shared_ptr<const ClientSecurity> security_;
+  std::atomic<uint64_t> view_{0};
   mutable std::mutex mutex_;
   std::shared_ptr<v1::ParameterServer::Stub> stub_ ABSL_GUARDED_BY(mutex_);
   absl::Duration failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();  // by MonotonicNow

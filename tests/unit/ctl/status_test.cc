@@ -100,6 +100,13 @@ TEST(StatusTableTest, ServersOfAClusterThatWereNotNamed) {
               HasSubstr("(the cluster has 2 shards)"));
 }
 
+TEST(StatusTableTest, EachShardCountsItsOwnViews) {
+  v1::StatusResponse other = SampleStatus(1);
+  other.set_view(5);
+  const std::vector<ServerStatus> servers = {At("a:1", SampleStatus(0), 1), At("b:2", other, 1)};
+  EXPECT_THAT(StatusTables(servers, servers), HasSubstr("workers take part, view 3..5, "));
+}
+
 TEST(StatusTableTest, BeforeTheFirstWorkerJoins) {
   v1::StatusResponse fresh;
   fresh.set_shard_count(1);

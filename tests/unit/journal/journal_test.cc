@@ -67,7 +67,7 @@ TEST(JournalTest, AllKindsOfEventsComeBack) {
   AppendEvent(BeginEvent{"options", "layout"}, &bytes);
   AppendEvent(AdmitEvent{3, 4}, &bytes);
   AppendEvent(RetireEvent{5, 6}, &bytes);
-  AppendEvent(MemberEvent{1, 99, MemberState::kFinished}, &bytes);
+  AppendEvent(MemberEvent{1, 99, MemberState::kFinished, 12}, &bytes);
   AppendEvent(SegmentEvent{kJournalFormat, 8, 9, 10}, &bytes);
   AppendEvent(BucketEvent{10, 11, "state"}, &bytes);
   AppendEvent(EndEvent{}, &bytes);
@@ -83,6 +83,7 @@ TEST(JournalTest, AllKindsOfEventsComeBack) {
     EXPECT_EQ(std::get<RetireEvent>(events[2]).bucket, 5u);
     EXPECT_EQ(std::get<MemberEvent>(events[3]).incarnation, 99u);
     EXPECT_EQ(std::get<MemberEvent>(events[3]).state, MemberState::kFinished);
+    EXPECT_EQ(std::get<MemberEvent>(events[3]).view, 12u);
     EXPECT_EQ(std::get<SegmentEvent>(events[4]).position, 9u);
     EXPECT_EQ(std::get<BucketEvent>(events[5]).position, 11u);
     EXPECT_EQ(std::get<BucketEvent>(events[5]).state, "state");

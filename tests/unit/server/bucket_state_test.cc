@@ -98,6 +98,21 @@ TEST(BucketStateTest, AReplicaThatAddsTheAnswersEqualsThePublishedWeightsBitForB
   }
 }
 
+TEST(BucketStateTest, WhatStaysInTheLogTakesNoMoreMemoryThanItsBytes) {
+  constexpr uint32_t kLength = 4096;
+  BucketOptions options = DenseOptions(1, /*publish_ratio=*/0.02);
+  options.publish.value_encoding = ValueEncoding::kInt4;
+  BucketDriver bucket(options, kLength);
+  bucket.Push(0, 0, Dense(std::vector<float>(kLength, 1)));
+  std::vector<float> gradient(kLength);
+  std::iota(gradient.begin(), gradient.end(), 0.0f);
+  const size_t call = bucket.Push(0, 1, Dense(gradient));
+  ASSERT_EQ(bucket.answer(call).updates.size(), 1u);
+  const std::string& update = *bucket.answer(call).updates[0];
+  EXPECT_LT(update.size(), kLength);
+  EXPECT_EQ(update.capacity(), update.size());
+}
+
 TEST(BucketStateTest, ANonFiniteContributionRefusesTheStepForAll) {
   BucketDriver bucket(DenseOptions(2));
   bucket.Push(0, 0, Dense({1, 1, 1, 1, 1, 1, 1, 1}));

@@ -1,9 +1,16 @@
 #include "server/membership.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
 
 namespace cddp {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
+using ::testing::StartsWith;
 
 TEST(MembershipTest, TheNewerProcessHoldsTheRank) {
   Membership membership(2, absl::Seconds(10));
@@ -38,6 +45,69 @@ TEST(MembershipTest, SilenceBeyondTheLeaseIsLost) {
   EXPECT_TRUE(membership.TakeNewlyLost().empty()) << "told once";
   ASSERT_TRUE(membership.Touch(0, 1).ok());
   EXPECT_EQ(membership.TakeNewlyLost(), std::vector<uint32_t>{0}) << "heard of, and lost again";
+}
+
+TEST(MembershipTest, EachChangeOfTheListRaisesTheViewByOne) {
+  Membership membership(3, absl::ZeroDuration());
+  EXPECT_EQ(membership.view(), 0u);
+  ASSERT_TRUE(membership.Join(0, 1).ok());
+  ASSERT_TRUE(membership.Join(0, 1).ok()) << "a retry, no change";
+  ASSERT_TRUE(membership.Join(1, 1).ok());
+  ASSERT_TRUE(membership.Join(2, 1).ok());
+  ASSERT_TRUE(membership.Leave(2, 1, /*finished=*/true).ok());
+  ASSERT_TRUE(membership.Leave(2, 1, /*finished=*/true).ok()) << "likewise";
+  ASSERT_EQ(membership.TakeNewlyLost(), (std::vector<uint32_t>{0, 1}));
+  ASSERT_TRUE(membership.Touch(1, 1).ok());
+  ASSERT_TRUE(membership.Touch(1, 1).ok()) << "likewise";
+  ASSERT_TRUE(membership.Join(0, 1).ok()) << "back by a Join";
+  ASSERT_TRUE(membership.Join(1, 2).ok()) << "another process";
+  EXPECT_FALSE(membership.Leave(1, 1, /*finished=*/false).ok());
+  ASSERT_TRUE(membership.Leave(1, 2, /*finished=*/false).ok());
+  std::vector<std::string> changes;
+  for (const MemberChange& change : membership.TakeChanges()) {
+    changes.push_back(absl::StrCat(change.view, ": ", change.rank, " of ", change.incarnation, " ",
+                                   MemberStateName(change.state), ", then ", change.workers));
+  }
+  EXPECT_THAT(changes, ElementsAre("1: 0 of 1 joined, then 0", "2: 1 of 1 joined, then 0-1",  //
+                                   "3: 2 of 1 joined, then 0-2", "4: 2 of 1 finished, then 0-1",
+                                   "5: 0 of 1 lost, then 1", "6: 1 of 1 lost, then ",  //
+                                   "7: 1 of 1 joined, then 1", "8: 0 of 1 joined, then 0-1",
+                                   "9: 1 of 2 joined, then 0-1", "10: 1 of 2 left, then 0"));
+  EXPECT_EQ(membership.view(), 10u);
+  EXPECT_TRUE(membership.TakeChanges().empty());
+}
+
+TEST(MembershipTest, AProcessMayHaveAnyIncarnation) {
+  Membership membership(1, absl::Seconds(10));
+  EXPECT_TRUE(*membership.Join(0, 0));
+  EXPECT_EQ(membership.view(), 1u);
+  EXPECT_FALSE(*membership.Join(0, 0));
+}
+
+TEST(MembershipTest, AListOfManyRunsIsCutOff) {
+  Membership membership(1000, absl::Seconds(10));
+  for (uint32_t rank = 0; rank < 1000; rank += 2) ASSERT_TRUE(membership.Join(rank, 1).ok());
+  const std::string workers = membership.TakeChanges().back().workers;
+  EXPECT_THAT(workers, StartsWith("0,2,4,"));
+  EXPECT_THAT(workers, EndsWith(",38,..."));
+}
+
+TEST(MembershipTest, WhatAJournalSaysIsNoChangeAndOlderNewsAreNone) {
+  Membership membership(3, absl::Seconds(10));
+  // A snapshot of view 5, then events that it knew of already, and a new one.
+  membership.Restore(0, 1, MemberState::kJoined, 1);
+  membership.Restore(1, 1, MemberState::kLost, 5);
+  membership.Restore(2, 1, MemberState::kJoined, 3);
+  membership.Restore(1, 1, MemberState::kJoined, 4);
+  EXPECT_EQ(membership.view(), 5u);
+  membership.Restore(2, 1, MemberState::kFinished, 6);
+  EXPECT_EQ(membership.view(), 6u);
+  EXPECT_TRUE(membership.TakeChanges().empty());
+  EXPECT_TRUE(membership.members()[1].lost) << "as it was before the restart";
+  EXPECT_TRUE(membership.TakeNewlyLost().empty());
+  EXPECT_EQ(membership.members()[2].state, MemberState::kFinished);
+  ASSERT_TRUE(membership.Touch(1, 1).ok());
+  EXPECT_EQ(membership.view(), 7u);
 }
 
 // A membership with a clock that the test sets, and looks at every half second, as a server does.

@@ -120,7 +120,7 @@ class Training {
   void Exchange(uint32_t rank, uint32_t bucket, uint64_t step, Call* call) {
     const bool is_empty = step == 0 && rank != 0;
     if (!is_empty) call->update = Gradient(rank, bucket, step, Layout().bucket_length(bucket));
-    shard_->Exchange(1, Membership::kView, bucket, {rank, step, step, call->update},
+    shard_->Exchange(1, shard_->view(), bucket, {rank, step, step, call->update},
                      [call](const absl::StatusOr<ExchangeAnswer>& answer) {
                        call->status = answer.status();
                        call->answered.Notify();
@@ -451,6 +451,20 @@ TEST(ShardSnapshotTest, LateContributionsAreKept) {
   }
 }
 
+TEST(ShardSnapshotTest, CheckpointsOfVersionsThatDoNotComeDoNotPileUp) {
+  int refused = 0;  // outlives the training, whose end tells the others
+  FaultyFiles files;
+  Training training(&files, {});
+  ASSERT_TRUE(training.Start().ok());
+  ASSERT_TRUE(training.TrainUntil(1).ok());
+  for (int i = 0; i < 1000; ++i) {
+    training.shard().WriteCheckpoint(1'000'000,
+                                     [&](const absl::Status& status) { refused += absl::IsResourceExhausted(status); });
+  }
+  EXPECT_EQ(refused, 1000 - 16);
+  EXPECT_TRUE(training.TrainUntil(kSteps).ok()) << "and training goes on";
+}
+
 TEST(ShardSnapshotTest, WithoutDurabilityACrashGoesBackToTheLastSnapshotAndTakesWorkersBack) {
   Options options;
   options.durability = Durability::kSnapshot;
@@ -466,7 +480,7 @@ TEST(ShardSnapshotTest, WithoutDurabilityACrashGoesBackToTheLastSnapshotAndTakes
   EXPECT_EQ(again.shard().status().min_version, 4u);
   absl::StatusOr<ExchangeAnswer> answer;
   const std::string update = Gradient(0, 0, 7, 8);
-  again.shard().Exchange(1, Membership::kView, 0, {0, 7, 7, update}, [&](const auto& got) { answer = got; });
+  again.shard().Exchange(1, again.shard().view(), 0, {0, 7, 7, update}, [&](const auto& got) { answer = got; });
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_TRUE(answer->replaces);
   EXPECT_LE(answer->version, 5u);

@@ -1,0 +1,54 @@
+"""Programs that are killed, stopped and started again."""
+
+import json
+import pathlib
+import signal
+import subprocess
+
+# The kernel may take pages of files back, and swap others out; it may do so while we measure, and hide a leak.
+MEMORY = ("RssAnon", "RssShmem", "VmSwap")
+
+
+class Process:
+    """One program, started again under its name; what it writes is appended to files of that name."""
+
+    def __init__(self, name, argv, folder):
+        self.name, self.argv = name, argv
+        self.out, self.err = folder / f"{name}.out", folder / f"{name}.err"
+        self.memory = []  # (seconds, bytes) of this life
+        self.popen = None
+
+    def start(self):
+        self.memory = []
+        with self.out.open("ab") as out, self.err.open("ab") as err:
+            self.popen = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+
+    def alive(self):
+        return self.popen is not None and self.popen.poll() is None
+
+    def send(self, number):
+        if self.alive():
+            self.popen.send_signal(number)
+
+    def kill(self):
+        self.send(signal.SIGKILL)
+        self.popen.wait()
+
+    def sample_memory(self, now):
+        if self.alive():
+            fields = dict(line.split(":") for line in pathlib.Path(f"/proc/{self.popen.pid}/status").open())
+            if "RssAnon" in fields:  # not a zombie
+                self.memory.append((now, sum(int(fields[name].split()[0]) for name in MEMORY) * 1024))
+
+    def last_event(self, kind):
+        """Its newest line on standard output that tells of this."""
+        with self.out.open("rb") as file:
+            file.seek(max(0, self.out.stat().st_size - 20000))
+            for line in reversed(file.read().splitlines()):
+                try:
+                    event = json.loads(line)
+                except ValueError:  # cut by the seek, or by a kill
+                    continue
+                if isinstance(event, dict) and event.get("event") == kind:
+                    return event
+        return None
