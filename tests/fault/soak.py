@@ -28,6 +28,7 @@ SERVERS = 2
 WORKERS = 3
 LEASE = 4.0
 CHECKPOINT_EVERY = 50
+LOG_VERSIONS = 20 * CHECKPOINT_EVERY
 MOST_GROWTH = 5.0  # percent
 TRAIN_EXAMPLES = 9600
 PATIENCE = 120
@@ -43,6 +44,9 @@ EXPLAINED = {
     "checkpoint_left_out": "the disk was slower than the steps",
     "stopped_at_once": "at the end workers are stopped in the middle of a round, which cannot close then",
 }
+# Explained only where the line after it says that the worker missed more versions than the servers keep.
+LEFT_BEHIND = "weights_replaced"
+MISSED = re.compile(r" event=steps_missed .* missed=(\d+) ")
 LOG_LINE = re.compile(r"^\S+ level=(\w+) event=(\w+)")
 
 
@@ -81,7 +85,7 @@ class Soak:
         for shard in range(SERVERS):
             argv = [self.programs / "cddp-server", "--listen=127.0.0.1:0", "--metrics_listen=", "--progress=json",
                     f"--shard={shard}", f"--shards={SERVERS}", f"--workers={WORKERS}", "--lr=0.01",
-                    "--publish_ratio=0.02", f"--lease={LEASE}s", f"--log_versions={20 * CHECKPOINT_EVERY}",
+                    "--publish_ratio=0.02", f"--lease={LEASE}s", f"--log_versions={LOG_VERSIONS}",
                     f"--state_dir={self.folder}/state-{shard}"]
             server = Process(f"server-{shard}", argv, self.folder)
             self.servers.append(server)
@@ -120,9 +124,12 @@ class Soak:
             return
         self.away.add(victim)
         self.counts[kind] = self.counts.get(kind, 0) + 1
+        away = seconds if long or kind.endswith("stop") else 0
+        with (self.folder / "faults").open("a") as faults:  # for whoever has to explain a line of the logs
+            faults.write(f"{time.strftime('%H:%M:%S', time.gmtime())} {kind} {victim.name} {away:.1f} s\n")
         if kind.endswith("kill"):
             victim.kill()
-            heapq.heappush(later, (now + (0 if not long else seconds), len(self.counts), id(victim), victim.start, victim))
+            heapq.heappush(later, (now + away, len(self.counts), id(victim), victim.start, victim))
         else:
             victim.send(signal.SIGSTOP)
             heapq.heappush(later, (now + seconds, len(self.counts), id(victim),
@@ -187,16 +194,21 @@ class Soak:
         """Lines that nothing explains; prints how often each explained one came."""
         unexplained, explained = [], {}
         for process in self.processes():
-            for line in process.err.read_text(errors="replace").splitlines():
+            lines = process.err.read_text(errors="replace").splitlines()
+            for line, after in zip(lines, lines[1:] + [""]):
                 level, event = match.groups() if (match := LOG_LINE.match(line)) else ("none", "none")
                 if level in ("info", "debug"):
                     continue
-                if event in EXPLAINED:
+                missed = MISSED.search(after)
+                if event == LEFT_BEHIND and missed and int(missed[1]) >= LOG_VERSIONS:
+                    explained[event] = explained.get(event, 0) + 1
+                elif event in EXPLAINED:
                     explained[event] = explained.get(event, 0) + 1
                 elif "stopped by a signal after step" not in line:
                     unexplained.append(f"{process.name}: {line}")
         for event, count in sorted(explained.items()):
-            print(f"explained: {event} {count} times ({EXPLAINED[event]})")
+            why = EXPLAINED.get(event, "a worker was away for more versions than the servers keep")
+            print(f"explained: {event} {count} times ({why})")
         return unexplained
 
     def run(self):
