@@ -16,9 +16,10 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const C
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  // A parked Exchange may wait long without traffic; pings find a dead peer. The server allows pings this often.
+  // A parked Exchange may wait long without traffic; pings find a dead peer. The server allows pings this often. They
+  // queue behind what the socket holds, which can be some seconds of a slow link.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20000);
   for (const ChannelArgument& argument : kTransportArguments) arguments.SetInt(argument.name, argument.value);
   // Callers retry; gRPC's own machinery for it costs every call time.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/blocking_counter.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "common/clock/monotonic.h"
 #include "common/codec/crc32c.h"
@@ -47,6 +48,12 @@ absl::Status OutOfReach(const std::string& address, absl::Duration since, const 
                                              absl::FormatDuration(absl::Trunc(since, absl::Milliseconds(100))), " (",
                                              last.error_message(), "): is it running, and --servers right?"));
 }
+
+struct Heartbeat {
+  std::shared_ptr<v1::ParameterServer::Stub> stub;
+  grpc::ClientContext context;
+  v1::HeartbeatResponse response;
+};
 
 }  // namespace
 
@@ -148,19 +155,27 @@ void ClusterClient::SendHeartbeats() {
   while (!ending_.WaitFor(heartbeat_period_)) {
     request.set_step(step_.load(std::memory_order_relaxed));
     request.set_loss(loss_.load(std::memory_order_relaxed));
-    for (const auto& server : servers_) {
-      grpc::ClientContext context;
-      context.set_deadline(absl::ToChronoTime(absl::Now() + heartbeat_period_));
-      v1::HeartbeatResponse response;
-      const grpc::Status status = server->stub()->Heartbeat(&context, request, &response);
-      if (status.ok()) {
-        server->NoteSuccess();
-        server->NoteView(response.view());
-      } else {
-        server->NoteFailure();
-        spdlog::warn("event=heartbeat_failed server={} reason=\"{}\"", server->address(), status.error_message());
-      }
+    // To all at once: one that does not answer must not keep those to the others back.
+    std::vector<Heartbeat> heartbeats(servers_.size());
+    absl::BlockingCounter unanswered(static_cast<int>(servers_.size()));
+    for (size_t i = 0; i < servers_.size(); ++i) {
+      Heartbeat& heartbeat = heartbeats[i];
+      heartbeat.stub = servers_[i]->heartbeat_stub();
+      heartbeat.context.set_deadline(absl::ToChronoTime(absl::Now() + heartbeat_period_));
+      heartbeat.stub->async()->Heartbeat(
+          &heartbeat.context, &request, &heartbeat.response,
+          [&heartbeat, &unanswered, server = servers_[i].get()](const grpc::Status& status) {
+            if (status.ok()) {
+              server->NoteSuccess();
+              server->NoteView(heartbeat.response.view());
+            } else {
+              server->NoteFailure();
+              spdlog::warn("event=heartbeat_failed server={} reason=\"{}\"", server->address(), status.error_message());
+            }
+            unanswered.DecrementCount();
+          });
     }
+    unanswered.Wait();
   }
 }
 

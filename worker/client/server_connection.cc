@@ -17,13 +17,20 @@ constexpr absl::Duration kTellPeriod = absl::Seconds(10);
 }  // namespace
 
 ServerConnection::ServerConnection(std::string address, std::shared_ptr<const ClientSecurity> security)
-    : address_(std::move(address)),
-      security_(std::move(security)),
-      stub_(v1::ParameterServer::NewStub(CreateChannel(address_, security_.get()))) {}
+    : address_(std::move(address)), security_(std::move(security)), stub_(NewStub()), heartbeat_stub_(NewStub()) {}
+
+std::shared_ptr<v1::ParameterServer::Stub> ServerConnection::NewStub() const {
+  return v1::ParameterServer::NewStub(CreateChannel(address_, security_.get()));
+}
 
 std::shared_ptr<v1::ParameterServer::Stub> ServerConnection::stub() const {
   std::lock_guard lock(mutex_);
   return stub_;
+}
+
+std::shared_ptr<v1::ParameterServer::Stub> ServerConnection::heartbeat_stub() const {
+  std::lock_guard lock(mutex_);
+  return heartbeat_stub_;
 }
 
 void ServerConnection::NoteFailure() {
@@ -34,7 +41,8 @@ void ServerConnection::NoteFailure() {
   if (now - failing_since_ < kPatience) return;
   failing_since_ = absl::InfiniteDuration();
   spdlog::info("event=channel_renewed server={}", address_);
-  stub_ = v1::ParameterServer::NewStub(CreateChannel(address_, security_.get()));
+  stub_ = NewStub();
+  heartbeat_stub_ = NewStub();
 }
 
 void ServerConnection::NoteSuccess() {

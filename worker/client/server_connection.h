@@ -1,4 +1,4 @@
-// The way to one parameter server: its address and the gRPC stub of the channel in use.
+// The way to one parameter server: its address and the gRPC stubs of the channels in use.
 
 #ifndef WORKER_CLIENT_SERVER_CONNECTION_H_
 #define WORKER_CLIENT_SERVER_CONNECTION_H_
@@ -23,6 +23,8 @@ class ServerConnection {
 
   const std::string& address() const { return address_; }
   std::shared_ptr<v1::ParameterServer::Stub> stub() const;
+  // Over a connection of its own: behind megabytes that a slow network still carries, a heartbeat would come too late.
+  std::shared_ptr<v1::ParameterServer::Stub> heartbeat_stub() const;
 
   // A call did not get through. A channel with TLS that has failed for a while is replaced by a new one: gRPC's own
   // reconnecting may never succeed there (see ClientSecurity::NewCredentials). Calls under way keep the old one.
@@ -37,11 +39,14 @@ class ServerConnection {
   void TellWaiting(const std::string& reason);
 
  private:
+  std::shared_ptr<v1::ParameterServer::Stub> NewStub() const;
+
   const std::string address_;
   const std::shared_ptr<const ClientSecurity> security_;
   std::atomic<uint64_t> view_{0};
   mutable std::mutex mutex_;
   std::shared_ptr<v1::ParameterServer::Stub> stub_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<v1::ParameterServer::Stub> heartbeat_stub_ ABSL_GUARDED_BY(mutex_);
   absl::Duration failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();  // by MonotonicNow
   absl::Duration told_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();          // likewise
 };
