@@ -3,7 +3,7 @@
 //   tests/bench/plan_check --calibrate
 //
 // runs netlab in the settings marked for calibration, fits these constants to step time, processor time and bytes on
-// the wire, and prints the lines below. They hold for the machine where it ran: a Xeon of two cores that emulates all
+// the wire, and prints the lines below. They hold for the machine where it ran: an EPYC of two cores that emulates all
 // hosts, whose kernel also does the work of links and switch; other machines can be calibrated likewise.
 
 #ifndef DEPLOY_PLAN_COST_CONSTANTS_H_
@@ -12,17 +12,17 @@
 namespace cddp::plan {
 
 struct CostConstants {
-  double compress_ns = 0.685;         // of a core, an element of a bucket: residual, selection, encoding
-  double round_ns = 0.649;            // of a core, an element of a bucket: the server's optimizer and publishing
-  double entry_ns = 3;                // of a core, an element that travels: decoded and added, at either end
-  double line_ns = 5;                 // of a core, a cache line of 16 elements to which any is added
-  double message_us = 16.6;           // of a core, a call or its answer at each end
-  double byte_ns = 0.291;             // of a core, a byte on the wire at each end
+  double compress_ns = 0.472;         // of a core, an element of a bucket: residual, selection, encoding
+  double round_ns = 0.889;            // of a core, an element of a bucket: the server's optimizer and publishing
+  double entry_ns = 2.91;             // of a core, an element that travels: decoded and added, at either end
+  double line_ns = 10.6;              // of a core, a cache line of 16 elements to which any is added
+  double message_us = 23.7;           // of a core, a call or its answer at each end
+  double byte_ns = 0.474;             // of a core, a byte on the wire at each end
   double message_bytes = 1080;        // headers on the wire, both directions, besides those that grow with the length
   double wire_factor = 1.03;          // bytes on the wire for each byte of an update
-  double goodput = 0.921;             // part of a link's rate that carries data
-  double message_latency_ms = 0.176;  // from one program to the other, besides the link's own time
-  double step_ms = 0.158;             // between the last answer and the next step
+  double goodput = 0.894;             // part of a link's rate that carries data
+  double message_latency_ms = 0.315;  // from one program to the other, besides the link's own time
+  double step_ms = 0.356;             // between the last answer and the next step
 };
 
 }  // namespace cddp::plan

@@ -109,10 +109,10 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
   while (true) {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + kJoinDeadline));
-    const grpc::Status status = server.stub()->Join(&context, request, &response);
+    const grpc::Status status = server.stub.get()->Join(&context, request, &response);
     if (status.ok()) break;
     if (!IsRetryable(status)) return Named(FromGrpc(status), server.address());
-    if (!IsBusy(status)) server.NoteFailure();
+    if (!IsBusy(status)) server.stub.NoteFailure();
     if (!std::exchange(told, true)) {
       spdlog::info("event=waiting_for_server server={} reason=\"{}\"", server.address(), status.error_message());
     }
@@ -160,16 +160,16 @@ void ClusterClient::SendHeartbeats() {
     absl::BlockingCounter unanswered(static_cast<int>(servers_.size()));
     for (size_t i = 0; i < servers_.size(); ++i) {
       Heartbeat& heartbeat = heartbeats[i];
-      heartbeat.stub = servers_[i]->heartbeat_stub();
+      heartbeat.stub = servers_[i]->heartbeat_stub.get();
       heartbeat.context.set_deadline(absl::ToChronoTime(absl::Now() + heartbeat_period_));
       heartbeat.stub->async()->Heartbeat(
           &heartbeat.context, &request, &heartbeat.response,
           [&heartbeat, &unanswered, server = servers_[i].get()](const grpc::Status& status) {
             if (status.ok()) {
-              server->NoteSuccess();
+              server->heartbeat_stub.NoteSuccess();
               server->NoteView(heartbeat.response.view());
             } else {
-              server->NoteFailure();
+              server->heartbeat_stub.NoteFailure();
               spdlog::warn("event=heartbeat_failed server={} reason=\"{}\"", server->address(), status.error_message());
             }
             unanswered.DecrementCount();
@@ -207,10 +207,11 @@ void ClusterClient::Send(ExchangeCall* call) {
     call->context.emplace();  // no deadline: a round lasts as long as the slowest worker; keepalive finds a dead server
     if (ending_.HasBeenNotified()) call->context->TryCancel();
   }
-  call->stub = call->server->stub();
+  call->stub = call->server->stub.get();
   call->stub->async()->Exchange(
       &*call->context, &call->request, &call->response, [this, call](const grpc::Status& status) {
         if (status.ok()) {
+          call->server->stub.NoteSuccess();
           const bool fits = call->response.answers_size() == call->request.pushes_size();
           Finish(call, fits ? absl::OkStatus()
                             : absl::InternalError(absl::StrCat("server ", call->server->address(), " gave ",
@@ -224,7 +225,7 @@ void ClusterClient::Send(ExchangeCall* call) {
         }
         const absl::Duration now = MonotonicNow();
         call->lost_since = std::min(call->lost_since, now);
-        if (!IsBusy(status)) call->server->NoteFailure();
+        if (!IsBusy(status)) call->server->stub.NoteFailure();
         retries_.fetch_add(1, std::memory_order_relaxed);
         if (now - call->lost_since > options_.server_timeout || ending_.HasBeenNotified()) {
           Finish(call, OutOfReach(call->server->address(), now - call->lost_since, status));
@@ -259,7 +260,7 @@ void ClusterClient::Finish(ExchangeCall* call, const absl::Status& status) {
 absl::Status ClusterClient::ReadSnapshot(const TakeBucket& take) {
   for (const auto& server : servers_) {
     grpc::ClientContext context;
-    const std::shared_ptr<v1::ParameterServer::Stub> stub = server->stub();  // outlives the reader
+    const std::shared_ptr<v1::ParameterServer::Stub> stub = server->stub.get();  // outlives the reader
     const auto reader = stub->Snapshot(&context, {});
     v1::SnapshotChunk chunk;
     std::vector<float> weights;
@@ -292,9 +293,9 @@ void ClusterClient::Leave(bool finished) {
       grpc::ClientContext context;
       context.set_deadline(absl::ToChronoTime(absl::Now() + kShortCallDeadline));
       v1::LeaveResponse response;
-      const grpc::Status status = server->stub()->Leave(&context, request, &response);
+      const grpc::Status status = server->stub.get()->Leave(&context, request, &response);
       if (status.ok()) break;
-      server->NoteFailure();
+      server->stub.NoteFailure();
       const absl::Duration pause = backoff.Next();
       if (!IsRetryable(status) || MonotonicNow() + pause > end) {
         spdlog::warn("event=leave_failed server={} reason=\"{}\"", server->address(), status.error_message());

@@ -42,14 +42,14 @@ absl::StatusOr<uint32_t> ClaimRank(const ClusterClientOptions& options) {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + kDeadline));
     v1::ClaimRankResponse response;
-    const grpc::Status status = server.stub()->ClaimRank(&context, request, &response);
+    const grpc::Status status = server.stub.get()->ClaimRank(&context, request, &response);
     if (status.ok()) {
       spdlog::info("event=rank_claimed rank={}", response.rank());
       return response.rank();
     }
     const std::string named = absl::StrCat("server ", server.address(), ": ", status.error_message());
     if (!IsRetryable(status)) return absl::Status(FromGrpc(status).code(), named);
-    server.NoteFailure();
+    server.stub.NoteFailure();
     if (status.error_message() != told) {
       told = status.error_message();
       spdlog::info("event=rank_waited_for server={} reason=\"{}\"", server.address(), told);

@@ -16,24 +16,23 @@ constexpr absl::Duration kTellPeriod = absl::Seconds(10);
 
 }  // namespace
 
-ServerConnection::ServerConnection(std::string address, std::shared_ptr<const ClientSecurity> security)
-    : address_(std::move(address)), security_(std::move(security)), stub_(NewStub()), heartbeat_stub_(NewStub()) {}
+RenewedStub::RenewedStub(std::string address, std::shared_ptr<const ClientSecurity> security)
+    : address_(std::move(address)),
+      security_(std::move(security)),
+      stub_(v1::ParameterServer::NewStub(CreateChannel(address_, security_.get()))) {}
 
-std::shared_ptr<v1::ParameterServer::Stub> ServerConnection::NewStub() const {
-  return v1::ParameterServer::NewStub(CreateChannel(address_, security_.get()));
-}
-
-std::shared_ptr<v1::ParameterServer::Stub> ServerConnection::stub() const {
+std::shared_ptr<v1::ParameterServer::Stub> RenewedStub::get() const {
   std::lock_guard lock(mutex_);
   return stub_;
 }
 
-std::shared_ptr<v1::ParameterServer::Stub> ServerConnection::heartbeat_stub() const {
+void RenewedStub::NoteSuccess() {
+  if (security_ == nullptr) return;
   std::lock_guard lock(mutex_);
-  return heartbeat_stub_;
+  failing_since_ = absl::InfiniteDuration();
 }
 
-void ServerConnection::NoteFailure() {
+void RenewedStub::NoteFailure() {
   if (security_ == nullptr) return;
   const absl::Duration now = MonotonicNow();
   std::lock_guard lock(mutex_);
@@ -41,14 +40,7 @@ void ServerConnection::NoteFailure() {
   if (now - failing_since_ < kPatience) return;
   failing_since_ = absl::InfiniteDuration();
   spdlog::info("event=channel_renewed server={}", address_);
-  stub_ = NewStub();
-  heartbeat_stub_ = NewStub();
-}
-
-void ServerConnection::NoteSuccess() {
-  if (security_ == nullptr) return;
-  std::lock_guard lock(mutex_);
-  failing_since_ = absl::InfiniteDuration();
+  stub_ = v1::ParameterServer::NewStub(CreateChannel(address_, security_.get()));
 }
 
 void ServerConnection::TellWaiting(const std::string& reason) {

@@ -16,20 +16,38 @@
 
 namespace cddp {
 
+// The stub of a channel. Thread-safe.
+class RenewedStub {
+ public:
+  RenewedStub(std::string address, std::shared_ptr<const ClientSecurity> security);
+
+  std::shared_ptr<v1::ParameterServer::Stub> get() const;
+
+  // A call did, or did not, get through. A channel with TLS that has failed for a while is replaced by a new one:
+  // gRPC's own reconnecting may never succeed there (see ClientSecurity::NewCredentials). Calls under way keep the old
+  // one.
+  void NoteSuccess();
+  void NoteFailure();
+
+ private:
+  const std::string address_;
+  const std::shared_ptr<const ClientSecurity> security_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<v1::ParameterServer::Stub> stub_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();  // by MonotonicNow
+};
+
 // Thread-safe.
 class ServerConnection {
  public:
-  ServerConnection(std::string address, std::shared_ptr<const ClientSecurity> security);
+  ServerConnection(const std::string& address, const std::shared_ptr<const ClientSecurity>& security)
+      : stub(address, security), heartbeat_stub(address, security), address_(address) {}
 
   const std::string& address() const { return address_; }
-  std::shared_ptr<v1::ParameterServer::Stub> stub() const;
-  // Over a connection of its own: behind megabytes that a slow network still carries, a heartbeat would come too late.
-  std::shared_ptr<v1::ParameterServer::Stub> heartbeat_stub() const;
 
-  // A call did not get through. A channel with TLS that has failed for a while is replaced by a new one: gRPC's own
-  // reconnecting may never succeed there (see ClientSecurity::NewCredentials). Calls under way keep the old one.
-  void NoteFailure();
-  void NoteSuccess();
+  RenewedStub stub;
+  // Over a connection of its own: behind megabytes that a slow network still carries, a heartbeat would come too late.
+  RenewedStub heartbeat_stub;
 
   // Number of the newest view that the server has told of.
   uint64_t view() const { return view_.load(std::memory_order_relaxed); }
@@ -39,16 +57,10 @@ class ServerConnection {
   void TellWaiting(const std::string& reason);
 
  private:
-  std::shared_ptr<v1::ParameterServer::Stub> NewStub() const;
-
   const std::string address_;
-  const std::shared_ptr<const ClientSecurity> security_;
   std::atomic<uint64_t> view_{0};
-  mutable std::mutex mutex_;
-  std::shared_ptr<v1::ParameterServer::Stub> stub_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<v1::ParameterServer::Stub> heartbeat_stub_ ABSL_GUARDED_BY(mutex_);
-  absl::Duration failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();  // by MonotonicNow
-  absl::Duration told_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();          // likewise
+  std::mutex mutex_;
+  absl::Duration told_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();  // by MonotonicNow
 };
 
 }  // namespace cddp
