@@ -12,14 +12,11 @@ import argparse
 import pathlib
 import random
 import re
-import shutil
-import signal
 import sys
-import tempfile
 import time
 import urllib.request
 
-from processes import Process
+from processes import Process, kill_all, run_in_folder
 
 SERVERS = 2
 WORKERS = 4
@@ -34,6 +31,9 @@ class Training:
         folder.mkdir()
         self.programs, self.folder, self.arguments = programs, folder, arguments
         self.servers, self.workers = [], []
+
+    def processes(self):
+        return self.servers + self.workers
 
     def start(self):
         self.servers = [Process(f"server-{shard}", [
@@ -54,7 +54,7 @@ class Training:
     def wait(self, condition, what):
         end = time.monotonic() + PATIENCE
         while not (value := condition()):
-            for process in self.servers + self.workers:
+            for process in self.processes():
                 if not process.alive() and process.popen.returncode != 0:
                     raise RuntimeError(f"{process.name} ended with {process.popen.returncode}; see {process.err}")
             if time.monotonic() > end:
@@ -88,15 +88,7 @@ class Training:
         last = self.workers[0].last_event("epoch")
         if last["epoch"] != self.arguments.epochs:
             raise RuntimeError(f"worker 0 last told of epoch {last['epoch']}")
-        self.end()
         return 100 * last["test_accuracy"], len(ends) == 1
-
-    def end(self):
-        for process in self.workers + self.servers:
-            process.send(signal.SIGKILL)
-        for process in self.workers + self.servers:
-            if process.popen is not None:
-                process.popen.wait()
 
 
 def main():
@@ -107,35 +99,30 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data_dir", type=pathlib.Path, default=pathlib.Path("data/mnist"))
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="cddp-accuracy-"))
-    results = []
-    good = False
-    training = None
-    try:
-        for name, kills in (("undisturbed", 0), ("kills", arguments.kills)):
-            training = Training(arguments.programs.resolve(), folder / name, arguments)
+
+    def train(name, kills, folder):
+        training = Training(arguments.programs.resolve(), folder / name, arguments)
+        try:
             training.start()
-            if kills:
+            if kills > 0:
                 training.kill_workers(kills, random.Random(arguments.seed))
-            results.append(training.finish())
-        difference = results[0][0] - results[1][0]
-        equal = all(equal for _, equal in results)
+            return training.finish()
+        finally:
+            kill_all(training.processes())
+
+    def run(folder):
+        undisturbed, equal = train("undisturbed", 0, folder)
+        with_kills, equal_with_kills = train("kills", arguments.kills, folder)
+        equal = equal and equal_with_kills
+        difference = undisturbed - with_kills
         print(f"result accuracy_worker_kills {arguments.kills} workers")
-        print(f"result accuracy_undisturbed {results[0][0]:.2f} %")
-        print(f"result accuracy_with_kills {results[1][0]:.2f} %")
+        print(f"result accuracy_undisturbed {undisturbed:.2f} %")
+        print(f"result accuracy_with_kills {with_kills:.2f} %")
         print(f"result accuracy_difference {difference:.2f} points")
         print(f"result accuracy_replicas_equal {int(equal)} bool")
-        good = equal and difference <= MOST_DIFFERENCE
-    finally:
-        if training is not None:
-            training.end()
-        if good:
-            shutil.rmtree(folder)
-        else:
-            print(f"logs are in {folder}")
-    print("PASSED" if good else f"FAILED with --seed={arguments.seed}")
-    return 0 if good else 1
+        return equal and difference <= MOST_DIFFERENCE
+
+    return run_in_folder(run, arguments.seed, "cddp-accuracy-")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,40 @@
 
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 
 # The kernel may take pages of files back, and swap others out; it may do so while we measure, and hide a leak.
 MEMORY = ("RssAnon", "RssShmem", "VmSwap")
+
+
+
+def run_in_folder(run, seed, prefix, keep=False):
+    """Calls run(folder), which says whether all was well, with a folder of its own; that stays, with all logs, if it was
+    not, or with `keep`. Returns the exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=prefix))
+    good = False
+    try:
+        good = run(folder)
+    finally:
+        if good and not keep:
+            shutil.rmtree(folder)
+        else:
+            print(f"logs are in {folder}")
+    print("PASSED" if good else f"FAILED with --seed={seed}")
+    return 0 if good else 1
+
+
+def kill_all(processes):
+    for process in processes:
+        process.send(signal.SIGKILL)
+    for process in processes:
+        if process.popen is not None:
+            process.popen.wait()
 
 
 class Process:

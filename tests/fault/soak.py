@@ -14,15 +14,13 @@ import heapq
 import pathlib
 import random
 import re
-import shutil
 import signal
 import statistics
 import struct
 import sys
-import tempfile
 import time
 
-from processes import Process
+from processes import Process, kill_all, run_in_folder
 
 SERVERS = 2
 WORKERS = 3
@@ -244,23 +242,15 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="keep the folder with all logs")
     args = parser.parse_args()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="cddp-soak-"))
-    soak = Soak(args.programs.resolve(), folder, args.seconds, args.seed)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    good = False
-    try:
-        good = soak.run()
-    finally:
-        for process in soak.processes():
-            process.send(signal.SIGKILL)
-        for process in soak.processes():
-            process.popen.wait()
-        if good and not args.keep:
-            shutil.rmtree(folder)
-        else:
-            print(f"logs are in {folder}")
-    print("PASSED" if good else f"FAILED with --seed={args.seed}")
-    return 0 if good else 1
+
+    def run(folder):
+        soak = Soak(args.programs.resolve(), folder, args.seconds, args.seed)
+        try:
+            return soak.run()
+        finally:
+            kill_all(soak.processes())
+
+    return run_in_folder(run, args.seed, "cddp-soak-", args.keep)
 
 
 if __name__ == "__main__":
