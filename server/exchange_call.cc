@@ -27,7 +27,7 @@ bool ExchangeCall::Begin(const std::string& peer) {
   return status.ok();
 }
 
-void ExchangeCall::Refuse(const absl::Status& why) { ServerUnaryReactor::Finish(ToGrpc(why)); }
+void ExchangeCall::Refuse(const absl::Status& why) { Finish(ToGrpc(why)); }
 
 void ExchangeCall::Start(v1::ExchangeRequest request) {
   const size_t pushes = static_cast<size_t>(request.pushes_size());
@@ -62,10 +62,10 @@ void ExchangeCall::Answered(size_t push, const absl::StatusOr<ExchangeAnswer>& a
     std::lock_guard lock(mutex_);
     error_.Update(answer.status());
   }
-  if (unanswered_.fetch_sub(1, std::memory_order_acq_rel) == 1) Finish();
+  if (unanswered_.fetch_sub(1, std::memory_order_acq_rel) == 1) Complete();
 }
 
-void ExchangeCall::Finish() {
+void ExchangeCall::Complete() {
   absl::Status error;
   {
     std::lock_guard lock(mutex_);
@@ -77,7 +77,7 @@ void ExchangeCall::Finish() {
   call_.Answered(bytes);
   *response_ = SerializeExchangeResponse(answers_);
   answers_.clear();  // the response refers to the updates from now on
-  ServerUnaryReactor::Finish(grpc::Status::OK);
+  Finish(grpc::Status::OK);
 }
 
 }  // namespace cddp

@@ -36,7 +36,7 @@ class ExchangeCall final : public grpc::ServerUnaryReactor {
 
  private:
   void Answered(size_t push, const absl::StatusOr<ExchangeAnswer>& answer);
-  void Finish();
+  void Complete();  // once every push is answered
 
   Shard& shard_;
   grpc::ByteBuffer* const response_;

@@ -10,13 +10,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/transport/protobuf_field.h"
 #include "common/transport/protocol.h"
 
 namespace cddp {
 namespace {
 
 using google::protobuf::io::CodedInputStream;
-using google::protobuf::io::CodedOutputStream;
 
 // Of a field's tag in the protobuf encoding.
 enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5 };
@@ -49,14 +49,6 @@ std::optional<int> CountPushes(grpc::ByteBuffer* buffer) {
     pushes += tag >> 3 == v1::ExchangeRequest::kPushesFieldNumber;
   }
   return input.ConsumedEntireMessage() ? std::optional(pushes) : std::nullopt;
-}
-
-// Tag and length that go before a field's bytes in the protobuf encoding.
-std::string FieldHead(int field, size_t size) {
-  uint8_t head[20];
-  uint8_t* end = CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(field) << 3 | kLengthDelimited, head);
-  end = CodedOutputStream::WriteVarint64ToArray(size, end);
-  return std::string(head, end);
 }
 
 grpc::Slice SharedSlice(const SharedUpdate& update) {

@@ -95,8 +95,8 @@ class Limits {
     uint64_t unread_ = 0;
   };
 
-  // Waits until no call waits for its answer, those of peers that went away aside, or until `deadline`; says whether
-  // that is so.
+  // Waits until no call waits for its answer, those of peers that went away aside, or for `timeout`; says whether that
+  // is so.
   bool WaitForCalls(absl::Duration timeout);
 
   uint64_t inflight_bytes() const;

@@ -120,8 +120,8 @@ class Journal {
   bool went_back_ = false;
   std::unique_ptr<StateFile> lock_file_;
   std::unique_ptr<StateFile> file_;  // the thread's, once it runs
+  std::string writing_;              // likewise: the payload of the frame that is written
   std::atomic<int64_t> open_rounds_{0};
-  std::string writing_;  // likewise: the payload of the frame that is written
 
   mutable std::mutex mutex_;
   std::condition_variable work_;

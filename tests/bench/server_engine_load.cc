@@ -1,7 +1,6 @@
 // Load on one real cddp-server: simulated workers push sparse updates as fast as rounds complete, or at the pace of a
 // training. Run by the script server_engine, which starts the server in a process of its own.
 
-#include <google/protobuf/io/coded_stream.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
@@ -26,6 +25,7 @@
 #include "common/config/process.h"
 #include "common/transport/channel.h"
 #include "common/transport/layout_message.h"
+#include "common/transport/protobuf_field.h"
 #include "common/transport/protocol.h"
 #include "worker/client/push_batch.h"
 
@@ -58,16 +58,6 @@ std::string MakeUpdate(uint32_t length, uint32_t seed) {
   cddp::EncodeSparse(indices, absl::MakeSpan(values), length, cddp::IndexEncoding::kGap8,
                      absl::GetFlag(FLAGS_value_encoding), &bytes);
   return bytes;
-}
-
-// Tag and length that go before a field's bytes in the protobuf encoding.
-std::string FieldHead(int field, size_t size) {
-  using google::protobuf::io::CodedOutputStream;
-  constexpr uint32_t kLengthDelimited = 2;
-  uint8_t head[20];
-  uint8_t* end = CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(field) << 3 | kLengthDelimited, head);
-  end = CodedOutputStream::WriteVarint64ToArray(size, end);
-  return std::string(head, end);
 }
 
 // Updates of one length, of which each step takes another.
@@ -104,9 +94,10 @@ class Stream {
       push.set_bucket(bucket);
       push.set_step(step_);
       push.set_base_version(step_);
-      const std::string fields = push.SerializeAsString() + FieldHead(BucketPush::kUpdateFieldNumber, update.size());
-      slices.emplace_back(FieldHead(cddp::v1::ExchangeRequest::kPushesFieldNumber, fields.size() + update.size()) +
-                          fields);
+      const std::string fields =
+          push.SerializeAsString() + cddp::FieldHead(BucketPush::kUpdateFieldNumber, update.size());
+      slices.emplace_back(
+          cddp::FieldHead(cddp::v1::ExchangeRequest::kPushesFieldNumber, fields.size() + update.size()) + fields);
       slices.push_back(update);
     }
     request_ = grpc::ByteBuffer(slices.data(), slices.size());
