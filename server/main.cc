@@ -69,7 +69,7 @@ ABSL_FLAG(cddp::Durability, durability, cddp::Durability::kVersion,
           "with --state_dir, what an answer waits for: version: the disk holds its version; snapshot: nothing, a crash "
           "goes back to the last snapshot; none: nothing, a crash may lose the last moment");
 ABSL_FLAG(uint64_t, snapshot_bytes, 0,
-          "journal bytes after which a snapshot takes its place; 0: as many as the last snapshot took");
+          "journal bytes after which a snapshot takes its place; 0: three times as many as the last snapshot took");
 ABSL_FLAG(uint64_t, checkpoint_every, 0, "versions between two checkpoints in --state_dir; 0: only by cddp checkpoint");
 ABSL_FLAG(uint32_t, keep_checkpoints, 3, "newest checkpoints that are kept");
 ABSL_FLAG(uint64_t, restore_version, 0,

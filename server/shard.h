@@ -38,7 +38,7 @@ struct ShardOptions {
   uint64_t log_versions = 1;                    // see BucketOptions
   std::string state_dir;                        // folder of the journal; empty: a restarted server has lost all
   Durability durability = Durability::kVersion;
-  uint64_t snapshot_bytes = 0;    // journal bytes after which a snapshot is made; 0: as many as the last one took
+  uint64_t snapshot_bytes = 0;    // journal bytes after which a snapshot is made; 0: by the last one's size
   uint64_t restore_version = 0;   // go back, once, to the checkpoint of this version; 0: go on where the journal ends
   uint64_t checkpoint_every = 0;  // versions between two checkpoints; 0: only those that are asked for
   uint32_t keep_checkpoints = 3;  // newest checkpoints that are kept
@@ -160,6 +160,7 @@ class Shard {
   std::vector<std::shared_ptr<Checkpoint>> TakeCheckpoints(bool only_complete);
   void FinishCheckpoint(Checkpoint& checkpoint);
   absl::Status SaveCheckpoint(const Checkpoint& checkpoint);
+  uint64_t SnapshotDue() const;  // journal bytes after which one is made
   // The state from `segment` on, in a snapshot of that name.
   absl::Status SaveState(const Space& space, const SegmentEvent& segment, const std::vector<Member>& members);
   absl::Status RemoveCheckpointsAfter(uint64_t version);

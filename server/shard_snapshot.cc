@@ -18,6 +18,8 @@ namespace {
 
 // Below this a snapshot is not worth its syncs.
 constexpr uint64_t kLeastSnapshotBytes = uint64_t{1} << 20;
+// A journal of so many snapshots' bytes is worth one: fewer cost more while training, more cost a longer start.
+constexpr uint64_t kJournalPerSnapshot = 3;
 // Checkpoints whose version has not come: who asked may be long gone, and the version may never come.
 constexpr size_t kMostCheckpoints = 16;
 
@@ -108,12 +110,22 @@ std::vector<std::shared_ptr<Shard::Checkpoint>> Shard::TakeCheckpoints(bool only
   return taken;
 }
 
+uint64_t Shard::SnapshotDue() const {
+  if (options_.snapshot_bytes != 0) return options_.snapshot_bytes;
+  uint64_t size = snapshot_bytes_;
+  if (const Space* space = this->space(); size == 0 && space != nullptr) {  // not yet known: at least the weights
+    for (const auto& bucket : space->buckets) size += bucket->length() * sizeof(float);
+  }
+  return std::max(kLeastSnapshotBytes, kJournalPerSnapshot * size);
+}
+
 void Shard::WriteDueFiles() {
   if (journal_ == nullptr) return;
   if (options_.checkpoint_every > 0) ArmCheckpoint();
   for (const auto& checkpoint : TakeCheckpoints(/*only_complete=*/true)) FinishCheckpoint(*checkpoint);
-  const uint64_t due =
-      options_.snapshot_bytes != 0 ? options_.snapshot_bytes : std::max(kLeastSnapshotBytes, snapshot_bytes_.load());
+  const uint64_t due = options_.snapshot_bytes != 0
+                           ? options_.snapshot_bytes
+                           : std::max(kLeastSnapshotBytes, kJournalPerSnapshot * snapshot_bytes_.load());
   if (journal_->bytes() < due || !journal_->status().ok()) return;
   if (const absl::Status status = WriteSnapshot(); !status.ok() && !absl::IsUnavailable(status)) {
     spdlog::error("event=snapshot_failed reason=\"{}; the journal goes on\"", std::string(status.message()));

@@ -19,7 +19,7 @@
 
 namespace cddp {
 
-constexpr uint32_t kJournalFormat = 3;
+constexpr uint32_t kJournalFormat = 4;
 
 // The first event of every file. Events are numbered from 1 over all segments: their positions.
 struct SegmentEvent {

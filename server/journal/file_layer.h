@@ -20,7 +20,8 @@ namespace cddp {
 class AppendFile {
  public:
   virtual ~AppendFile() = default;
-  // The pieces one after the other, as one write.
+  // The pieces one after the other, as one write. Pieces that lie on blocks of the disk, in memory as in the file, need
+  // not be copied to the system's memory.
   virtual absl::Status Append(absl::Span<const absl::string_view> pieces) = 0;
   // Returns once all that was written would survive a loss of power.
   virtual absl::Status Sync() = 0;
@@ -51,6 +52,9 @@ class FileLayer {
   // A file of the name `to` is replaced.
   virtual absl::Status Rename(const std::string& folder, const std::string& from, const std::string& to) = 0;
   virtual absl::Status Remove(const std::string& folder, const std::string& name) = 0;
+  // The same for a file that nobody reads any more. Takes its time if it is large: syncs of other files would wait
+  // while the file system takes all its blocks back at once.
+  virtual absl::Status RemoveGently(const std::string& folder, const std::string& name) = 0;
   // Returns once the names of the files in the folder, and its own, would survive a loss of power.
   virtual absl::Status SyncFolder(const std::string& folder) = 0;
 };

@@ -12,10 +12,16 @@ namespace {
 
 constexpr uint32_t kMagic = 0x4a444443;  // "CDDJ"
 constexpr uint64_t kBlock = 512;         // no file system fills less than this with zeros
-constexpr size_t kFrameHeaderBytes = 28;
-constexpr char kFrameEnd = '\x5a';
 
 }  // namespace
+
+void StoreFrameHeader(uint64_t number, uint64_t size, uint32_t crc, char* header) {
+  StoreLe<uint32_t>(kMagic, header);
+  StoreLe<uint64_t>(size, header + 4);
+  StoreLe<uint64_t>(number, header + 12);
+  StoreLe<uint32_t>(crc, header + 20);
+  StoreLe<uint32_t>(Crc32c(header, 24), header + 24);
+}
 
 absl::Status AppendFrame(AppendFile& file, uint64_t number, std::initializer_list<absl::string_view> pieces,
                          uint64_t* bytes) {
@@ -26,15 +32,13 @@ absl::Status AppendFrame(AppendFile& file, uint64_t number, std::initializer_lis
     crc = Crc32c(piece.data(), piece.size(), crc);
   }
   char header[kFrameHeaderBytes];
-  StoreLe<uint32_t>(kMagic, header);
-  StoreLe<uint64_t>(size, header + 4);
-  StoreLe<uint64_t>(number, header + 12);
-  StoreLe<uint32_t>(crc, header + 20);
-  StoreLe<uint32_t>(Crc32c(header, 24), header + 24);
+  StoreFrameHeader(number, size, crc, header);
   std::vector<absl::string_view> all = {absl::string_view(header, sizeof(header))};
   all.insert(all.end(), pieces.begin(), pieces.end());
-  all.emplace_back(&kFrameEnd, 1);
-  *bytes += sizeof(header) + size + 1;
+  std::string end(FrameBytes(size) - sizeof(header) - size, '\0');
+  end.front() = kFrameEnd;
+  all.push_back(end);
+  *bytes += FrameBytes(size);
   return file.Append(all);
 }
 
@@ -60,7 +64,8 @@ absl::StatusOr<bool> FrameReader::EndsInZeros(uint64_t begin, uint64_t latest, u
 absl::StatusOr<std::shared_ptr<const std::string>> FrameReader::Next() {
   const absl::StatusOr<uint64_t> size = file_.Size();
   if (!size.ok()) return size.status();
-  if (*size - offset_ < kFrameHeaderBytes) return nullptr;
+  const uint64_t left = *size - offset_;
+  if (left < kFrameHeaderBytes) return nullptr;
   absl::StatusOr<std::string> header = file_.Read(offset_, kFrameHeaderBytes);
   if (!header.ok()) return header.status();
   if (LoadLe<uint32_t>(header->data() + 24) != Crc32c(header->data(), 24)) {
@@ -74,21 +79,21 @@ absl::StatusOr<std::shared_ptr<const std::string>> FrameReader::Next() {
     return Damaged(absl::StrCat("calls itself frame ", LoadLe<uint64_t>(header->data() + 12)));
   }
   const uint64_t length = LoadLe<uint64_t>(header->data() + 4);
-  if (length >= *size - offset_ - kFrameHeaderBytes) return nullptr;  // cut short
-  absl::StatusOr<std::string> payload = file_.Read(offset_ + kFrameHeaderBytes, length + 1);
+  if (length >= left || FrameBytes(length) > left) return nullptr;  // cut short
+  absl::StatusOr<std::string> payload = file_.Read(offset_ + kFrameHeaderBytes, FrameBytes(length) - kFrameHeaderBytes);
   if (!payload.ok()) return payload.status();
-  const char end_mark = payload->back();
-  payload->pop_back();
-  const uint64_t end = offset_ + kFrameHeaderBytes + length + 1;
-  if (end_mark != kFrameEnd || Crc32c(payload->data(), payload->size()) != LoadLe<uint32_t>(header->data() + 20)) {
-    if (end == *size) {
-      absl::StatusOr<bool> torn = EndsInZeros(offset_, *size, *size);
+  const bool ends_well = (*payload)[length] == kFrameEnd &&
+                         std::all_of(payload->begin() + length + 1, payload->end(), [](char c) { return c == 0; });
+  payload->resize(length);
+  if (!ends_well || Crc32c(payload->data(), length) != LoadLe<uint32_t>(header->data() + 20)) {
+    if (FrameBytes(length) == left) {
+      absl::StatusOr<bool> torn = EndsInZeros(offset_, offset_ + kFrameHeaderBytes + length, *size);
       if (!torn.ok()) return torn.status();
       if (*torn) return nullptr;
     }
     return Damaged("has a wrong checksum");
   }
-  offset_ = end;
+  offset_ += FrameBytes(length);
   ++frames_;
   return std::make_shared<const std::string>(*std::move(payload));
 }

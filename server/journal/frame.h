@@ -1,12 +1,15 @@
 // The journal's file is a row of frames. A frame is what one group commit wrote:
 //
 //   magic u32 | payload bytes u64 | number u64 | crc32c of the payload u32 | crc32c of these 24 bytes u32 | payload |
-//   end mark
+//   end mark | zeros up to a multiple of kFrameAlignment
 //
 // Frames are numbered from 0, and one is begun only after the one before it was synced. Hence what a crash can leave
 // is: whole frames, then at most one that is cut short, or whose last blocks the file system has filled with zeros. The
 // end mark is no zero, so a whole frame never looks like the latter. Only that is a torn tail. Anything else is damage,
 // and damage is never taken for a tail.
+//
+// A frame begins and ends where a block of the disk does, so that it can be written without a copy in the system's
+// memory, and no block that was synced is ever written again.
 
 #ifndef SERVER_JOURNAL_FRAME_H_
 #define SERVER_JOURNAL_FRAME_H_
@@ -22,6 +25,18 @@
 #include "server/journal/file_layer.h"
 
 namespace cddp {
+
+constexpr size_t kFrameAlignment = 4096;  // all usual disks' blocks divide it
+constexpr size_t kFrameHeaderBytes = 28;
+constexpr char kFrameEnd = '\x5a';
+
+// Of a payload of `size` bytes whose checksum is `crc`, to kFrameHeaderBytes at `header`.
+void StoreFrameHeader(uint64_t number, uint64_t size, uint32_t crc, char* header);
+
+// Of a whole frame with a payload of `size` bytes.
+constexpr uint64_t FrameBytes(uint64_t size) {
+  return (kFrameHeaderBytes + size + 1 + kFrameAlignment - 1) / kFrameAlignment * kFrameAlignment;
+}
 
 // Writes one frame with a single Append, its payload being `pieces` one after the other, and adds its bytes to *bytes.
 absl::Status AppendFrame(AppendFile& file, uint64_t number, std::initializer_list<absl::string_view> pieces,

@@ -17,7 +17,7 @@ namespace cddp {
 namespace {
 
 // While rounds are open, a frame is begun so often at most: a sync costs the same however little it writes.
-constexpr auto kPace = std::chrono::milliseconds(2);
+constexpr auto kPace = std::chrono::milliseconds(4);
 // Events that nobody waits for are written after so long, or when there are so many: without a sync, while they are in
 // the processor's cache; with one, seldom.
 constexpr auto kLag = std::chrono::milliseconds(20);
@@ -236,7 +236,10 @@ uint64_t Journal::Append(const JournalEvent& event) {
   }
   if (failed_.ok()) {
     if (pending_.empty()) pending_since_ = Clock::now();
-    AppendEvent(event, &pending_);
+    event_head_.clear();
+    const absl::string_view tail = AppendEventHead(event, &event_head_);
+    pending_.Append(event_head_);
+    pending_.Append(tail);
     WakeIfDue();
   }
   return ++appended_;
@@ -287,19 +290,18 @@ absl::StatusOr<SegmentEvent> Journal::Rotate() {
 }
 
 void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
-  writing_.swap(pending_);
+  writing_.Swap(pending_);
   frame_begun_ = Clock::now();
   const uint64_t position = appended_;
   const uint64_t number = frames_;
   const uint64_t whole = bytes_;
-  uint64_t bytes = whole;
   lock.unlock();
   const absl::Time begin = absl::Now();
-  absl::Status status = AppendFrame(*file_, number, {writing_}, &bytes);
+  const absl::string_view frame = writing_.Seal(number);
+  absl::Status status = file_->Append({frame});
   if (status.ok() && options_.durability == Durability::kVersion) status = file_->Sync();
   if (options_.synced) options_.synced(absl::Now() - begin);
-  writing_.clear();
-  if (writing_.capacity() > 2 * kSyncedFrameBytes) writing_.shrink_to_fit();
+  writing_.Clear(2 * kSyncedFrameBytes);
   // Nobody may find what could not be synced. If it cannot be cut off either: half a frame is a torn tail.
   if (!status.ok()) file_->Truncate(whole).IgnoreError();
   lock.lock();
@@ -309,7 +311,7 @@ void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
   }
   written_ = position;
   ++frames_;
-  bytes_ = bytes;
+  bytes_ = whole + frame.size();
 }
 
 void Journal::BeginSegment(std::unique_lock<std::mutex>& lock) {
@@ -343,7 +345,7 @@ void Journal::BeginSegment(std::unique_lock<std::mutex>& lock) {
 
 void Journal::Fail(const absl::Status& status) {
   failed_ = status;
-  pending_.clear();
+  pending_.Clear(0);
   spdlog::error("event=journal_failed reason=\"{}\"", std::string(failed_.message()));
 }
 
@@ -415,7 +417,7 @@ absl::Status Journal::RemoveBefore(uint64_t segment) {
     if (old < segment) names.push_back(SegmentName(old));
   }
   for (const std::string& name : names) {
-    if (absl::Status status = options_.files->Remove(options_.folder, name); !status.ok()) return status;
+    if (absl::Status status = options_.files->RemoveGently(options_.folder, name); !status.ok()) return status;
   }
   return names.empty() ? absl::OkStatus() : options_.files->SyncFolder(options_.folder);
 }

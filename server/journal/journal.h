@@ -23,6 +23,7 @@
 #include "absl/time/time.h"
 #include "server/journal/events.h"
 #include "server/journal/file_layer.h"
+#include "server/journal/frame_buffer.h"
 #include "server/journal/state_folder.h"
 
 namespace cddp {
@@ -120,13 +121,14 @@ class Journal {
   bool went_back_ = false;
   std::unique_ptr<StateFile> lock_file_;
   std::unique_ptr<StateFile> file_;  // the thread's, once it runs
-  std::string writing_;              // likewise: the payload of the frame that is written
+  FrameBuffer writing_;              // likewise: the frame that is written
   std::atomic<int64_t> open_rounds_{0};
 
   mutable std::mutex mutex_;
   std::condition_variable work_;
   std::condition_variable rotated_;
-  std::string pending_ ABSL_GUARDED_BY(mutex_);
+  FrameBuffer pending_ ABSL_GUARDED_BY(mutex_);
+  std::string event_head_ ABSL_GUARDED_BY(mutex_);  // Append's, kept for its memory
   Clock::time_point pending_since_ ABSL_GUARDED_BY(mutex_);
   Clock::time_point frame_begun_ ABSL_GUARDED_BY(mutex_);                              // the last one
   Clock::time_point asleep_until_ ABSL_GUARDED_BY(mutex_) = Clock::time_point::min();  // min: awake

@@ -29,6 +29,9 @@ class FaultyFiles final : public FileLayer {
   absl::StatusOr<std::vector<std::string>> List(const std::string& folder) override;
   absl::Status Rename(const std::string& folder, const std::string& from, const std::string& to) override;
   absl::Status Remove(const std::string& folder, const std::string& name) override;
+  absl::Status RemoveGently(const std::string& folder, const std::string& name) override {
+    return Remove(folder, name);
+  }
   absl::Status SyncFolder(const std::string& folder) override;
 
   // The call after `calls` more fails, and all that follow it. A call that fails may have done its work in part.

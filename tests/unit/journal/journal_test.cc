@@ -113,6 +113,46 @@ TEST(JournalTest, RealFilesAreReadAgainAndHeldByOneProcess) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(JournalTest, FramesOfAnySizeAreReadAgainFromRealFiles) {
+  const std::string folder = absl::StrCat(::testing::TempDir(), "/cddp_frames_", getpid());
+  std::filesystem::remove_all(folder);
+  std::vector<std::string> updates;
+  for (const size_t size : {0, 1, 4000, 4096 - 28 - 1, 4096, 100000, (8 << 20) + 5, 3}) {
+    updates.emplace_back(size, static_cast<char>('a' + updates.size()));
+  }
+  std::vector<std::string> read;
+  const auto replay = [&](const JournalEvent& event, uint64_t, const auto&) {
+    read.emplace_back(std::get<CountEvent>(event).contribution.update);
+    return absl::OkStatus();
+  };
+  for (size_t i = 0; i < updates.size(); ++i) {
+    read.clear();
+    const auto journal = Journal::Open(InFolder(folder), replay);
+    ASSERT_TRUE(journal.ok()) << journal.status();
+    EXPECT_EQ(read.size(), i);
+    for (size_t j = 0; j < i; ++j) EXPECT_TRUE(read[j] == updates[j]) << j;
+    ASSERT_TRUE((*journal)->Wait((*journal)->Append(Count(i, updates[i]))).ok());
+    EXPECT_EQ((*journal)->bytes(), std::filesystem::file_size(folder + "/journal-0"));
+  }
+  std::filesystem::remove_all(folder);
+}
+
+TEST(JournalTest, ALargeFileIsRemovedButNotWhatItsOtherNameHolds) {
+  const std::string folder = absl::StrCat(::testing::TempDir(), "/cddp_remove_", getpid());
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directory(folder);
+  const std::string bytes((size_t{9} << 20) + 1, 'x');
+  for (const bool has_copy : {false, true}) {
+    ASSERT_TRUE((*PosixFiles().Open(folder, "large"))->Append({bytes}).ok());
+    if (has_copy) std::filesystem::create_hard_link(folder + "/large", folder + "/copy");
+    EXPECT_TRUE(PosixFiles().RemoveGently(folder, "large").ok());
+    EXPECT_FALSE(std::filesystem::exists(folder + "/large"));
+  }
+  EXPECT_EQ(std::filesystem::file_size(folder + "/copy"), bytes.size());
+  EXPECT_FALSE(PosixFiles().RemoveGently(folder, "large").ok()) << "it is not there";
+  std::filesystem::remove_all(folder);
+}
+
 TEST(JournalTest, SnapshotsOfAnySizeAreReadAgainFromRealFiles) {
   const std::string folder = absl::StrCat(::testing::TempDir(), "/cddp_snapshot_", getpid());
   std::filesystem::create_directory(folder);
@@ -235,7 +275,7 @@ TEST(JournalTest, FramesKeepADistanceWhileRoundsAreOpen) {
   journal.NoteOpenRounds(1);
   const absl::Time begin = absl::Now();
   ASSERT_EQ(Write(journal, 0, 21), 21u);
-  EXPECT_GE(absl::Now() - begin, 20 * absl::Milliseconds(2));
+  EXPECT_GE(absl::Now() - begin, 20 * absl::Milliseconds(4));
 }
 
 TEST(JournalTest, WithoutDurabilityNobodyWaitsButTheEndWritesAll) {

@@ -1,0 +1,48 @@
+#include "server/journal/frame_buffer.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "common/codec/crc32c.h"
+
+namespace cddp {
+
+void FrameBuffer::Append(absl::string_view bytes) {
+  if (bytes.empty()) return;
+  const size_t needed = FrameBytes(size_ + bytes.size());
+  if (needed > capacity_) {
+    const size_t capacity = std::max(needed, 2 * capacity_);
+    std::unique_ptr<char, Free> larger(
+        static_cast<char*>(::operator new (capacity, std::align_val_t{kFrameAlignment})));
+    if (size_ > 0) std::memcpy(larger.get() + kFrameHeaderBytes, bytes_.get() + kFrameHeaderBytes, size_);
+    bytes_ = std::move(larger);
+    capacity_ = capacity;
+  }
+  std::memcpy(bytes_.get() + kFrameHeaderBytes + size_, bytes.data(), bytes.size());
+  size_ += bytes.size();
+}
+
+absl::string_view FrameBuffer::Seal(uint64_t number) {
+  char* const payload = bytes_.get() + kFrameHeaderBytes;
+  const size_t frame = FrameBytes(size_);
+  StoreFrameHeader(number, size_, Crc32c(payload, size_), bytes_.get());
+  payload[size_] = kFrameEnd;
+  std::memset(payload + size_ + 1, 0, frame - kFrameHeaderBytes - size_ - 1);
+  return {bytes_.get(), frame};
+}
+
+void FrameBuffer::Swap(FrameBuffer& other) {
+  bytes_.swap(other.bytes_);
+  std::swap(capacity_, other.capacity_);
+  std::swap(size_, other.size_);
+}
+
+void FrameBuffer::Clear(size_t keep) {
+  size_ = 0;
+  if (capacity_ <= keep) return;
+  bytes_.reset();
+  capacity_ = 0;
+}
+
+}  // namespace cddp
