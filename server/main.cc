@@ -41,7 +41,7 @@ ABSL_FLAG(double, beta1, 0.9, "adam, adamw: decay of the mean");
 ABSL_FLAG(double, beta2, 0.999, "adam, adamw: decay of the mean square");
 ABSL_FLAG(double, epsilon, 1e-8, "adam, adamw: added to the root mean square");
 ABSL_FLAG(double, publish_ratio, 0.01, "fraction of weight changes sent back each step, in (0, 1]; 1: dense");
-ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values sent back");
+ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::kDefaultValueEncoding, "encoding of the values sent back");
 ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent back");
 ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (biases, normalisation) are sent whole");
 ABSL_FLAG(uint64_t, max_parameters, uint64_t{1} << 31, "most parameters this server takes memory for");

@@ -42,7 +42,7 @@ ABSL_FLAG(cddp::Selection, selection, cddp::Selection::kTopK,
           "top_k: exactly the fraction --ratio; threshold: half to twice of it, by a threshold that is carried over");
 ABSL_FLAG(int32_t, threads, 1, "threads of forward and backward passes");
 ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient sent each step, in (0, 1]; 1: dense");
-ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values sent");
+ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::kDefaultValueEncoding, "encoding of the values sent");
 ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent");
 ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (biases, normalisation) are sent whole");
 ABSL_FLAG(uint64_t, bucket_bytes, 0,

@@ -20,6 +20,9 @@ enum class ValueEncoding : uint8_t {
   kTernary = 6,  // one bit, the sign, times the block's mean magnitude
 };
 
+// Both ways, unless told otherwise: the most accurate one where all were compared (docs/encodings.md).
+inline constexpr ValueEncoding kDefaultValueEncoding = ValueEncoding::kInt4;
+
 enum class IndexEncoding : uint8_t {
   kDense = 0,   // no indices: every element of the bucket has a value
   kGap8 = 1,    // gaps as bytes, 255 escapes: fast

@@ -43,7 +43,7 @@ std::string AbslUnparseFlag(Selection selection);
 struct CompressorOptions {
   double ratio = 0.01;  // selected fraction of elements, in (0, 1]; 1 sends all that is not zero
   Selection selection = Selection::kTopK;
-  ValueEncoding value_encoding = ValueEncoding::kFp16;
+  ValueEncoding value_encoding = kDefaultValueEncoding;
   IndexEncoding index_encoding = IndexEncoding::kGap8;
   std::vector<BucketSlice> always_sent;  // sorted, disjoint: sent whole besides the k selected among the others
 };

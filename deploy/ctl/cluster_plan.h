@@ -35,7 +35,7 @@ struct TrainOptions {
   bool compress = false;
   double ratio = 0;
   double publish_ratio = 0;  // 0: as ratio
-  ValueEncoding value_encoding = ValueEncoding::kFp16;
+  ValueEncoding value_encoding = kDefaultValueEncoding;
   IndexEncoding index_encoding = IndexEncoding::kGap8;
   int bucket_bytes = 0;      // 0: the worker chooses
   int train_examples = 0;    // 0: all

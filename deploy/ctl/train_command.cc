@@ -50,7 +50,7 @@ ABSL_FLAG(uint64_t, seed, 42, "seed of initial weights, sampling and dropout; th
 ABSL_FLAG(bool, compress, true, "send only the largest entries; --nocompress is the dense baseline on the same path");
 ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient that is sent, in (0, 1]");
 ABSL_FLAG(double, publish_ratio, 0, "fraction of the weights' changes that is sent back; 0: the same as --ratio");
-ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::ValueEncoding::kFp16, "encoding of the values sent");
+ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::kDefaultValueEncoding, "encoding of the values sent");
 ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent");
 ABSL_FLAG(int, bucket_bytes, 0, "gradient bytes of a bucket; 0: by the model's size");
 ABSL_FLAG(int, train_examples, 0, "use only the first so many training examples; 0: all");

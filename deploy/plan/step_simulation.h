@@ -27,7 +27,7 @@ struct ClusterSetting {
   uint32_t local_steps = 1;      // passes between two exchanges
   double push_ratio = 0.01;
   double publish_ratio = 0.01;
-  ValueEncoding values = ValueEncoding::kFp16;
+  ValueEncoding values = kDefaultValueEncoding;
   IndexEncoding indices = IndexEncoding::kGap8;
   uint32_t cores = 8;         // of each host, for all that is not the passes themselves
   uint32_t shared_cores = 0;  // not 0: so many cores do the work of all hosts, as in netlab

@@ -7,6 +7,12 @@
 #include "common/codec/crc32c.h"
 
 namespace cddp {
+namespace {
+
+// One long frame, after a disk that stood still, shall not hold its memory for good.
+constexpr size_t kLeastUse = 8;
+
+}  // namespace
 
 void FrameBuffer::Append(absl::string_view bytes) {
   if (bytes.empty()) return;
@@ -38,11 +44,12 @@ void FrameBuffer::Swap(FrameBuffer& other) {
   std::swap(size_, other.size_);
 }
 
-void FrameBuffer::Clear(size_t keep) {
+void FrameBuffer::Clear() {
+  if (size_ < capacity_ / kLeastUse) {
+    bytes_.reset();
+    capacity_ = 0;
+  }
   size_ = 0;
-  if (capacity_ <= keep) return;
-  bytes_.reset();
-  capacity_ = 0;
 }
 
 }  // namespace cddp

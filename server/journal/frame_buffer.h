@@ -27,8 +27,8 @@ class FrameBuffer {
 
   void Swap(FrameBuffer& other);
 
-  // Empties it. Its memory stays if it is no more than `keep` bytes.
-  void Clear(size_t keep);
+  // Empties it. Its memory stays if a good part of it was used.
+  void Clear();
 
  private:
   struct Free {

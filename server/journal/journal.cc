@@ -3,11 +3,12 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <future>
+#include <memory>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "server/journal/frame.h"
 #include "server/journal/snapshot.h"
@@ -97,7 +98,6 @@ absl::StatusOr<bool> Journal::IsRestored(const StateFolder& found) const {
 }
 
 absl::Status Journal::Recover(const Replay& replay) {
-  std::lock_guard lock(mutex_);
   absl::StatusOr<StateFolder> found = ListStateFolder(*options_.files, options_.folder);
   if (!found.ok()) return found.status();
   for (const std::string& name : found->unfinished) {
@@ -260,14 +260,9 @@ void Journal::WhenDurable(uint64_t position, std::function<void(const absl::Stat
 }
 
 absl::Status Journal::Wait(uint64_t position) {
-  absl::Status result;
-  absl::Notification done;
-  WhenDurable(position, [&](const absl::Status& status) {
-    result = status;
-    done.Notify();
-  });
-  done.WaitForNotification();
-  return result;
+  const auto result = std::make_shared<std::promise<absl::Status>>();
+  WhenDurable(position, [result](const absl::Status& status) { result->set_value(status); });
+  return result->get_future().get();
 }
 
 absl::Status Journal::WaitForAll() {
@@ -301,7 +296,7 @@ void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
   absl::Status status = file_->Append({frame});
   if (status.ok() && options_.durability == Durability::kVersion) status = file_->Sync();
   if (options_.synced) options_.synced(absl::Now() - begin);
-  writing_.Clear(2 * kSyncedFrameBytes);
+  writing_.Clear();
   // Nobody may find what could not be synced. If it cannot be cut off either: half a frame is a torn tail.
   if (!status.ok()) file_->Truncate(whole).IgnoreError();
   lock.lock();
@@ -345,7 +340,7 @@ void Journal::BeginSegment(std::unique_lock<std::mutex>& lock) {
 
 void Journal::Fail(const absl::Status& status) {
   failed_ = status;
-  pending_.Clear(0);
+  pending_.Clear();
   spdlog::error("event=journal_failed reason=\"{}\"", std::string(failed_.message()));
 }
 

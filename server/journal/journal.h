@@ -95,7 +95,8 @@ class Journal {
  private:
   explicit Journal(const JournalOptions& options) : options_(options) {}
 
-  absl::Status Recover(const Replay& replay);
+  // Without the lock: nobody else has the journal yet, and replay takes locks under which others append.
+  absl::Status Recover(const Replay& replay) ABSL_NO_THREAD_SAFETY_ANALYSIS;
   // Is the newest snapshot one of a state that goes back to options_.restore_version?
   absl::StatusOr<bool> IsRestored(const StateFolder& found) const;
   // Gives all events of a snapshot to `replay`; returns the first of the file.

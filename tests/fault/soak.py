@@ -29,6 +29,8 @@ CHECKPOINT_EVERY = 50
 LOG_VERSIONS = 20 * CHECKPOINT_EVERY
 MOST_GROWTH = 5.0  # percent
 TRAIN_EXAMPLES = 9600
+SIDE = 28
+HALF = SIDE // 2
 PATIENCE = 120
 
 # Warnings that the faults explain, by event. Everything else that is not "info" is a finding.
@@ -49,19 +51,19 @@ LOG_LINE = re.compile(r"^\S+ level=(\w+) event=(\w+)")
 
 
 def write_data(folder):
-    """IDX files like those of tests/integration/small_data_set.h, more of them."""
+    """IDX files like those of tests/integration/small_data_set.h, more of them, and as large as MNIST's."""
     folder.mkdir()
     rng = random.Random(1)
     for name, count in (("train", TRAIN_EXAMPLES), ("t10k", 100)):
-        images = bytearray(struct.pack(">IIII", 0x803, count, 12, 12))
+        images = bytearray(struct.pack(">IIII", 0x803, count, SIDE, SIDE))
         labels = bytearray(struct.pack(">II", 0x801, count))
         for i in range(count):
             label = i % 4
             labels.append(label)
-            noise = rng.randbytes(144)
+            noise = rng.randbytes(SIDE * SIDE)
             images += bytes(
-                noise[p] // 4 + (150 if (p // 12 // 6, p % 12 // 6) == (label // 2, label % 2) else 0)
-                for p in range(144)
+                noise[p] // 4 + (150 if (p // SIDE // HALF, p % SIDE // HALF) == (label // 2, label % 2) else 0)
+                for p in range(SIDE * SIDE)
             )
         (folder / f"{name}-images-idx3-ubyte").write_bytes(images)
         (folder / f"{name}-labels-idx1-ubyte").write_bytes(labels)

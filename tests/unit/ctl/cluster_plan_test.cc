@@ -27,7 +27,7 @@ TEST(ClusterPlanTest, ServerFlags) {
               ::testing::ElementsAre("--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", "--shard=2", "--shards=3",
                                      "--workers=2", "--lr=0.05", "--momentum=0.9", "--nesterov=true", "--optimizer=sgd",
                                      "--consistency=sync", "--quorum=0", "--max_staleness=4", "--weight_decay=1e-04",
-                                     "--publish_ratio=0.01", "--value_encoding=fp16", "--index_encoding=rice",
+                                     "--publish_ratio=0.01", "--value_encoding=int4", "--index_encoding=rice",
                                      "--progress=json"));
 }
 
@@ -37,7 +37,7 @@ TEST(ClusterPlanTest, WorkerFlags) {
   EXPECT_THAT(WorkerFlags(options, 1, {"a:1", "b:2", "c:3"}),
               ::testing::ElementsAre("--rank=1", "--workers=2", "--servers=a:1,b:2,c:3", "--model=simple_cnn",
                                      "--data_dir=data/mnist", "--epochs=5", "--batch_size=64", "--seed=42",
-                                     "--ratio=0.01", "--value_encoding=fp16", "--index_encoding=gap8",
+                                     "--ratio=0.01", "--value_encoding=int4", "--index_encoding=gap8",
                                      "--bucket_bytes=0", "--threads=1", "--local_steps=1", "--train_examples=1000",
                                      "--test_examples=0", "--metrics_listen=127.0.0.1:0", "--progress=json"));
 }

@@ -21,8 +21,8 @@ TEST(PlanCommandTest, JsonHasThePrediction) {
   EXPECT_GT(plan["step_ms"].get<double>(), 500);
   EXPECT_NEAR(plan["efficiency"].get<double>(), 500 / plan["step_ms"].get<double>(), 1e-6);
   EXPECT_EQ(plan["servers"], 8);
-  // 1 % of the model, 24.8 bits an entry: seven eighths of each worker's pushes, and of its answers, cross a link.
-  EXPECT_NEAR(plan["sent_bytes"].get<double>(), 2 * 7 * 25557032 * 0.01 * 24.8 / 8, 1.2e6);
+  // 1 % of the model, 12.9 bits an entry: seven eighths of each worker's pushes, and of its answers, cross a link.
+  EXPECT_NEAR(plan["sent_bytes"].get<double>(), 2 * 7 * 25557032 * 0.01 * 12.9 / 8, 1.2e6);
 }
 
 TEST(PlanCommandTest, RecommendsServers) {

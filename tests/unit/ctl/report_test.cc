@@ -38,7 +38,7 @@ TEST(ReportTest, HoldsTheRun) {
   EXPECT_NEAR(report["step_ms"]["total"].get<double>(), 20, 1e-9);
   EXPECT_EQ(report["configuration"]["servers"], 3);
   EXPECT_EQ(report["configuration"]["ratio"], 0.01);
-  EXPECT_EQ(report["configuration"]["value_encoding"], "fp16");
+  EXPECT_EQ(report["configuration"]["value_encoding"], "int4");
   EXPECT_EQ(report["model"]["parameters"], 250'000);
   EXPECT_TRUE(report["versions"].contains("cddp"));
 

@@ -59,7 +59,7 @@ TEST_F(TrainFlowTest, TrainsAndReports) {
   const Finished run = folder_.Run(kTrain, "FAKE_PIDS=pids");
   EXPECT_EQ(run.exit_code, 0) << run.err;
   EXPECT_THAT(run.out,
-              StartsWith("simple_cnn on mnist: 3 workers, 2 servers, batch 3 x 64, ratio 0.01 (fp16, gap8)\n"));
+              StartsWith("simple_cnn on mnist: 3 workers, 2 servers, batch 3 x 64, ratio 0.01 (int4, gap8)\n"));
   EXPECT_THAT(run.out, HasSubstr("\nepoch 1/2  accuracy 91.50 %"));
   EXPECT_THAT(run.out, HasSubstr("\nepoch 2/2  accuracy 95.50 %"));
   EXPECT_THAT(run.out, HasSubstr("\nweights   checksum 1a2b3c4d, the same at all 3 workers\n"));

@@ -13,9 +13,9 @@ using ::testing::HasSubstr;
 
 TEST(TrainTextTest, DescribeJob) {
   TrainOptions options = SampleOptions(5);
-  EXPECT_EQ(DescribeJob(options), "simple_cnn on mnist: 2 workers, 3 servers, batch 2 x 64, ratio 0.01 (fp16, gap8)");
+  EXPECT_EQ(DescribeJob(options), "simple_cnn on mnist: 2 workers, 3 servers, batch 2 x 64, ratio 0.01 (int4, gap8)");
   options.publish_ratio = 0.05;
-  EXPECT_THAT(DescribeJob(options), HasSubstr("ratio 0.01 (fp16, gap8), publish ratio 0.05"));
+  EXPECT_THAT(DescribeJob(options), HasSubstr("ratio 0.01 (int4, gap8), publish ratio 0.05"));
   options.compress = false;
   options.workers = options.servers = 1;
   EXPECT_EQ(DescribeJob(options), "simple_cnn on mnist: 1 worker, 1 server, batch 1 x 64, dense");

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_join.h"
-
 namespace cddp {
 
 class FaultyFile final : public StateFile {
@@ -24,7 +22,8 @@ class FaultyFile final : public StateFile {
     return content_->bytes.substr(offset, size);
   }
   absl::Status Append(absl::Span<const absl::string_view> pieces) override {
-    const std::string bytes = absl::StrJoin(pieces, "");
+    std::string bytes;
+    for (const absl::string_view piece : pieces) bytes.append(piece.begin(), piece.end());
     files_.CallHook(name_);
     std::lock_guard lock(files_.mutex_);
     const absl::Status status = files_.Call();

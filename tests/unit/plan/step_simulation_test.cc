@@ -111,6 +111,7 @@ TEST(ScalingStudyTest, SaysWhereOneServerStopsAndThatMoreShardsHelp) {
   setting.servers = 1;
   setting.bits_per_second = 1e9;
   setting.compute_ms = 100;
+  setting.values = ValueEncoding::kFp16;
   const auto study = StudyScaling(setting, EvenModel(1'000'000), 100'000, 1000, WireAlone());
   ASSERT_TRUE(study.ok()) << study.status();
   // 31 kB a push: with n workers the server's link is busy for 2 * n * 0.25 ms.

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <future>
 #include <map>
 #include <memory>
 #include <random>
@@ -12,7 +13,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "server/shard.h"
 #include "tests/unit/journal/faulty_files.h"
 #include "tests/unit/server/bucket_driver.h"
@@ -92,8 +92,7 @@ class Training {
       }
       absl::Status status;
       for (Call& call : calls) {
-        call.answered.WaitForNotification();
-        status.Update(call.status);
+        status.Update(call.answer->get_future().get());
       }
       if (!status.ok()) return status;
     }
@@ -113,18 +112,15 @@ class Training {
  private:
   struct Call {
     std::string update;
-    absl::Notification answered;
-    absl::Status status;
+    std::shared_ptr<std::promise<absl::Status>> answer = std::make_shared<std::promise<absl::Status>>();
   };
 
   void Exchange(uint32_t rank, uint32_t bucket, uint64_t step, Call* call) {
     const bool is_empty = step == 0 && rank != 0;
     if (!is_empty) call->update = Gradient(rank, bucket, step, Layout().bucket_length(bucket));
-    shard_->Exchange(1, shard_->view(), bucket, {rank, step, step, call->update},
-                     [call](const absl::StatusOr<ExchangeAnswer>& answer) {
-                       call->status = answer.status();
-                       call->answered.Notify();
-                     });
+    shard_->Exchange(
+        1, shard_->view(), bucket, {rank, step, step, call->update},
+        [told = call->answer](const absl::StatusOr<ExchangeAnswer>& answer) { told->set_value(answer.status()); });
   }
 
   std::vector<std::unique_ptr<Call>> pushed_;
