@@ -160,7 +160,6 @@ class Shard {
   std::vector<std::shared_ptr<Checkpoint>> TakeCheckpoints(bool only_complete);
   void FinishCheckpoint(Checkpoint& checkpoint);
   absl::Status SaveCheckpoint(const Checkpoint& checkpoint);
-  uint64_t SnapshotDue() const;  // journal bytes after which one is made
   // The state from `segment` on, in a snapshot of that name.
   absl::Status SaveState(const Space& space, const SegmentEvent& segment, const std::vector<Member>& members);
   absl::Status RemoveCheckpointsAfter(uint64_t version);

@@ -110,15 +110,6 @@ std::vector<std::shared_ptr<Shard::Checkpoint>> Shard::TakeCheckpoints(bool only
   return taken;
 }
 
-uint64_t Shard::SnapshotDue() const {
-  if (options_.snapshot_bytes != 0) return options_.snapshot_bytes;
-  uint64_t size = snapshot_bytes_;
-  if (const Space* space = this->space(); size == 0 && space != nullptr) {  // not yet known: at least the weights
-    for (const auto& bucket : space->buckets) size += bucket->length() * sizeof(float);
-  }
-  return std::max(kLeastSnapshotBytes, kJournalPerSnapshot * size);
-}
-
 void Shard::WriteDueFiles() {
   if (journal_ == nullptr) return;
   if (options_.checkpoint_every > 0) ArmCheckpoint();
