@@ -1,7 +1,8 @@
 #include "worker/checkpoint/checkpoint.h"
 
+#include <cerrno>
+#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -84,8 +85,14 @@ absl::Status Append(const WorkerCheckpoint& checkpoint, NewFile* file) {
 
 absl::StatusOr<WorkerCheckpoint> ReadCheckpoint(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat(path, ": cannot be read"));
-  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  if (!file) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot be opened"));
+  std::error_code error;
+  const uintmax_t size = std::filesystem::file_size(path, error);
+  if (error) return absl::DataLossError(absl::StrCat(path, ": cannot be read: ", error.message()));
+  std::string bytes(size, '\0');
+  if (!file.read(bytes.data(), static_cast<std::streamsize>(size))) {
+    return absl::DataLossError(absl::StrCat(path, ": cannot be read to its end"));
+  }
   const absl::string_view all = bytes;
   if (all.substr(0, kMagic.size()) != kMagic.substr(0, all.size())) {
     return absl::DataLossError(absl::StrCat(path, ": is not a worker's checkpoint"));

@@ -31,8 +31,8 @@ struct WorkerCheckpoint {
 // Errors of the file.
 absl::Status Append(const WorkerCheckpoint& checkpoint, NewFile* file);
 
-// NotFound if there is no such file; DataLoss, saying what is wrong, for any damage; FailedPrecondition for the file of
-// another release. All name the path.
+// NotFound if there is no such file, errno's status, such as PermissionDenied, if it cannot be opened; DataLoss, saying
+// what is wrong, for any damage; FailedPrecondition for the file of another release. All name the path.
 absl::StatusOr<WorkerCheckpoint> ReadCheckpoint(const std::string& path);
 
 // InvalidArgument, saying what differs, if the checkpoint is of another model or a run with other flags.

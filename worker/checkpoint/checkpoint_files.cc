@@ -39,7 +39,7 @@ absl::Status CheckpointFiles::Write(const WorkerCheckpoint& checkpoint) const {
 absl::StatusOr<std::optional<WorkerCheckpoint>> CheckpointFiles::ReadLatest() const {
   absl::StatusOr<WorkerCheckpoint> latest = ReadCheckpoint(latest_);
   if (latest.ok()) return std::optional(*std::move(latest));
-  if (absl::IsFailedPrecondition(latest.status())) return latest.status();
+  if (!absl::IsNotFound(latest.status()) && !absl::IsDataLoss(latest.status())) return latest.status();
   absl::StatusOr<WorkerCheckpoint> previous = ReadCheckpoint(previous_);
   if (previous.ok()) {
     spdlog::warn("event=older_checkpoint step={} reason=\"{}\"", previous->exchange.step,

@@ -74,6 +74,16 @@ TEST_F(CheckpointFilesTest, WhereNoneIsWholeThatIsAnError) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("--checkpoint_dir"));
 }
 
+TEST_F(CheckpointFilesTest, OneThatIsThereButCannotBeReadIsNotTakenForNone) {
+  ASSERT_TRUE(std::filesystem::create_directory(files_.latest_path()));
+  EXPECT_TRUE(absl::IsDataLoss(files_.ReadLatest().status())) << files_.ReadLatest().status();
+  std::filesystem::remove(files_.latest_path());
+  std::filesystem::create_symlink(files_.latest_path(), files_.latest_path());  // cannot be opened, even by root
+  const absl::Status status = files_.ReadLatest().status();
+  EXPECT_FALSE(status.ok());
+  EXPECT_THAT(std::string(status.message()), HasSubstr("cannot be opened"));
+}
+
 TEST_F(CheckpointFilesTest, AFailedWriteKeepsWhatThereWas) {
   ASSERT_TRUE(files_.Write(SampleCheckpoint(5)).ok());
   std::filesystem::create_directory(files_.latest_path() + ".new");  // in the way

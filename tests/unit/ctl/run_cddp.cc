@@ -49,7 +49,10 @@ std::vector<pid_t> CddpFolder::Pids() const {
 }
 
 char ProcessState(pid_t pid) {
-  const std::string stat = ReadFile(absl::StrCat("/proc/", pid, "/stat"));
+  std::ifstream file(absl::StrCat("/proc/", pid, "/stat"));
+  std::string stat;
+  // Not through stream iterators: they throw when the process ends between the opening and the reading.
+  std::getline(file, stat);
   const size_t end_of_name = stat.rfind(") ");
   return end_of_name == std::string::npos ? '-' : stat[end_of_name + 2];
 }
