@@ -54,7 +54,6 @@ class Proxy {
   }
   const std::string& address() const { return address_; }
   void Hang() { hangs_ = true; }
-  bool server_closed() const { return server_closed_; }
 
  private:
   static sockaddr_in Loopback(uint16_t port) {
@@ -83,13 +82,14 @@ class Proxy {
     const int server = socket(AF_INET, SOCK_STREAM, 0);
     const sockaddr_in address = Loopback(port);
     EXPECT_EQ(connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
-    while (!ending_ && !server_closed_) {
+    bool open = true;
+    while (!ending_ && open) {
       // A hanging reader is told of errors only.
       pollfd ends[2] = {{client, POLLIN, 0}, {server, static_cast<short>(hangs_ ? 0 : POLLIN), 0}};
       poll(ends, 2, 10);
-      if ((ends[1].revents & (POLLERR | POLLHUP)) != 0) server_closed_ = true;
-      if ((ends[0].revents & POLLIN) != 0 && !Pass(client, server)) break;
-      if ((ends[1].revents & POLLIN) != 0 && !Pass(server, client)) server_closed_ = true;
+      if ((ends[1].revents & (POLLERR | POLLHUP)) != 0) open = false;
+      if ((ends[0].revents & POLLIN) != 0 && !Pass(client, server)) open = false;
+      if ((ends[1].revents & POLLIN) != 0 && !Pass(server, client)) open = false;
     }
     close(client);
     close(server);
@@ -99,7 +99,6 @@ class Proxy {
   std::string address_;
   std::atomic<bool> ending_{false};
   std::atomic<bool> hangs_{false};
-  std::atomic<bool> server_closed_{false};
   std::thread thread_;
 };
 
@@ -239,11 +238,12 @@ TEST_F(ServerLimitsTest, AReaderThatHangsHoldsABoundedPartAndIsGivenUp) {
   most = std::max(most, server_->limits().unread_bytes());
   // That the limit was reached is what the refusal says; a look may come before or after that moment.
   EXPECT_GT(most, 0u);
-  EXPECT_LE(most, options_.limits.max_inflight_bytes + kElements * sizeof(float) + 64) << "one answer more at most";
+  // Calls that were let in at the same moment are all answered; 100 answers more would be 40 MB.
+  EXPECT_LE(most, options_.limits.max_inflight_bytes + 16 * (kElements * sizeof(float) + 64));
 
-  // It is given up, and what it held is free. (A host's other workers are refused until then.)
-  while (!proxy.server_closed()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  while (server_->limits().unread_bytes() != 0) std::this_thread::yield();
+  // It is given up, and what it held is free, though it still reads nothing. (A host's other workers are refused until
+  // then.)
+  while (server_->limits().unread_bytes() != 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   const std::vector<float> gradient(kElements, 0.5F);
   const absl::StatusOr<StepTraffic> step = (*exchange)->Step(gradient, absl::MakeSpan(weights));
   EXPECT_TRUE(step.ok()) << step.status();
