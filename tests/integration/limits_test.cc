@@ -252,7 +252,7 @@ TEST_F(ServerLimitsTest, AReaderThatHangsHoldsABoundedPartAndIsGivenUp) {
 }
 
 TEST_F(ServerLimitsTest, AFloodIsRefusedAndTheRestOfTheServerGoesOn) {
-  options_.limits.max_rate_per_peer = 50;
+  options_.limits.max_rate_per_peer = 5;  // a loaded machine makes more than that, one after the other
   StartServer();
   const auto stub = v1::ParameterServer::NewStub(CreateChannel(server_->address()));
   uint64_t refused = 0;
@@ -262,7 +262,7 @@ TEST_F(ServerLimitsTest, AFloodIsRefusedAndTheRestOfTheServerGoesOn) {
     const grpc::Status status = stub->Heartbeat(&context, {}, &response);
     refused += status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
     if (refused == 1) {
-      EXPECT_THAT(status.error_message(), HasSubstr("--max_rate_per_peer=50"));
+      EXPECT_THAT(status.error_message(), HasSubstr("--max_rate_per_peer=5"));
     }
   }
   EXPECT_GT(refused, 0u);
