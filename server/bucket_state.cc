@@ -24,7 +24,7 @@ CompressorOptions PublishOptions(const BucketOptions& options) {
 
 size_t ExchangeAnswer::bytes() const {
   size_t bytes = 0;
-  for (const SharedUpdate& update : updates) bytes += update->size();
+  for (const UpdateRun& run : updates) bytes += run.size;
   return bytes;
 }
 
@@ -242,11 +242,11 @@ uint64_t BucketState::AnsweredVersion(const Slot& slot, const Waiter& waiter) co
 }
 
 ExchangeAnswer BucketState::WholeWeights() {
-  if (snapshot_ == nullptr) {
+  if (snapshot_.size == 0) {
     std::vector<float> weights(weights_->published().begin(), weights_->published().end());
-    auto bytes = std::make_shared<std::string>();
-    EncodeDense(absl::MakeSpan(weights), ValueEncoding::kFp32, bytes.get());
-    snapshot_ = std::move(bytes);
+    std::string update;
+    EncodeDense(absl::MakeSpan(weights), ValueEncoding::kFp32, &update);
+    snapshot_ = RunOf(update);
   }
   ExchangeAnswer answer;
   answer.version = version_;
@@ -257,7 +257,7 @@ ExchangeAnswer BucketState::WholeWeights() {
 
 ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
   const uint64_t version = AnsweredVersion(slot, waiter);
-  std::optional<std::vector<SharedUpdate>> changes;
+  std::optional<std::vector<UpdateRun>> changes;
   if (!waiter.replica_differs) changes = log_.Between(waiter.base_version, version);
   ExchangeAnswer answer;
   if (changes.has_value()) {
@@ -279,7 +279,7 @@ ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
 }
 
 absl::Status BucketState::CloseRound() {
-  auto update = std::make_shared<std::string>();
+  std::string update;
   const bool refused =
       std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.contributed && slot.non_finite; });
   BucketWeights::Round round;
@@ -291,18 +291,17 @@ absl::Status BucketState::CloseRound() {
   round.carried = late_;
   round.scale = 1.0f / static_cast<float>(std::max(active_count(), 1u));
   if (!refused && version_ == 0) {
-    weights_->Initialize(round, update.get());
+    weights_->Initialize(round, &update);
   } else if (!refused) {
-    if (const absl::Status status = weights_->Step(round, update.get()); !status.ok()) {
+    if (const absl::Status status = weights_->Step(round, &update); !status.ok()) {
       return absl::FailedPreconditionError(absl::StrCat("the weights diverged in step ", version_, ": ",
                                                         status.message(), "; lower the learning rate and start again"));
     }
   }
-  update->shrink_to_fit();  // it stays in the log, and the encoders take room for the worst case
   if (!refused) std::vector<float>().swap(late_);  // most rounds have none, and it is as large as the weights
   ++version_;
-  snapshot_ = nullptr;  // of a version that nobody asks for any more
-  log_.Append(std::move(update));
+  snapshot_ = {};  // of a version that nobody asks for any more
+  log_.Append(update);
   if (ReplicaIsChecked(options_.bucket, version_)) {
     checks_.Note(version_, Crc32c(weights_->published().data(), length_ * sizeof(float)));
   }

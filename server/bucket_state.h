@@ -34,7 +34,7 @@ namespace cddp {
 
 struct ExchangeAnswer {
   uint64_t version = 0;
-  std::vector<SharedUpdate> updates;  // to be added one after the other; shared by all waiting calls
+  std::vector<UpdateRun> updates;  // to be added one after the other; shared by all waiting calls
   bool replaces = false;              // `updates` is one dense update that holds the weights themselves
   bool refused = false;
   bool replica_differed = false;  // from the published weights: this answer replaces it
@@ -223,7 +223,7 @@ class BucketState {
   const std::unique_ptr<BucketWeights> weights_ ABSL_PT_GUARDED_BY(mutex_);
   UpdateLog log_ ABSL_GUARDED_BY(mutex_);
   ReplicaChecks checks_ ABSL_GUARDED_BY(mutex_);
-  SharedUpdate snapshot_ ABSL_GUARDED_BY(mutex_);    // published weights, encoded; null until a call asks for them
+  UpdateRun snapshot_ ABSL_GUARDED_BY(mutex_);       // published weights; empty until a call asks for them
   std::vector<float> late_ ABSL_GUARDED_BY(mutex_);  // sum of contributions to rounds that had closed; empty: none
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // by rank
   BucketJournal* journal_ ABSL_GUARDED_BY(mutex_) = nullptr;

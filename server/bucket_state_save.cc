@@ -1,7 +1,6 @@
 // BucketState as bytes: what snapshots and checkpoints hold of a bucket.
 
 #include <cstring>
-#include <deque>
 #include <memory>
 #include <utility>
 
@@ -25,8 +24,9 @@ void BucketState::SaveLocked(std::string* state) const {
   to.Put<uint64_t>(version_);
   weights_->Save(to);
   to.PutFloats(late_);
-  to.Put<uint32_t>(static_cast<uint32_t>(log_.updates().size()));
-  for (const SharedUpdate& update : log_.updates()) to.PutBytes(*update);
+  const std::vector<absl::string_view> updates = log_.Updates();
+  to.Put<uint32_t>(static_cast<uint32_t>(updates.size()));
+  for (const absl::string_view update : updates) to.PutBytes(update);
   to.Put<uint32_t>(static_cast<uint32_t>(slots_.size()));
   for (const Slot& slot : slots_) {
     to.Put<uint8_t>(slot.active);
@@ -56,11 +56,11 @@ absl::Status BucketState::Load(absl::string_view state) {
     if (late.size() != length_ * sizeof(float)) from.Fail();
     if (from.ok()) std::memcpy(late_.data(), late.data(), late.size());
   }
-  std::deque<SharedUpdate> updates;
+  std::vector<absl::string_view> updates;
   for (uint32_t left = from.Get<uint32_t>(); left > 0 && from.ok(); --left) {
-    updates.push_back(std::make_shared<const std::string>(from.GetBytes()));
+    updates.push_back(from.GetBytes());
   }
-  log_.Restore(version_, std::move(updates));
+  log_.Restore(version_, updates);
   if (from.Get<uint32_t>() != slots_.size()) from.Fail();
   for (Slot& slot : slots_) {
     slot.active = from.Get<uint8_t>() != 0;

@@ -51,11 +51,11 @@ std::optional<int> CountPushes(grpc::ByteBuffer* buffer) {
   return input.ConsumedEntireMessage() ? std::optional(pushes) : std::nullopt;
 }
 
-grpc::Slice SharedSlice(const SharedUpdate& update) {
-  auto* reference = new SharedUpdate(update);
+grpc::Slice SharedSlice(const UpdateRun& run) {
+  auto* reference = new UpdateRun(run);
   return grpc::Slice(
-      const_cast<char*>(update->data()), update->size(),
-      [](void* reference) { delete static_cast<SharedUpdate*>(reference); }, reference);
+      const_cast<char*>(run.data.get()), run.size, [](void* reference) { delete static_cast<UpdateRun*>(reference); },
+      reference);
 }
 
 }  // namespace
@@ -80,25 +80,18 @@ absl::Status ParseExchangeRequest(grpc::ByteBuffer* buffer, v1::ExchangeRequest*
 
 grpc::ByteBuffer SerializeExchangeResponse(absl::Span<const ExchangeAnswer> answers) {
   std::vector<grpc::Slice> slices;
-  std::string head;  // what stands before the next update
+  std::string head;  // what stands before the next run
   for (const ExchangeAnswer& answer : answers) {
     v1::BucketAnswer fields;
     fields.set_version(answer.version);
     fields.set_refused(answer.refused);
     fields.set_replaces(answer.replaces);
-    std::vector<std::string> update_heads;
-    size_t size = fields.ByteSizeLong();
-    for (const SharedUpdate& update : answer.updates) {
-      update_heads.push_back(FieldHead(v1::BucketAnswer::kUpdatesFieldNumber, update->size()));
-      size += update_heads.back().size() + update->size();
-    }
-    head += FieldHead(v1::ExchangeResponse::kAnswersFieldNumber, size);
+    head += FieldHead(v1::ExchangeResponse::kAnswersFieldNumber, fields.ByteSizeLong() + answer.bytes());
     fields.AppendToString(&head);
-    for (size_t i = 0; i < answer.updates.size(); ++i) {
-      head += update_heads[i];
-      slices.emplace_back(head);
-      slices.push_back(SharedSlice(answer.updates[i]));
+    for (const UpdateRun& run : answer.updates) {
+      if (!head.empty()) slices.emplace_back(head);
       head.clear();
+      slices.push_back(SharedSlice(run));
     }
   }
   if (!head.empty()) slices.emplace_back(head);

@@ -4,37 +4,73 @@
 #include <utility>
 
 namespace cddp {
+namespace {
 
-void UpdateLog::Append(SharedUpdate update) {
-  bytes_ += update->size();
-  updates_.push_back(std::move(update));
+constexpr size_t kBlockBytes = 16 << 10;
+// Larger updates have a block each, so that no more than this is left free at the end of one.
+constexpr size_t kMostShared = kBlockBytes / 8;
+
+}  // namespace
+
+void UpdateLog::Append(absl::string_view update) {
+  Entry entry;
+  if (const size_t size = update.empty() ? 0 : SizeInRun(update); size > kMostShared) {
+    entry.block = std::shared_ptr<char[]>(new char[size]);
+    entry.begin = entry.block.get();
+    entry.update = {WriteToRun(update, entry.block.get()), update.size()};
+  } else if (size > 0) {
+    if (block_ == nullptr || size > static_cast<size_t>(block_.get() + kBlockBytes - free_)) {
+      block_ = std::shared_ptr<char[]>(new char[kBlockBytes]);
+      free_ = block_.get();
+    }
+    entry.block = block_;
+    entry.begin = free_;
+    entry.update = {WriteToRun(update, free_), update.size()};
+    free_ += size;
+  }
+  entries_.push_back(std::move(entry));
+  bytes_ += update.size();
   ++newest_;
-  while (bytes_ > max_bytes_ && updates_.size() > std::max<uint64_t>(min_versions_, 1)) {
-    bytes_ -= updates_.front()->size();
-    updates_.pop_front();
+  while (bytes_ > max_bytes_ && entries_.size() > std::max<uint64_t>(min_versions_, 1)) {
+    bytes_ -= entries_.front().update.size();
+    entries_.pop_front();
   }
 }
 
-void UpdateLog::Restore(uint64_t newest, std::deque<SharedUpdate> updates) {
+void UpdateLog::Restore(uint64_t newest, const std::vector<absl::string_view>& updates) {
+  for (const absl::string_view update : updates) Append(update);
   newest_ = newest;
-  updates_ = std::move(updates);
-  bytes_ = 0;
-  for (const SharedUpdate& update : updates_) bytes_ += update->size();
 }
 
-std::optional<std::vector<SharedUpdate>> UpdateLog::Between(uint64_t base, uint64_t version) const {
-  const uint64_t oldest = newest_ - updates_.size();
+std::vector<absl::string_view> UpdateLog::Updates() const {
+  std::vector<absl::string_view> updates;
+  updates.reserve(entries_.size());
+  for (const Entry& entry : entries_) updates.push_back(entry.update);
+  return updates;
+}
+
+std::optional<std::vector<UpdateRun>> UpdateLog::Between(uint64_t base, uint64_t version) const {
+  const uint64_t oldest = newest_ - entries_.size();
   if (base < oldest) return std::nullopt;
-  std::vector<SharedUpdate> between;
+  std::vector<UpdateRun> between;
+  const std::shared_ptr<char[]>* block = nullptr;  // of the last run
   for (uint64_t from = base; from < version; ++from) {
-    if (const SharedUpdate& update = updates_[from - oldest]; !update->empty()) between.push_back(update);
+    const Entry& entry = entries_[from - oldest];
+    if (entry.update.empty()) continue;
+    const auto size = static_cast<size_t>(entry.end() - entry.begin);
+    if (block != nullptr && *block == entry.block) {
+      between.back().size += size;
+    } else {
+      between.push_back({std::shared_ptr<const char>(entry.block, entry.begin), size});
+      block = &entry.block;
+    }
   }
   return between;
 }
 
 bool UpdateLog::Refused(uint64_t version) const {
-  const uint64_t oldest = newest_ - updates_.size();
-  return version > oldest && version <= newest_ && updates_[version - oldest - 1]->empty();
+  const uint64_t oldest = newest_ - entries_.size();
+  return version > oldest && version <= newest_ && entries_[version - oldest - 1].update.empty();
 }
 
 }  // namespace cddp

@@ -1,4 +1,7 @@
 // The last versions' published updates of one bucket, so that a worker some versions behind gets what it lacks.
+//
+// They lie one behind the other in blocks. Were each an allocation of its own, the thousands of them that live at a time
+// would spread over whatever the heap was at its largest, and stay there: each new one takes the place of one forgotten.
 
 #ifndef SERVER_UPDATE_LOG_H_
 #define SERVER_UPDATE_LOG_H_
@@ -7,43 +10,55 @@
 #include <deque>
 #include <memory>
 #include <optional>
-#include <string>
 #include <vector>
+
+#include "absl/strings/string_view.h"
+#include "server/update_run.h"
 
 namespace cddp {
 
-using SharedUpdate = std::shared_ptr<const std::string>;
-
-// Not thread-safe.
+// Not thread-safe; the runs are.
 class UpdateLog {
  public:
   // Forgets the oldest updates beyond `max_bytes` in all, but never the newest `min_versions`.
   explicit UpdateLog(uint64_t max_bytes, uint64_t min_versions = 1)
       : max_bytes_(max_bytes), min_versions_(min_versions) {}
 
-  // The update that leads from newest() to newest() + 1; never null. Empty: the round was refused.
-  void Append(SharedUpdate update);
+  // The update that leads from newest() to newest() + 1. Empty: the round was refused.
+  void Append(absl::string_view update);
 
-  // Takes the place of an empty log: the updates that lead to `newest`.
-  void Restore(uint64_t newest, std::deque<SharedUpdate> updates);
+  // Takes the place of an empty log: the updates that lead to `newest`, oldest first.
+  void Restore(uint64_t newest, const std::vector<absl::string_view>& updates);
 
   uint64_t newest() const { return newest_; }
   uint64_t bytes() const { return bytes_; }
-  const std::deque<SharedUpdate>& updates() const { return updates_; }  // oldest first
+
+  // All that are kept, oldest first; valid until the next Append.
+  std::vector<absl::string_view> Updates() const;
 
   // The updates that lead from `base` to `version` (base <= version <= newest()), oldest first, empty ones left out;
-  // nullopt if they are forgotten. Shared, not copied.
-  std::optional<std::vector<SharedUpdate>> Between(uint64_t base, uint64_t version) const;
+  // nullopt if they are forgotten.
+  std::optional<std::vector<UpdateRun>> Between(uint64_t base, uint64_t version) const;
 
   // Was the round refused that made `version`? False if that is forgotten.
   bool Refused(uint64_t version) const;
 
  private:
+  struct Entry {
+    std::shared_ptr<char[]> block;
+    const char* begin = nullptr;  // in a run, that is of the field
+    absl::string_view update;
+
+    const char* end() const { return update.data() + update.size(); }
+  };
+
   const uint64_t max_bytes_;
   const uint64_t min_versions_;
   uint64_t newest_ = 0;
   uint64_t bytes_ = 0;
-  std::deque<SharedUpdate> updates_;  // of versions newest_ - size() + 1 .. newest_
+  std::shared_ptr<char[]> block_;  // the newest, with room at free_
+  char* free_ = nullptr;
+  std::deque<Entry> entries_;  // of versions newest_ - size() + 1 .. newest_
 };
 
 }  // namespace cddp

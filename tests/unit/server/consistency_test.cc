@@ -157,7 +157,7 @@ TEST(AsyncTest, ANonFiniteContributionIsRefusedToItsWorkerOnly) {
   EXPECT_EQ(bucket.weights()[0], -1);
 }
 
-TEST(UpdateLogTest, AWorkerTooFarBehindGetsTheWeightsThemselves) {
+TEST(BucketStateTest, AWorkerTooFarBehindGetsTheWeightsThemselves) {
   BucketDriver bucket(With(Consistency::kAsync, 1));
   Initialise(bucket, 1);
   for (uint64_t step = 1; step <= 5; ++step) bucket.Push(0, step, Dense(First(1)), step);

@@ -86,24 +86,28 @@ TEST(ParseExchangeRequestTest, EveryTruncationIsRefusedOrIsARequest) {
 }
 
 TEST(SerializeExchangeResponseTest, IsWhatProtobufWouldWriteAndSharesTheUpdates) {
-  const auto small = std::make_shared<const std::string>("small");
-  const auto large = std::make_shared<const std::string>(std::string(100'000, 'l'));
+  UpdateLog log(1'000'000);
+  log.Append("small");
+  log.Append("second");
+  const std::vector<UpdateRun> small = *log.Between(0, 2);
+  const std::string bytes(100'000, 'l');
+  const UpdateRun large = RunOf(bytes);
   std::vector<ExchangeAnswer> answers(4);
-  answers[0] = {5, {small, large}};
+  answers[0] = {5, {small[0], large}};
   answers[1] = {6, {}, false, true};
   answers[2] = {1ull << 40, {large}, true};
   grpc::ByteBuffer buffer = SerializeExchangeResponse(answers);
-  EXPECT_EQ(large.use_count(), 1 + 2 + 2) << "the answers and the response refer to it";
+  EXPECT_EQ(large.data.use_count(), 1 + 2 + 2) << "the answers and the response refer to it";
 
   v1::ExchangeResponse response;
   ASSERT_TRUE(grpc::SerializationTraits<v1::ExchangeResponse>::Deserialize(&buffer, &response).ok());
   ASSERT_EQ(response.answers_size(), 4);
   EXPECT_EQ(response.answers(0).version(), 5u);
-  EXPECT_THAT(response.answers(0).updates(), ElementsAre(*small, *large));
+  EXPECT_THAT(response.answers(0).updates(), ElementsAre("small", "second", bytes));
   EXPECT_TRUE(response.answers(1).refused());
   EXPECT_EQ(response.answers(2).version(), 1ull << 40);
   EXPECT_TRUE(response.answers(2).replaces());
-  EXPECT_THAT(response.answers(2).updates(), ElementsAre(*large));
+  EXPECT_THAT(response.answers(2).updates(), ElementsAre(bytes));
   EXPECT_EQ(response.answers(3).SerializeAsString(), "");
 }
 
