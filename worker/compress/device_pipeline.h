@@ -1,5 +1,5 @@
 // The kernels of one bucket's compression behind an interface that knows neither CUDA nor absl: implemented for CUDA by
-// cuda_pipeline.cu, and by tests on the host.
+// cuda_device.cu, and by tests on the host.
 
 #ifndef WORKER_COMPRESS_DEVICE_PIPELINE_H_
 #define WORKER_COMPRESS_DEVICE_PIPELINE_H_
