@@ -20,13 +20,15 @@ CompressorOptions PublishOptions(const BucketOptions& options) {
   return publish;
 }
 
-}  // namespace
-
-size_t ExchangeAnswer::bytes() const {
+size_t BytesOf(const std::vector<UpdateRun>& runs) {
   size_t bytes = 0;
-  for (const UpdateRun& run : updates) bytes += run.size;
+  for (const UpdateRun& run : runs) bytes += run.size;
   return bytes;
 }
+
+}  // namespace
+
+size_t ExchangeAnswer::bytes() const { return BytesOf(updates); }
 
 absl::StatusOr<std::unique_ptr<BucketState>> BucketState::Create(uint32_t length, const BucketOptions& options) {
   absl::StatusOr<std::unique_ptr<BucketWeights>> weights =
@@ -259,6 +261,12 @@ ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
   const uint64_t version = AnsweredVersion(slot, waiter);
   std::optional<std::vector<UpdateRun>> changes;
   if (!waiter.replica_differs) changes = log_.Between(waiter.base_version, version);
+  // The weights themselves are smaller than very many changes, and always fit a message. (In sync mode a worker that is
+  // far behind asks for one version after the other, or is told the newest once.)
+  if (options_.consistency.mode != Consistency::kSync && changes.has_value() && version > waiter.base_version + 1 &&
+      BytesOf(*changes) > length_ * sizeof(float)) {
+    changes.reset();
+  }
   ExchangeAnswer answer;
   if (changes.has_value()) {
     answer.version = version;

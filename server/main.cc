@@ -61,7 +61,7 @@ ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(20),
 ABSL_FLAG(cddp::HealthcheckFlag, healthcheck, {},
           "ask the server at --listen, or at the address given, whether it serves; exit 0 if so, else 1");
 ABSL_FLAG(std::string, state_dir, "",
-          "folder of this server's journal; a restarted server goes on from it; empty: none");
+          "folder of this server's journal, on a local file system; a restarted server goes on from it; empty: none");
 ABSL_FLAG(uint64_t, log_versions, 1,
           "keep at least the last so many versions' changes in memory, however large, for workers that go on from a "
           "checkpoint of that age; the changes that together are no larger than the weights are kept in any case");

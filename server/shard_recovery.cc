@@ -76,10 +76,11 @@ absl::Status Shard::Recover() {
   journal_ = *std::move(journal);
   if (space_ == nullptr) return absl::OkStatus();
   if (journal_->went_back()) {
-    // From here on the checkpoint is where the journal begins; what came after it is forgotten.
-    absl::Status status = SaveState(*space_, journal_->segment(), membership_.members());
+    // From here on the checkpoint is where the journal begins; what came after it is forgotten. Later checkpoints go
+    // first: once there is a snapshot, no start knows that they belong to what was forgotten.
+    absl::Status status = RemoveCheckpointsAfter(options_.restore_version);
+    if (status.ok()) status = SaveState(*space_, journal_->segment(), membership_.members());
     if (status.ok()) status = journal_->RemoveBefore(journal_->segment().segment);
-    if (status.ok()) status = RemoveCheckpointsAfter(options_.restore_version);
     if (!status.ok()) return status;
   }
   Attach(space_.get());

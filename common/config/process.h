@@ -11,6 +11,8 @@ namespace cddp {
 //    third of a training step and a quarter of a server's time.
 //  - There are two arenas of memory a core, not eight: what was freed in one is of no use to threads of the others, and
 //    each grows to the most that it ever held. One a core would cost a server 2 % of its throughput.
+//  - As many files may be open as the system allows a process. The usual 1024 are two connections of 500 workers, and a
+//    server without a descriptor left cannot begin a new file of its journal.
 //  - Abseil's search for deadlocks, on in Debian's build, is off: gRPC takes a lock many times a call.
 void TuneProcess();
 

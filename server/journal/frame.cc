@@ -86,11 +86,9 @@ absl::StatusOr<std::shared_ptr<const std::string>> FrameReader::Next() {
                          std::all_of(payload->begin() + length + 1, payload->end(), [](char c) { return c == 0; });
   payload->resize(length);
   if (!ends_well || Crc32c(payload->data(), length) != LoadLe<uint32_t>(header->data() + 20)) {
-    if (FrameBytes(length) == left) {
-      absl::StatusOr<bool> torn = EndsInZeros(offset_, offset_ + kFrameHeaderBytes + length, *size);
-      if (!torn.ok()) return torn.status();
-      if (*torn) return nullptr;
-    }
+    absl::StatusOr<bool> torn = EndsInZeros(offset_, offset_ + kFrameHeaderBytes + length, *size);
+    if (!torn.ok()) return torn.status();
+    if (*torn) return nullptr;
     return Damaged("has a wrong checksum");
   }
   offset_ += FrameBytes(length);

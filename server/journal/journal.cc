@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <future>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -24,6 +25,8 @@ constexpr auto kPace = std::chrono::milliseconds(4);
 constexpr auto kLag = std::chrono::milliseconds(20);
 constexpr size_t kFrameBytes = size_t{256} << 10;
 constexpr size_t kSyncedFrameBytes = size_t{4} << 20;
+// Where answers do not wait for the disk, they do when so much waits for it: it is slower than the network.
+constexpr size_t kMostUnwritten = size_t{64} << 20;
 
 absl::Status InFile(const absl::Status& status, const JournalOptions& options, uint64_t segment) {
   const std::string path = absl::StrCat(options.folder, "/", SegmentName(segment));
@@ -88,13 +91,60 @@ absl::StatusOr<SegmentEvent> Journal::ReplaySnapshot(const std::string& name, co
   return (*reader)->segment();
 }
 
+absl::StatusOr<std::optional<Journal::SegmentStart>> Journal::ReadStart(uint64_t segment) const {
+  absl::StatusOr<std::unique_ptr<StateFile>> file =
+      options_.files->OpenForReading(options_.folder, SegmentName(segment));
+  if (!file.ok()) return file.status();
+  FrameReader reader(file->get());
+  const absl::StatusOr<std::shared_ptr<const std::string>> frame = reader.Next();
+  if (!frame.ok() && !absl::IsDataLoss(frame.status())) return frame.status();
+  if (!frame.ok() || *frame == nullptr) return std::optional<SegmentStart>();
+  absl::string_view bytes = **frame;
+  JournalEvent event;
+  const absl::Status status = TakeEvent(&bytes, &event);
+  const auto* begin = std::get_if<SegmentEvent>(&event);
+  if (!status.ok() || begin == nullptr) return std::optional<SegmentStart>();
+  const absl::StatusOr<std::shared_ptr<const std::string>> next = reader.Next();
+  return std::optional(SegmentStart{*begin, bytes.empty() && next.ok() && *next == nullptr});
+}
+
 absl::StatusOr<bool> Journal::IsRestored(const StateFolder& found) const {
-  if (found.snapshots.empty()) return false;
-  absl::StatusOr<std::unique_ptr<SnapshotReader>> newest =
-      SnapshotReader::Open(*options_.files, options_.folder, SnapshotName(*found.snapshots.rbegin()));
-  // A damaged one is a reason to go back.
-  if (!newest.ok()) return absl::IsDataLoss(newest.status()) ? absl::StatusOr<bool>(false) : newest.status();
-  return (*newest)->segment().restored == options_.restore_version;
+  if (!found.snapshots.empty()) {
+    absl::StatusOr<std::unique_ptr<SnapshotReader>> newest =
+        SnapshotReader::Open(*options_.files, options_.folder, SnapshotName(*found.snapshots.rbegin()));
+    if (newest.ok()) return (*newest)->segment().restored == options_.restore_version;
+    if (!absl::IsDataLoss(newest.status())) return newest.status();
+  }
+  // Damaged or missing it is a reason to go back, but not for a state that has gone back there before, and on since.
+  for (const uint64_t segment : found.segments) {
+    const absl::StatusOr<std::optional<SegmentStart>> start = ReadStart(segment);
+    if (!start.ok()) return start.status();
+    if (!start->has_value() || (*start)->event.restored != options_.restore_version || (*start)->holds_nothing) continue;
+    return absl::DataLossError(absl::StrCat(
+        options_.folder, "/", SegmentName(segment), ": goes on from --restore_version=", options_.restore_version,
+        ", but the snapshot that it begins with is damaged or missing: restore that from a copy, or go back to another "
+        "checkpoint; to go back to this one again, and lose what came since, move ",
+        SegmentName(segment), " away"));
+  }
+  return false;
+}
+
+absl::Status Journal::RemoveUnfinishedRestore(StateFolder* found) const {
+  while (!found->segments.empty() && found->snapshots.count(*found->segments.rbegin()) == 0) {
+    const uint64_t newest = *found->segments.rbegin();
+    const absl::StatusOr<std::optional<SegmentStart>> start = ReadStart(newest);
+    if (!start.ok()) return start.status();
+    if (!start->has_value() || !(*start)->holds_nothing || (*start)->event.restored == segment_.restored) break;
+    spdlog::warn(
+        "event=restore_undone folder={} restore_version={} reason=\"its start did not get as far as a snapshot, and this "
+        "one has no --restore_version: the state is what it was before\"",
+        options_.folder, (*start)->event.restored);
+    absl::Status status = options_.files->Remove(options_.folder, SegmentName(newest));
+    if (status.ok()) status = options_.files->SyncFolder(options_.folder);
+    if (!status.ok()) return status;
+    found->segments.erase(newest);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Journal::Recover(const Replay& replay) {
@@ -118,6 +168,7 @@ absl::Status Journal::Recover(const Replay& replay) {
     segment_ = *snapshot;
     found->segments.erase(found->segments.begin(), found->segments.lower_bound(first));
   }
+  if (absl::Status status = RemoveUnfinishedRestore(&*found); !status.ok()) return status;
   if (found->segments.empty()) {
     if (!found->snapshots.empty()) return Missing(options_, SegmentName(first));
     if (!found->checkpoints.empty()) return Missing(options_, SegmentName(0));
@@ -129,6 +180,15 @@ absl::Status Journal::Recover(const Replay& replay) {
     if (absl::Status status = ReadSegment(segment, segment == last, replay); !status.ok()) {
       return InFile(status, options_, segment);
     }
+  }
+  if (frames_ == 0) {
+    // A snapshot is begun after the first frame of its segment is on the disk: no crash leaves it without one.
+    if (found->snapshots.count(last) > 0) {
+      return InFile(absl::DataLossError("is damaged: its beginning is missing; restore it from a copy, or start anew "
+                                        "with an empty --state_dir"),
+                    options_, last);
+    }
+    if (absl::Status status = StartSegment(); !status.ok()) return status;
   }
   written_ = appended_;
   // The snapshot's writer may have died before its name was on the disk.
@@ -188,12 +248,8 @@ absl::Status Journal::ReadSegment(uint64_t segment, bool is_last, const Replay& 
   }
   // Read does not mean on the disk: the process that wrote it may have died before its sync.
   if (absl::Status status = (*file)->Sync(); !status.ok()) return status;
-  if (frames_ > 0) {
-    file_ = *std::move(file);
-    return absl::OkStatus();
-  }
-  file->reset();  // a file is locked while it is open
-  return StartSegment();
+  if (frames_ > 0) file_ = *std::move(file);
+  return absl::OkStatus();
 }
 
 absl::Status Journal::StartSegment() {
@@ -250,7 +306,9 @@ void Journal::WhenDurable(uint64_t position, std::function<void(const absl::Stat
   {
     std::lock_guard lock(mutex_);
     status = failed_;
-    if (status.ok() && written_ < position && options_.durability == Durability::kVersion) {
+    const bool waits = options_.durability == Durability::kVersion ||
+                       (options_.durability == Durability::kNone && pending_.size() > kMostUnwritten);
+    if (status.ok() && written_ < position && waits) {
       waiting_.emplace_back(position, std::move(then));
       WakeIfDue();
       return;
@@ -322,6 +380,7 @@ void Journal::BeginSegment(std::unique_lock<std::mutex>& lock) {
   if (synced.ok() && !file.ok()) {  // a start would take the old segment's end for damage
     removed = options_.files->Remove(options_.folder, SegmentName(next.segment));
     if (removed.ok()) removed = options_.files->SyncFolder(options_.folder);
+    if (absl::IsNotFound(removed)) removed = absl::OkStatus();  // it was not made, for lack of a descriptor perhaps
   }
   lock.lock();
   if (file.ok()) {
@@ -332,7 +391,8 @@ void Journal::BeginSegment(std::unique_lock<std::mutex>& lock) {
     rotation_ = next;
   } else {
     rotation_ = InFile(file.status(), options_, next.segment);
-    if (!removed.ok()) Fail(rotation_.status());
+    // The kernel tells of what it could not write once: the next sync would seem to succeed.
+    if (!synced.ok() || !removed.ok()) Fail(rotation_.status());
   }
   rotate_ = false;
   rotated_.notify_all();

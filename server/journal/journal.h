@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -99,6 +100,14 @@ class Journal {
   absl::Status Recover(const Replay& replay) ABSL_NO_THREAD_SAFETY_ANALYSIS;
   // Is the newest snapshot one of a state that goes back to options_.restore_version?
   absl::StatusOr<bool> IsRestored(const StateFolder& found) const;
+  struct SegmentStart {
+    SegmentEvent event;
+    bool holds_nothing;  // but that event
+  };
+  // nullopt if the file does not begin with a whole frame.
+  absl::StatusOr<std::optional<SegmentStart>> ReadStart(uint64_t segment) const;
+  // A restore that did not get as far as its snapshot leaves a segment, in which nothing can be yet.
+  absl::Status RemoveUnfinishedRestore(StateFolder* found) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives all events of a snapshot to `replay`; returns the first of the file.
   absl::StatusOr<SegmentEvent> ReplaySnapshot(const std::string& name, const Replay& replay);
   absl::Status Restore(const StateFolder& found, const Replay& replay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -178,9 +178,7 @@ class DirectFile final : public AppendFile {
 class PosixLayer final : public FileLayer {
  public:
   absl::StatusOr<std::unique_ptr<StateFile>> Open(const std::string& folder, const std::string& name) override {
-    std::error_code error;
-    std::filesystem::create_directories(folder, error);
-    if (error) return Failed(error.value(), "make the folder", folder);
+    if (absl::Status status = MakeFolder(folder); !status.ok()) return status;
     const std::string path = absl::StrCat(folder, "/", name);
     const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (fd < 0) return Failed(errno, "open", path);
@@ -256,6 +254,23 @@ class PosixLayer final : public FileLayer {
       const int failed = fsync(fd) != 0 ? errno : 0;
       close(fd);
       if (failed != 0) return Failed(failed, "sync", path);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  // With all folders above it that are missing; each is durable, which is the business of the one that holds it.
+  absl::Status MakeFolder(const std::string& folder) {
+    std::vector<std::string> missing;
+    std::error_code error;
+    for (std::filesystem::path path = std::filesystem::absolute(folder); !std::filesystem::exists(path, error);
+         path = path.parent_path()) {
+      missing.push_back(path.parent_path());
+    }
+    std::filesystem::create_directories(folder, error);
+    if (error) return Failed(error.value(), "make the folder", folder);
+    for (const std::string& holder : missing) {
+      if (absl::Status status = SyncFolder(holder); !status.ok()) return status;
     }
     return absl::OkStatus();
   }

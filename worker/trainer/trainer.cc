@@ -233,7 +233,8 @@ class Trainer {
     if (traffic.replaced > 0) {
       spdlog::warn(
           "event=weights_replaced step={} buckets={} reason=\"the servers' logs do not reach back to this worker's "
-          "weights, or these were damaged: it goes on from the published weights, with its residual\"",
+          "weights, or hold more than the weights, or these were damaged: it goes on from the published weights, with "
+          "its residual\"",
           exchange_->step() - 1, traffic.replaced);
     }
     if (traffic.missed > 0) {

@@ -52,6 +52,7 @@ class FaultyFile final : public StateFile {
 
 absl::StatusOr<std::unique_ptr<StateFile>> FaultyFiles::Open(const std::string&, const std::string& name) {
   std::lock_guard lock(mutex_);
+  if (absl::Status refusal = std::exchange(refusal_, {}); !refusal.ok()) return refusal;
   const absl::Status status = Call();
   std::shared_ptr<Content>& content = names_[name];
   if (content == nullptr) content = std::make_shared<Content>();
@@ -108,6 +109,11 @@ absl::Status FaultyFiles::SyncFolder(const std::string&) {
 absl::Status FaultyFiles::Call() {
   const uint64_t call = calls_++;
   return call >= fail_at_ && call < fail_until_ ? error_ : absl::OkStatus();
+}
+
+void FaultyFiles::RefuseOpen(absl::Status error) {
+  std::lock_guard lock(mutex_);
+  refusal_ = std::move(error);
 }
 
 void FaultyFiles::BeforeAppend(std::string prefix, std::function<void()> hook) {

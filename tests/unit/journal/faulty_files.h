@@ -38,6 +38,8 @@ class FaultyFiles final : public FileLayer {
   void FailAfter(uint64_t calls, absl::Status error);
   // That call alone fails.
   void FailOnce(uint64_t calls, absl::Status error);
+  // The next Open fails and makes nothing.
+  void RefuseOpen(absl::Status error);
   // Called before each append to a file whose name begins with `prefix`.
   void BeforeAppend(std::string prefix, std::function<void()> hook);
   // Loses what a loss of power loses, and lets calls succeed again.
@@ -65,6 +67,7 @@ class FaultyFiles final : public FileLayer {
   uint64_t fail_at_ = std::numeric_limits<uint64_t>::max();  // calls [fail_at_, fail_until_) fail
   uint64_t fail_until_ = std::numeric_limits<uint64_t>::max();
   absl::Status error_;
+  absl::Status refusal_;
   std::string hooked_;
   std::function<void()> hook_;
 };

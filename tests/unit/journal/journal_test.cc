@@ -5,7 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
+#include <future>
 #include <thread>
 #include <vector>
 
@@ -333,6 +336,83 @@ TEST(JournalTest, ARotationThatFailsLeavesTheOldSegmentGoingOn) {
   }
   EXPECT_EQ(files.contents().count("journal-1"), 0u);
   EXPECT_EQ(Open(&files).events, Events(4));
+}
+
+TEST(JournalTest, ASegmentThatCouldNotEvenBeMadeLeavesTheOldOneGoingOn) {
+  FaultyFiles files;
+  {
+    const Opened opened = Open(&files);
+    Journal& journal = **opened.journal;
+    files.RefuseOpen(absl::ResourceExhaustedError("too many open files"));
+    EXPECT_EQ(journal.Rotate().status().code(), absl::StatusCode::kResourceExhausted);
+    ASSERT_EQ(Write(journal, 0, 2), 2u);
+    EXPECT_TRUE(journal.Rotate().ok());
+    ASSERT_EQ(Write(journal, 2, 4), 4u);
+  }
+  EXPECT_EQ(Open(&files).events, Events(4));
+}
+
+// The kernel tells once of what it could not write.
+TEST(JournalTest, WithoutDurabilityASegmentWhoseEndIsLostIsTheLast) {
+  FaultyFiles files;
+  const Opened opened = Open(&files, Durability::kNone);
+  Journal& journal = **opened.journal;
+  files.FailOnce(0, absl::InternalError("input/output error"));  // the old segment's sync
+  EXPECT_FALSE(journal.Rotate().ok());
+  EXPECT_FALSE(journal.Rotate().ok());
+  EXPECT_FALSE(journal.Wait(journal.Append(Count(0, ""))).ok());
+}
+
+TEST(JournalTest, WithoutDurabilityAnswersWaitForADiskThatIsFarBehind) {
+  FaultyFiles files;
+  std::promise<void> stalled, goes_on;
+  std::atomic<int> appends = 0;
+  files.BeforeAppend("journal-", [&] {
+    if (++appends != 2) return;  // the first is the segment's first frame
+    stalled.set_value();
+    goes_on.get_future().wait();
+  });
+  const Opened opened = Open(&files, Durability::kNone);
+  Journal& journal = **opened.journal;
+  std::atomic<int> answers = 0;
+  const auto push = [&](const std::string& update) {
+    journal.WhenDurable(journal.Append(Count(0, update)), [&](const absl::Status& status) { answers += status.ok(); });
+  };
+  push("x");
+  EXPECT_EQ(answers, 1);
+  stalled.get_future().wait();
+  const std::string large(size_t{20} << 20, 'x');
+  for (int i = 0; i < 3; ++i) push(large);
+  EXPECT_EQ(answers, 4);
+  push(large);
+  EXPECT_EQ(answers, 4) << "80 MiB wait for the disk";
+  goes_on.set_value();
+  while (answers != 5) std::this_thread::yield();
+  push(large);
+  EXPECT_EQ(answers, 6);
+}
+
+// Of several frames that no sync followed, a loss of power may keep the length and some of the first.
+TEST(JournalTest, ZerosOverSeveralFramesAreATornTail) {
+  FaultyFiles files;
+  size_t whole = 0;
+  {
+    const Opened opened = Open(&files);
+    Journal& journal = **opened.journal;
+    ASSERT_EQ(Write(journal, 0, 2), 2u);
+    whole = files.contents().at("journal-0").size();
+    for (uint64_t step : {2, 3}) ASSERT_TRUE(journal.Wait(journal.Append(Count(step, std::string(10'000, 'x')))).ok());
+  }
+  const std::string bytes = files.contents().at("journal-0");
+  ASSERT_EQ(bytes.size(), whole + 2 * 3 * 4096);
+  for (size_t begin = whole; begin < whole + 3 * 4096; begin += 4096) {
+    std::string torn = bytes;
+    std::fill(torn.begin() + static_cast<std::ptrdiff_t>(begin), torn.end(), '\0');
+    files.set_contents({{"journal-0", torn}});
+    const Opened opened = Open(&files);
+    ASSERT_TRUE(opened.journal.ok()) << begin << ": " << opened.journal.status();
+    EXPECT_EQ(opened.events, Events(2));
+  }
 }
 
 TEST(JournalTest, AnOlderReleasesJournalIsNotTakenForNone) {

@@ -168,6 +168,16 @@ TEST(BucketStateTest, AWorkerTooFarBehindGetsTheWeightsThemselves) {
   EXPECT_EQ(replica, bucket.weights());
 }
 
+TEST(BucketStateTest, AWorkerFarBehindGetsTheWeightsWhereTheyAreSmaller) {
+  BucketOptions options = With(Consistency::kAsync, 1);
+  options.log_versions = 1000;
+  BucketDriver bucket(options);
+  Initialise(bucket, 1);
+  for (uint64_t step = 1; step <= 5; ++step) bucket.Push(0, step, Dense(First(1)), step);
+  EXPECT_FALSE(bucket.answer(bucket.Push(0, 6, "", /*base_version=*/6)).replaces);
+  EXPECT_TRUE(bucket.answer(bucket.Push(0, 7, "", /*base_version=*/1)).replaces);
+}
+
 TEST(MembersTest, RoundsGoOnWithoutARetiredWorkerAndWhatItContributedCounts) {
   BucketDriver bucket(With(Consistency::kSync, 3));
   Initialise(bucket, 3);

@@ -321,16 +321,27 @@ TEST(ShardSnapshotTest, ACheckpointIsReadAndGoneBackTo) {
   }
   Options back;
   back.restore_version = 6;
-  const std::map<std::string, std::string> before = files.contents();
-  // A crash at any call of the way back leaves either state, and trying again succeeds.
+  std::map<std::string, std::string> before = files.contents();
+  before["checkpoint-9"] = before.at("checkpoint-6");
+  before["journal-4"].append(100, '\0');  // a torn tail
+  // A crash at any call of the way back leaves either state, and trying again succeeds, as does giving up.
   for (uint64_t calls = 0; calls < 40; ++calls) {
     files.set_contents(before);
     files.FailAfter(calls, absl::InternalError("crash"));
     { Training(&files, back).Start().IgnoreError(); }
     files.Crash(FaultyFiles::Kept::kNothing);
+    const std::map<std::string, std::string> crashed = files.contents();
+    {
+      Training given_up(&files, {});
+      const absl::Status status = given_up.Start();
+      ASSERT_TRUE(status.ok()) << "call " << calls << ": " << status;
+      EXPECT_THAT(given_up.shard().status().max_version, ::testing::AnyOf(6u, kSteps));
+    }
+    files.set_contents(crashed);
     {
       Training training(&files, back);
       ASSERT_TRUE(training.Start().ok()) << "call " << calls;
+      EXPECT_EQ(files.contents().count("checkpoint-9"), 0u) << "of what was forgotten";
       EXPECT_EQ(training.shard().status().max_version, 6u);
       EXPECT_EQ(training.shard().Checksum(), calm.at(6));
       ASSERT_TRUE(training.TrainUntil(8).ok());
@@ -371,6 +382,50 @@ TEST(ShardSnapshotTest, OneGoesBackWhenTheJournalIsGoneAndTheNextStartKeepsWhatC
     ASSERT_TRUE(on.Start().ok()) << on.Start();
     EXPECT_EQ(on.shard().status().min_version, 8u);
   }
+}
+
+// The flag may stay where the server's flags are kept.
+TEST(ShardSnapshotTest, DamageIsNoReasonToGoBackASecondTime) {
+  FaultyFiles files;
+  {
+    Training training(&files, {});
+    ASSERT_TRUE(training.Start().ok());
+    ASSERT_TRUE(training.TrainUntil(kSteps).ok());
+  }
+  Options back;
+  back.restore_version = 6;
+  {
+    Training training(&files, back);
+    ASSERT_TRUE(training.Start().ok());
+    ASSERT_TRUE(training.TrainUntil(7).ok());
+  }
+  const std::map<std::string, std::string> good = files.contents();
+  ASSERT_EQ(good.count("snapshot-5"), 1u);
+  for (const bool missing : {false, true}) {
+    std::map<std::string, std::string> bad = good;
+    bad["snapshot-5"][40] ^= 1;  // in the first frame
+    if (missing) bad.erase("snapshot-5");
+    files.set_contents(bad);
+    const absl::Status status = Training(&files, back).Start();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("move journal-5 away"));
+    EXPECT_EQ(files.contents(), bad) << "nothing is removed";
+  }
+}
+
+TEST(ShardSnapshotTest, ASegmentWithoutItsFirstFrameBesideItsSnapshotIsDamaged) {
+  FaultyFiles files;
+  {
+    Training training(&files, {});
+    ASSERT_TRUE(training.Start().ok());
+    ASSERT_TRUE(training.TrainUntil(kSteps).ok());
+  }
+  std::map<std::string, std::string> bad = files.contents();
+  bad.at("journal-4").clear();
+  files.set_contents(bad);
+  const absl::Status status = Training(&files, {}).Start();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("its beginning is missing"));
 }
 
 // What happens between the cut of the journal and the moment when a bucket is saved is in both.
