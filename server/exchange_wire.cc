@@ -66,9 +66,12 @@ absl::Status ParseExchangeRequest(grpc::ByteBuffer* buffer, v1::ExchangeRequest*
     return absl::InvalidArgumentError(
         absl::StrCat(*pushes, " pushes in one Exchange: 1 to ", kMostPushes, " are right"));
   }
-  if (!pushes.has_value() || !grpc::SerializationTraits<v1::ExchangeRequest>::Deserialize(buffer, request).ok()) {
+  // A field with the number of pushes may be none: what is counted must be there, or nobody would answer the call.
+  if (!pushes.has_value() || !grpc::SerializationTraits<v1::ExchangeRequest>::Deserialize(buffer, request).ok() ||
+      request->pushes_size() != *pushes) {
     return absl::InvalidArgumentError("the request is no ExchangeRequest");
   }
+  request->DiscardUnknownFields();  // they would be held, and count as nothing
   for (int i = 1; i < request->pushes_size(); ++i) {
     if (request->pushes(i).bucket() >= request->pushes(i - 1).bucket()) {
       return absl::InvalidArgumentError(absl::StrCat("bucket ", request->pushes(i).bucket(), " is pushed after bucket ",

@@ -182,10 +182,11 @@ void Limits::StopWaiting(Call* call) {
 
 void Limits::Call::Answered(uint64_t bytes) {
   std::lock_guard lock(limits_.mutex_);
-  if (host_.empty() || bytes == 0) return;
-  unread_ += bytes;
-  limits_.peers_[host_].unread += bytes;
-  limits_.unread_ += bytes;
+  if (host_.empty() || bytes == unread_) return;
+  uint64_t& of_peer = limits_.peers_[host_].unread;
+  of_peer = of_peer - unread_ + bytes;
+  limits_.unread_ = limits_.unread_ - unread_ + bytes;
+  unread_ = bytes;
   limits_.unread_gauge_->Set(static_cast<double>(limits_.unread_));
 }
 

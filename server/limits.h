@@ -81,7 +81,7 @@ class Limits {
     absl::Status Begin(const std::string& peer);
     // Bytes of the request that contribute to `bucket`.
     absl::StatusOr<Held> Hold(uint32_t bucket, uint64_t bytes);
-    // `bytes` wait to be read. At most once.
+    // So many bytes of its answer, and no others, wait to be read.
     void Answered(uint64_t bytes);
     // The peer has gone away: nobody waits for the answer.
     void Abandoned();

@@ -90,6 +90,7 @@ class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
     chunk_.set_version(bucket.version);
     chunk_.set_weights(bucket.weights.data(), bytes);
     chunk_.set_crc32c(Crc32c(bucket.weights.data(), bytes));
+    call_.Answered(2 * bytes);  // here, and as gRPC keeps it
     StartWrite(&chunk_);
   }
 

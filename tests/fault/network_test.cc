@@ -7,6 +7,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,8 @@
 #include "tests/fault/server_process.h"
 #include "tests/fault/tcp_proxy.h"
 #include "tests/fault/training.h"
+#include "worker/client/cluster_client.h"
+#include "worker/client/gradient_exchange.h"
 
 namespace cddp {
 namespace {
@@ -83,6 +86,41 @@ TEST_F(NetworkTest, ConnectionsThatAreCutOrRefusedChangeNothing) {
   EXPECT_GE(connections, static_cast<int>(cuts_)) << "a cut that finds nothing to cut tests nothing";
   printf("result network_cuts %lu cuts\n", static_cast<unsigned long>(moments));
   printf("result network_connections_cut %d connections\n", connections);
+}
+
+// A worker's patience is for a server that is away, not for a round that waits for others.
+TEST_F(NetworkTest, ShortOutagesWhileARoundWaitsAreNotOneLongOne) {
+  std::vector<std::string> flags = TrainingServerFlags(0, 1);
+  flags.push_back("--lease=3s");
+  const ServerProcess server(std::move(flags));
+  TcpProxy proxy(server.address());
+  const ParameterLayout layout = TrainingLayout();
+  std::vector<std::unique_ptr<ClusterClient>> clients;
+  for (uint32_t rank = 0; rank < kTrainingWorkers; ++rank) {
+    ClusterClientOptions options;
+    options.addresses = {proxy.address()};
+    options.rank = rank;
+    options.worker_count = kTrainingWorkers;
+    options.incarnation = 1;
+    options.server_timeout = absl::Seconds(2);
+    absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options, layout);
+    ASSERT_TRUE(client.ok()) << client.status();
+    clients.push_back(*std::move(client));
+  }
+  const auto initialise = [&](uint32_t rank) {
+    auto exchange = GradientExchange::Create(layout, {CompressorOptions{}, 1, 0}, clients[rank].get());
+    std::vector<float> weights(layout.total_elements(), 0.5F);
+    const absl::Status status = (*exchange)->Initialise(absl::MakeSpan(weights), rank == 0);
+    EXPECT_TRUE(status.ok()) << "rank " << rank << ": " << status;
+  };
+  std::vector<std::thread> ranks;
+  ranks.emplace_back(initialise, 0);
+  for (int outage = 0; outage < 2; ++outage) {
+    absl::SleepFor(absl::Seconds(6));  // longer than a refusal takes, and than a worker's patience
+    EXPECT_GT(proxy.Cut(), 0);
+  }
+  for (uint32_t rank = 1; rank < kTrainingWorkers; ++rank) ranks.emplace_back(initialise, rank);
+  for (std::thread& rank : ranks) rank.join();
 }
 
 TEST_F(NetworkTest, AServerThatStoodStillForLongerThanTheLeaseLosesNobody) {

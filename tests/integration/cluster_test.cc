@@ -422,6 +422,30 @@ INSTANTIATE_TEST_SUITE_P(Modes, ConsistencyTest,
                            return AbslUnparseFlag(info.param.mode) + (info.param.quorum != 0 ? "_quorum" : "");
                          });
 
+TEST(ElasticTest, AServerThatHasLostItsStateIsNotTakenForANewRun) {
+  LocalClusterOptions options;
+  options.workers = 1;
+  options.servers = 2;
+  const ParameterLayout layout = *ParameterLayout::Create({{"w", {200}}}, 100);
+  LocalServers servers(options);
+  {
+    auto client = ClusterClient::Join(servers.ClientOptions(0), layout);
+    ASSERT_TRUE(client.ok()) << client.status();
+    auto exchange = GradientExchange::Create(layout, {CompressorOptions{}, 1, 0}, client->get());
+    std::vector<float> weights(200, 1);
+    ASSERT_TRUE((*exchange)->Initialise(absl::MakeSpan(weights), true).ok());
+    for (int step = 0; step < 3; ++step) ASSERT_TRUE((*exchange)->Step(weights, absl::MakeSpan(weights)).ok());
+  }
+  const LocalServers anew(options);
+  ClusterClientOptions mixed = servers.ClientOptions(0);
+  mixed.addresses[1] = anew.addresses()[1];
+  const absl::Status status = ClusterClient::Join(mixed, layout).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_NE(std::string(status.message()).find(mixed.addresses[1] + " begins anew"), std::string::npos) << status;
+  mixed.addresses = anew.addresses();
+  EXPECT_TRUE(ClusterClient::Join(mixed, layout).ok()) << "all are new";
+}
+
 TEST(ElasticTest, AWorkerDiesTheRestGoOnAndANewOneJoins) {
   const ParameterLayout layout = Layout();
   const Quadratic problem(2, layout.total_elements());

@@ -251,6 +251,45 @@ TEST_F(ServerLimitsTest, AReaderThatHangsHoldsABoundedPartAndIsGivenUp) {
   while (ended != calls.size()) std::this_thread::yield();
 }
 
+TEST_F(ServerLimitsTest, SnapshotsThatAreNotReadAreBoundedAndAnHonestReaderTriesAgain) {
+  constexpr uint64_t kElements = 4'000'000;  // a chunk of 16 MB, more than the transport takes unread
+  options_.limits.max_inflight_bytes = 64 << 20;
+  StartServer();
+  const ParameterLayout layout = *ParameterLayout::Create({{"w", {kElements}}}, kElements);
+  absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(ClientOptions(0), layout);
+  ASSERT_TRUE(client.ok()) << client.status();
+  auto exchange = GradientExchange::Create(layout, {CompressorOptions{}, 1, 0}, client->get());
+  std::vector<float> weights(kElements, 1);
+  ASSERT_TRUE((*exchange)->Initialise(absl::MakeSpan(weights), true).ok());
+
+  const auto stub = v1::ParameterServer::NewStub(CreateChannel(server_->address()));
+  struct Stream {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::SnapshotChunk>> reader;
+  };
+  std::vector<std::unique_ptr<Stream>> streams;
+  while (Refused(Refusal::kUnreadAnswers) == 0 && streams.size() < 100) {
+    Stream& stream = *streams.emplace_back(std::make_unique<Stream>());
+    stream.reader = stub->Snapshot(&stream.context, {});
+    stream.reader->WaitForInitialMetadata();
+  }
+  EXPECT_LT(streams.size(), 10u) << "each holds 32 MB";
+  const uint64_t refused = Refused(Refusal::kUnreadAnswers);
+  std::thread reader([&] {
+    const absl::Status status = (*client)->ReadSnapshot([&](uint32_t, uint64_t version, absl::Span<const float> read) {
+      EXPECT_EQ(version, 1u);
+      EXPECT_EQ(read.size(), kElements);
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(status.ok()) << status;
+  });
+  while (Refused(Refusal::kUnreadAnswers) == refused) std::this_thread::yield();
+  for (const auto& stream : streams) stream->context.TryCancel();
+  reader.join();
+  for (const auto& stream : streams) stream->reader->Finish();
+  while (server_->limits().unread_bytes() != 0) std::this_thread::yield();
+}
+
 TEST_F(ServerLimitsTest, AFloodIsRefusedAndTheRestOfTheServerGoesOn) {
   options_.limits.max_rate_per_peer = 5;  // a loaded machine makes more than that, one after the other
   StartServer();

@@ -142,6 +142,10 @@ TEST_F(WireTest, JoinRefusesLayoutsThatCannotBeHeld) {
   EXPECT_THAT(Join(request).error_message(), HasSubstr("--max_parameters"));
 
   request = GoodJoin();
+  *request.mutable_layout() = ToMessage(*ParameterLayout::Create({{"w", {int64_t{1} << 24}}}, 1));
+  EXPECT_THAT(Join(request).error_message(), HasSubstr("raise the workers' --bucket_bytes"));
+
+  request = GoodJoin();
   request.mutable_layout()->mutable_tensors(0)->set_shape(0, -7);
   EXPECT_EQ(Join(request).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }

@@ -26,6 +26,8 @@ namespace {
 constexpr absl::Duration kJoinDeadline = absl::Seconds(5);
 constexpr absl::Duration kShortCallDeadline = absl::Seconds(5);
 constexpr absl::Duration kLeavePatience = absl::Seconds(30);
+// A try that lasted so long was not turned away at once.
+constexpr absl::Duration kWaited = absl::Seconds(5);
 
 v1::WorkerId IdOf(const ClusterClientOptions& options) {
   v1::WorkerId id;
@@ -68,7 +70,9 @@ struct ClusterClient::ExchangeCall {
   std::optional<grpc::ClientContext> context;  // one a try
   grpc::Alarm alarm;
   Backoff backoff;
-  absl::Duration lost_since = absl::InfiniteDuration();  // by MonotonicNow
+  // By MonotonicNow.
+  absl::Duration sent;                                   // the try under way
+  absl::Duration lost_since = absl::InfiniteDuration();  // tries have failed, one after the other
 };
 
 uint64_t PresentIncarnation() { return static_cast<uint64_t>(absl::ToUnixMicros(absl::Now())); }
@@ -90,6 +94,7 @@ absl::StatusOr<std::unique_ptr<ClusterClient>> ClusterClient::Join(const Cluster
   for (uint32_t shard = 0; shard < client->servers_.size(); ++shard) {
     if (absl::Status status = client->JoinServer(shard, layout); !status.ok()) return status;
   }
+  if (absl::Status status = client->CheckThatNoneBeginsAnew(); !status.ok()) return status;
   client->heartbeats_ = std::thread([raw = client.get()] { raw->SendHeartbeats(); });
   return client;
 }
@@ -134,10 +139,24 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
   server.NoteView(response.view());
   is_sync_ = response.consistency() == v1::SYNC;
   quorum_ = response.quorum();
-  version_ = std::min<uint64_t>(version_, response.version());
+  versions_.push_back(response.version());
   heartbeat_period_ = absl::Milliseconds(std::max<uint32_t>(response.lease_ms() / 3, 1));
   return absl::OkStatus();
 }
+
+absl::Status ClusterClient::CheckThatNoneBeginsAnew() const {
+  // Where every worker contributes to every round, none gets as far at one server before all have begun at another.
+  if (!all_contribute()) return absl::OkStatus();
+  const auto [least, most] = std::minmax_element(versions_.begin(), versions_.end());
+  if (*least > 0 || *most <= 1) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "server ", options_.addresses[static_cast<size_t>(least - versions_.begin())], " begins anew, but ",
+      options_.addresses[static_cast<size_t>(most - versions_.begin())], " is at version ", *most,
+      ": it has lost its state; start it with the --state_dir that it had, all servers with --restore_version, or all "
+      "with empty ones"));
+}
+
+uint64_t ClusterClient::version() const { return *std::min_element(versions_.begin(), versions_.end()); }
 
 ClusterClient::~ClusterClient() {
   ending_.Notify();
@@ -167,6 +186,7 @@ void ClusterClient::SendHeartbeats() {
           [&heartbeat, &unanswered, server = servers_[i].get()](const grpc::Status& status) {
             if (status.ok()) {
               server->heartbeat_stub.NoteSuccess();
+              server->NoteHeard();
               server->NoteView(heartbeat.response.view());
             } else {
               server->heartbeat_stub.NoteFailure();
@@ -208,6 +228,7 @@ void ClusterClient::Send(ExchangeCall* call) {
     if (ending_.HasBeenNotified()) call->context->TryCancel();
   }
   call->stub = call->server->stub.get();
+  call->sent = MonotonicNow();
   call->stub->async()->Exchange(
       &*call->context, &call->request, &call->response, [this, call](const grpc::Status& status) {
         if (status.ok()) {
@@ -224,6 +245,11 @@ void ClusterClient::Send(ExchangeCall* call) {
           return;
         }
         const absl::Duration now = MonotonicNow();
+        // A try that waited for its round at a server that was there ends an outage; this is another.
+        if (now - call->sent > kWaited && (IsBusy(status) || call->server->heard() > call->sent)) {
+          call->lost_since = now;
+          call->backoff.Reset();
+        }
         call->lost_since = std::min(call->lost_since, now);
         if (!IsBusy(status)) call->server->stub.NoteFailure();
         retries_.fetch_add(1, std::memory_order_relaxed);
@@ -259,27 +285,43 @@ void ClusterClient::Finish(ExchangeCall* call, const absl::Status& status) {
 
 absl::Status ClusterClient::ReadSnapshot(const TakeBucket& take) {
   for (const auto& server : servers_) {
-    grpc::ClientContext context;
-    const std::shared_ptr<v1::ParameterServer::Stub> stub = server->stub.get();  // outlives the reader
-    const auto reader = stub->Snapshot(&context, {});
-    v1::SnapshotChunk chunk;
-    std::vector<float> weights;
-    while (reader->Read(&chunk)) {
-      if (Crc32c(chunk.weights().data(), chunk.weights().size()) != chunk.crc32c()) {
-        context.TryCancel();
-        return absl::DataLossError(
-            absl::StrCat("server ", server->address(), ": bucket ", chunk.bucket(), " came damaged (checksum)"));
-      }
-      weights.resize(chunk.weights().size() / sizeof(float));
-      std::memcpy(weights.data(), chunk.weights().data(), weights.size() * sizeof(float));
-      if (absl::Status status = take(chunk.bucket(), chunk.version(), weights); !status.ok()) {
-        context.TryCancel();
-        return Named(status, server->address());
-      }
+    Backoff backoff(options_.rank);
+    absl::Duration lost_since = absl::InfiniteDuration();
+    while (true) {
+      absl::Status taken;
+      const grpc::Status status = ReadServersSnapshot(*server, take, &taken);
+      if (!taken.ok()) return Named(taken, server->address());
+      if (status.ok()) break;
+      if (!IsRetryable(status)) return Named(FromGrpc(status), server->address());
+      if (!IsBusy(status)) server->stub.NoteFailure();
+      const absl::Duration now = MonotonicNow();
+      lost_since = std::min(lost_since, now);
+      if (now - lost_since > options_.server_timeout) return OutOfReach(server->address(), now - lost_since, status);
+      server->TellWaiting(status.error_message());
+      absl::SleepFor(backoff.Next());
     }
-    if (const grpc::Status status = reader->Finish(); !status.ok()) return Named(FromGrpc(status), server->address());
   }
   return absl::OkStatus();
+}
+
+grpc::Status ClusterClient::ReadServersSnapshot(ServerConnection& server, const TakeBucket& take,
+                                                absl::Status* taken) {
+  grpc::ClientContext context;
+  const std::shared_ptr<v1::ParameterServer::Stub> stub = server.stub.get();  // outlives the reader
+  const auto reader = stub->Snapshot(&context, {});
+  v1::SnapshotChunk chunk;
+  std::vector<float> weights;
+  while (taken->ok() && reader->Read(&chunk)) {
+    if (Crc32c(chunk.weights().data(), chunk.weights().size()) != chunk.crc32c()) {
+      *taken = absl::DataLossError(absl::StrCat("bucket ", chunk.bucket(), " came damaged (checksum)"));
+    } else {
+      weights.resize(chunk.weights().size() / sizeof(float));
+      std::memcpy(weights.data(), chunk.weights().data(), weights.size() * sizeof(float));
+      *taken = take(chunk.bucket(), chunk.version(), weights);
+    }
+    if (!taken->ok()) context.TryCancel();
+  }
+  return reader->Finish();
 }
 
 void ClusterClient::Leave(bool finished) {

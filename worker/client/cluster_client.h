@@ -92,7 +92,7 @@ class ClusterClient {
   uint64_t retries() const { return retries_.load(std::memory_order_relaxed); }
 
   // Smallest version of any bucket at the time of Join; 0 if the weights were not initialised.
-  uint64_t version() const { return version_; }
+  uint64_t version() const;
   uint32_t worker_count() const { return options_.worker_count; }
 
   // Does every step wait for a round (sync), so that a bucket's version is its step?
@@ -103,7 +103,8 @@ class ClusterClient {
   bool all_contribute() const { return is_sync_ && quorum_ == 0; }
 
   // Reads the published weights of all buckets: `take` is called for each with its version and its elements, one after
-  // the other, until it returns an error. DataLoss if a checksum is wrong; otherwise the server's error, naming it.
+  // the other, until it returns an error; for all buckets of a server anew if that went out of reach. DataLoss if a
+  // checksum is wrong; otherwise the server's error, naming it.
   using TakeBucket = std::function<absl::Status(uint32_t bucket, uint64_t version, absl::Span<const float> weights)>;
   absl::Status ReadSnapshot(const TakeBucket& take);
 
@@ -112,6 +113,9 @@ class ClusterClient {
 
   ClusterClient(const ClusterClientOptions& options, const ShardMap& map);
   absl::Status JoinServer(uint32_t shard, const ParameterLayout& layout);
+  absl::Status CheckThatNoneBeginsAnew() const;
+  // *taken is the error of `take` or of a checksum.
+  static grpc::Status ReadServersSnapshot(ServerConnection& server, const TakeBucket& take, absl::Status* taken);
   void SendHeartbeats();
   void Send(ExchangeCall* call);
   void Finish(ExchangeCall* call, const absl::Status& status);
@@ -119,7 +123,7 @@ class ClusterClient {
   const ClusterClientOptions options_;
   const ShardMap map_;
   std::vector<std::unique_ptr<ServerConnection>> servers_;
-  uint64_t version_ = UINT64_MAX;
+  std::vector<uint64_t> versions_;  // of the servers, when they were joined
   bool is_sync_ = true;
   uint32_t quorum_ = 0;
   absl::Duration heartbeat_period_ = absl::Seconds(3);

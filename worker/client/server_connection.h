@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -12,6 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
+#include "common/clock/monotonic.h"
 #include "common/transport/credentials.h"
 
 namespace cddp {
@@ -53,12 +55,17 @@ class ServerConnection {
   uint64_t view() const { return view_.load(std::memory_order_relaxed); }
   void NoteView(uint64_t view) { view_.store(view, std::memory_order_relaxed); }
 
+  // When it last answered a heartbeat, by MonotonicNow.
+  absl::Duration heard() const { return absl::Nanoseconds(heard_.load(std::memory_order_relaxed)); }
+  void NoteHeard() { heard_.store(absl::ToInt64Nanoseconds(MonotonicNow()), std::memory_order_relaxed); }
+
   // Says in the log why calls wait, every ten seconds at most: a step's calls fail together.
   void TellWaiting(const std::string& reason);
 
  private:
   const std::string address_;
   std::atomic<uint64_t> view_{0};
+  std::atomic<int64_t> heard_{std::numeric_limits<int64_t>::min()};
   std::mutex mutex_;
   absl::Duration told_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();  // by MonotonicNow
 };

@@ -263,8 +263,8 @@ class Trainer {
   std::optional<WorkerCheckpoint> restored_;   // until it has been restored
   EpochTotals restored_totals_;
   std::unique_ptr<ClusterClient> client_;
-  std::unique_ptr<GradientExchange> exchange_;  // after client_: uses it
   std::optional<LocalSteps> local_;             // only with --local_steps
+  std::unique_ptr<GradientExchange> exchange_;  // after client_ and local_: its thread uses them
   std::optional<RoundListener> listener_;
 };
 

@@ -73,6 +73,27 @@ TEST(ParseExchangeRequestTest, AFloodOfEmptyPushesIsRefusedBeforeItTakesMemory) 
   }
 }
 
+TEST(ParseExchangeRequestTest, AFieldWithThePushesNumberAloneIsNoPush) {
+  v1::ExchangeRequest received;
+  for (const std::string& field : {std::string("\x18\x00", 2), std::string("\x1d\x00\x00\x00\x00", 5)}) {
+    EXPECT_FALSE(Parse(field, &received).ok());
+    EXPECT_FALSE(Parse(Request(2).SerializeAsString() + field, &received).ok());
+  }
+}
+
+TEST(ParseExchangeRequestTest, WhatItDoesNotKnowIsNotHeld) {
+  v1::ExchangeRequest request = Request(2);
+  const std::string plain = request.SerializeAsString();
+  for (v1::BucketPush& push : *request.mutable_pushes()) {
+    push.GetReflection()->MutableUnknownFields(&push)->AddLengthDelimited(1000, std::string(100'000, 'u'));
+  }
+  request.GetReflection()->MutableUnknownFields(&request)->AddVarint(1001, 1);
+  ASSERT_GT(request.ByteSizeLong(), 200'000u);
+  v1::ExchangeRequest received;
+  ASSERT_TRUE(Parse(request.SerializeAsString(), &received).ok());
+  EXPECT_EQ(received.SerializeAsString(), plain);
+}
+
 TEST(ParseExchangeRequestTest, EveryTruncationIsRefusedOrIsARequest) {
   const std::string whole = Request(3).SerializeAsString();
   for (size_t length = 0; length < whole.size(); ++length) {
