@@ -91,10 +91,11 @@ absl::StatusOr<std::unique_ptr<ClusterClient>> ClusterClient::Join(const Cluster
   ClusterClientOptions complete = options;
   if (complete.incarnation == 0) complete.incarnation = PresentIncarnation();
   std::unique_ptr<ClusterClient> client(new ClusterClient(complete, *map));
+  client->versions_.resize(client->servers_.size());
   for (uint32_t shard = 0; shard < client->servers_.size(); ++shard) {
     if (absl::Status status = client->JoinServer(shard, layout); !status.ok()) return status;
   }
-  if (absl::Status status = client->CheckThatNoneBeginsAnew(); !status.ok()) return status;
+  if (absl::Status status = client->CheckThatNoneBeginsAnew(layout); !status.ok()) return status;
   client->heartbeats_ = std::thread([raw = client.get()] { raw->SendHeartbeats(); });
   return client;
 }
@@ -139,16 +140,26 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
   server.NoteView(response.view());
   is_sync_ = response.consistency() == v1::SYNC;
   quorum_ = response.quorum();
-  versions_.push_back(response.version());
+  versions_[shard] = response.version();
   heartbeat_period_ = absl::Milliseconds(std::max<uint32_t>(response.lease_ms() / 3, 1));
   return absl::OkStatus();
 }
 
-absl::Status ClusterClient::CheckThatNoneBeginsAnew() const {
+absl::Status ClusterClient::CheckThatNoneBeginsAnew(const ParameterLayout& layout) {
   // Where every worker contributes to every round, none gets as far at one server before all have begun at another.
   if (!all_contribute()) return absl::OkStatus();
+  const auto one_begins_anew = [this] {
+    const auto [least, most] = std::minmax_element(versions_.begin(), versions_.end());
+    return *least == 0 && *most > 1;
+  };
+  if (!one_begins_anew()) return absl::OkStatus();
+  // That was so when each was joined: others may have trained while this worker waited for a later one.
+  for (uint32_t shard = 0; shard < versions_.size(); ++shard) {
+    if (versions_[shard] > 0) continue;
+    if (absl::Status status = JoinServer(shard, layout); !status.ok()) return status;
+  }
+  if (!one_begins_anew()) return absl::OkStatus();
   const auto [least, most] = std::minmax_element(versions_.begin(), versions_.end());
-  if (*least > 0 || *most <= 1) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
       "server ", options_.addresses[static_cast<size_t>(least - versions_.begin())], " begins anew, but ",
       options_.addresses[static_cast<size_t>(most - versions_.begin())], " is at version ", *most,

@@ -113,7 +113,7 @@ class ClusterClient {
 
   ClusterClient(const ClusterClientOptions& options, const ShardMap& map);
   absl::Status JoinServer(uint32_t shard, const ParameterLayout& layout);
-  absl::Status CheckThatNoneBeginsAnew() const;
+  absl::Status CheckThatNoneBeginsAnew(const ParameterLayout& layout);
   // *taken is the error of `take` or of a checksum.
   static grpc::Status ReadServersSnapshot(ServerConnection& server, const TakeBucket& take, absl::Status* taken);
   void SendHeartbeats();
