@@ -19,8 +19,11 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Sleeps in bash without another process, in turns so short that a signal's arrival between two of them is noticed.
-constexpr char kSleep[] = " for _ in {1..300}; do read -r -t 0.2 <> <(:); done";
+// A script that then sleeps: in bash, without another process, in turns so short that a signal's arrival between two of
+// them is noticed. The pipe, at which nothing comes, is made first: a trapped signal that meets its making may be lost.
+std::string ThenSleeps(const std::string& script) {
+  return absl::StrCat("exec 3<> <(:); ", script, " for _ in {1..300}; do read -r -t 0.2 -u 3; done");
+}
 
 class SupervisorTest : public ::testing::Test {
  protected:
@@ -106,7 +109,7 @@ TEST_F(SupervisorTest, ChildBeginsWithNothingOfOurs) {
 }
 
 TEST_F(SupervisorTest, WaitGivesUpAtTheDeadline) {
-  StartScript(kSleep);
+  StartScript(ThenSleeps(""));
   const absl::Time begin = absl::Now();
   EXPECT_TRUE(std::holds_alternative<TimedOut>(supervisor_->Wait(begin + absl::Milliseconds(50))));
   EXPECT_GE(absl::Now() - begin, absl::Milliseconds(50));
@@ -120,8 +123,8 @@ TEST_F(SupervisorTest, TellsOfSignalsThatReachUs) {
 }
 
 TEST_F(SupervisorTest, TerminateEndsOneChild) {
-  const size_t other = StartScript(kSleep);
-  const size_t child = StartScript(absl::StrCat("trap 'echo bye; exit 0' TERM; echo ready;", kSleep));
+  const size_t other = StartScript(ThenSleeps(""));
+  const size_t child = StartScript(ThenSleeps("trap 'echo bye; exit 0' TERM; echo ready;"));
   ASSERT_TRUE(std::holds_alternative<ChildLine>(Next()));
   supervisor_->Terminate(child);
   EXPECT_THAT(LinesUntilExits(1)[child], ElementsAre("bye"));
@@ -130,8 +133,8 @@ TEST_F(SupervisorTest, TerminateEndsOneChild) {
 }
 
 TEST_F(SupervisorTest, EndAllKillsTheDeafAfterTheGrace) {
-  const size_t polite = StartScript(absl::StrCat("trap 'exit 0' TERM; echo ready;", kSleep));
-  const size_t deaf = StartScript(absl::StrCat("trap '' TERM; echo ready;", kSleep));
+  const size_t polite = StartScript(ThenSleeps("trap 'exit 0' TERM; echo ready;"));
+  const size_t deaf = StartScript(ThenSleeps("trap '' TERM; echo ready;"));
   Next();
   Next();
   const absl::Time begin = absl::Now();
@@ -154,7 +157,7 @@ TEST_F(SupervisorTest, EndAllReachesGrandchildren) {
 }
 
 TEST_F(SupervisorTest, GoesAwayWithItsChildren) {
-  StartScript(absl::StrCat("echo $$;", kSleep));
+  StartScript(ThenSleeps("echo $$;"));
   const SupervisorEvent event = Next();
   pid_t child = 0;
   ASSERT_TRUE(absl::SimpleAtoi(std::get<ChildLine>(event).line, &child));
