@@ -35,7 +35,7 @@ namespace cddp {
 struct ExchangeAnswer {
   uint64_t version = 0;
   std::vector<UpdateRun> updates;  // to be added one after the other; shared by all waiting calls
-  bool replaces = false;              // `updates` is one dense update that holds the weights themselves
+  bool replaces = false;           // `updates` is one dense update that holds the weights themselves
   bool refused = false;
   bool replica_differed = false;  // from the published weights: this answer replaces it
   bool repeated = false;          // the contribution had been counted before: a retry

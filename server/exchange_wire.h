@@ -13,8 +13,9 @@
 
 namespace cddp {
 
-// Takes the bytes of *buffer, which is empty afterwards; leaves fields out that it does not know. InvalidArgument if they are no ExchangeRequest, if the pushes
-// are none or too many (memory for them is not taken then), or if their buckets are not in descending order.
+// Takes the bytes of *buffer, which is empty afterwards; leaves fields out that it does not know. InvalidArgument if
+// they are no ExchangeRequest, if the pushes are none or too many (memory for them is not taken then), or if their
+// buckets are not in descending order.
 absl::Status ParseExchangeRequest(grpc::ByteBuffer* buffer, v1::ExchangeRequest* request);
 
 // The bytes of the ExchangeResponse. They hold references to the answers' updates.

@@ -40,10 +40,10 @@ absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLa
   const uint64_t of_a_bucket = 256 + uint64_t{16} * options_.worker_count;
   if (const uint64_t buckets = run.end - run.begin;
       buckets > 1 && of_a_bucket * buckets > options_.max_parameters - parameters) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "this shard would hold ", buckets, " buckets, each of which takes as much memory as ", of_a_bucket,
-        " parameters besides its own: more than its --max_parameters=", options_.max_parameters,
-        " in all: raise the workers' --bucket_bytes, or it, or use more servers"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("this shard would hold ", buckets, " buckets, each of which takes as much memory as ", of_a_bucket,
+                     " parameters besides its own: more than its --max_parameters=", options_.max_parameters,
+                     " in all: raise the workers' --bucket_bytes, or it, or use more servers"));
   }
   auto space = std::make_unique<Space>(Space{layout, run, {}, {}, std::vector<uint64_t>(run.end - run.begin)});
   BucketOptions bucket_options = {run.begin,

@@ -14,19 +14,10 @@ constexpr size_t kMostShared = kBlockBytes / 8;
 
 void UpdateLog::Append(absl::string_view update) {
   Entry entry;
-  if (const size_t size = update.empty() ? 0 : SizeInRun(update); size > kMostShared) {
-    entry.block = std::shared_ptr<char[]>(new char[size]);
-    entry.begin = entry.block.get();
-    entry.update = {WriteToRun(update, entry.block.get()), update.size()};
-  } else if (size > 0) {
-    if (block_ == nullptr || size > static_cast<size_t>(block_.get() + kBlockBytes - free_)) {
-      block_ = std::shared_ptr<char[]>(new char[kBlockBytes]);
-      free_ = block_.get();
-    }
-    entry.block = block_;
-    entry.begin = free_;
-    entry.update = {WriteToRun(update, free_), update.size()};
-    free_ += size;
+  if (!update.empty()) {
+    char* const begin = Reserve(SizeInRun(update), &entry.block);
+    entry.begin = begin;
+    entry.update = {WriteToRun(update, begin), update.size()};
   }
   entries_.push_back(std::move(entry));
   bytes_ += update.size();
@@ -35,6 +26,19 @@ void UpdateLog::Append(absl::string_view update) {
     bytes_ -= entries_.front().update.size();
     entries_.pop_front();
   }
+}
+
+char* UpdateLog::Reserve(size_t size, std::shared_ptr<char[]>* block) {
+  if (size > kMostShared) {
+    block->reset(new char[size]);
+    return block->get();
+  }
+  if (block_ == nullptr || size > static_cast<size_t>(block_.get() + kBlockBytes - free_)) {
+    block_.reset(new char[kBlockBytes]);
+    free_ = block_.get();
+  }
+  *block = block_;
+  return std::exchange(free_, free_ + size);
 }
 
 void UpdateLog::Restore(uint64_t newest, const std::vector<absl::string_view>& updates) {

@@ -1,7 +1,8 @@
 // The last versions' published updates of one bucket, so that a worker some versions behind gets what it lacks.
 //
-// They lie one behind the other in blocks. Were each an allocation of its own, the thousands of them that live at a time
-// would spread over whatever the heap was at its largest, and stay there: each new one takes the place of one forgotten.
+// They lie one behind the other in blocks. Were each an allocation of its own, the thousands of them that live at a
+// time would spread over whatever the heap was at its largest, and stay there: each new one takes the place of one
+// forgotten.
 
 #ifndef SERVER_UPDATE_LOG_H_
 #define SERVER_UPDATE_LOG_H_
@@ -51,6 +52,9 @@ class UpdateLog {
 
     const char* end() const { return update.data() + update.size(); }
   };
+
+  // Room for `size` bytes, in *block.
+  char* Reserve(size_t size, std::shared_ptr<char[]>* block);
 
   const uint64_t max_bytes_;
   const uint64_t min_versions_;

@@ -119,7 +119,8 @@ absl::StatusOr<bool> Journal::IsRestored(const StateFolder& found) const {
   for (const uint64_t segment : found.segments) {
     const absl::StatusOr<std::optional<SegmentStart>> start = ReadStart(segment);
     if (!start.ok()) return start.status();
-    if (!start->has_value() || (*start)->event.restored != options_.restore_version || (*start)->holds_nothing) continue;
+    if (!start->has_value() || (*start)->event.restored != options_.restore_version || (*start)->holds_nothing)
+      continue;
     return absl::DataLossError(absl::StrCat(
         options_.folder, "/", SegmentName(segment), ": goes on from --restore_version=", options_.restore_version,
         ", but the snapshot that it begins with is damaged or missing: restore that from a copy, or go back to another "
@@ -136,7 +137,8 @@ absl::Status Journal::RemoveUnfinishedRestore(StateFolder* found) const {
     if (!start.ok()) return start.status();
     if (!start->has_value() || !(*start)->holds_nothing || (*start)->event.restored == segment_.restored) break;
     spdlog::warn(
-        "event=restore_undone folder={} restore_version={} reason=\"its start did not get as far as a snapshot, and this "
+        "event=restore_undone folder={} restore_version={} reason=\"its start did not get as far as a snapshot, and "
+        "this "
         "one has no --restore_version: the state is what it was before\"",
         options_.folder, (*start)->event.restored);
     absl::Status status = options_.files->Remove(options_.folder, SegmentName(newest));

@@ -261,15 +261,15 @@ class PosixLayer final : public FileLayer {
  private:
   // With all folders above it that are missing; each is durable, which is the business of the one that holds it.
   absl::Status MakeFolder(const std::string& folder) {
-    std::vector<std::string> missing;
+    std::vector<std::string> holders;
     std::error_code error;
     for (std::filesystem::path path = std::filesystem::absolute(folder); !std::filesystem::exists(path, error);
          path = path.parent_path()) {
-      missing.push_back(path.parent_path());
+      holders.push_back(path.parent_path());
     }
     std::filesystem::create_directories(folder, error);
     if (error) return Failed(error.value(), "make the folder", folder);
-    for (const std::string& holder : missing) {
+    for (const std::string& holder : holders) {
       if (absl::Status status = SyncFolder(holder); !status.ok()) return status;
     }
     return absl::OkStatus();

@@ -123,6 +123,23 @@ class ServerLimitsTest : public ::testing::Test {
     return options;
   }
 
+  // Rank 0, which has initialised a model of one bucket.
+  struct Worker {
+    std::unique_ptr<ClusterClient> client;
+    std::unique_ptr<GradientExchange> exchange;
+    std::vector<float> weights;
+  };
+  Worker Initialised(uint64_t elements) const {
+    const ParameterLayout layout = *ParameterLayout::Create({{"w", {static_cast<int64_t>(elements)}}}, elements);
+    absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(ClientOptions(0), layout);
+    EXPECT_TRUE(client.ok()) << client.status();
+    Worker worker = {*std::move(client), nullptr, std::vector<float>(elements, 1)};
+    worker.exchange = *GradientExchange::Create(layout, {CompressorOptions{}, 1, 0}, worker.client.get());
+    const absl::Status status = worker.exchange->Initialise(absl::MakeSpan(worker.weights), true);
+    EXPECT_TRUE(status.ok()) << status;
+    return worker;
+  }
+
   ServerOptions options_;
   std::unique_ptr<Server> server_;
 };
@@ -200,12 +217,7 @@ TEST_F(ServerLimitsTest, AReaderThatHangsHoldsABoundedPartAndIsGivenUp) {
   options_.limits.max_inflight_bytes = 2 << 20;
   options_.keepalive = absl::Seconds(2);
   StartServer();
-  const ParameterLayout layout = *ParameterLayout::Create({{"w", {kElements}}}, kElements);
-  absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(ClientOptions(0), layout);
-  ASSERT_TRUE(client.ok()) << client.status();
-  auto exchange = GradientExchange::Create(layout, {CompressorOptions{}, 1, 0}, client->get());
-  std::vector<float> weights(kElements, 1);
-  ASSERT_TRUE((*exchange)->Initialise(absl::MakeSpan(weights), true).ok());
+  Worker worker = Initialised(kElements);
 
   // Asks for the whole bucket again and again: retries of step 0.
   Proxy proxy(server_->address());
@@ -245,7 +257,7 @@ TEST_F(ServerLimitsTest, AReaderThatHangsHoldsABoundedPartAndIsGivenUp) {
   // then.)
   while (server_->limits().unread_bytes() != 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   const std::vector<float> gradient(kElements, 0.5F);
-  const absl::StatusOr<StepTraffic> step = (*exchange)->Step(gradient, absl::MakeSpan(weights));
+  const absl::StatusOr<StepTraffic> step = worker.exchange->Step(gradient, absl::MakeSpan(worker.weights));
   EXPECT_TRUE(step.ok()) << step.status();
   for (const auto& call : calls) call->context.TryCancel();
   while (ended != calls.size()) std::this_thread::yield();
@@ -255,12 +267,7 @@ TEST_F(ServerLimitsTest, SnapshotsThatAreNotReadAreBoundedAndAnHonestReaderTries
   constexpr uint64_t kElements = 4'000'000;  // a chunk of 16 MB, more than the transport takes unread
   options_.limits.max_inflight_bytes = 64 << 20;
   StartServer();
-  const ParameterLayout layout = *ParameterLayout::Create({{"w", {kElements}}}, kElements);
-  absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(ClientOptions(0), layout);
-  ASSERT_TRUE(client.ok()) << client.status();
-  auto exchange = GradientExchange::Create(layout, {CompressorOptions{}, 1, 0}, client->get());
-  std::vector<float> weights(kElements, 1);
-  ASSERT_TRUE((*exchange)->Initialise(absl::MakeSpan(weights), true).ok());
+  Worker worker = Initialised(kElements);
 
   const auto stub = v1::ParameterServer::NewStub(CreateChannel(server_->address()));
   struct Stream {
@@ -276,11 +283,12 @@ TEST_F(ServerLimitsTest, SnapshotsThatAreNotReadAreBoundedAndAnHonestReaderTries
   EXPECT_LT(streams.size(), 10u) << "each holds 32 MB";
   const uint64_t refused = Refused(Refusal::kUnreadAnswers);
   std::thread reader([&] {
-    const absl::Status status = (*client)->ReadSnapshot([&](uint32_t, uint64_t version, absl::Span<const float> read) {
-      EXPECT_EQ(version, 1u);
-      EXPECT_EQ(read.size(), kElements);
-      return absl::OkStatus();
-    });
+    const absl::Status status =
+        worker.client->ReadSnapshot([&](uint32_t, uint64_t version, absl::Span<const float> read) {
+          EXPECT_EQ(version, 1u);
+          EXPECT_EQ(read.size(), kElements);
+          return absl::OkStatus();
+        });
     EXPECT_TRUE(status.ok()) << status;
   });
   while (Refused(Refusal::kUnreadAnswers) == refused) std::this_thread::yield();

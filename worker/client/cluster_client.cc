@@ -315,8 +315,7 @@ absl::Status ClusterClient::ReadSnapshot(const TakeBucket& take) {
   return absl::OkStatus();
 }
 
-grpc::Status ClusterClient::ReadServersSnapshot(ServerConnection& server, const TakeBucket& take,
-                                                absl::Status* taken) {
+grpc::Status ClusterClient::ReadServersSnapshot(ServerConnection& server, const TakeBucket& take, absl::Status* taken) {
   grpc::ClientContext context;
   const std::shared_ptr<v1::ParameterServer::Stub> stub = server.stub.get();  // outlives the reader
   const auto reader = stub->Snapshot(&context, {});
