@@ -17,7 +17,9 @@ endif()
 
 find_program(CDDP_CCACHE ccache)
 if(CDDP_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CDDP_CCACHE})
+  # Paths below the source folder are hashed relative to it, so that a second checkout finds what the first compiled.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CDDP_CCACHE})
 endif()
 
 # Sums must not depend on the compiler's mood: no contraction of a*b+c behind our back (FMA is used where
