@@ -15,7 +15,7 @@
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "common/clock/monotonic.h"
 #include "common/codec/crc32c.h"
-#include "common/transport/backoff.h"
+#include "common/retry/backoff.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
 #include "common/transport/status.h"

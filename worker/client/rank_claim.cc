@@ -9,16 +9,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
-#include "common/clock/monotonic.h"
-#include "common/transport/backoff.h"
+#include "common/clock/clock.h"
+#include "common/retry/retry_call.h"
 #include "common/transport/protocol.h"
 #include "common/transport/status.h"
 #include "worker/client/server_connection.h"
 
 namespace cddp {
 namespace {
-
-constexpr absl::Duration kDeadline = absl::Seconds(5);
 
 uint64_t RandomNonce() {
   std::random_device device;
@@ -35,33 +33,32 @@ absl::StatusOr<uint32_t> ClaimRank(const ClusterClientOptions& options) {
   request.set_incarnation(options.incarnation);
   request.set_nonce(RandomNonce());
 
-  Backoff backoff(request.nonce());
-  const absl::Duration begin = MonotonicNow();
+  RetryOptions retry_options;
+  retry_options.patience = options.server_timeout;
+  Retry retry(retry_options, request.nonce());
+  SystemClock clock;
+  v1::ClaimRankResponse response;
   std::string told;
-  while (true) {
+  const auto attempt = [&](absl::Duration timeout) {
     grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + kDeadline));
-    v1::ClaimRankResponse response;
-    const grpc::Status status = server.stub.get()->ClaimRank(&context, request, &response);
-    if (status.ok()) {
-      spdlog::info("event=rank_claimed rank={}", response.rank());
-      return response.rank();
-    }
-    const std::string named = absl::StrCat("server ", server.address(), ": ", status.error_message());
-    if (!IsRetryable(status)) return absl::Status(FromGrpc(status).code(), named);
-    server.stub.NoteFailure();
-    if (status.error_message() != told) {
-      told = status.error_message();
-      spdlog::info("event=rank_waited_for server={} reason=\"{}\"", server.address(), told);
-    }
-    const absl::Duration pause = backoff.Next();
-    const absl::Duration waited = MonotonicNow() - begin;
-    if (waited + pause > options.server_timeout) {
-      return absl::UnavailableError(absl::StrCat(
-          "no rank within ", absl::FormatDuration(absl::Trunc(waited, absl::Milliseconds(100))), " (", named, ")"));
-    }
-    absl::SleepFor(pause);
+    context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+    return FromGrpc(server.stub.get()->ClaimRank(&context, request, &response));
+  };
+  const auto tell = [&](const absl::Status& failed, absl::Duration) {
+    if (FailureOf(failed) == Failure::kLost) server.stub.NoteFailure();
+    if (failed.message() == told) return;
+    told = std::string(failed.message());
+    spdlog::info("event=rank_waited_for server={} reason=\"{}\"", server.address(), told);
+  };
+  const absl::Status status = RetryCall(clock, retry, attempt, tell);
+  if (status.ok()) {
+    spdlog::info("event=rank_claimed rank={}", response.rank());
+    return response.rank();
   }
+  const std::string named = absl::StrCat("server ", server.address(), ": ", status.message());
+  if (FailureOf(status) == Failure::kPermanent) return absl::Status(status.code(), named);
+  const absl::Duration waited = absl::Trunc(retry.FailingFor(clock.Now()), absl::Milliseconds(100));
+  return absl::UnavailableError(absl::StrCat("no rank within ", absl::FormatDuration(waited), " (", named, ")"));
 }
 
 }  // namespace cddp

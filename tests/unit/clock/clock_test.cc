@@ -1,3 +1,5 @@
+#include "common/clock/clock.h"
+
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -28,6 +30,18 @@ TEST(EndSignalTest, EndsAWait) {
   end.Notify();
   waiter.join();
   EXPECT_TRUE(end.HasBeenNotified());
+}
+
+TEST(SystemClockTest, SleepsUntilItsEnd) {
+  EndSignal end;
+  SystemClock clock(&end);
+  const absl::Duration begin = clock.Now();
+  EXPECT_TRUE(clock.Sleep(absl::Milliseconds(2)));
+  EXPECT_GE(clock.Now() - begin, absl::Milliseconds(2));
+  std::thread waiter([&clock] { EXPECT_FALSE(clock.Sleep(absl::Hours(1))); });
+  end.Notify();
+  waiter.join();
+  EXPECT_TRUE(SystemClock().Sleep(absl::Milliseconds(1)));
 }
 
 }  // namespace

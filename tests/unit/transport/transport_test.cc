@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include "common/transport/address.h"
-#include "common/transport/backoff.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/status.h"
 
@@ -43,17 +42,6 @@ TEST(AddressTest, LoopbackIsWhatOtherMachinesCannotReach) {
   EXPECT_EQ(LocalAddressOf("0.0.0.0:50051"), "127.0.0.1:50051");
   EXPECT_EQ(LocalAddressOf("[::]:50051"), "[::1]:50051");
   EXPECT_EQ(LocalAddressOf("10.0.0.1:50051"), "10.0.0.1:50051");
-}
-
-TEST(BackoffTest, GrowsToItsLimitAndTellsWorkersApart) {
-  Backoff first(1);
-  Backoff second(2);
-  EXPECT_NE(first.Next(), second.Next());
-  for (int i = 0; i < 20; ++i) first.Next();
-  EXPECT_GE(first.Next(), absl::Seconds(1.5));
-  EXPECT_LE(first.Next(), absl::Seconds(2.5));
-  first.Reset();
-  EXPECT_LE(first.Next(), absl::Milliseconds(63));
 }
 
 TEST(LayoutMessageTest, RoundTripsAndRefusesAForeignFingerprint) {

@@ -1,7 +1,7 @@
 // How long to wait before the next try.
 
-#ifndef COMMON_TRANSPORT_BACKOFF_H_
-#define COMMON_TRANSPORT_BACKOFF_H_
+#ifndef COMMON_RETRY_BACKOFF_H_
+#define COMMON_RETRY_BACKOFF_H_
 
 #include <cstdint>
 
@@ -25,4 +25,4 @@ class Backoff {
 
 }  // namespace cddp
 
-#endif  // COMMON_TRANSPORT_BACKOFF_H_
+#endif  // COMMON_RETRY_BACKOFF_H_

@@ -1,4 +1,4 @@
-#include "common/transport/backoff.h"
+#include "common/retry/backoff.h"
 
 #include <algorithm>
 
