@@ -11,9 +11,11 @@
 #include "absl/flags/flag.h"
 #include "absl/time/time.h"
 #include "common/config/command_line.h"
+#include "common/config/flag_effects.h"
 #include "common/config/healthcheck_flag.h"
 #include "common/config/logging.h"
 #include "common/config/process.h"
+#include "common/config/progress_flag.h"
 #include "common/transport/address.h"
 #include "common/transport/healthcheck.h"
 #include "common/transport/security_flags.h"
@@ -77,7 +79,7 @@ ABSL_FLAG(uint64_t, restore_version, 0,
           "goes on from there; 0: go on where the journal ends");
 ABSL_FLAG(bool, exit_when_finished, false,
           "end with exit code 0 once every worker has left as finished; with --state_dir also when started again");
-ABSL_FLAG(std::string, progress, "", "'json': one JSON line on standard output when listening");
+ABSL_FLAG(cddp::ProgressFlag, progress, {}, "'json': one JSON line on standard output when listening");
 
 namespace {
 
@@ -140,7 +142,8 @@ absl::Status Healthcheck(const cddp::HealthcheckFlag& flag) {
 
 int main(int argc, char** argv) {
   cddp::ParseCommandLineOrExit(argc, argv, "cddp-server: one shard of a Compressed-DDP parameter server",
-                               {"main.cc", cddp::kSecurityFlagFile});
+                               {{"main.cc", cddp::kSecurityFlagFile}});
+  cddp::CheckFlagsHaveEffectOrExit();
   cddp::InitLogging();
   if (const cddp::HealthcheckFlag flag = absl::GetFlag(FLAGS_healthcheck); flag.wanted) {
     const absl::Status status = Healthcheck(flag);
@@ -168,7 +171,7 @@ int main(int argc, char** argv) {
   if (!server.ok()) return cddp::ReportError(server.status());
   spdlog::info("event=listening shard={} address={} metrics={}", absl::GetFlag(FLAGS_shard), (*server)->address(),
                (*server)->metrics_address());
-  if (absl::GetFlag(FLAGS_progress) == "json") {
+  if (absl::GetFlag(FLAGS_progress).json) {
     const nlohmann::json line = {{"event", "listening"},
                                  {"address", (*server)->address()},
                                  {"metrics_address", (*server)->metrics_address()},

@@ -4,9 +4,11 @@
 #include "absl/strings/str_cat.h"
 #include "common/codec/encoding.h"
 #include "common/config/command_line.h"
+#include "common/config/flag_effects.h"
 #include "common/config/healthcheck_flag.h"
 #include "common/config/logging.h"
 #include "common/config/process.h"
+#include "common/config/progress_flag.h"
 #include "common/config/stop_signal.h"
 #include "common/metrics/metrics_probe.h"
 #include "common/transport/address.h"
@@ -65,7 +67,7 @@ ABSL_FLAG(bool, stop_on_non_finite, false, "end with an error at the first non-f
 ABSL_FLAG(
     cddp::HealthcheckFlag, healthcheck, {},
     "ask the worker whose metrics are at --metrics_listen, or at the address given; exit 0 if it answers, else 1");
-ABSL_FLAG(std::string, progress, "", "'json': one JSON line an event on standard output");
+ABSL_FLAG(cddp::ProgressFlag, progress, {}, "'json': one JSON line an event on standard output");
 
 namespace {
 
@@ -115,7 +117,7 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   options.checkpoint_dir = absl::GetFlag(FLAGS_checkpoint_dir);
   options.checkpoint_every = absl::GetFlag(FLAGS_checkpoint_every);
   options.stop_on_non_finite = absl::GetFlag(FLAGS_stop_on_non_finite);
-  options.json_progress = absl::GetFlag(FLAGS_progress) == "json";
+  options.json_progress = absl::GetFlag(FLAGS_progress).json;
   if (absl::Status status = cddp::Validate(options.exchange); !status.ok()) return status;
   if (options.local_steps == 0) return absl::InvalidArgumentError("--local_steps must be at least 1");
   if (absl::Status status = cddp::Validate(options.inner); !status.ok()) return status;
@@ -144,7 +146,8 @@ constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
 
 int main(int argc, char** argv) {
   cddp::ParseCommandLineOrExit(argc, argv, "cddp-worker: one data-parallel replica of a Compressed-DDP cluster",
-                               {"main.cc", cddp::kSecurityFlagFile});
+                               {{"main.cc", cddp::kSecurityFlagFile}});
+  cddp::CheckFlagsHaveEffectOrExit();
   cddp::InitLogging();
   if (const cddp::HealthcheckFlag flag = absl::GetFlag(FLAGS_healthcheck); flag.wanted) {
     const absl::Status healthy = cddp::ProbeMetrics(

@@ -14,8 +14,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "common/config/similar_name.h"
 
 namespace cddp {
+
+bool InScope(const FlagScope& scope, const absl::CommandLineFlag& flag) {
+  const std::string file = flag.Filename();
+  return std::find(scope.names.begin(), scope.names.end(), flag.Name()) != scope.names.end() ||
+         std::any_of(scope.files.begin(), scope.files.end(),
+                     [&](const std::string& part) { return absl::StrContains(file, part); });
+}
+
 namespace {
 
 absl::Status SetFlag(absl::CommandLineFlag& flag, absl::string_view value) {
@@ -25,13 +34,32 @@ absl::Status SetFlag(absl::CommandLineFlag& flag, absl::string_view value) {
                                                  error.empty() ? "" : ": ", absl::StrReplaceAll(error, {{"\n", " "}})));
 }
 
-// A switch may stand without a value, and never takes the next argument for one: bools, and flags that are "false" where
-// they are not given (--healthcheck, --healthcheck=ADDRESS).
+// A switch may stand without a value, and never takes the next argument for one: bools, and flags that are "false"
+// where they are not given (--healthcheck, --healthcheck=ADDRESS).
 bool IsSwitch(const absl::CommandLineFlag& flag) { return flag.IsOfType<bool>() || flag.DefaultValue() == "false"; }
+
+absl::CommandLineFlag* Find(absl::string_view name, const FlagScope* scope) {
+  absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
+  return flag != nullptr && scope != nullptr && !InScope(*scope, *flag) ? nullptr : flag;
+}
+
+absl::Status UnknownFlag(absl::string_view name, const FlagScope* scope) {
+  std::vector<std::string> known = {"flagfile", "help"};
+  for (const auto& [other, flag] : absl::GetAllFlags()) {
+    if (scope != nullptr && !InScope(*scope, *flag)) continue;
+    known.emplace_back(other);
+    if (flag->IsOfType<bool>()) known.push_back(absl::StrCat("no", other));
+  }
+  const std::string meant = SimilarName(name, known);
+  return absl::InvalidArgumentError(absl::StrCat("unknown flag --", name,
+                                                 meant.empty() ? "" : absl::StrCat("; did you mean --", meant, "?"),
+                                                 " (--help lists the flags)"));
+}
 
 // Reads "--name" and "name=value" of one argument; *next is the following argument, consumed where the value stands
 // there.
-absl::Status ParseOne(absl::string_view argument, const std::string* next, bool* consumed_next) {
+absl::Status ParseOne(absl::string_view argument, const std::string* next, const FlagScope* scope,
+                      bool* consumed_next) {
   *consumed_next = false;
   absl::string_view name = absl::StripPrefix(absl::StripPrefix(argument, "-"), "-");
   absl::string_view value;
@@ -41,15 +69,13 @@ absl::Status ParseOne(absl::string_view argument, const std::string* next, bool*
     name = name.substr(0, equals);
     has_value = true;
   }
-  absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
+  absl::CommandLineFlag* flag = Find(name, scope);
   if (flag == nullptr && !has_value && absl::StartsWith(name, "no")) {
-    flag = absl::FindCommandLineFlag(name.substr(2));
+    flag = Find(name.substr(2), scope);
     if (flag != nullptr && flag->IsOfType<bool>()) return SetFlag(*flag, "false");
     flag = nullptr;
   }
-  if (flag == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat("unknown flag --", name, " (--help lists the flags)"));
-  }
+  if (flag == nullptr) return UnknownFlag(name, scope);
   if (has_value) return SetFlag(*flag, value);
   if (IsSwitch(*flag)) return SetFlag(*flag, "true");
   if (next == nullptr) return absl::InvalidArgumentError(absl::StrCat("--", name, " needs a value"));
@@ -72,7 +98,8 @@ absl::StatusOr<std::vector<std::string>> ReadFlagFile(const std::string& path) {
   return args;
 }
 
-absl::Status ParseInto(const std::vector<std::string>& args, int depth, std::vector<std::string>* positional) {
+absl::Status ParseInto(const std::vector<std::string>& args, int depth, const FlagScope* scope,
+                       std::vector<std::string>* positional) {
   if (depth > 8) return absl::InvalidArgumentError("--flagfile: files include each other");
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string& argument = args[i];
@@ -87,12 +114,12 @@ absl::Status ParseInto(const std::vector<std::string>& args, int depth, std::vec
     if (absl::string_view path = argument; absl::ConsumePrefix(&path, "--flagfile=")) {
       absl::StatusOr<std::vector<std::string>> inner = ReadFlagFile(std::string(path));
       if (!inner.ok()) return inner.status();
-      if (absl::Status status = ParseInto(*inner, depth + 1, positional); !status.ok()) return status;
+      if (absl::Status status = ParseInto(*inner, depth + 1, scope, positional); !status.ok()) return status;
       continue;
     }
     bool consumed_next = false;
     const std::string* next = i + 1 < args.size() ? &args[i + 1] : nullptr;
-    if (absl::Status status = ParseOne(argument, next, &consumed_next); !status.ok()) return status;
+    if (absl::Status status = ParseOne(argument, next, scope, &consumed_next); !status.ok()) return status;
     i += consumed_next;
   }
   return absl::OkStatus();
@@ -100,19 +127,29 @@ absl::Status ParseInto(const std::vector<std::string>& args, int depth, std::vec
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::string>> ParseCommandLine(const std::vector<std::string>& args) {
+absl::StatusOr<std::vector<std::string>> ParseCommandLine(const std::vector<std::string>& args,
+                                                          const FlagScope* scope) {
   std::vector<std::string> positional;
-  if (absl::Status status = ParseInto(args, 0, &positional); !status.ok()) return status;
+  if (absl::Status status = ParseInto(args, 0, scope, &positional); !status.ok()) return status;
   return positional;
 }
 
-std::string DescribeFlags(const std::vector<std::string>& flag_files) {
+absl::Status RefuseWords(const std::vector<std::string>& args, const std::vector<std::string>& positional) {
+  if (positional.empty()) return absl::OkStatus();
+  const std::string& word = positional.front();
+  std::string error = absl::StrCat("'", word, "' is not a flag (--name=value)");
+  // A switch before it looks as if it took the word for its value.
+  const auto found = std::find(args.begin(), args.end(), word);
+  if (found != args.end() && found != args.begin() && absl::StartsWith(*(found - 1), "-") && *(found - 1) != "--") {
+    absl::StrAppend(&error, "; did you mean ", *(found - 1), "=", word, "?");
+  }
+  return absl::InvalidArgumentError(absl::StrCat(error, " (--help lists the flags)"));
+}
+
+std::string DescribeFlags(const FlagScope& scope) {
   std::map<std::string, std::string> entries;
   for (const auto& [name, flag] : absl::GetAllFlags()) {
-    const std::string file = flag->Filename();
-    const bool ours = std::any_of(flag_files.begin(), flag_files.end(),
-                                  [&](const std::string& part) { return absl::StrContains(file, part); });
-    if (!ours) continue;
+    if (!InScope(scope, *flag)) continue;
     const std::string value = flag->DefaultValue();
     entries[std::string(name)] = absl::StrCat("  --", name, value.empty() ? "" : absl::StrCat(" (default ", value, ")"),
                                               "\n      ", flag->Help(), "\n");
@@ -122,16 +159,16 @@ std::string DescribeFlags(const std::vector<std::string>& flag_files) {
   return text;
 }
 
-std::vector<std::string> ParseCommandLineOrExit(int argc, char** argv, absl::string_view usage,
-                                                const std::vector<std::string>& flag_files) {
+void ParseCommandLineOrExit(int argc, char** argv, absl::string_view usage, const FlagScope& scope) {
   const std::vector<std::string> args(argv + 1, argv + argc);
-  if (std::find(args.begin(), args.end(), "--help") != args.end()) {
-    std::printf("%s\n\n%s", std::string(usage).c_str(), DescribeFlags(flag_files).c_str());
+  const auto asks = [](const std::string& arg) { return arg == "--help" || arg == "-help" || arg == "-h"; };
+  if (std::any_of(args.begin(), args.end(), asks)) {
+    std::printf("%s\n\n%s", std::string(usage).c_str(), DescribeFlags(scope).c_str());
     std::exit(0);
   }
-  absl::StatusOr<std::vector<std::string>> positional = ParseCommandLine(args);
-  if (!positional.ok()) std::exit(ReportError(positional.status()));
-  return *std::move(positional);
+  absl::StatusOr<std::vector<std::string>> positional = ParseCommandLine(args, scope.files.empty() ? nullptr : &scope);
+  const absl::Status status = positional.ok() ? RefuseWords(args, *positional) : positional.status();
+  if (!status.ok()) std::exit(ReportError(status));
 }
 
 int ReportError(const absl::Status& status) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/flags/commandlineflag.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
@@ -15,19 +16,32 @@ namespace cddp {
 inline constexpr int kExitFailure = 1;   // something failed while running
 inline constexpr int kExitBadInput = 2;  // the command line, a file or a peer's configuration is wrong: do not retry
 
+// A part of a program's flags: those defined in source files whose path contains one of `files`, and those called as
+// one of `names`. A tool of several commands has the flags of all of them in one process.
+struct FlagScope {
+  std::vector<std::string> files;
+  std::vector<std::string> names = {};
+};
+bool InScope(const FlagScope& scope, const absl::CommandLineFlag& flag);
+
 // Sets flags from `--name=value`, `--name value`, `--bool`, `--nobool` and `--flagfile=FILE` (one flag a line, '#'
 // begins a comment); returns the positional arguments without the program's name. InvalidArgument names the flag that
-// is unknown or whose value does not parse. Call once, before threads start. (absl's own parser ends the process with
-// code 1 and several lines; hence this one, over absl's reflection interface.)
-absl::StatusOr<std::vector<std::string>> ParseCommandLine(const std::vector<std::string>& args);
+// is unknown, or outside the scope, with the one that was probably meant, or whose value does not parse. Call before
+// threads start. (absl's own parser ends the process with code 1 and several lines; hence this one, over absl's
+// reflection interface.)
+absl::StatusOr<std::vector<std::string>> ParseCommandLine(const std::vector<std::string>& args,
+                                                          const FlagScope* scope = nullptr);
 
-// ParseCommandLine for main(): prints the error and exits with kExitBadInput; answers --help with `usage` and the flags
-// defined in files whose path contains one of `flag_files`, and exits with 0.
-std::vector<std::string> ParseCommandLineOrExit(int argc, char** argv, absl::string_view usage = "",
-                                                const std::vector<std::string>& flag_files = {"main.cc"});
+// InvalidArgument if a word is left over: no program of ours uses any, and a word without effect was meant to have one
+// (`--insecure false`). `args` is the command line that it comes from.
+absl::Status RefuseWords(const std::vector<std::string>& args, const std::vector<std::string>& positional);
 
-// The flags (name, default, help) defined in files whose path contains one of `flag_files`, one a paragraph.
-std::string DescribeFlags(const std::vector<std::string>& flag_files);
+// ParseCommandLine and RefuseWords for main(), within `scope` or, without files, all flags: prints the error and exits
+// with kExitBadInput; answers --help and -h with `usage` and the scope's flags, and exits with 0.
+void ParseCommandLineOrExit(int argc, char** argv, absl::string_view usage = "", const FlagScope& scope = {});
+
+// The scope's flags (name, default, help), one a paragraph.
+std::string DescribeFlags(const FlagScope& scope);
 
 // Prints "program: message" to stderr and returns the exit code that fits the status.
 int ReportError(const absl::Status& status);

@@ -53,7 +53,8 @@ absl::Status Run() {
 }  // namespace
 
 int RunCheckpointCommand(int argc, char** argv) {
-  ParseCommandFlagsOrExit(argc, argv, kUsage, {"deploy/ctl/checkpoint_command.cc", kSecurityFlagFile});
+  ParseCommandFlagsOrExit(argc, argv, kUsage,
+                          {{"deploy/ctl/checkpoint_command.cc", kCommandFlagFile, kSecurityFlagFile}});
   const absl::Status status = Run();
   return status.ok() ? 0 : ReportError(status);
 }

@@ -4,21 +4,22 @@
 #define DEPLOY_CTL_COMMAND_FLAGS_H_
 
 #include <string>
-#include <vector>
 
 #include "absl/flags/declare.h"
 #include "absl/strings/string_view.h"
+#include "common/config/command_line.h"
 
 // Flags are global, and two commands give this one different meanings: train takes a number, status addresses.
 ABSL_DECLARE_FLAG(std::string, servers);
 
 namespace cddp::ctl {
 
-// Sets the flags of one command: argv[0] is its name. Ends the process for --help, and with kExitBadInput for whatever
-// is wrong: unknown flags, flags of another command, positional arguments. `flag_files` are the source files that
-// define the command's flags; `shared` names those of other commands that mean the same here, which `usage` must list.
-void ParseCommandFlagsOrExit(int argc, char** argv, absl::string_view usage, std::vector<std::string> flag_files,
-                             const std::vector<std::string>& shared = {});
+inline constexpr char kCommandFlagFile[] = "deploy/ctl/command_flags.cc";
+
+// Sets the flags of one command: argv[0] is its name, `scope` holds its flags, those that it shares with other commands
+// included. Ends the process for --help, and with kExitBadInput for whatever is wrong: unknown flags, flags of another
+// command, flags without effect, words.
+void ParseCommandFlagsOrExit(int argc, char** argv, absl::string_view usage, const FlagScope& scope);
 
 }  // namespace cddp::ctl
 

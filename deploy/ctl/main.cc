@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "common/config/command_line.h"
 #include "common/config/logging.h"
+#include "common/config/similar_name.h"
 #include "deploy/ctl/checkpoint_command.h"
 #include "deploy/ctl/plan_command.h"
 #include "deploy/ctl/status_command.h"
@@ -37,7 +39,8 @@ constexpr Command kCommands[] = {
 std::string Usage() {
   std::string text = "cddp: data-parallel training that sends one percent of the gradient\n\n";
   for (const Command& command : kCommands) {
-    absl::StrAppend(&text, absl::StrFormat("  %-12s%s\n              %s\n", command.name, command.summary, command.example));
+    absl::StrAppend(&text,
+                    absl::StrFormat("  %-12s%s\n              %s\n", command.name, command.summary, command.example));
   }
   absl::StrAppend(&text, "  help        show this text\n\ncddp COMMAND --help lists the command's flags.\n");
   return text;
@@ -59,6 +62,10 @@ int main(int argc, char** argv) {
   for (const Command& command : kCommands) {
     if (name == command.name) return command.run(argc - 1, argv + 1);
   }
-  return cddp::ReportError(
-      absl::InvalidArgumentError(absl::StrCat("unknown command '", name, "' (cddp help lists the commands)")));
+  std::vector<std::string> known;
+  for (const Command& command : kCommands) known.push_back(command.name);
+  const std::string meant = cddp::SimilarName(name, known);
+  return cddp::ReportError(absl::InvalidArgumentError(
+      absl::StrCat("unknown command '", name, "'", meant.empty() ? "" : absl::StrCat("; did you mean ", meant, "?"),
+                   " (cddp help lists the commands)")));
 }

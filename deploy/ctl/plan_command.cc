@@ -218,7 +218,7 @@ absl::Status PrintStudy(const Input& input) {
 }  // namespace
 
 int RunPlanCommand(int argc, char** argv) {
-  ParseCommandFlagsOrExit(argc, argv, kUsage, {"deploy/ctl/plan_command.cc"}, kSharedFlags);
+  ParseCommandFlagsOrExit(argc, argv, kUsage, {{"deploy/ctl/plan_command.cc", kCommandFlagFile}, kSharedFlags});
   absl::StatusOr<Input> input = InputFromFlags();
   if (!input.ok()) return ReportError(input.status());
   absl::Status status = absl::GetFlag(FLAGS_json)           ? PrintJson(*input)

@@ -71,7 +71,7 @@ void Show(const std::string& tables, bool again) {
 }  // namespace
 
 int RunStatusCommand(int argc, char** argv) {
-  ParseCommandFlagsOrExit(argc, argv, kUsage, {"deploy/ctl/status_command.cc", kSecurityFlagFile});
+  ParseCommandFlagsOrExit(argc, argv, kUsage, {{"deploy/ctl/status_command.cc", kCommandFlagFile, kSecurityFlagFile}});
   if (absl::GetFlag(FLAGS_servers).empty()) {
     return ReportError(absl::InvalidArgumentError("status: which cluster? --servers=host:port,host:port"));
   }

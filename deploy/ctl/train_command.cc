@@ -22,6 +22,7 @@
 #include "absl/time/clock.h"
 #include "common/codec/encoding.h"
 #include "common/config/command_line.h"
+#include "common/config/flag_effects.h"
 #include "common/files/durable_file.h"
 #include "deploy/ctl/cluster_plan.h"
 #include "deploy/ctl/command_flags.h"
@@ -242,13 +243,15 @@ absl::Status MakeOutputFolder(TrainOptions* options) {
 }  // namespace
 
 int RunTrainCommand(int argc, char** argv) {
-  const auto parse = [&] { ParseCommandFlagsOrExit(argc, argv, kUsage, {kOwnFile}); };
+  const FlagScope scope = {{kOwnFile, kCommandFlagFile}};
+  const auto parse = [&] { ParseCommandLineOrExit(argc, argv, kUsage, scope); };
   parse();
   if (absl::GetFlag(FLAGS_resume)) {
     if (absl::Status status = SetSavedFlags(absl::GetFlag(FLAGS_output), parse); !status.ok()) {
       return ReportError(status);
     }
   }
+  CheckFlagsHaveEffectOrExit(scope);
   absl::StatusOr<TrainOptions> options = OptionsFromFlags();
   if (!options.ok()) return ReportError(options.status());
   absl::StatusOr<Binaries> binaries = FindBinaries();

@@ -145,7 +145,7 @@ void Train(absl::Span<const std::unique_ptr<Stream>> streams, uint32_t rank, uin
 }  // namespace
 
 int main(int argc, char** argv) {
-  cddp::ParseCommandLineOrExit(argc, argv, "server_engine_load: load on one cddp-server", {"server_engine_load.cc"});
+  cddp::ParseCommandLineOrExit(argc, argv, "server_engine_load: load on one cddp-server", {{"server_engine_load.cc"}});
   cddp::TuneProcess();
   const uint32_t workers = absl::GetFlag(FLAGS_workers);
   const auto layout = cddp::ParameterLayout::Create({{"w", {static_cast<int64_t>(absl::GetFlag(FLAGS_parameters))}}},

@@ -16,6 +16,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class CommandLineTest : public ::testing::Test {
  protected:
@@ -64,8 +65,34 @@ TEST_F(CommandLineTest, BadInputExitsWithTwoAndOneLine) {
 }
 
 TEST_F(CommandLineTest, DescribesOnlyTheFilesAskedFor) {
-  EXPECT_THAT(DescribeFlags({"command_line_test.cc"}), HasSubstr("--test_number (default 1)\n      a number"));
-  EXPECT_EQ(DescribeFlags({"no_such_file.cc"}), "");
+  EXPECT_THAT(DescribeFlags({{"command_line_test.cc"}}), HasSubstr("--test_number (default 1)\n      a number"));
+  EXPECT_EQ(DescribeFlags({{"no_such_file.cc"}}), "");
+}
+
+TEST_F(CommandLineTest, SuggestsTheNameThatWasMeant) {
+  for (const char* meant : {"--test_nubmer=1", "--test-number=1", "--Test_Number=1", "--test_num=1"}) {
+    EXPECT_THAT(ParseCommandLine({meant}).status().message(), HasSubstr("did you mean --test_number?")) << meant;
+  }
+  EXPECT_THAT(ParseCommandLine({"--no_test_switch"}).status().message(), HasSubstr("did you mean --notest_switch?"));
+  EXPECT_THAT(ParseCommandLine({"--banana"}).status().message(), Not(HasSubstr("mean")));
+}
+
+TEST_F(CommandLineTest, FlagsOutsideTheScopeAreUnknownWhateverTheirValue) {
+  const FlagScope none = {{"no_such_file.cc"}};
+  EXPECT_THAT(ParseCommandLine({"--test_number=1"}, &none).status().message(), HasSubstr("unknown flag --test_number"));
+  const FlagScope one = {{"no_such_file.cc"}, {"test_number"}};
+  EXPECT_TRUE(ParseCommandLine({"--test_number=1"}, &one).ok());
+  EXPECT_THAT(ParseCommandLine({"--notest_switch"}, &one).status().message(), HasSubstr("unknown flag"));
+}
+
+TEST_F(CommandLineTest, WordsWithoutEffectAreRefused) {
+  const auto refuse = [](const std::vector<std::string>& args) { return RefuseWords(args, *ParseCommandLine(args)); };
+  EXPECT_TRUE(refuse({"--test_switch", "--test_text", "word"}).ok());
+  EXPECT_THAT(refuse({"--test_switch", "false"}).message(), HasSubstr("did you mean --test_switch=false?"));
+  EXPECT_THAT(refuse({"word"}).message(), HasSubstr("'word' is not a flag"));
+  EXPECT_THAT(refuse({"--", "--test_number=3"}).message(), HasSubstr("'--test_number=3' is not a flag"));
+  EXPECT_FALSE(refuse({"-"}).ok());
+  EXPECT_FALSE(refuse({""}).ok());
 }
 
 }  // namespace

@@ -195,6 +195,18 @@ TEST_F(TrainFlowTest, BadInputIsOneLineAndCodeTwo) {
            BadInput{"train --epoch=3", "unknown flag --epoch"},
            BadInput{"train --watch", "unknown flag --watch"},  // a flag of `status`
            BadInput{"train mnist", "'mnist' is not a flag"},
+           BadInput{"train --durable false", "did you mean --durable=false?"},
+           BadInput{"train --modle=mlp", "did you mean --model?"},
+           BadInput{"train --watch=false", "unknown flag --watch"},
+           BadInput{"train --optimizer=adam --nesterov", "--nesterov=true has no effect with --optimizer=adam"},
+           BadInput{"train --checkpoint_every=5", "leave it out, or give --durable"},
+           BadInput{"train --consistency=async --quorum=2", "--quorum=2 has no effect with --consistency=async"},
+           BadInput{"train --max_staleness=9", "has no effect with --consistency=sync"},
+           BadInput{"train --nocompress --ratio=0.5", "--ratio=0.5 has no effect with --compress=false"},
+           BadInput{"status --servers=a:1 --json --watch", "--watch=true has no effect with --json=true"},
+           BadInput{"checkpoint --servers=a:1 --version=3 --export_to=f --reach_timeout=5s",
+                    "has no effect with --version=3"},
+           BadInput{"trian", "did you mean train?"},
            BadInput{"train --value_encoding=fp12", "--value_encoding=fp12"},
            BadInput{"train --dataset=cifar", "there is no folder 'data/cifar'"},
            BadInput{"train --output=/proc/nowhere/out", "--output: cannot write to '/proc/nowhere/out'"},
@@ -232,6 +244,7 @@ TEST_F(TrainFlowTest, HelpNamesCommandsAndTheirFlags) {
   EXPECT_EQ(train.exit_code, 0);
   EXPECT_THAT(train.out, HasSubstr("--ratio (default 0.01)"));
   EXPECT_THAT(train.out, Not(HasSubstr("--watch")));
+  EXPECT_EQ(folder_.Run("train -h").out, train.out);
   EXPECT_EQ(folder_.Run("").exit_code, 2);
 }
 

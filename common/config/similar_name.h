@@ -1,0 +1,20 @@
+// Which known name somebody probably meant who wrote another.
+
+#ifndef COMMON_CONFIG_SIMILAR_NAME_H_
+#define COMMON_CONFIG_SIMILAR_NAME_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace cddp {
+
+// The known name that the fewest slips turn into `name`: a letter left out, added, changed, or swapped with its
+// neighbour; '-' counts as '_', and capitals as small letters. A unique name that begins with `name` counts as one
+// slip. Empty if more than a third of the letters would be slips, or if two names are equally near.
+std::string SimilarName(absl::string_view name, const std::vector<std::string>& known);
+
+}  // namespace cddp
+
+#endif  // COMMON_CONFIG_SIMILAR_NAME_H_
