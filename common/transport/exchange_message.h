@@ -1,0 +1,43 @@
+// What an Exchange carries, for those who know neither gRPC nor protobuf. The fields mean what they mean in
+// proto/cddp/v1/parameter_server.proto; exchange_wire.h has the bytes.
+
+#ifndef COMMON_TRANSPORT_EXCHANGE_MESSAGE_H_
+#define COMMON_TRANSPORT_EXCHANGE_MESSAGE_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "common/bytes/shared_bytes.h"
+
+namespace cddp {
+
+// A worker's contribution to one step of one bucket (v1::BucketPush).
+struct Push {
+  uint32_t bucket = 0;
+  uint64_t step = 0;
+  uint64_t base_version = 0;
+  SharedBytes update;  // encoded (common/codec/update_codec.h); empty: zero
+  bool non_finite = false;
+  std::optional<uint32_t> replica_crc32c = std::nullopt;
+};
+
+// v1::ExchangeRequest.
+struct PushRequest {
+  uint32_t rank = 0;
+  uint64_t incarnation = 0;
+  uint64_t view = 0;
+  std::vector<Push> pushes;  // buckets descend
+};
+
+// What one push is answered (v1::BucketAnswer).
+struct PushReply {
+  uint64_t version = 0;
+  std::vector<SharedBytes> updates;  // deltas, to be added one after the other
+  bool refused = false;
+  bool replaces = false;  // `updates` is one dense update that holds the weights themselves
+};
+
+}  // namespace cddp
+
+#endif  // COMMON_TRANSPORT_EXCHANGE_MESSAGE_H_
