@@ -36,13 +36,20 @@ elseif(CDDP_SANITIZER)
   message(FATAL_ERROR "CDDP_SANITIZER=${CDDP_SANITIZER}: use 'address' or 'thread'")
 endif()
 
-# cddp_library(NAME SRCS... DEPS...): the one library target of a folder, also known as cddp::NAME.
+# cddp_library(NAME SRCS... DEPS...): the one library target of a folder, also known as cddp::NAME. Without sources it
+# stands for headers only.
 function(cddp_library NAME)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
-  add_library(cddp_${NAME} STATIC ${ARG_SRCS})
+  if(ARG_SRCS)
+    add_library(cddp_${NAME} STATIC ${ARG_SRCS})
+    set(scope PUBLIC)
+  else()
+    add_library(cddp_${NAME} INTERFACE)
+    set(scope INTERFACE)
+  endif()
   add_library(cddp::${NAME} ALIAS cddp_${NAME})
-  target_include_directories(cddp_${NAME} PUBLIC ${PROJECT_SOURCE_DIR})
-  target_link_libraries(cddp_${NAME} PUBLIC ${ARG_DEPS})
+  target_include_directories(cddp_${NAME} ${scope} ${PROJECT_SOURCE_DIR})
+  target_link_libraries(cddp_${NAME} ${scope} ${ARG_DEPS})
 endfunction()
 
 # cddp_test(NAME LABEL SRCS... DEPS...): a GoogleTest program registered with ctest under LABEL.

@@ -125,7 +125,7 @@ std::shared_ptr<const Caller::Identity> Access::IdentityOf(const grpc::ServerCon
   const std::vector<grpc::string_ref> found =
       context.auth_context()->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME);
   const std::string pem(found.empty() ? "" : View(found[0]));
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (const auto known = known_.find(pem); known != known_.end()) return known->second;
   auto identity = std::make_shared<Caller::Identity>();
   std::set<Role> roles;

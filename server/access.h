@@ -14,13 +14,13 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "common/sync/mutex.h"
 #include "common/transport/credentials.h"
 #include "server/refusals.h"
 
@@ -73,7 +73,7 @@ class Access {
   Refusals& refusals_;
   std::unique_ptr<TokenTable> tokens_;
   bool certificates_ = false;
-  std::mutex mutex_;
+  Mutex mutex_;
   // Reading a certificate takes longer than the rest of a call; the few that are in use are remembered. Only
   // certificates that the TLS handshake has verified come here.
   std::map<std::string, std::shared_ptr<const Caller::Identity>> known_ ABSL_GUARDED_BY(mutex_);

@@ -76,7 +76,7 @@ std::optional<RoundTiming> BucketState::Exchange(const Contribution& contributio
     status = checked.status();
   }
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!closed_.ok()) status = closed_;
     const bool taken_back =
         options_.may_lose_versions && version_ > 0 && contribution.base_version > version_ && status.ok();
@@ -102,7 +102,7 @@ std::optional<RoundTiming> BucketState::Exchange(const Contribution& contributio
 }
 
 void BucketState::set_journal(BucketJournal* journal) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   journal_ = journal;
 }
 
@@ -317,7 +317,7 @@ absl::Status BucketState::CloseRound() {
 }
 
 void BucketState::Admit(uint32_t rank) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   Slot& slot = slots_[rank];
   if (journal_ != nullptr) journalled_ = journal_->Admitted(rank);
   slot.active = true;
@@ -337,7 +337,7 @@ std::optional<RoundTiming> BucketState::Retire(uint32_t rank) {
   BucketJournal* journal = nullptr;
   uint64_t position = 0;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     slots_[rank].active = false;
     if (journal_ != nullptr) journalled_ = journal_->Retired(rank);
     if (closed_.ok()) timing = Advance(&replies);
@@ -352,7 +352,7 @@ void BucketState::Close(const absl::Status& why) {
   std::vector<Waiter> ended;
   std::vector<std::pair<uint64_t, TakeState>> saves;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (closed_.ok()) closed_ = why;
     saves.swap(saves_);
     for (Slot& slot : slots_) {
@@ -367,23 +367,23 @@ void BucketState::Close(const absl::Status& why) {
 }
 
 uint64_t BucketState::version() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return version_;
 }
 
 uint64_t BucketState::log_bytes() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return log_.bytes();
 }
 
 bool BucketState::is_waiting() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return contributed_ != 0 ||
          std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return !slot.waiting.empty(); });
 }
 
 BucketState::Waiting BucketState::waiting() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   Waiting waiting;
   if (contributed_ == 0) return waiting;
   waiting.since = open_since_;
@@ -394,13 +394,13 @@ BucketState::Waiting BucketState::waiting() const {
 }
 
 uint64_t BucketState::Read(std::vector<float>* published) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   published->assign(weights_->published().begin(), weights_->published().end());
   return version_;
 }
 
 uint32_t BucketState::Checksum(uint32_t crc) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return Crc32c(weights_->published().data(), length_ * sizeof(float), crc);
 }
 

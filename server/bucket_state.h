@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -25,6 +24,7 @@
 #include "common/codec/update_reader.h"
 #include "common/compress/bucket_compressor.h"
 #include "common/optimizer/optimizer.h"
+#include "common/sync/mutex.h"
 #include "server/bucket_weights.h"
 #include "server/consistency.h"
 #include "server/replica_checks.h"
@@ -218,7 +218,7 @@ class BucketState {
   const uint32_t length_;
   const BucketOptions options_;
 
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   uint64_t version_ ABSL_GUARDED_BY(mutex_) = 0;  // in sync mode also the step of the open round
   const std::unique_ptr<BucketWeights> weights_ ABSL_PT_GUARDED_BY(mutex_);
   UpdateLog log_ ABSL_GUARDED_BY(mutex_);

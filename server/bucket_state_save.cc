@@ -11,7 +11,7 @@
 namespace cddp {
 
 absl::Status BucketState::Save(std::string* state, uint64_t* position) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!closed_.ok()) return closed_;  // and what was contributed is gone
   *position = journalled_;
   SaveLocked(state);
@@ -47,7 +47,7 @@ void BucketState::SaveLocked(std::string* state) const {
 }
 
 absl::Status BucketState::Load(absl::string_view state) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   ByteReader from(state);
   version_ = from.Get<uint64_t>();
   weights_->Load(from);
@@ -98,7 +98,7 @@ absl::StatusOr<PublishedWeights> BucketState::PublishedOf(absl::string_view stat
 }
 
 absl::Status BucketState::SaveAt(uint64_t version, TakeState take) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!closed_.ok()) return closed_;
   if (version_ > version) {
     return absl::FailedPreconditionError(

@@ -59,7 +59,7 @@ void ExchangeCall::Answered(size_t push, const absl::StatusOr<ExchangeAnswer>& a
   if (answer.ok()) {
     answers_[push] = *answer;
   } else {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     error_.Update(answer.status());
   }
   if (unanswered_.fetch_sub(1, std::memory_order_acq_rel) == 1) Complete();
@@ -68,7 +68,7 @@ void ExchangeCall::Answered(size_t push, const absl::StatusOr<ExchangeAnswer>& a
 void ExchangeCall::Complete() {
   absl::Status error;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     error = error_;
   }
   if (!error.ok()) return Refuse(error);

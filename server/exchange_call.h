@@ -7,11 +7,11 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "cddp/v1/parameter_server.pb.h"
+#include "common/sync/mutex.h"
 #include "server/bucket_state.h"
 #include "server/limits.h"
 #include "server/shard.h"
@@ -43,7 +43,7 @@ class ExchangeCall final : public grpc::ServerUnaryReactor {
   Limits::Call call_;
   std::vector<ExchangeAnswer> answers_;  // by push
   std::atomic<size_t> unanswered_{0};
-  std::mutex mutex_;
+  Mutex mutex_;
   absl::Status error_ ABSL_GUARDED_BY(mutex_);  // the first
 };
 

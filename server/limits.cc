@@ -95,7 +95,7 @@ absl::Status Limits::TooFast(const std::string& peer) {
 absl::Status Limits::TakeTurn(const std::string& peer) {
   {
     const absl::Time now = absl::Now();
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (MayCall(&PeerOf(HostOfPeer(peer), now))) return absl::OkStatus();
   }
   return TooFast(peer);
@@ -107,7 +107,7 @@ absl::Status Limits::Call::Begin(const std::string& peer) {
   Refusal why;
   std::string detail;
   {
-    std::lock_guard lock(limits_.mutex_);
+    MutexLock lock(limits_.mutex_);
     Peer& counts = limits_.PeerOf(host, now);
     if (!limits_.MayCall(&counts)) {
       why = Refusal::kTooFast;
@@ -138,7 +138,7 @@ absl::StatusOr<Limits::Held> Limits::Call::Hold(uint32_t bucket, uint64_t bytes)
   std::string host;
   uint64_t held = 0;
   {
-    std::lock_guard lock(limits_.mutex_);
+    MutexLock lock(limits_.mutex_);
     const uint64_t limit = limits_.options_.max_inflight_bytes;
     held = limits_.bytes_;
     const bool is_next = !limits_.held_.empty() && limits_.held_.front().bucket == bucket;
@@ -162,7 +162,7 @@ absl::StatusOr<Limits::Held> Limits::Call::Hold(uint32_t bucket, uint64_t bytes)
 
 Limits::Held::~Held() {
   if (limits_ == nullptr) return;
-  std::lock_guard lock(limits_->mutex_);
+  MutexLock lock(limits_->mutex_);
   limits_->bytes_ -= request_->bytes;
   limits_->held_.erase(request_);
   limits_->bytes_gauge_->Set(static_cast<double>(limits_->bytes_));
@@ -177,11 +177,11 @@ Limits::Held& Limits::Held::operator=(Held&& other) noexcept {
 void Limits::StopWaiting(Call* call) {
   if (!call->waits_) return;
   call->waits_ = false;
-  if (--waiting_ == 0) changed_.notify_all();
+  if (--waiting_ == 0) changed_.NotifyAll();
 }
 
 void Limits::Call::Answered(uint64_t bytes) {
-  std::lock_guard lock(limits_.mutex_);
+  MutexLock lock(limits_.mutex_);
   if (host_.empty() || bytes == unread_) return;
   uint64_t& of_peer = limits_.peers_[host_].unread;
   of_peer = of_peer - unread_ + bytes;
@@ -191,12 +191,12 @@ void Limits::Call::Answered(uint64_t bytes) {
 }
 
 void Limits::Call::Abandoned() {
-  std::lock_guard lock(limits_.mutex_);
+  MutexLock lock(limits_.mutex_);
   limits_.StopWaiting(this);
 }
 
 Limits::Call::~Call() {
-  std::lock_guard lock(limits_.mutex_);
+  MutexLock lock(limits_.mutex_);
   if (host_.empty()) return;
   limits_.StopWaiting(this);
   Peer& peer = limits_.peers_[host_];  // there while it has calls
@@ -209,18 +209,17 @@ Limits::Call::~Call() {
 }
 
 bool Limits::WaitForCalls(absl::Duration timeout) {
-  std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, absl::ToChronoNanoseconds(timeout),
-                           [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return waiting_ == 0; });
+  MutexLock lock(mutex_);
+  return changed_.WaitFor(mutex_, timeout, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return waiting_ == 0; });
 }
 
 uint64_t Limits::inflight_bytes() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return bytes_;
 }
 
 uint64_t Limits::unread_bytes() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return unread_;
 }
 

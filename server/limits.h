@@ -12,17 +12,16 @@
 #include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 
-#include <condition_variable>
 #include <cstdint>
 #include <list>
 #include <map>
-#include <mutex>
 #include <string>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/sync/mutex.h"
 #include "server/refusals.h"
 
 namespace cddp {
@@ -120,8 +119,8 @@ class Limits {
   prometheus::Gauge* bytes_gauge_;
   prometheus::Gauge* unread_gauge_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  mutable Mutex mutex_;
+  CondVar changed_;
   std::map<std::string, Peer, std::less<>> peers_ ABSL_GUARDED_BY(mutex_);  // by host
   std::list<Held::Request> held_ ABSL_GUARDED_BY(mutex_);                   // oldest first
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;                              // of held_

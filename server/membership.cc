@@ -36,7 +36,7 @@ bool Membership::IsFree(uint32_t rank, uint64_t incarnation, absl::Duration now)
 }
 
 absl::StatusOr<uint32_t> Membership::Claim(uint64_t incarnation, uint64_t nonce) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const absl::Duration now = time_.Now();
   uint32_t finished = 0;
   std::optional<uint32_t> unclaimed;
@@ -77,7 +77,7 @@ absl::StatusOr<bool> Membership::Join(uint32_t rank, uint64_t incarnation) {
     return absl::InvalidArgumentError(
         absl::StrCat("rank ", rank, " is outside the cluster's ", worker_count_, " workers (ranks count from 0)"));
   }
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const absl::Duration now = time_.Now();
   const auto [at, is_first] = members_.try_emplace(rank);
   Member& member = at->second;
@@ -132,12 +132,12 @@ std::string Membership::JoinedRanks() const {
 }
 
 std::vector<MemberChange> Membership::TakeChanges() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return std::exchange(changes_, {});
 }
 
 void Membership::Restore(uint32_t rank, uint64_t incarnation, MemberState state, uint64_t view) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   Member& member = members_[rank];
   if (view < member.view) return;
   view_.store(std::max(view, this->view()), std::memory_order_release);
@@ -164,12 +164,12 @@ absl::Status Membership::CheckHolder(uint32_t rank, uint64_t incarnation) {
 }
 
 absl::Status Membership::Touch(uint32_t rank, uint64_t incarnation) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return CheckHolder(rank, incarnation);
 }
 
 absl::Status Membership::Heartbeat(uint32_t rank, uint64_t incarnation, uint64_t step, double loss) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   absl::Status status = CheckHolder(rank, incarnation);
   if (!status.ok()) return status;
   Member& member = members_[rank];
@@ -179,7 +179,7 @@ absl::Status Membership::Heartbeat(uint32_t rank, uint64_t incarnation, uint64_t
 }
 
 absl::Status Membership::Leave(uint32_t rank, uint64_t incarnation, bool finished) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   absl::Status status = CheckHolder(rank, incarnation);
   if (!status.ok()) return status;
   Member& member = members_[rank];
@@ -190,7 +190,7 @@ absl::Status Membership::Leave(uint32_t rank, uint64_t incarnation, bool finishe
 }
 
 void Membership::NoteContribution(uint32_t rank, uint64_t step, uint64_t bytes) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto member = members_.find(rank);
   if (member == members_.end()) return;
   member->second.step = std::max(member->second.step, step);
@@ -198,7 +198,7 @@ void Membership::NoteContribution(uint32_t rank, uint64_t step, uint64_t bytes) 
 }
 
 void Membership::NoteAnswer(uint32_t rank, uint64_t bytes) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto member = members_.find(rank);
   if (member != members_.end()) member->second.sent_bytes += bytes;
 }
@@ -213,7 +213,7 @@ bool Membership::IsLost(const Member& member, absl::Duration now) const {
 }
 
 std::vector<Member> Membership::members() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const absl::Duration now = time_.Now();
   std::vector<Member> members;
   for (const auto& [rank, member] : members_) {
@@ -225,14 +225,14 @@ std::vector<Member> Membership::members() const {
 }
 
 bool Membership::AllFinished() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return members_.size() == worker_count_ && std::all_of(members_.begin(), members_.end(), [](const auto& entry) {
            return entry.second.state == MemberState::kFinished;
          });
 }
 
 std::vector<uint32_t> Membership::TakeNewlyLost() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const absl::Duration now = time_.Now();
   std::vector<uint32_t> lost;
   for (auto& [rank, member] : members_) {

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/clock/running_time.h"
+#include "common/sync/mutex.h"
 
 namespace cddp {
 
@@ -114,7 +114,7 @@ class Membership {
 
   const uint32_t worker_count_;
   const absl::Duration lease_;
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   mutable RunningTime time_ ABSL_GUARDED_BY(mutex_);
   std::map<uint32_t, Member> members_ ABSL_GUARDED_BY(mutex_);
   std::map<uint32_t, RankClaim> claims_ ABSL_GUARDED_BY(mutex_);  // by rank; the last one, also after its Join

@@ -65,7 +65,7 @@ void Refusals::Note(Refusal refusal, absl::string_view peer, absl::string_view d
   counters_[static_cast<size_t>(refusal)]->Increment();
   const std::string host = HostOfPeer(peer);
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (told_.size() >= kMostTold || !told_.emplace(host, refusal).second) return;
   }
   spdlog::warn("event=call_refused reason={} peer={} detail=\"{}\"", std::string(RefusalName(refusal)), host,

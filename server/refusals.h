@@ -8,13 +8,13 @@
 
 #include <array>
 #include <cstdint>
-#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
+#include "common/sync/mutex.h"
 
 namespace cddp {
 
@@ -60,7 +60,7 @@ class Refusals {
 
  private:
   std::array<prometheus::Counter*, kRefusalCount> counters_;
-  std::mutex mutex_;
+  Mutex mutex_;
   // Bounded: whoever comes later, from ever new addresses, is counted only.
   std::set<std::pair<std::string, Refusal>> told_ ABSL_GUARDED_BY(mutex_);
 };

@@ -74,7 +74,7 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
     return absl::InvalidArgumentError(absl::StrCat("worker ", rank, " was started with --workers=", worker_count,
                                                    ", this server with --workers=", options_.worker_count));
   }
-  std::lock_guard lock(join_mutex_);
+  MutexLock lock(join_mutex_);
   if (!closed_.ok()) return closed_;
   if (space_ == nullptr) {
     absl::StatusOr<std::unique_ptr<Space>> space = MakeSpace(layout);
@@ -172,7 +172,7 @@ void Shard::Retire(uint32_t rank) {
 
 absl::Status Shard::Leave(uint32_t rank, uint64_t incarnation, bool finished) {
   {
-    std::lock_guard lock(join_mutex_);
+    MutexLock lock(join_mutex_);
     // In this order: a snapshot that knows of it holds buckets that do, too.
     if (absl::Status status = membership_.Touch(rank, incarnation); !status.ok()) return status;
     Retire(rank);
@@ -206,7 +206,7 @@ void Shard::RaiseDurableView(uint64_t view) {
 absl::Status Shard::Sync() { return journal_ == nullptr ? absl::OkStatus() : journal_->WaitForAll(); }
 
 std::vector<uint32_t> Shard::RetireLost() {
-  std::lock_guard lock(join_mutex_);  // a snapshot that knows of it holds buckets that do, too
+  MutexLock lock(join_mutex_);  // a snapshot that knows of it holds buckets that do, too
   const std::vector<uint32_t> lost = membership_.TakeNewlyLost();
   for (uint32_t rank : lost) Retire(rank);
   NoteMemberChanges();
@@ -270,7 +270,7 @@ absl::StatusOr<PublishedWeights> Shard::Read(uint32_t bucket) const {
 }
 
 void Shard::Drain(const absl::Status& why) {
-  std::lock_guard lock(join_mutex_);
+  MutexLock lock(join_mutex_);
   closed_ = why;
   draining_why_ = why;
   draining_.store(true, std::memory_order_release);
@@ -278,7 +278,7 @@ void Shard::Drain(const absl::Status& why) {
 
 void Shard::Close(const absl::Status& why) {
   {
-    std::lock_guard lock(join_mutex_);
+    MutexLock lock(join_mutex_);
     closed_ = why;
   }
   if (const Space* space = this->space(); space != nullptr) {

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -17,6 +16,7 @@
 #include "common/layout/parameter_layout.h"
 #include "common/layout/shard_map.h"
 #include "common/optimizer/optimizer.h"
+#include "common/sync/mutex.h"
 #include "server/bucket_state.h"
 #include "server/journal/journal.h"
 #include "server/journal/snapshot.h"
@@ -176,16 +176,16 @@ class Shard {
   ServerMetrics& metrics_;
   Membership membership_;
 
-  std::mutex join_mutex_;
+  Mutex join_mutex_;
   std::unique_ptr<Space> space_ ABSL_GUARDED_BY(join_mutex_);
   absl::Status closed_ ABSL_GUARDED_BY(join_mutex_);
   absl::Status draining_why_;  // set before draining_
   std::atomic<bool> draining_{false};
   std::atomic<const Space*> published_space_{nullptr};
-  std::mutex snapshot_mutex_;  // held while a snapshot is made
+  Mutex snapshot_mutex_;  // held while a snapshot is made
   std::atomic<uint64_t> snapshot_bytes_{0};
   std::atomic<uint64_t> durable_view_{0};
-  std::mutex checkpoints_mutex_;
+  Mutex checkpoints_mutex_;
   std::vector<std::shared_ptr<Checkpoint>> checkpoints_ ABSL_GUARDED_BY(checkpoints_mutex_);  // under way
   bool checkpoints_ended_ ABSL_GUARDED_BY(checkpoints_mutex_) = false;
   std::atomic<uint64_t> armed_{0};    // version of the newest checkpoint of checkpoint_every

@@ -62,16 +62,17 @@ std::string SerializeLayout(const ParameterLayout& layout) { return ToMessage(la
 
 absl::Status Shard::Recover() {
   if (options_.state_dir.empty()) return absl::OkStatus();
-  std::unique_lock lock(join_mutex_);
+  MutexLock lock(join_mutex_);
   const absl::Time begin = absl::Now();
   uint64_t events = 0;
   absl::StatusOr<std::unique_ptr<Journal>> journal =
       Journal::Open({options_.state_dir, options_.durability, options_.restore_version, options_.files,
                      [this](absl::Duration took) { metrics_.NoteJournalWrite(took); }},
-                    [&](const JournalEvent& event, uint64_t position, const auto& frame) {
-                      ++events;
-                      return Replay(event, position, frame);
-                    });
+                    [&](const JournalEvent& event, uint64_t position, const std::shared_ptr<const std::string>& frame)
+                        ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_) {
+                          ++events;
+                          return Replay(event, position, frame);
+                        });
   if (!journal.ok()) return journal.status();
   journal_ = *std::move(journal);
   if (space_ == nullptr) return absl::OkStatus();
@@ -95,7 +96,7 @@ absl::Status Shard::Recover() {
   for (const auto& bucket : space_->buckets) version = std::min(version, bucket->version());
   spdlog::info("event=recovered version={} view={} events={} journal_bytes={} seconds={:.3f}", version, view(), events,
                journal_->bytes(), absl::ToDoubleSeconds(absl::Now() - begin));
-  lock.unlock();
+  lock.Unlock();
   // A crash can leave a snapshot that is ahead of the journal. Positions count on from the journal, so the snapshot, by
   // whose positions events are left out, is made anew.
   return newest_loaded > journal_->position() ? WriteSnapshot() : absl::OkStatus();
@@ -121,23 +122,24 @@ absl::Status Shard::Replay(const JournalEvent& event, uint64_t position,
                            const std::shared_ptr<const std::string>& frame) {
   if (const auto* begin = std::get_if<BeginEvent>(&event)) return ReplayBegin(*begin);
   if (space_ == nullptr) return absl::DataLossError("the journal does not begin with a layout");
+  Space& space = *space_;
   if (const auto* member = std::get_if<MemberEvent>(&event)) {
     if (member->rank >= options_.worker_count) return absl::DataLossError("an event of an unknown worker");
     membership_.Restore(member->rank, member->incarnation, member->state, member->view);
     return absl::OkStatus();
   }
-  const auto at = [this](uint32_t bucket, uint32_t rank) -> BucketState* {
-    return space_->run.contains(bucket) && rank < options_.worker_count ? &space_->at(bucket) : nullptr;
+  const auto at = [&](uint32_t bucket, uint32_t rank) -> BucketState* {
+    return space.run.contains(bucket) && rank < options_.worker_count ? &space.at(bucket) : nullptr;
   };
   const absl::Status unknown = absl::DataLossError("an event of an unknown bucket or worker");
   if (const auto* saved = std::get_if<BucketEvent>(&event)) {
     BucketState* bucket = at(saved->bucket, 0);
     if (bucket == nullptr) return unknown;
-    space_->loaded[saved->bucket - space_->run.begin] = saved->position;
+    space.loaded[saved->bucket - space.run.begin] = saved->position;
     return bucket->Load(saved->state);
   }
   const auto is_loaded = [&](uint32_t bucket) {  // is the event part of what was loaded?
-    return position <= space_->loaded[bucket - space_->run.begin];
+    return position <= space.loaded[bucket - space.run.begin];
   };
   if (const auto* admit = std::get_if<AdmitEvent>(&event)) {
     BucketState* bucket = at(admit->bucket, admit->rank);

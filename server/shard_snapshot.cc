@@ -31,20 +31,20 @@ struct Shard::Checkpoint {
       : version(version), done(std::move(done)), states(buckets), left(buckets) {}
 
   void Take(size_t bucket, absl::StatusOr<std::string> state) {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     --left;
     if (!state.ok()) status.Update(state.status());
     if (status.ok()) states[bucket] = *std::move(state);
     if (!status.ok()) states.assign(states.size(), {});  // it will come to nothing
   }
   bool complete() {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     return left == 0;
   }
 
   const uint64_t version;
   const CheckpointDone done;
-  std::mutex mutex;
+  Mutex mutex;
   std::vector<std::string> states;
   size_t left;
   absl::Status status;
@@ -77,7 +77,7 @@ absl::Status Shard::SaveState(const Space& space, const SegmentEvent& segment, c
 }
 
 absl::Status Shard::WriteSnapshot() {
-  std::lock_guard lock(snapshot_mutex_);
+  MutexLock lock(snapshot_mutex_);
   const Space* space = this->space();
   if (journal_ == nullptr || space == nullptr) return absl::OkStatus();
   const absl::Time begin = absl::Now();
@@ -86,7 +86,7 @@ absl::Status Shard::WriteSnapshot() {
   std::vector<Member> members;
   {
     // Before the buckets, and not within a Join: whatever a bucket then lacks or has besides is in the new segment.
-    std::lock_guard join_lock(join_mutex_);
+    MutexLock join_lock(join_mutex_);
     members = membership_.members();
   }
   if (status.ok()) status = SaveState(*space, *segment, members);
@@ -100,7 +100,7 @@ absl::Status Shard::WriteSnapshot() {
 }
 
 std::vector<std::shared_ptr<Shard::Checkpoint>> Shard::TakeCheckpoints(bool only_complete) {
-  std::lock_guard lock(checkpoints_mutex_);
+  MutexLock lock(checkpoints_mutex_);
   const auto first = std::stable_partition(checkpoints_.begin(), checkpoints_.end(), [&](const auto& checkpoint) {
     return only_complete && !checkpoint->complete();
   });
@@ -133,7 +133,7 @@ void Shard::WriteCheckpoint(uint64_t version, CheckpointDone done) {
   }
   bool too_many;
   {
-    std::lock_guard lock(checkpoints_mutex_);
+    MutexLock lock(checkpoints_mutex_);
     too_many = checkpoints_.size() >= kMostCheckpoints;
   }
   if (too_many) {
@@ -147,7 +147,7 @@ void Shard::WriteCheckpoint(uint64_t version, CheckpointDone done) {
     if (!status.ok()) checkpoint->Take(i, status);
   }
   {
-    std::lock_guard lock(checkpoints_mutex_);
+    MutexLock lock(checkpoints_mutex_);
     if (!checkpoints_ended_) {
       checkpoints_.push_back(std::move(checkpoint));
       return;

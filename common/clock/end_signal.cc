@@ -3,21 +3,19 @@
 namespace cddp {
 
 void EndSignal::Notify() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   notified_ = true;
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 bool EndSignal::HasBeenNotified() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return notified_;
 }
 
 bool EndSignal::WaitFor(absl::Duration timeout) const {
-  std::unique_lock lock(mutex_);
-  // wait_for: by the steady clock.
-  return changed_.wait_for(lock, absl::ToChronoNanoseconds(timeout),
-                           [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return notified_; });
+  MutexLock lock(mutex_);
+  return changed_.WaitFor(mutex_, timeout, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return notified_; });
 }
 
 }  // namespace cddp

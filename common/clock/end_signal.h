@@ -4,11 +4,9 @@
 #ifndef COMMON_CLOCK_END_SIGNAL_H_
 #define COMMON_CLOCK_END_SIGNAL_H_
 
-#include <condition_variable>
-#include <mutex>
-
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
+#include "common/sync/mutex.h"
 
 namespace cddp {
 
@@ -21,8 +19,8 @@ class EndSignal {
   bool WaitFor(absl::Duration timeout) const;
 
  private:
-  mutable std::mutex mutex_;
-  mutable std::condition_variable changed_;
+  mutable Mutex mutex_;
+  mutable CondVar changed_;
   bool notified_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -61,7 +61,7 @@ void TraceFile::UnderWay(absl::string_view name, absl::Time begin, absl::Time en
 }
 
 void TraceFile::Write(const std::string& event) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   std::fputs(",\n", file_.get());
   std::fputs(event.c_str(), file_.get());
 }

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 
@@ -18,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/sync/mutex.h"
 
 namespace cddp {
 
@@ -57,7 +57,7 @@ class TraceFile {
   TraceFile(File file, uint32_t process) : file_(std::move(file)), process_(process) {}
   void Write(const std::string& event);
 
-  std::mutex mutex_;
+  Mutex mutex_;
   const File file_ ABSL_PT_GUARDED_BY(mutex_);
   const uint32_t process_;
 };

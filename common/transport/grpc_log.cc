@@ -3,13 +3,13 @@
 #include <grpc/support/log.h>
 #include <spdlog/spdlog.h>
 
-#include <mutex>
 #include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "common/sync/mutex.h"
 
 namespace cddp {
 namespace {
@@ -17,8 +17,8 @@ namespace {
 constexpr absl::string_view kHandshake = "Handshake failed with fatal error ";
 constexpr absl::string_view kCompression = "Compression algorithm ";
 
-std::mutex& Mutex() {
-  static auto* mutex = new std::mutex;  // gRPC's threads may log until the process ends
+Mutex& LogMutex() {
+  static auto* mutex = new Mutex;  // gRPC's threads may log until the process ends
   return *mutex;
 }
 std::set<GrpcRefusals*>& Listeners() {
@@ -29,7 +29,7 @@ std::set<GrpcRefusals*>& Listeners() {
 }  // namespace
 
 void TellGrpcRefusal(GrpcRefusal what, absl::string_view reason) {
-  std::lock_guard lock(Mutex());
+  MutexLock lock(LogMutex());
   for (GrpcRefusals* each : Listeners()) each->listener_(what, reason);
 }
 
@@ -62,12 +62,12 @@ void CaptureGrpcLog() {
 
 GrpcRefusals::GrpcRefusals(Listener listener) : listener_(std::move(listener)) {
   CaptureGrpcLog();
-  std::lock_guard lock(Mutex());
+  MutexLock lock(LogMutex());
   Listeners().insert(this);
 }
 
 GrpcRefusals::~GrpcRefusals() {
-  std::lock_guard lock(Mutex());
+  MutexLock lock(LogMutex());
   Listeners().erase(this);
 }
 

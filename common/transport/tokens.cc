@@ -54,7 +54,7 @@ absl::StatusOr<std::vector<TokenTable::Entry>> TokenTable::Parse(const std::stri
 
 absl::StatusOr<std::unique_ptr<TokenTable>> TokenTable::Read(const std::string& path) {
   std::unique_ptr<TokenTable> table(new TokenTable(path));
-  std::lock_guard lock(table->mutex_);
+  MutexLock lock(table->mutex_);
   (void)table->file_.Changed();
   absl::StatusOr<std::vector<Entry>> entries = Parse(path);
   if (!entries.ok()) return entries.status();
@@ -63,7 +63,7 @@ absl::StatusOr<std::unique_ptr<TokenTable>> TokenTable::Read(const std::string& 
 }
 
 std::optional<Role> TokenTable::Find(absl::string_view token) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (file_.Changed()) {
     absl::StatusOr<std::vector<Entry>> entries = Parse(file_.path());
     if (entries.ok()) {
@@ -95,7 +95,7 @@ absl::StatusOr<std::string> TokenFile::Parse(const std::string& path) {
 
 absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Read(const std::string& path) {
   std::unique_ptr<TokenFile> file(new TokenFile(path));
-  std::lock_guard lock(file->mutex_);
+  MutexLock lock(file->mutex_);
   (void)file->file_.Changed();
   absl::StatusOr<std::string> token = Parse(path);
   if (!token.ok()) return token.status();
@@ -104,7 +104,7 @@ absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Read(const std::string& pa
 }
 
 std::string TokenFile::token() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (file_.Changed()) {
     if (absl::StatusOr<std::string> token = Parse(file_.path()); token.ok()) token_ = *std::move(token);
   }

@@ -4,7 +4,6 @@
 #define COMMON_TRANSPORT_TOKENS_H_
 
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/sync/mutex.h"
 #include "common/transport/watched_file.h"
 
 namespace cddp {
@@ -43,7 +43,7 @@ class TokenTable {
   explicit TokenTable(const std::string& path) : file_(path) {}
   static absl::StatusOr<std::vector<Entry>> Parse(const std::string& path);
 
-  std::mutex mutex_;
+  Mutex mutex_;
   WatchedFile file_ ABSL_GUARDED_BY(mutex_);
   std::vector<Entry> entries_ ABSL_GUARDED_BY(mutex_);
 };
@@ -61,7 +61,7 @@ class TokenFile {
   explicit TokenFile(const std::string& path) : file_(path) {}
   static absl::StatusOr<std::string> Parse(const std::string& path);
 
-  std::mutex mutex_;
+  Mutex mutex_;
   WatchedFile file_ ABSL_GUARDED_BY(mutex_);
   std::string token_ ABSL_GUARDED_BY(mutex_);
 };

@@ -278,7 +278,7 @@ absl::StatusOr<std::unique_ptr<StateFile>> Journal::CreateSegment(const SegmentE
 
 Journal::~Journal() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     ending_ = true;
     WakeIfDue();
   }
@@ -286,7 +286,7 @@ Journal::~Journal() {
 }
 
 uint64_t Journal::Append(const JournalEvent& event) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (options_.durability == Durability::kSnapshot) {
     const auto* count = std::get_if<CountEvent>(&event);
     bytes_ += sizeof(event) + (count == nullptr ? 0 : count->contribution.update.size());
@@ -306,7 +306,7 @@ uint64_t Journal::Append(const JournalEvent& event) {
 void Journal::WhenDurable(uint64_t position, std::function<void(const absl::Status&)> then) {
   absl::Status status;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     status = failed_;
     const bool waits = options_.durability == Durability::kVersion ||
                        (options_.durability == Durability::kNone && pending_.size() > kMostUnwritten);
@@ -328,29 +328,29 @@ absl::Status Journal::Wait(uint64_t position) {
 absl::Status Journal::WaitForAll() {
   uint64_t position;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     position = appended_;
   }
   return Wait(position);
 }
 
 absl::StatusOr<SegmentEvent> Journal::Rotate() {
-  std::unique_lock lock(mutex_);
-  rotated_.wait(lock, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !rotate_ || !failed_.ok(); });
+  MutexLock lock(mutex_);
+  rotated_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !rotate_ || !failed_.ok(); });
   if (!failed_.ok()) return failed_;
   rotate_ = true;
   WakeIfDue();
-  rotated_.wait(lock, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !rotate_; });
+  rotated_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !rotate_; });
   return rotation_;
 }
 
-void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
+void Journal::WriteFrame() {
   writing_.Swap(pending_);
   frame_begun_ = Clock::now();
   const uint64_t position = appended_;
   const uint64_t number = frames_;
   const uint64_t whole = bytes_;
-  lock.unlock();
+  mutex_.Unlock();
   const absl::Time begin = absl::Now();
   const absl::string_view frame = writing_.Seal(number);
   absl::Status status = file_->Append({frame});
@@ -359,7 +359,7 @@ void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
   writing_.Clear();
   // Nobody may find what could not be synced. If it cannot be cut off either: half a frame is a torn tail.
   if (!status.ok()) file_->Truncate(whole).IgnoreError();
-  lock.lock();
+  mutex_.Lock();
   if (!status.ok()) {
     Fail(InFile(status, options_, segment_.segment));
     return;
@@ -369,12 +369,12 @@ void Journal::WriteFrame(std::unique_lock<std::mutex>& lock) {
   bytes_ = whole + frame.size();
 }
 
-void Journal::BeginSegment(std::unique_lock<std::mutex>& lock) {
+void Journal::BeginSegment() {
   SegmentEvent next = segment_;
   ++next.segment;
   next.position = written_;
   uint64_t bytes = 0;
-  lock.unlock();
+  mutex_.Unlock();
   // Events that were answered without a sync get theirs now: only the last segment may have a torn tail.
   const absl::Status synced = options_.durability == Durability::kNone ? file_->Sync() : absl::OkStatus();
   absl::StatusOr<std::unique_ptr<StateFile>> file = synced.ok() ? CreateSegment(next, &bytes) : synced;
@@ -384,7 +384,7 @@ void Journal::BeginSegment(std::unique_lock<std::mutex>& lock) {
     if (removed.ok()) removed = options_.files->SyncFolder(options_.folder);
     if (absl::IsNotFound(removed)) removed = absl::OkStatus();  // it was not made, for lack of a descriptor perhaps
   }
-  lock.lock();
+  mutex_.Lock();
   if (file.ok()) {
     file_ = *std::move(file);
     segment_ = next;
@@ -397,7 +397,7 @@ void Journal::BeginSegment(std::unique_lock<std::mutex>& lock) {
     if (!synced.ok() || !removed.ok()) Fail(rotation_.status());
   }
   rotate_ = false;
-  rotated_.notify_all();
+  rotated_.NotifyAll();
 }
 
 void Journal::Fail(const absl::Status& status) {
@@ -415,35 +415,31 @@ Journal::Clock::time_point Journal::Due() const {
 }
 
 void Journal::WakeIfDue() {
-  if (Due() < asleep_until_) work_.notify_one();
+  if (Due() < asleep_until_) work_.NotifyOne();
 }
 
-void Journal::SleepUntilDue(std::unique_lock<std::mutex>& lock) {
+void Journal::SleepUntilDue() {
   for (Clock::time_point due; (due = Due()) > Clock::now();) {
     asleep_until_ = due;
     // Under load events come all the time: rather than be woken by the first of each kind, it looks for itself.
     for (const Clock::time_point look : {frame_begun_ + kLag, frame_begun_ + kPace}) {
       if (look > Clock::now()) asleep_until_ = std::min(asleep_until_, look);
     }
-    if (asleep_until_ == Clock::time_point::max()) {
-      work_.wait(lock);
-    } else {
-      work_.wait_until(lock, asleep_until_);
-    }
+    work_.WaitUntil(mutex_, asleep_until_);
   }
   asleep_until_ = Clock::time_point::min();
 }
 
 void Journal::Run() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (failed_.ok()) {
-    SleepUntilDue(lock);
+    SleepUntilDue();
     if (!pending_.empty()) {
-      WriteFrame(lock);
+      WriteFrame();
     } else if (!rotate_) {
       return;
     }
-    if (rotate_ && failed_.ok()) BeginSegment(lock);
+    if (rotate_ && failed_.ok()) BeginSegment();
     std::vector<std::function<void(const absl::Status&)>> ready;
     for (auto it = waiting_.begin(); it != waiting_.end();) {
       if (failed_.ok() && it->first > written_) {
@@ -454,13 +450,13 @@ void Journal::Run() {
       it = waiting_.erase(it);
     }
     const absl::Status told = failed_;
-    lock.unlock();
+    lock.Unlock();
     for (const auto& then : ready) then(told);
-    lock.lock();
+    lock.Lock();
   }
   rotation_ = failed_;
   rotate_ = false;
-  rotated_.notify_all();
+  rotated_.NotifyAll();
 }
 
 absl::Status Journal::RemoveBefore(uint64_t segment) {
@@ -480,22 +476,22 @@ absl::Status Journal::RemoveBefore(uint64_t segment) {
 }
 
 uint64_t Journal::position() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return appended_;
 }
 
 SegmentEvent Journal::segment() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return segment_;
 }
 
 uint64_t Journal::bytes() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return bytes_;
 }
 
 absl::Status Journal::status() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return failed_;
 }
 

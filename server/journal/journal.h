@@ -8,12 +8,10 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -22,6 +20,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/sync/mutex.h"
 #include "server/journal/events.h"
 #include "server/journal/file_layer.h"
 #include "server/journal/frame_buffer.h"
@@ -121,10 +120,11 @@ class Journal {
   Clock::time_point Due() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // After a change that may have moved Due().
   void WakeIfDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void SleepUntilDue(std::unique_lock<std::mutex>& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  void SleepUntilDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Run();  // the thread
-  void WriteFrame(std::unique_lock<std::mutex>& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS;
-  void BeginSegment(std::unique_lock<std::mutex>& lock) ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  // Both let go of the lock while they write.
+  void WriteFrame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void BeginSegment() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Fail(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const JournalOptions options_;
@@ -134,9 +134,9 @@ class Journal {
   FrameBuffer writing_;              // likewise: the frame that is written
   std::atomic<int64_t> open_rounds_{0};
 
-  mutable std::mutex mutex_;
-  std::condition_variable work_;
-  std::condition_variable rotated_;
+  mutable Mutex mutex_;
+  CondVar work_;
+  CondVar rotated_;
   FrameBuffer pending_ ABSL_GUARDED_BY(mutex_);
   std::string event_head_ ABSL_GUARDED_BY(mutex_);  // Append's, kept for its memory
   Clock::time_point pending_since_ ABSL_GUARDED_BY(mutex_);

@@ -52,7 +52,7 @@ TcpProxy::~TcpProxy() {
   Cut();
   std::vector<std::thread> carriers;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     carriers.swap(carriers_);
   }
   for (std::thread& carrier : carriers) carrier.join();
@@ -101,7 +101,7 @@ void TcpProxy::Connect(int client) {
   }
   const int on = 1;
   setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   links_.push_back({client, server});
   carriers_.emplace_back([=, this] { Carry(client, server); });
   carriers_.emplace_back([=, this] { Carry(server, client); });
@@ -124,7 +124,7 @@ void TcpProxy::Carry(int from, int to) {
 }
 
 int TcpProxy::Cut() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const int count = static_cast<int>(links_.size() - cut_);
   for (; cut_ < links_.size(); ++cut_) {
     shutdown(links_[cut_].client, SHUT_RDWR);

@@ -4,12 +4,12 @@
 #define TESTS_FAULT_TCP_PROXY_H_
 
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "common/sync/mutex.h"
 
 namespace cddp {
 
@@ -46,7 +46,7 @@ class TcpProxy {
   std::string address_;
   int listener_ = -1;
   std::thread acceptor_;
-  std::mutex mutex_;
+  Mutex mutex_;
   std::vector<Link> links_ ABSL_GUARDED_BY(mutex_);  // never closed before the end, so that no number comes twice
   size_t cut_ ABSL_GUARDED_BY(mutex_) = 0;           // of them
   std::vector<std::thread> carriers_ ABSL_GUARDED_BY(mutex_);

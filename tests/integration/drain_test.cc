@@ -3,12 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <thread>
 
+#include "common/sync/mutex.h"
 #include "common/transport/healthcheck.h"
 #include "tests/integration/local_cluster.h"
 
@@ -21,23 +20,23 @@ using ::testing::HasSubstr;
 class Answer {
  public:
   void Set(absl::StatusOr<PulledUpdate> result) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     result_ = std::move(result);
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   bool has() const {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return result_.has_value();
   }
   absl::StatusOr<PulledUpdate> Get() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return result_.has_value(); });
+    MutexLock lock(mutex_);
+    changed_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return result_.has_value(); });
     return *result_;
   }
 
  private:
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  mutable Mutex mutex_;
+  CondVar changed_;
   std::optional<absl::StatusOr<PulledUpdate>> result_;
 };
 

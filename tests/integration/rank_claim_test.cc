@@ -5,12 +5,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <mutex>
 #include <set>
 #include <thread>
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "common/sync/mutex.h"
 #include "tests/integration/local_cluster.h"
 
 namespace cddp {
@@ -33,7 +33,7 @@ TEST(RankClaimTest, WorkersThatStartTogetherGetARankEach) {
   cluster.servers = 2;
   LocalServers servers(cluster);
   ClusterClientOptions options = Fresh(servers);  // one incarnation for all: the worst case
-  std::mutex mutex;
+  Mutex mutex;
   std::multiset<uint32_t> ranks;
   std::vector<std::unique_ptr<ClusterClient>> clients;
   std::vector<std::thread> threads;
@@ -45,7 +45,7 @@ TEST(RankClaimTest, WorkersThatStartTogetherGetARankEach) {
       mine.rank = *rank;
       auto client = ClusterClient::Join(mine, Layout());
       ASSERT_TRUE(client.ok()) << client.status();
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       ranks.insert(*rank);
       clients.push_back(*std::move(client));
     });

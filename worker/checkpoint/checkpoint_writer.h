@@ -3,16 +3,15 @@
 #ifndef WORKER_CHECKPOINT_CHECKPOINT_WRITER_H_
 #define WORKER_CHECKPOINT_CHECKPOINT_WRITER_H_
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/sync/mutex.h"
 #include "worker/checkpoint/checkpoint_files.h"
 
 namespace cddp {
@@ -46,8 +45,8 @@ class CheckpointWriter {
 
   const CheckpointFiles files_;
   const Listener listener_;
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  mutable Mutex mutex_;
+  CondVar changed_;
   std::optional<WorkerCheckpoint> next_ ABSL_GUARDED_BY(mutex_);  // until it is written
   absl::Status last_ ABSL_GUARDED_BY(mutex_);
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;

@@ -11,12 +11,12 @@ class FaultyFile final : public StateFile {
       : files_(*files), name_(std::move(name)), content_(std::move(content)) {}
 
   absl::StatusOr<uint64_t> Size() override {
-    std::lock_guard lock(files_.mutex_);
+    MutexLock lock(files_.mutex_);
     if (absl::Status status = files_.Call(); !status.ok()) return status;
     return content_->bytes.size();
   }
   absl::StatusOr<std::string> Read(uint64_t offset, uint64_t size) override {
-    std::lock_guard lock(files_.mutex_);
+    MutexLock lock(files_.mutex_);
     if (absl::Status status = files_.Call(); !status.ok()) return status;
     if (offset + size > content_->bytes.size()) return absl::DataLossError("read beyond the end");
     return content_->bytes.substr(offset, size);
@@ -25,20 +25,20 @@ class FaultyFile final : public StateFile {
     std::string bytes;
     for (const absl::string_view piece : pieces) bytes.append(piece.begin(), piece.end());
     files_.CallHook(name_);
-    std::lock_guard lock(files_.mutex_);
+    MutexLock lock(files_.mutex_);
     const absl::Status status = files_.Call();
     content_->bytes.append(bytes, 0, status.ok() ? bytes.size() : bytes.size() / 3);
     return status;
   }
   absl::Status Truncate(uint64_t size) override {
-    std::lock_guard lock(files_.mutex_);
+    MutexLock lock(files_.mutex_);
     if (absl::Status status = files_.Call(); !status.ok()) return status;
     content_->bytes.resize(size);
     content_->synced = std::min(content_->synced, size);
     return absl::OkStatus();
   }
   absl::Status Sync() override {
-    std::lock_guard lock(files_.mutex_);
+    MutexLock lock(files_.mutex_);
     if (absl::Status status = files_.Call(); !status.ok()) return status;
     content_->synced = content_->bytes.size();
     return absl::OkStatus();
@@ -51,7 +51,7 @@ class FaultyFile final : public StateFile {
 };
 
 absl::StatusOr<std::unique_ptr<StateFile>> FaultyFiles::Open(const std::string&, const std::string& name) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (absl::Status refusal = std::exchange(refusal_, {}); !refusal.ok()) return refusal;
   const absl::Status status = Call();
   std::shared_ptr<Content>& content = names_[name];
@@ -68,7 +68,7 @@ absl::StatusOr<std::unique_ptr<AppendFile>> FaultyFiles::Create(const std::strin
 }
 
 absl::StatusOr<std::unique_ptr<StateFile>> FaultyFiles::OpenForReading(const std::string&, const std::string& name) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (absl::Status status = Call(); !status.ok()) return status;
   const auto file = names_.find(name);
   if (file == names_.end()) return absl::NotFoundError(name);
@@ -76,7 +76,7 @@ absl::StatusOr<std::unique_ptr<StateFile>> FaultyFiles::OpenForReading(const std
 }
 
 absl::StatusOr<std::vector<std::string>> FaultyFiles::List(const std::string&) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (absl::Status status = Call(); !status.ok()) return status;
   std::vector<std::string> names;
   for (const auto& [name, content] : names_) names.push_back(name);
@@ -84,7 +84,7 @@ absl::StatusOr<std::vector<std::string>> FaultyFiles::List(const std::string&) {
 }
 
 absl::Status FaultyFiles::Rename(const std::string&, const std::string& from, const std::string& to) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (absl::Status status = Call(); !status.ok()) return status;
   const auto file = names_.find(from);
   if (file == names_.end()) return absl::NotFoundError(from);
@@ -94,13 +94,13 @@ absl::Status FaultyFiles::Rename(const std::string&, const std::string& from, co
 }
 
 absl::Status FaultyFiles::Remove(const std::string&, const std::string& name) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (absl::Status status = Call(); !status.ok()) return status;
   return names_.erase(name) == 1 ? absl::OkStatus() : absl::NotFoundError(name);
 }
 
 absl::Status FaultyFiles::SyncFolder(const std::string&) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (absl::Status status = Call(); !status.ok()) return status;
   synced_names_ = names_;
   return absl::OkStatus();
@@ -112,12 +112,12 @@ absl::Status FaultyFiles::Call() {
 }
 
 void FaultyFiles::RefuseOpen(absl::Status error) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   refusal_ = std::move(error);
 }
 
 void FaultyFiles::BeforeAppend(std::string prefix, std::function<void()> hook) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   hooked_ = std::move(prefix);
   hook_ = std::move(hook);
 }
@@ -125,7 +125,7 @@ void FaultyFiles::BeforeAppend(std::string prefix, std::function<void()> hook) {
 void FaultyFiles::CallHook(const std::string& name) {
   std::function<void()> hook;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (hook_ != nullptr && name.compare(0, hooked_.size(), hooked_) == 0) hook = hook_;
   }
   if (hook != nullptr) hook();
@@ -133,19 +133,19 @@ void FaultyFiles::CallHook(const std::string& name) {
 
 void FaultyFiles::FailOnce(uint64_t calls, absl::Status error) {
   FailAfter(calls, std::move(error));
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   fail_until_ = fail_at_ + 1;
 }
 
 void FaultyFiles::FailAfter(uint64_t calls, absl::Status error) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   fail_at_ = calls_ + calls;
   fail_until_ = std::numeric_limits<uint64_t>::max();
   error_ = std::move(error);
 }
 
 void FaultyFiles::Crash(Kept kept) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (kept == Kept::kNothing || kept == Kept::kHalf) names_ = synced_names_;
   synced_names_ = names_;
   for (const auto& [name, content] : names_) {
@@ -159,19 +159,19 @@ void FaultyFiles::Crash(Kept kept) {
 }
 
 uint64_t FaultyFiles::calls() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return calls_;
 }
 
 std::map<std::string, std::string> FaultyFiles::contents() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   std::map<std::string, std::string> contents;
   for (const auto& [name, content] : names_) contents[name] = content->bytes;
   return contents;
 }
 
 void FaultyFiles::set_contents(const std::map<std::string, std::string>& contents) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   names_.clear();
   for (const auto& [name, bytes] : contents) names_[name] = std::make_shared<Content>(Content{bytes, bytes.size()});
   synced_names_ = names_;

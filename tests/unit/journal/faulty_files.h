@@ -8,9 +8,9 @@
 #include <limits>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "common/sync/mutex.h"
 #include "server/journal/file_layer.h"
 
 namespace cddp {
@@ -60,7 +60,7 @@ class FaultyFiles final : public FileLayer {
   absl::Status Call();
   void CallHook(const std::string& name);
 
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   Names names_;
   Names synced_names_;
   uint64_t calls_ = 0;

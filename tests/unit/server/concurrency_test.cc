@@ -3,11 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "common/sync/mutex.h"
 #include "server/membership.h"
 #include "tests/unit/server/bucket_driver.h"
 
@@ -16,17 +15,17 @@ namespace {
 
 // Blocks until the answer has come, as a worker does.
 ExchangeAnswer ExchangeAndWait(BucketState& bucket, const Contribution& contribution) {
-  std::mutex mutex;
-  std::condition_variable answered;
+  Mutex mutex;
+  CondVar answered;
   std::optional<ExchangeAnswer> result;
   bucket.Exchange(contribution, [&](const absl::StatusOr<ExchangeAnswer>& answer) {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     EXPECT_TRUE(answer.ok()) << answer.status();
     result = answer.ok() ? *answer : ExchangeAnswer{};
-    answered.notify_one();
+    answered.NotifyOne();
   });
-  std::unique_lock lock(mutex);
-  answered.wait(lock, [&] { return result.has_value(); });
+  MutexLock lock(mutex);
+  answered.Wait(mutex, [&] { return result.has_value(); });
   return *result;
 }
 
