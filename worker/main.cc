@@ -56,6 +56,8 @@ ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:0", "host:port of /metrics for
 ABSL_FLAG(std::string, trace, "",
           "file for a trace of each step, for chrome://tracing or ui.perfetto.dev; empty: none");
 ABSL_FLAG(std::string, model_output, "", "file for the trained model (rank 0); Python's torch.load opens it");
+ABSL_FLAG(absl::Duration, save_timeout, absl::Seconds(60),
+          "how long to try to write --model_output, on a full disk for one; then it goes to the temporary files");
 ABSL_FLAG(
     std::string, checkpoint_dir, "",
     "folder of this worker's checkpoints; started again with it, the worker goes on from the latest; empty: none");
@@ -114,6 +116,7 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   options.trace = absl::GetFlag(FLAGS_trace);
   options.model_output = absl::GetFlag(FLAGS_model_output);
+  options.save_timeout = absl::GetFlag(FLAGS_save_timeout);
   options.checkpoint_dir = absl::GetFlag(FLAGS_checkpoint_dir);
   options.checkpoint_every = absl::GetFlag(FLAGS_checkpoint_every);
   options.stop_on_non_finite = absl::GetFlag(FLAGS_stop_on_non_finite);

@@ -46,6 +46,7 @@ constexpr Dependency kDependencies[] = {
     {"checkpoint_every", "state_dir", "*"},       // cddp-server
     {"checkpoint_every", "checkpoint_dir", "*"},  // cddp-worker
     {"checkpoint_every", "durable", "true"},      // cddp train
+    {"save_timeout", "model_output", "*"},
     {"ratio", "compress", "true"},
     {"publish_ratio", "compress", "true"},
     {"value_encoding", "compress", "true"},

@@ -1,11 +1,14 @@
 #include "common/trace/trace_file.h"
 
+#include <spdlog/spdlog.h>
+
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/files/durable_file.h"
 
 namespace cddp {
 namespace {
@@ -28,11 +31,15 @@ std::string Arguments(const TraceLabels& labels) {
 
 absl::StatusOr<std::shared_ptr<TraceFile>> TraceFile::Create(const std::string& path, absl::string_view process_name,
                                                              uint32_t process) {
+  // Opening a pipe would wait for a reader.
+  if (absl::Status status = CheckReplaceable(path); !status.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("--trace=", status.message()));
+  }
   File file(std::fopen(path.c_str(), "w"));
   if (file == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("--trace=", path, ": cannot be written: ", std::strerror(errno)));
   }
-  std::shared_ptr<TraceFile> trace(new TraceFile(std::move(file), process));
+  std::shared_ptr<TraceFile> trace(new TraceFile(path, std::move(file), process));
   std::fputs("[\n", trace->file_.get());
   std::fputs(absl::StrFormat(R"({"ph":"M","pid":%d,"name":"process_name","args":{"name":"%s"}})", process, process_name)
                  .c_str(),
@@ -44,7 +51,12 @@ absl::StatusOr<std::shared_ptr<TraceFile>> TraceFile::Create(const std::string& 
   return trace;
 }
 
-TraceFile::~TraceFile() { std::fputs("\n]\n", file_.get()); }
+TraceFile::~TraceFile() {
+  std::fputs("\n]\n", file_.get());
+  if (std::fflush(file_.get()) != 0 || std::ferror(file_.get()) != 0) {
+    spdlog::error("event=trace_incomplete file={} reason=\"{}\"", path_, std::strerror(errno));
+  }
+}
 
 void TraceFile::Span(Row row, absl::string_view name, absl::Time begin, absl::Time end, const TraceLabels& labels) {
   Write(absl::StrFormat(R"({"ph":"X","pid":%d,"tid":%d,"name":"%s","ts":%s,"dur":%s,"args":{%s}})", process_,

@@ -36,10 +36,10 @@ class TraceFile {
   enum class Row { kTraining = 1, kExchange = 2 };
 
   // Truncates the file. `process` is the viewer's number of the process, such as a rank. InvalidArgument if the file
-  // cannot be written.
+  // cannot be written, or is no regular file.
   static absl::StatusOr<std::shared_ptr<TraceFile>> Create(const std::string& path, absl::string_view process_name,
                                                            uint32_t process);
-  // Completes the file.
+  // Completes the file. What the disk had no room for is missing: the log says so.
   ~TraceFile();
 
   // Something that a row's thread did from `begin` to `end`.
@@ -54,9 +54,11 @@ class TraceFile {
   };
   using File = std::unique_ptr<std::FILE, Close>;
 
-  TraceFile(File file, uint32_t process) : file_(std::move(file)), process_(process) {}
+  TraceFile(const std::string& path, File file, uint32_t process)
+      : path_(path), file_(std::move(file)), process_(process) {}
   void Write(const std::string& event);
 
+  const std::string path_;
   Mutex mutex_;
   const File file_ ABSL_PT_GUARDED_BY(mutex_);
   const uint32_t process_;

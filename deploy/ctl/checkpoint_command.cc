@@ -5,6 +5,7 @@
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "common/config/command_line.h"
+#include "common/files/durable_file.h"
 #include "common/transport/address.h"
 #include "common/transport/security_flags.h"
 #include "deploy/ctl/checkpoint_client.h"
@@ -31,6 +32,10 @@ absl::Status Run() {
   uint64_t version = absl::GetFlag(FLAGS_version);
   const std::string path = absl::GetFlag(FLAGS_export_to);
   if (version != 0 && path.empty()) return absl::InvalidArgumentError("--version needs --export_to");
+  if (!path.empty()) {
+    absl::Status status = CheckReplaceable(path);
+    if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat("--export_to=", status.message()));
+  }
   absl::StatusOr<std::vector<std::string>> addresses = ParseAddresses(absl::GetFlag(FLAGS_servers));
   if (!addresses.ok()) return addresses.status();
   absl::StatusOr<std::shared_ptr<const ClientSecurity>> security = ClientSecurity::Create(SecurityFromFlags());
@@ -45,9 +50,12 @@ absl::Status Run() {
   if (path.empty()) return absl::OkStatus();
   const absl::StatusOr<ClusterWeights> read = client.Read(version);
   if (!read.ok()) return read.status();
-  absl::Status status = WriteSafetensors(path, read->layout, read->weights, version);
-  if (status.ok()) std::printf("model       %s\n", path.c_str());
-  return status;
+  if (absl::Status status = WriteSafetensors(path, read->layout, read->weights, version); !status.ok()) {
+    return absl::InternalError(
+        absl::StrCat(status.message(), "; the servers keep the checkpoint: try again with --version=", version));
+  }
+  std::printf("model       %s\n", path.c_str());
+  return absl::OkStatus();
 }
 
 }  // namespace

@@ -19,9 +19,15 @@ CheckpointFiles::CheckpointFiles(const std::string& folder, uint32_t rank)
 absl::Status CheckpointFiles::Prepare() const {
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
-  if (!error && access(folder_.c_str(), W_OK) != 0) error = std::error_code(errno, std::generic_category());
-  if (!error) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("--checkpoint_dir=", folder_, ": cannot write: ", error.message()));
+  if (error) {
+    return absl::InvalidArgumentError(absl::StrCat("--checkpoint_dir=", folder_, ": cannot write: ", error.message()));
+  }
+  for (const std::string& path : {latest_, previous_}) {
+    if (absl::Status status = CheckReplaceable(path); !status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--checkpoint_dir=", folder_, ": ", status.message()));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckpointFiles::Write(const WorkerCheckpoint& checkpoint) const {

@@ -9,7 +9,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/clock/clock.h"
 #include "common/codec/crc32c.h"
+#include "common/files/durable_file.h"
+#include "common/files/save_output.h"
 #include "common/metrics/metrics_server.h"
 #include "common/trace/trace_file.h"
 #include "worker/data/dataset.h"
@@ -72,6 +75,10 @@ class Trainer {
       if (!found.ok()) return found.status();
       restored_ = *std::move(found);
     }
+    if (rank_ == 0 && !options_.model_output.empty()) {
+      absl::Status status = CheckReplaceable(options_.model_output, layout->total_elements() * sizeof(float));
+      if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat("--model_output=", status.message()));
+    }
     return Connect(*layout);
   }
 
@@ -79,16 +86,29 @@ class Trainer {
     for (uint32_t epoch = 1; epoch <= options_.epochs; ++epoch) {
       if (absl::Status status = TrainEpoch(epoch); !status.ok()) return status;
     }
-    if (rank_ == 0 && !options_.model_output.empty()) {
-      if (absl::Status status = model_->Save(options_.model_output); !status.ok()) return status;
-    }
     if (checkpoints_.has_value()) checkpoints_->Last(parts(), {});
+    // Before the model is saved: the cluster does not wait for a disk.
     client_->Leave(/*finished=*/true);
+    absl::Status saved = SaveModel();
     progress_.Done(exchange_->step() - 1, Crc32c(model_->weights().data(), model_->weights().size() * sizeof(float)));
-    return absl::OkStatus();
+    return saved;
   }
 
  private:
+  absl::Status SaveModel() {
+    if (rank_ != 0 || options_.model_output.empty()) return absl::OkStatus();
+    SystemClock clock;
+    SaveOptions save = {.patience = options_.save_timeout, .should_stop = options_.should_stop};
+    save.on_first = [this](const absl::Status& status) {
+      spdlog::error("event=model_not_saved reason=\"{}\" trying_for_seconds={:.0f}", std::string(status.message()),
+                    absl::ToDoubleSeconds(options_.save_timeout));
+    };
+    absl::Status status = SaveOutput(
+        options_.model_output, [this](const std::string& path) { return model_->Save(path); }, clock, save);
+    if (status.ok()) return status;
+    return absl::InternalError(absl::StrCat("the training is over, but not its model in place: ", status.message()));
+  }
+
   absl::Status Connect(const ParameterLayout& layout) {
     absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options_.cluster, layout);
     if (!client.ok()) return client.status();

@@ -29,9 +29,10 @@ struct TrainerOptions {
   uint64_t bucket_elements = 0;                      // 0: by the model's size
   GradientCompressorOptions exchange;
   ClusterClientOptions cluster;
-  std::string metrics_listen;  // empty: no metrics port
-  std::string trace;           // file for a trace (common/trace/trace_file.h); empty: none
-  std::string model_output;    // where rank 0 saves the trained model; empty: nowhere
+  std::string metrics_listen;                       // empty: no metrics port
+  std::string trace;                                // file for a trace (common/trace/trace_file.h); empty: none
+  std::string model_output;                         // where rank 0 saves the trained model; empty: nowhere
+  absl::Duration save_timeout = absl::Seconds(60);  // how long to try to save it: the disk may be full
   bool stop_on_non_finite = false;
   std::string checkpoint_dir;       // empty: no checkpoints, and none to go on from
   uint64_t checkpoint_every = 100;  // exchanges; 0: only at the end and when stopped

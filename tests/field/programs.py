@@ -1,0 +1,107 @@
+"""Our programs as people start them. A test file is called with the folder of the programs."""
+
+import json
+import pathlib
+import random
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+DEADLINE = 60  # seconds for anything that is waited for
+
+
+def write_data(folder):
+    """A small data set of IDX files that a linear model can learn."""
+    folder.mkdir()
+    numbers = random.Random(1)
+    for name, count in (("train", 640), ("t10k", 100)):
+        labels = bytes(i % 4 for i in range(count))
+        pixels = bytes(min(255, numbers.randrange(60) + 150 * (p // 72 == c // 2 and p % 12 // 6 == c % 2))
+                       for c in labels for p in range(144))
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 12, 12) + pixels)
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels)
+
+
+class Program:
+    """One running program; `log` has its standard error, `out` its standard output."""
+
+    def __init__(self, folder, name, flags, **options):
+        self.log = folder / f"{name}-{time.monotonic_ns()}.log"
+        self.out = self.log.with_suffix(".out")
+        with open(self.log, "w") as err, open(self.out, "w") as out:
+            self.process = subprocess.Popen([PROGRAMS / name, *flags], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                                            **options)
+
+    def words(self):
+        return self.log.read_text()
+
+    def output(self):
+        return self.out.read_text()
+
+    def wait(self):
+        return self.process.wait(DEADLINE)
+
+    def until(self, text):
+        """Waits until it has said `text` on either of its outputs."""
+        wait_for(lambda: text in self.words() + self.output() or self.process.poll() is not None, repr(text))
+        if text not in self.words() + self.output():
+            raise AssertionError(f"ended with {self.process.poll()} before {text!r}:\n{self.words()}{self.output()}")
+
+
+def wait_for(condition, what):
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited in vain for {what}")
+        time.sleep(0.02)
+
+
+class FieldTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        write_data(self.folder / "data")
+        self.small = [f"--data_dir={self.folder}/data", "--model=mlp", "--epochs=2", "--batch_size=16"]
+
+    def start(self, name, *flags, **options):
+        program = Program(self.folder, name, flags, **options)
+        self.addCleanup(end, program.process)
+        return program
+
+    def run_to_end(self, name, *flags, **options):
+        program = self.start(name, *flags, **options)
+        program.code = program.wait()
+        return program
+
+    def train(self, output, *flags, **options):
+        """cddp train to the end, in FOLDER/output."""
+        return self.run_to_end("cddp", "train", *self.small, f"--output={self.folder}/{output}", *flags, **options)
+
+    def start_server(self, *flags):
+        """Returns the program and its address."""
+        server = self.start("cddp-server", "--listen=127.0.0.1:0", "--metrics_listen=", "--progress=json", *flags)
+        server.until("listening")
+        return server, json.loads(server.output().splitlines()[0])["address"]
+
+    def start_worker(self, address, *flags, **options):
+        return self.start("cddp-worker", f"--servers={address}", "--metrics_listen=", *self.small, *flags, **options)
+
+    def report(self, output):
+        return json.loads((self.folder / output / "report.json").read_text())
+
+
+def end(process):
+    if process.poll() is None:
+        process.send_signal(signal.SIGKILL)
+    process.wait(DEADLINE)
+
+
+def main():
+    global PROGRAMS
+    PROGRAMS = pathlib.Path(sys.argv.pop(1)).resolve()
+    unittest.main(module="__main__", verbosity=2)
