@@ -15,6 +15,7 @@
 #include "common/transport/status.h"
 #include "server/exchange_call.h"
 #include "server/exchange_wire.h"
+#include "server/shard_recovery.h"
 
 namespace cddp {
 namespace {
@@ -171,8 +172,8 @@ absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::Join
       !status.ok()) {
     return status;
   }
-  absl::StatusOr<Shard::JoinResult> joined =
-      shard_.Join(request.worker().rank(), request.worker().incarnation(), request.worker_count(), *layout);
+  absl::StatusOr<Shard::JoinResult> joined = shard_.Join(request.worker().rank(), request.worker().incarnation(),
+                                                         request.worker_count(), *layout, request.agreement());
   if (!joined.ok()) return joined.status();
   response->set_shard(shard_.options().shard);
   response->set_shard_count(shard_.options().shard_count);
@@ -183,6 +184,7 @@ absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::Join
   response->set_version(joined->version);
   response->set_consistency(ToMessage(shard_.options().consistency.mode));
   response->set_quorum(shard_.options().consistency.quorum);
+  response->set_agreement(DescribeForWorkers(shard_.options()));
   return absl::OkStatus();
 }
 

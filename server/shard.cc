@@ -69,13 +69,14 @@ absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLa
 }
 
 absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnation, uint32_t worker_count,
-                                              const ParameterLayout& layout) {
+                                              const ParameterLayout& layout, absl::string_view settings) {
   if (worker_count != options_.worker_count) {
     return absl::InvalidArgumentError(absl::StrCat("worker ", rank, " was started with --workers=", worker_count,
                                                    ", this server with --workers=", options_.worker_count));
   }
   MutexLock lock(join_mutex_);
   if (!closed_.ok()) return closed_;
+  if (absl::Status status = CheckAgreement(rank, settings); !status.ok()) return status;
   if (space_ == nullptr) {
     absl::StatusOr<std::unique_ptr<Space>> space = MakeSpace(layout);
     if (!space.ok()) return space.status();
@@ -85,6 +86,7 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
       journal_->Append(Begin(*space_));
       Attach(space_.get());
     }
+    AdoptAgreement(rank, settings);
     NoteMemberChanges();
     if (absl::Status status = Sync(); !status.ok()) return status;
     published_space_.store(space_.get(), std::memory_order_release);
@@ -98,6 +100,7 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
     if (*is_new) {
       for (const auto& bucket : space_->buckets) bucket->Admit(rank);
     }
+    AdoptAgreement(rank, settings);
     NoteMemberChanges();  // after them: a member that the journal knows has been admitted
     if (absl::Status status = Sync(); !status.ok()) return status;
   }
@@ -105,6 +108,22 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
   for (const auto& bucket : space_->buckets) result.version = std::min(result.version, bucket->version());
   return result;
 }
+
+absl::Status Shard::CheckAgreement(uint32_t rank, absl::string_view settings) const {
+  const std::vector<Member> members = membership_.members();
+  const bool alone = std::none_of(members.begin(), members.end(), [rank](const Member& member) {
+    return member.rank != rank && member.state == MemberState::kJoined && !member.lost;
+  });
+  return agreement_.Check(rank, settings, alone);
+}
+
+void Shard::AdoptAgreement(uint32_t rank, absl::string_view settings) {
+  if (!agreement_.Adopt(rank, settings)) return;
+  spdlog::info("event=agreement rank={} settings=\"{}\"", rank, agreement_.settings());
+  if (journal_ != nullptr) journal_->Append(Agreed());
+}
+
+AgreementEvent Shard::Agreed() const { return {agreement_.rank(), agreement_.settings()}; }
 
 void Shard::Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const Contribution& contribution,
                      ExchangeDone done) {

@@ -12,7 +12,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/agreement/agreement.h"
 #include "common/layout/parameter_layout.h"
 #include "common/layout/shard_map.h"
 #include "common/optimizer/optimizer.h"
@@ -99,10 +101,11 @@ class Shard {
     BucketRun buckets;
     uint64_t version = 0;  // smallest of the shard's buckets
   };
-  // The first worker's layout is the cluster's; memory for the buckets is taken here. InvalidArgument for another
-  // layout (saying what differs) or one this server cannot hold; FailedPrecondition as Membership::Join.
+  // The first worker's layout and settings (common/agreement) are the cluster's; memory for the buckets is taken here.
+  // InvalidArgument for others (saying what differs) or a layout that this server cannot hold; FailedPrecondition as
+  // Membership::Join.
   absl::StatusOr<JoinResult> Join(uint32_t rank, uint64_t incarnation, uint32_t worker_count,
-                                  const ParameterLayout& layout);
+                                  const ParameterLayout& layout, absl::string_view settings = {});
 
   // See BucketState::Exchange; `bucket` counts in the whole parameter space.
   void Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const Contribution& contribution,
@@ -155,13 +158,19 @@ class Shard {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
   absl::Status ReplayBegin(const BeginEvent& begin) ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
   BeginEvent Begin(const Space& space) const;
+  AgreementEvent Agreed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  absl::Status CheckAgreement(uint32_t rank, absl::string_view settings) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  // Gives a change of what the workers have agreed on to the log and the journal.
+  void AdoptAgreement(uint32_t rank, absl::string_view settings) ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
   struct Checkpoint;
   void ArmCheckpoint();
   std::vector<std::shared_ptr<Checkpoint>> TakeCheckpoints(bool only_complete);
   void FinishCheckpoint(Checkpoint& checkpoint);
   absl::Status SaveCheckpoint(const Checkpoint& checkpoint);
   // The state from `segment` on, in a snapshot of that name.
-  absl::Status SaveState(const Space& space, const SegmentEvent& segment, const std::vector<Member>& members);
+  absl::Status SaveState(const Space& space, const SegmentEvent& segment, const AgreementEvent& agreed,
+                         const std::vector<Member>& members);
   absl::Status RemoveCheckpointsAfter(uint64_t version);
   // Lets the buckets' events go to the journal.
   void Attach(Space* space);
@@ -178,6 +187,7 @@ class Shard {
 
   Mutex join_mutex_;
   std::unique_ptr<Space> space_ ABSL_GUARDED_BY(join_mutex_);
+  WorkersAgreement agreement_ ABSL_GUARDED_BY(join_mutex_);
   absl::Status closed_ ABSL_GUARDED_BY(join_mutex_);
   absl::Status draining_why_;  // set before draining_
   std::atomic<bool> draining_{false};

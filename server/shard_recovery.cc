@@ -58,6 +58,11 @@ std::string DescribeForJournal(const ShardOptions& options) {
       " --small_tensor_elements=", options.small_tensor_elements);
 }
 
+std::string DescribeForWorkers(const ShardOptions& options) {
+  const std::string all = DescribeForJournal(options);
+  return absl::StrCat(all.substr(all.find(' ') + 1), " --lease=", absl::FormatDuration(options.lease));
+}
+
 std::string SerializeLayout(const ParameterLayout& layout) { return ToMessage(layout).SerializeAsString(); }
 
 absl::Status Shard::Recover() {
@@ -80,7 +85,7 @@ absl::Status Shard::Recover() {
     // From here on the checkpoint is where the journal begins; what came after it is forgotten. Later checkpoints go
     // first: once there is a snapshot, no start knows that they belong to what was forgotten.
     absl::Status status = RemoveCheckpointsAfter(options_.restore_version);
-    if (status.ok()) status = SaveState(*space_, journal_->segment(), membership_.members());
+    if (status.ok()) status = SaveState(*space_, journal_->segment(), Agreed(), membership_.members());
     if (status.ok()) status = journal_->RemoveBefore(journal_->segment().segment);
     if (!status.ok()) return status;
   }
@@ -123,6 +128,10 @@ absl::Status Shard::Replay(const JournalEvent& event, uint64_t position,
   if (const auto* begin = std::get_if<BeginEvent>(&event)) return ReplayBegin(*begin);
   if (space_ == nullptr) return absl::DataLossError("the journal does not begin with a layout");
   Space& space = *space_;
+  if (const auto* agreed = std::get_if<AgreementEvent>(&event)) {
+    agreement_.Adopt(agreed->rank, agreed->settings);
+    return absl::OkStatus();
+  }
   if (const auto* member = std::get_if<MemberEvent>(&event)) {
     if (member->rank >= options_.worker_count) return absl::DataLossError("an event of an unknown worker");
     membership_.Restore(member->rank, member->incarnation, member->state, member->view);

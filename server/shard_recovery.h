@@ -13,6 +13,9 @@ namespace cddp {
 // contributions.
 std::string DescribeForJournal(const ShardOptions& options);
 
+// Likewise, what all servers of a cluster must have alike.
+std::string DescribeForWorkers(const ShardOptions& options);
+
 // v1::Layout, serialized.
 std::string SerializeLayout(const ParameterLayout& layout);
 

@@ -56,10 +56,12 @@ BeginEvent Shard::Begin(const Space& space) const {
 
 // Buckets are saved one after the other, each with the position of the last event that it holds; a start skips the
 // bucket's events up to there. So no moment is needed at which the whole shard stands still.
-absl::Status Shard::SaveState(const Space& space, const SegmentEvent& segment, const std::vector<Member>& members) {
+absl::Status Shard::SaveState(const Space& space, const SegmentEvent& segment, const AgreementEvent& agreed,
+                              const std::vector<Member>& members) {
   absl::StatusOr<std::unique_ptr<SnapshotWriter>> writer =
       SnapshotWriter::Create(options_.files, options_.state_dir, SnapshotName(segment.segment), segment, Begin(space));
   if (!writer.ok()) return writer.status();
+  if (absl::Status status = (*writer)->Add(agreed); !status.ok()) return status;
   std::string state;
   for (uint32_t i = 0; i < space.buckets.size(); ++i) {
     uint64_t position = 0;
@@ -84,12 +86,14 @@ absl::Status Shard::WriteSnapshot() {
   absl::StatusOr<SegmentEvent> segment = journal_->Rotate();
   absl::Status status = segment.status();
   std::vector<Member> members;
+  AgreementEvent agreed;
   {
     // Before the buckets, and not within a Join: whatever a bucket then lacks or has besides is in the new segment.
     MutexLock join_lock(join_mutex_);
     members = membership_.members();
+    agreed = Agreed();
   }
-  if (status.ok()) status = SaveState(*space, *segment, members);
+  if (status.ok()) status = SaveState(*space, *segment, agreed, members);
   if (status.ok()) status = journal_->RemoveBefore(segment->segment);
   metrics_.NoteSnapshot(absl::Now() - begin, status.ok());
   if (status.ok()) {
@@ -192,7 +196,12 @@ absl::Status Shard::SaveCheckpoint(const Checkpoint& checkpoint) {
   absl::StatusOr<std::unique_ptr<SnapshotWriter>> writer = SnapshotWriter::Create(
       options_.files, options_.state_dir, CheckpointName(checkpoint.version), {kJournalFormat, 0, 0}, Begin(space));
   if (!writer.ok()) return writer.status();
-  absl::Status status;
+  AgreementEvent agreed;
+  {
+    MutexLock lock(join_mutex_);
+    agreed = Agreed();
+  }
+  absl::Status status = (*writer)->Add(agreed);
   for (uint32_t i = 0; i < space.buckets.size() && status.ok(); ++i) {
     status = (*writer)->Add(BucketEvent{space.run.begin + i, 0, checkpoint.states[i]});
   }

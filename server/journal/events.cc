@@ -59,6 +59,11 @@ struct HeadWriter {
     return Tail(event.state);
   }
   absl::string_view operator()(const EndEvent&) { return {}; }
+  absl::string_view operator()(const AgreementEvent& event) {
+    to.Put<uint32_t>(event.rank);
+    to.PutBytes(event.settings);
+    return {};
+  }
 };
 
 // Braced lists are evaluated from left to right.
@@ -90,6 +95,7 @@ void Read(ByteReader& from, BucketEvent* event) {
   *event = {from.Get<uint32_t>(), from.Get<uint64_t>(), from.GetBytes()};
 }
 void Read(ByteReader&, EndEvent*) {}
+void Read(ByteReader& from, AgreementEvent* event) { *event = {from.Get<uint32_t>(), std::string(from.GetBytes())}; }
 
 // Reads the alternative of that number.
 template <size_t kIndex = 0>

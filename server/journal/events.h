@@ -1,9 +1,9 @@
 // What happened to a shard, in the bytes of its files. A server that is given the same events in the same order is in
 // the same state, bit for bit: contributions are counted in the order in which they were counted first.
 //
-// A journal's segment is a SegmentEvent and what happened from then on (the first segment: a BeginEvent first). A
-// snapshot or checkpoint is a SegmentEvent, a BeginEvent, a BucketEvent for each bucket, a MemberEvent for each worker,
-// and an EndEvent.
+// A journal's segment is a SegmentEvent and what happened from then on (the first segment: a BeginEvent and an
+// AgreementEvent first). A snapshot or checkpoint is a SegmentEvent, a BeginEvent, an AgreementEvent, a BucketEvent for
+// each bucket, a MemberEvent for each worker, and an EndEvent.
 
 #ifndef SERVER_JOURNAL_EVENTS_H_
 #define SERVER_JOURNAL_EVENTS_H_
@@ -19,7 +19,7 @@
 
 namespace cddp {
 
-constexpr uint32_t kJournalFormat = 4;
+constexpr uint32_t kJournalFormat = 5;
 
 // The first event of every file. Events are numbered from 1 over all segments: their positions.
 struct SegmentEvent {
@@ -56,9 +56,13 @@ struct BucketEvent {  // a bucket's state
   uint64_t position = 0;    // of the last event that it holds
   absl::string_view state;  // BucketState::Save; points into the frame
 };
-struct EndEvent {};  // the snapshot is whole
-using JournalEvent =
-    std::variant<SegmentEvent, BeginEvent, CountEvent, AdmitEvent, RetireEvent, MemberEvent, BucketEvent, EndEvent>;
+struct EndEvent {};      // the snapshot is whole
+struct AgreementEvent {  // what the workers have agreed on
+  uint32_t rank = 0;     // who brought it
+  std::string settings;  // common/agreement
+};
+using JournalEvent = std::variant<SegmentEvent, BeginEvent, CountEvent, AdmitEvent, RetireEvent, MemberEvent,
+                                  BucketEvent, EndEvent, AgreementEvent>;
 
 void AppendEvent(const JournalEvent& event, std::string* bytes);
 

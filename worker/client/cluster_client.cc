@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
+#include "common/agreement/agreement.h"
 #include "common/clock/monotonic.h"
 #include "common/codec/crc32c.h"
 #include "common/retry/backoff.h"
@@ -107,6 +108,7 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
   *request.mutable_worker() = IdOf(options_);
   request.set_worker_count(options_.worker_count);
   *request.mutable_layout() = ToMessage(layout);
+  request.set_agreement(options_.agreement);
 
   Backoff backoff(options_.rank);
   const absl::Duration begin = MonotonicNow();
@@ -136,6 +138,12 @@ absl::Status ClusterClient::JoinServer(uint32_t shard, const ParameterLayout& la
     return absl::InvalidArgumentError(absl::StrCat("server ", server.address(), " is shard ", response.shard(),
                                                    ", but stands at place ", shard,
                                                    " of --servers: name them in shard order"));
+  }
+  if (agreement_.empty()) agreement_ = response.agreement();
+  if (absl::Status status =
+          CheckServersAgree(server.address(), response.agreement(), servers_.front()->address(), agreement_);
+      !status.ok()) {
+    return status;
   }
   server.NoteView(response.view());
   is_sync_ = response.consistency() == v1::SYNC;

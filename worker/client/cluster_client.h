@@ -34,6 +34,7 @@ struct ClusterClientOptions {
   uint32_t rank = 0;
   uint32_t worker_count = 1;
   uint64_t incarnation = 0;  // 0: the present time
+  std::string agreement;     // what all workers must have alike (common/agreement); a server refuses anything else
   // How long a server may be out of reach, at the start or in between, before the worker gives up.
   absl::Duration server_timeout = absl::Seconds(60);
 };
@@ -62,7 +63,7 @@ struct PulledUpdate {
 class ClusterClient {
  public:
   // Joins every server, trying again with backoff while one is out of reach. Unavailable, naming the address, after
-  // server_timeout; the server's own error, naming it, if it refuses.
+  // server_timeout; the server's own error, naming it, if it refuses; InvalidArgument if the servers disagree.
   static absl::StatusOr<std::unique_ptr<ClusterClient>> Join(const ClusterClientOptions& options,
                                                              const ParameterLayout& layout);
   // Cancels calls under way: their callbacks run before this returns.
@@ -124,6 +125,7 @@ class ClusterClient {
   const ShardMap map_;
   std::vector<std::unique_ptr<ServerConnection>> servers_;
   std::vector<uint64_t> versions_;  // of the servers, when they were joined
+  std::string agreement_;           // of the first server: all servers' is the same
   bool is_sync_ = true;
   uint32_t quorum_ = 0;
   absl::Duration heartbeat_period_ = absl::Seconds(3);

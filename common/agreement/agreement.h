@@ -1,0 +1,52 @@
+// What the processes of one training must have alike, as text: settings "--name=value", separated by spaces. Texts are
+// compared name by name; values are exact, so equal text means equal bits.
+
+#ifndef COMMON_AGREEMENT_AGREEMENT_H_
+#define COMMON_AGREEMENT_AGREEMENT_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace cddp {
+
+// A setting that two texts do not have alike, as each has it: "--seed=42", or "no --seed".
+struct SettingDifference {
+  std::string name;  // "--seed"
+  std::string first;
+  std::string second;
+};
+
+// All differences, in the order of `first`, then what only `second` has.
+std::vector<SettingDifference> Differences(absl::string_view first, absl::string_view second);
+
+// InvalidArgument naming both servers and what they have not alike: "server B has --lr=0.2, but server A has --lr=0.1".
+absl::Status CheckServersAgree(absl::string_view address, absl::string_view settings, absl::string_view other_address,
+                               absl::string_view other_settings);
+
+// What a training's workers have agreed on at one server: what the first that joined had. Not thread-safe.
+class WorkersAgreement {
+ public:
+  // May a worker with these settings take part? `alone`: no other worker takes part at present; then what need not be
+  // kept over a restart (IsKept) may change. InvalidArgument names the setting and both values.
+  absl::Status Check(uint32_t rank, absl::string_view settings, bool alone) const;
+
+  // They are the training's from now on; true if they were not before.
+  bool Adopt(uint32_t rank, absl::string_view settings);
+
+  bool exists() const { return exists_; }
+  uint32_t rank() const { return rank_; }  // who brought the settings
+  const std::string& settings() const { return settings_; }
+
+ private:
+  bool exists_ = false;
+  uint32_t rank_ = 0;
+  std::string settings_;
+};
+
+}  // namespace cddp
+
+#endif  // COMMON_AGREEMENT_AGREEMENT_H_

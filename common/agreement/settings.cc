@@ -1,0 +1,66 @@
+#include "common/agreement/settings.h"
+
+#include <algorithm>
+
+namespace cddp {
+namespace {
+
+constexpr Agree kAll = Agree::kAll;
+constexpr Agree kNobody = Agree::kNobody;
+constexpr Over kRestart = Over::kRestart;
+constexpr Over kNothing = Over::kNothing;
+
+constexpr Setting kServerSettings[] = {
+    {"--shard", kNobody, kRestart},       {"--shards", kAll, kRestart},
+    {"--workers", kAll, kRestart},        {"--consistency", kAll, kRestart},
+    {"--quorum", kAll, kRestart},         {"--max_staleness", kAll, kRestart},
+    {"--optimizer", kAll, kRestart},      {"--lr", kAll, kRestart},
+    {"--lr_schedule", kAll, kRestart},    {"--lr_warmup_steps", kAll, kRestart},
+    {"--lr_decay_steps", kAll, kRestart}, {"--lr_decay_factor", kAll, kRestart},
+    {"--momentum", kAll, kRestart},       {"--nesterov", kAll, kRestart},
+    {"--weight_decay", kAll, kRestart},   {"--beta1", kAll, kRestart},
+    {"--beta2", kAll, kRestart},          {"--epsilon", kAll, kRestart},
+    {"--publish_ratio", kAll, kRestart},  {"--value_encoding", kAll, kRestart},
+    {"--index_encoding", kAll, kRestart}, {"--small_tensor_elements", kAll, kRestart},
+    {"--lease", kAll, kNothing},
+};
+
+constexpr Setting kWorkerSettings[] = {
+    {"--model", kAll, kRestart},
+    {"--rank", kNobody, kRestart},
+    {"--workers", kAll, kRestart},
+    {"--train_examples", kAll, kRestart},  // as many as are used
+    {"data_crc32c", kAll, kRestart},       // of those examples
+    {"--batch_size", kAll, kRestart},
+    {"--seed", kAll, kRestart},
+    {"--epochs", kAll, kNothing},        // a run may be made longer
+    {"--bucket_bytes", kAll, kRestart},  // as used
+    {"--ratio", kNobody, kRestart},
+    {"--selection", kNobody, kRestart},
+    {"--value_encoding", kNobody, kRestart},
+    {"--index_encoding", kNobody, kRestart},
+    {"--small_tensor_elements", kNobody, kRestart},
+    {"--ratio_warmup_steps", kNobody, kRestart},
+    {"--residual_decay", kAll, kRestart},
+    {"--momentum_correction", kAll, kRestart},
+    {"--clip_norm", kAll, kRestart},
+    {"--local_steps", kAll, kRestart},
+    {"--inner_optimizer", kAll, kRestart},
+    {"--inner_lr", kAll, kRestart},
+    {"--inner_momentum", kAll, kRestart},
+    {"--inner_weight_decay", kAll, kRestart},
+};
+
+}  // namespace
+
+absl::Span<const Setting> ServerSettings() { return kServerSettings; }
+absl::Span<const Setting> WorkerSettings() { return kWorkerSettings; }
+
+bool IsKept(absl::string_view name) {
+  const absl::Span<const Setting> all = WorkerSettings();
+  const auto found =
+      std::find_if(all.begin(), all.end(), [name](const Setting& setting) { return setting.name == name; });
+  return found == all.end() || found->same_over == Over::kRestart;
+}
+
+}  // namespace cddp

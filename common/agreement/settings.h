@@ -1,0 +1,39 @@
+// All settings of servers and workers, each once: who must have it alike, and whether it must be the same after a
+// restart. From this list follow what journals and checkpoints were written under, what is compared when a worker
+// joins, and what `cddp train` hands through to the programs (server/server_settings.cc and
+// worker/trainer/worker_settings.cc bind the names to members of the options; a name without one, or a member without a
+// name, fails a test).
+
+#ifndef COMMON_AGREEMENT_SETTINGS_H_
+#define COMMON_AGREEMENT_SETTINGS_H_
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace cddp {
+
+// Who must have a setting alike.
+enum class Agree {
+  kNobody,  // each process may have its own
+  kAll,     // all processes of the same kind: all servers among themselves, all workers among themselves
+};
+
+// Must a process that goes on from a journal or a checkpoint have it as the one that wrote that?
+enum class Over { kRestart, kNothing };
+
+struct Setting {
+  absl::string_view name;  // a flag, "--lr", or a fact that processes find out, "data_crc32c"
+  Agree agree;
+  Over same_over;
+};
+
+// In the order in which they are described.
+absl::Span<const Setting> ServerSettings();
+absl::Span<const Setting> WorkerSettings();
+
+// Must the workers' setting of that name be the same after a restart? An unknown one must.
+bool IsKept(absl::string_view name);
+
+}  // namespace cddp
+
+#endif  // COMMON_AGREEMENT_SETTINGS_H_
