@@ -47,6 +47,8 @@ constexpr Dependency kDependencies[] = {
     {"checkpoint_every", "checkpoint_dir", "*"},  // cddp-worker
     {"checkpoint_every", "durable", "true"},      // cddp train
     {"save_timeout", "model_output", "*"},
+    {"overwrite", "resume", "false"},
+    {"overwrite", "output", "*"},
     {"ratio", "compress", "true"},
     {"publish_ratio", "compress", "true"},
     {"value_encoding", "compress", "true"},

@@ -18,7 +18,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "common/codec/encoding.h"
 #include "common/config/command_line.h"
@@ -26,7 +25,10 @@
 #include "common/files/durable_file.h"
 #include "deploy/ctl/cluster_plan.h"
 #include "deploy/ctl/command_flags.h"
+#include "deploy/ctl/job_check.h"
 #include "deploy/ctl/progress.h"
+#include "deploy/ctl/run_folder.h"
+#include "deploy/ctl/split_words.h"
 #include "deploy/ctl/train_run.h"
 
 ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn or resnet18");
@@ -45,8 +47,10 @@ ABSL_FLAG(std::string, consistency, "sync",
 ABSL_FLAG(int, quorum, 0, "sync: a step waits for so many workers only, late ones count in the next; 0: for all");
 ABSL_FLAG(int, max_staleness, 4, "stale: most steps a worker may be ahead of the slowest");
 ABSL_FLAG(int, local_steps, 1, "steps a worker makes alone between two exchanges; --lr is then the outer one");
-ABSL_FLAG(std::string, server_flags, "", "more flags for every cddp-server, separated by spaces");
-ABSL_FLAG(std::string, worker_flags, "", "more flags for every cddp-worker, separated by spaces");
+ABSL_FLAG(std::string, server_flags, "",
+          "more flags for every cddp-server, separated by blanks, with quotes as in a shell");
+ABSL_FLAG(std::string, worker_flags, "",
+          "more flags for every cddp-worker, separated by blanks, with quotes as in a shell");
 ABSL_FLAG(uint64_t, seed, 42, "seed of initial weights, sampling and dropout; the same seed gives the same weights");
 ABSL_FLAG(bool, compress, true, "send only the largest entries; --nocompress is the dense baseline on the same path");
 ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient that is sent, in (0, 1]");
@@ -70,6 +74,14 @@ ABSL_FLAG(
 ABSL_FLAG(
     bool, resume, false,
     "goes on with the durable run in --output, whose processes are gone, with the flags that it was started with");
+ABSL_FLAG(
+    bool, overwrite, false,
+    "begin anew in an --output that holds the result or the state of another run, which is lost; without it such a "
+    "folder is refused");
+ABSL_FLAG(
+    std::string, relative_to, "",
+    "folder at which relative paths in the other flags begin, but for --output; empty: the present one. A durable run "
+    "remembers it, so that --resume works from any folder");
 ABSL_FLAG(std::string, output, "", "folder for report, plot, model and logs; default runs/<time>-<model>");
 
 namespace cddp::ctl {
@@ -93,12 +105,13 @@ SavedFlags RunFlags() {
   for (const auto& [name, flag] : absl::GetAllFlags()) {
     if (absl::StrContains(flag->Filename(), kOwnFile)) flags[std::string(name)] = flag->CurrentValue();
   }
-  flags.erase("output");
-  flags.erase("resume");
+  for (const char* name : {"output", "resume", "overwrite"}) flags.erase(name);
   return flags;
 }
 
-std::string AsFlagFile(const SavedFlags& flags) {
+std::string AsFlagFile(SavedFlags flags) {
+  std::error_code error;
+  if (flags["relative_to"].empty()) flags["relative_to"] = fs::current_path(error).string();
   std::string text = "# The flags of this run; cddp train --resume reads them.\n";
   for (const auto& [name, value] : flags) absl::StrAppend(&text, "--", name, "=", value, "\n");
   return text;
@@ -127,6 +140,24 @@ absl::Status SetSavedFlags(const std::string& output, const std::function<void()
     }
   }
   return absl::OkStatus();
+}
+
+// From here on relative paths begin where the run was started; *output stays where it is.
+absl::Status EnterFolder(std::string* output) {
+  const std::string folder = absl::GetFlag(FLAGS_relative_to);
+  std::error_code error;
+  if (folder.empty() || fs::equivalent(folder, fs::current_path(error), error)) return absl::OkStatus();
+  if (!output->empty()) *output = fs::absolute(*output, error).lexically_normal().string();
+  if (!error) fs::current_path(folder, error);
+  if (!error) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--relative_to=", folder, ": ", error.message(), ": relative paths of this run begin there"));
+}
+
+absl::StatusOr<std::vector<std::string>> WordsOf(absl::string_view flag, const std::string& text) {
+  absl::StatusOr<std::vector<std::string>> words = SplitWords(text);
+  if (words.ok()) return words;
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", text, ": ", words.status().message()));
 }
 
 absl::StatusOr<int> ServersFromFlag() {
@@ -159,8 +190,12 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.quorum = absl::GetFlag(FLAGS_quorum);
   options.max_staleness = absl::GetFlag(FLAGS_max_staleness);
   options.local_steps = absl::GetFlag(FLAGS_local_steps);
-  options.server_flags = absl::StrSplit(absl::GetFlag(FLAGS_server_flags), ' ', absl::SkipWhitespace());
-  options.worker_flags = absl::StrSplit(absl::GetFlag(FLAGS_worker_flags), ' ', absl::SkipWhitespace());
+  absl::StatusOr<std::vector<std::string>> server_flags = WordsOf("server_flags", absl::GetFlag(FLAGS_server_flags));
+  if (!server_flags.ok()) return server_flags.status();
+  options.server_flags = *std::move(server_flags);
+  absl::StatusOr<std::vector<std::string>> worker_flags = WordsOf("worker_flags", absl::GetFlag(FLAGS_worker_flags));
+  if (!worker_flags.ok()) return worker_flags.status();
+  options.worker_flags = *std::move(worker_flags);
   options.seed = absl::GetFlag(FLAGS_seed);
   options.compress = absl::GetFlag(FLAGS_compress);
   options.ratio = absl::GetFlag(FLAGS_ratio);
@@ -177,6 +212,7 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.checkpoint_every = absl::GetFlag(FLAGS_checkpoint_every);
   options.output = absl::GetFlag(FLAGS_output);
   if (absl::Status status = Validate(options); !status.ok()) return status;
+  if (absl::Status status = EnterFolder(&options.output); !status.ok()) return status;
 
   if (options.data_dir.empty()) options.data_dir = absl::StrCat("data/", options.dataset);
   if (std::error_code error; !fs::is_directory(options.data_dir, error)) {
@@ -184,6 +220,7 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
                                                    "' with the data set: run scripts/setup in the project's folder, or "
                                                    "name another with --data_dir"));
   }
+  if (absl::Status status = CheckJob(options); !status.ok()) return status;
   if (options.threads == 0) {
     options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / options.workers);
   }
@@ -217,27 +254,19 @@ std::string NewRunFolder(const std::string& model) {
   return folder;
 }
 
-absl::Status MakeOutputFolder(TrainOptions* options) {
+// Claims the folder, and then puts it in order for this run.
+absl::StatusOr<FolderLock> PrepareOutput(TrainOptions* options) {
   if (options->output.empty()) options->output = NewRunFolder(options->model);
-  std::error_code error;
-  if (options->resume) {
-    // The logs of the life before are not to be written over.
-    for (int life = 1;; ++life) {
-      const std::string kept = absl::StrCat(LogFolder(*options), "-", life);
-      if (fs::exists(kept, error)) continue;
-      fs::rename(LogFolder(*options), kept, error);
-      break;
-    }
-  } else if (options->durable && fs::exists(StatePath(*options, 0), error)) {
-    return absl::InvalidArgumentError(absl::StrCat("--output=", options->output, " holds the journals of another run (",
-                                                   StatePath(*options, 0),
-                                                   "): choose another folder, or go on with that run: --resume"));
+  absl::StatusOr<FolderLock> lock = FolderLock::Take(options->output, /*make=*/!options->resume);
+  if (!lock.ok()) return lock;
+  absl::Status status =
+      options->resume ? SetOldLogsAside(*options) : ClearRunFolder(*options, absl::GetFlag(FLAGS_overwrite));
+  if (status.ok()) status = CheckOutputs(*options);
+  if (status.ok() && options->durable && !options->resume) {
+    status = ReplaceFile(FlagsPath(*options), AsFlagFile(RunFlags()));
   }
-  fs::create_directories(LogFolder(*options), error);
-  if (!error && access(options->output.c_str(), W_OK) != 0) error = std::error_code(errno, std::generic_category());
-  if (!error) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("--output: cannot write to '", options->output, "': ", error.message()));
+  if (!status.ok()) return status;
+  return lock;
 }
 
 }  // namespace
@@ -256,12 +285,8 @@ int RunTrainCommand(int argc, char** argv) {
   if (!options.ok()) return ReportError(options.status());
   absl::StatusOr<Binaries> binaries = FindBinaries();
   if (!binaries.ok()) return ReportError(binaries.status());
-  if (absl::Status status = MakeOutputFolder(&*options); !status.ok()) return ReportError(status);
-  if (options->durable && !options->resume) {
-    if (absl::Status status = ReplaceFile(FlagsPath(*options), AsFlagFile(RunFlags())); !status.ok()) {
-      return ReportError(status);
-    }
-  }
+  const absl::StatusOr<FolderLock> lock = PrepareOutput(&*options);
+  if (!lock.ok()) return ReportError(lock.status());
   Progress progress(stdout);
   return TrainRun(*options, *binaries, &progress).Run();
 }

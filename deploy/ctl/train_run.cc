@@ -21,8 +21,9 @@ namespace cddp::ctl {
 namespace {
 
 constexpr absl::Duration kListenTimeout = absl::Seconds(60);
-constexpr absl::Duration kEndTimeout = absl::Seconds(30);  // of a server that has nothing left to do
-constexpr absl::Duration kGrace = absl::Seconds(5);        // between SIGTERM and SIGKILL
+constexpr absl::Duration kEndTimeout = absl::Seconds(30);        // of a server that has nothing left to do
+constexpr absl::Duration kGrace = absl::Seconds(5);              // between SIGTERM and SIGKILL
+constexpr absl::Duration kShortGrace = absl::Milliseconds(500);  // likewise, where nothing would be saved
 constexpr size_t kLastWords = 10;
 constexpr int kSignalExitCode = 128;  // and the signal: a worker that was asked to end, and has saved its state
 
@@ -68,13 +69,19 @@ int TrainRun::Run() {
   if (options_.resume) Restore();
   if (options_.durable) events_.open(EventsPath(options_), std::ios::app);
   if (options_.resume) events_ << std::endl;  // ends a line that may be torn
+  // The first thing: files in a folder with a report are known to be a run's.
+  if (absl::Status saved = Save({RunState::kRunning, 0, ""}); !saved.ok()) return ReportError(saved);
   absl::StatusOr<std::unique_ptr<Supervisor>> supervisor = Supervisor::Create();
   if (!supervisor.ok()) return ReportError(supervisor.status());
   supervisor_ = *std::move(supervisor);
 
   End end = Drive();
   progress_->Clear();
-  supervisor_->EndAll(kGrace);
+  if (end.state == RunState::kInterrupted) {
+    std::fprintf(stderr, "cddp: SIG%s: %s (once more: at once)\n", sigabbrev_np(end.exit_code - kSignalExitCode),
+                 KeepsState() ? "the workers finish their step and save their state" : "ending all processes");
+  }
+  supervisor_->EndAll(end.state == RunState::kInterrupted && !KeepsState() ? kShortGrace : kGrace);
   if (absl::Status saved = Save(end); !saved.ok() && end.exit_code == 0) {
     end = {RunState::kFailed, kExitFailure, std::string(saved.message())};
   }
@@ -82,6 +89,8 @@ int TrainRun::Run() {
   if (end.state == RunState::kFinished) PrintSummary();
   return end.exit_code;
 }
+
+bool TrainRun::KeepsState() const { return options_.durable || options_.trace; }
 
 TrainRun::End TrainRun::Drive() {
   if (std::optional<End> end = StartServers()) return *end;

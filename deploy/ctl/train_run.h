@@ -47,6 +47,8 @@ class TrainRun {
   };
 
   End Drive();
+  // Do processes that end by themselves leave more than those that are killed?
+  bool KeepsState() const;
   std::optional<End> StartServers();
   std::optional<End> StartWorkers();
 

@@ -40,10 +40,9 @@ def train(cddp, folder, flags, resume, started=None):
         return report
     print(f"{folder.name}:", file=sys.stderr, flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").unlink(missing_ok=True)
     (folder / "flags.json").write_text(json.dumps(flags))
     try:
-        running = subprocess.Popen([cddp, "train", *flags, f"--output={folder}"], cwd=ROOT, stdout=sys.stderr)
+        running = subprocess.Popen([cddp, "train", *flags, "--overwrite", f"--output={folder}"], cwd=ROOT, stdout=sys.stderr)
         if started is not None:
             started(running)
         code = running.wait()

@@ -61,5 +61,15 @@ class WorkerOutputs(FieldTest):
         self.assertGreater(os.path.getsize(saved), 100000)
 
 
+class RunFolders(FieldTest):
+    def test_a_run_with_relative_paths_goes_on_from_any_folder(self):
+        small = ["--data_dir=data", "--model=mlp", "--epochs=2", "--batch_size=16", "--workers=2", "--servers=1"]
+        run = self.run_to_end("cddp", "train", *small, "--durable", "--output=run", cwd=self.folder)
+        self.assertEqual(run.code, 0, run.words())
+        (self.folder / "elsewhere").mkdir()
+        resumed = self.run_to_end("cddp", "train", "--resume", "--output=../run", cwd=self.folder / "elsewhere")
+        self.assertEqual(resumed.code, 0, resumed.words())
+
+
 if __name__ == "__main__":
     programs.main()

@@ -80,13 +80,13 @@ TEST_F(ProcessTest, ClustersOfSeveralShapesLearn) {
 TEST_F(ProcessTest, TheSameSeedGivesTheSameWeightsWithAnyNumberOfServers) {
   std::string checksum;
   for (int servers : {1, 2, 3, 1}) {
-    const Outcome run = RunShell(Train(absl::StrCat("--workers=3 --servers=", servers)));
+    const Outcome run = RunShell(Train(absl::StrCat("--overwrite --workers=3 --servers=", servers)));
     ASSERT_EQ(run.exit_code, 0) << run.output;
     const std::string got = Report().at("weights_crc32c");
     if (checksum.empty()) checksum = got;
     EXPECT_EQ(got, checksum) << servers << " servers";
   }
-  ASSERT_EQ(RunShell(Train("--workers=3 --seed=43")).exit_code, 0);
+  ASSERT_EQ(RunShell(Train("--overwrite --workers=3 --seed=43")).exit_code, 0);
   EXPECT_NE(Report().at("weights_crc32c"), checksum);
 }
 
@@ -176,7 +176,7 @@ exit $code
 
   const Outcome again = RunShell(Train(flags));
   EXPECT_EQ(again.exit_code, 2);
-  EXPECT_THAT(again.output, HasSubstr("holds the journals of another run"));
+  EXPECT_THAT(again.output, HasSubstr("holds the state of another run"));
 }
 
 TEST_F(ProcessTest, AServerEndsWhenItsWorkersHaveFinished) {

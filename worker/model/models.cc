@@ -1,6 +1,8 @@
 #include "worker/model/models.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/config/model_names.h"
 
 namespace cddp {
 
@@ -8,8 +10,7 @@ absl::StatusOr<std::shared_ptr<ImageModel>> MakeModel(const std::string& name, c
   if (name == "mlp") return MakeMlp(options);
   if (name == "simple_cnn") return MakeSimpleCnn(options);
   if (name == "resnet18") return MakeResnet18(options);
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown model '", name, "': use mlp, simple_cnn, resnet18 or resnet50_shapes"));
+  return absl::InvalidArgumentError(absl::StrCat("unknown model '", name, "': use ", absl::StrJoin(kModelNames, ", ")));
 }
 
 }  // namespace cddp

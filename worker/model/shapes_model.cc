@@ -6,6 +6,7 @@
 
 #include "absl/time/clock.h"
 #include "common/codec/byte_io.h"
+#include "common/config/model_names.h"
 #include "worker/model/resnet50_shapes.h"
 
 namespace cddp {
@@ -37,7 +38,7 @@ void FillNormal(float deviation, uint64_t seed, absl::Span<float> values) {
 
 }  // namespace
 
-bool IsShapesModel(const std::string& name) { return name == "resnet50_shapes"; }
+bool IsShapesModel(const std::string& name) { return name == kShapesModelName; }
 
 ShapesModel::ShapesModel(const ShapesModelOptions& options) : compute_(options.compute) {
   const std::vector<ShapedTensor> shapes = Resnet50Shapes();

@@ -5,8 +5,11 @@
 
 #include <filesystem>
 #include <fstream>
+#include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 
 namespace cddp::ctl {
 
@@ -18,6 +21,12 @@ CddpFolder::CddpFolder() {
   fs::create_symlink(absl::StrCat(CDDP_FAKES, "/fake_server"), folder_.File("cddp-server"));
   fs::create_symlink(absl::StrCat(CDDP_FAKES, "/fake_worker"), folder_.File("cddp-worker"));
   fs::create_directories(folder_.File("data/mnist"));
+  // As much of a data set as cddp looks at.
+  for (const auto& [name, kind] : {std::pair{"train-images-idx3", '\3'}, std::pair{"train-labels-idx1", '\1'},
+                                   std::pair{"t10k-images-idx3", '\3'}, std::pair{"t10k-labels-idx1", '\1'}}) {
+    std::ofstream(folder_.File(absl::StrCat("data/mnist/", name, "-ubyte")))
+        << absl::string_view("\0\0\x08", 3) << kind << absl::string_view("\0\0\xea\x60", 4);  // 60000
+  }
 }
 
 Finished CddpFolder::Run(const std::string& arguments, const std::string& environment) const {
@@ -39,6 +48,10 @@ ChildProcess CddpFolder::Start(const std::string& arguments, const std::string& 
   absl::StatusOr<ChildProcess> child =
       ChildProcess::Spawn({"cddp", {"/bin/sh", "-c", command}, folder_.File("stderr")}, none);
   return *std::move(child);
+}
+
+std::string CddpFolder::LockHolder(absl::string_view output) const {
+  return std::string(absl::StripAsciiWhitespace(ReadFile(File(absl::StrCat(output, "/lock")))));
 }
 
 std::vector<pid_t> CddpFolder::Pids() const {

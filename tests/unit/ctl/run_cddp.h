@@ -33,6 +33,9 @@ class CddpFolder {
 
   std::string File(absl::string_view name) const { return folder_.File(name); }
 
+  // The number that the lock of a run's folder names.
+  std::string LockHolder(absl::string_view output) const;
+
   // The processes that wrote themselves into the file "pids" (see FAKE_PIDS).
   std::vector<pid_t> Pids() const;
 

@@ -7,10 +7,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/unit/ctl/run_cddp.h"
 
@@ -137,7 +139,8 @@ TEST_F(TrainFlowTest, SigtermEndsAllAndLeavesAReport) {
 }
 
 TEST_F(TrainFlowTest, ASecondCtrlCDoesNotWaitForTheDeaf) {
-  ChildProcess cddp = folder_.Start(kTrain, "FAKE_WORKER_HANGS=1 FAKE_WORKER_DEAF=1");
+  // A durable run, whose workers may take a while to save their state.
+  ChildProcess cddp = folder_.Start(absl::StrCat(kTrain, " --durable"), "FAKE_WORKER_HANGS=1 FAKE_WORKER_DEAF=1");
   ASSERT_TRUE(WaitForLine(&cddp, "has 1,000,000 parameters"));
   ASSERT_TRUE(Eventually([&] { return folder_.Pids().size() == kProcesses; }));
   const absl::Time begin = absl::Now();
@@ -150,6 +153,78 @@ TEST_F(TrainFlowTest, ASecondCtrlCDoesNotWaitForTheDeaf) {
   EXPECT_EQ(DescribeWaitStatus(cddp.wait_status()), "exit code 130");
   EXPECT_TRUE(AllHaveEnded());
   EXPECT_LT(absl::Now() - begin, absl::Seconds(4));  // the grace is 5 s
+}
+
+TEST_F(TrainFlowTest, CtrlCSaysWhatItWaitsFor) {
+  ChildProcess cddp = folder_.Start(kTrain, "FAKE_WORKER_HANGS=1 FAKE_WORKER_DEAF=1");
+  ASSERT_TRUE(WaitForLine(&cddp, "has 1,000,000 parameters"));
+  cddp.Kill(SIGINT);
+  // Nobody has anything to save: the deaf are not waited for.
+  ASSERT_TRUE(Eventually([&] { return cddp.TryReap(); }));
+  EXPECT_THAT(ReadFile(folder_.File("stderr")), HasSubstr("cddp: SIGINT: ending all processes (once more: at once)\n"));
+  EXPECT_TRUE(AllHaveEnded());
+}
+
+TEST_F(TrainFlowTest, AFolderInUseIsNotTouched) {
+  const std::string durable = absl::StrCat(kTrain, " --durable");
+  ChildProcess cddp = folder_.Start(durable, "FAKE_WORKER_HANGS=1");
+  ASSERT_TRUE(WaitForLine(&cddp, "has 1,000,000 parameters"));
+  const std::string report = ReadFile(folder_.File("out/report.json"));
+  const std::string holder = absl::StrCat("is in use by another cddp train, process ", folder_.LockHolder("out"));
+  for (const std::string& other : {std::string(kTrain), durable, absl::StrCat(kTrain, " --overwrite"),
+                                   std::string("train --resume --output=out")}) {
+    const Finished second = folder_.Run(other);
+    EXPECT_EQ(second.exit_code, 2) << other;
+    EXPECT_THAT(second.err, HasSubstr(holder)) << other;
+    EXPECT_EQ(ReadFile(folder_.File("out/report.json")), report) << other;
+    EXPECT_FALSE(std::filesystem::exists(folder_.File("out/logs-1"))) << other;
+  }
+  cddp.Kill(SIGTERM);
+  ASSERT_TRUE(Eventually([&] { return cddp.TryReap(); }));
+}
+
+TEST_F(TrainFlowTest, AResultIsNotOverwrittenUnlessAskedFor) {
+  ASSERT_EQ(folder_.Run(kTrain).exit_code, 0);
+  std::ofstream(folder_.File("out/trace-9.json")) << "[]";  // of the run before, with more workers
+  std::ofstream(folder_.File("out/notes")) << "mine";
+  const Finished refused = folder_.Run(kTrain);
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--output=out holds the result of another run: choose another folder"));
+  EXPECT_EQ(Report()["state"], "finished");
+  EXPECT_EQ(folder_.Run(absl::StrCat(kTrain, " --overwrite --seed=7")).exit_code, 0);
+  EXPECT_EQ(Report()["configuration"]["seed"], 7);
+  EXPECT_FALSE(std::filesystem::exists(folder_.File("out/trace-9.json")));
+  EXPECT_EQ(ReadFile(folder_.File("out/notes")), "mine");
+}
+
+TEST_F(TrainFlowTest, AFailedRunMayBeBegunAgainInItsFolder) {
+  EXPECT_EQ(folder_.Run(kTrain, "FAKE_WORKER_CRASH=1").exit_code, 1);
+  EXPECT_EQ(folder_.Run(kTrain).exit_code, 0);
+}
+
+TEST_F(TrainFlowTest, StateAndFilesOfOthersAreKept) {
+  std::filesystem::create_directories(folder_.File("out/logs"));
+  std::ofstream(folder_.File("out/logs/mail")) << "mine";
+  const Finished others = folder_.Run(kTrain);
+  EXPECT_EQ(others.exit_code, 2);
+  EXPECT_THAT(others.err, HasSubstr("holds out/logs, and no report of a run that it belongs to"));
+  EXPECT_EQ(ReadFile(folder_.File("out/logs/mail")), "mine");
+  std::filesystem::create_directories(folder_.File("out/state-0"));
+  EXPECT_THAT(folder_.Run(kTrain).err, HasSubstr("holds the state of another run (out/state-0)"));
+}
+
+TEST_F(TrainFlowTest, OutputsAreCheckedBeforeAnyProcessIsStarted) {
+  std::filesystem::create_directories(folder_.File("out/report.svg.probe"));
+  const Finished run = folder_.Run(kTrain, "FAKE_PIDS=pids");
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("--output: out/report.svg.probe: is a folder"));
+  EXPECT_TRUE(folder_.Pids().empty());
+}
+
+TEST_F(TrainFlowTest, FlagsForWorkersMayHoldBlanks) {
+  EXPECT_EQ(
+      folder_.Run(absl::StrCat(kTrain, R"( "--worker_flags=--trace='a b.json' --ratio_warmup_steps=3")")).exit_code, 0);
+  EXPECT_THAT(ReadFile(folder_.File("out/logs/worker-0.log")), HasSubstr(" --trace=a b.json --ratio_warmup_steps=3"));
 }
 
 TEST_F(TrainFlowTest, NobodyOutlivesACddpThatIsKilled) {
@@ -208,6 +283,13 @@ TEST_F(TrainFlowTest, BadInputIsOneLineAndCodeTwo) {
                     "has no effect with --version=3"},
            BadInput{"trian", "did you mean train?"},
            BadInput{"train --value_encoding=fp12", "--value_encoding=fp12"},
+           BadInput{"train --model=simple_cmm", "unknown model 'simple_cmm': did you mean simple_cnn?"},
+           BadInput{"train --model=transformer", "use mlp, simple_cnn, resnet18, resnet50_shapes"},
+           BadInput{"train --batch_size=20000", "4 workers need 80000 examples a step, there are 60000"},
+           BadInput{"train --train_examples=100", "4 workers need 256 examples a step, there are 100"},
+           BadInput{"train --data_dir=.", "cannot read ./train-images-idx3-ubyte"},
+           BadInput{"train --worker_flags=\\'a", "a quote (') is not closed"},
+           BadInput{"train --overwrite", "--overwrite=true has no effect with --output="},
            BadInput{"train --dataset=cifar", "there is no folder 'data/cifar'"},
            BadInput{"train --output=/proc/nowhere/out", "--output: cannot write to '/proc/nowhere/out'"},
            BadInput{"status", "--servers=host:port"},

@@ -1,0 +1,14 @@
+// The models that a worker knows, for programs that only pass a name on.
+
+#ifndef COMMON_CONFIG_MODEL_NAMES_H_
+#define COMMON_CONFIG_MODEL_NAMES_H_
+
+namespace cddp {
+
+// Shapes alone, with random gradients: needs no data set.
+inline constexpr char kShapesModelName[] = "resnet50_shapes";
+inline constexpr const char* kModelNames[] = {"mlp", "simple_cnn", "resnet18", kShapesModelName};
+
+}  // namespace cddp
+
+#endif  // COMMON_CONFIG_MODEL_NAMES_H_
