@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -242,7 +243,7 @@ grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext
   return call;
 }
 
-absl::StatusOr<ParameterService::Weights> ParameterService::Open(uint64_t version) {
+absl::StatusOr<ParameterService::Weights> ParameterService::Open(uint64_t version, uint32_t first_bucket) {
   const std::optional<ParameterLayout> layout = shard_.layout();
   if (!layout.has_value()) {
     return absl::FailedPreconditionError("no worker has joined yet: there are no weights");
@@ -255,18 +256,22 @@ absl::StatusOr<ParameterService::Weights> ParameterService::Open(uint64_t versio
                    }};
   }
   const BucketRun run = *shard_.buckets();
-  return Weights{*layout, [this, run, next = run.begin]() mutable -> absl::StatusOr<std::optional<PublishedWeights>> {
-                   if (next == run.end) return std::nullopt;
-                   absl::StatusOr<PublishedWeights> weights = shard_.Read(next++);
-                   if (!weights.ok()) return weights.status();
-                   return *std::move(weights);
-                 }};
+  return Weights{
+      *layout,
+      [this, run,
+       next = std::max(run.begin, first_bucket)]() mutable -> absl::StatusOr<std::optional<PublishedWeights>> {
+        if (next >= run.end) return std::nullopt;
+        absl::StatusOr<PublishedWeights> weights = shard_.Read(next++);
+        if (!weights.ok()) return weights.status();
+        return *std::move(weights);
+      }};
 }
 
 grpc::ServerWriteReactor<v1::SnapshotChunk>* ParameterService::Snapshot(grpc::CallbackServerContext* context,
                                                                         const v1::SnapshotRequest* request) {
   const absl::Status refused = Admit(*context, Rpc::kSnapshot).status();
-  return new SnapshotStream(&limits_, context->peer(), refused.ok() ? Open(request->version()) : refused);
+  return new SnapshotStream(&limits_, context->peer(),
+                            refused.ok() ? Open(request->version(), request->first_bucket()) : refused);
 }
 
 grpc::ServerUnaryReactor* ParameterService::Checkpoint(grpc::CallbackServerContext* context,

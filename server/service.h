@@ -51,7 +51,7 @@ class ParameterService final
 
  private:
   // Of a checkpoint, or as they are now (version 0).
-  absl::StatusOr<Weights> Open(uint64_t version);
+  absl::StatusOr<Weights> Open(uint64_t version, uint32_t first_bucket);
   // Counts the call. May this caller make it, and as this worker, and now?
   absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context, Rpc rpc);
   absl::Status Admit(const grpc::CallbackServerContext& context, Rpc rpc, const v1::WorkerId& worker);

@@ -13,7 +13,7 @@
 #include "common/metrics/metrics_probe.h"
 #include "common/transport/address.h"
 #include "common/transport/security_flags.h"
-#include "worker/client/rank_claim.h"
+#include "worker/cluster/rank_claim.h"
 #include "worker/rank_flag.h"
 #include "worker/trainer/trainer.h"
 

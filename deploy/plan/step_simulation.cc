@@ -181,7 +181,7 @@ class Simulation {
     Push(done, Stage::kCompressed, Kind::kPush, worker, bucket);
   }
 
-  // As worker/client/push_batch.h: what is ready together and goes to one server shares a call.
+  // As worker/exchange/push_batch.h: what is ready together and goes to one server shares a call.
   void Batch(uint32_t worker, double time, uint32_t bucket) {
     Exchange& exchange = exchanges_[worker];
     exchange.batch.push_back(bucket);

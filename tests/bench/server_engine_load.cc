@@ -27,7 +27,8 @@
 #include "common/transport/layout_message.h"
 #include "common/transport/protobuf_field.h"
 #include "common/transport/protocol.h"
-#include "worker/client/push_batch.h"
+#include "common/transport/slices.h"
+#include "worker/exchange/push_batch.h"
 
 ABSL_FLAG(std::string, server, "127.0.0.1:50051", "the only server of the cluster");
 ABSL_FLAG(uint32_t, workers, 16, "simulated workers, as many as the server was started with");
@@ -193,7 +194,9 @@ int main(int argc, char** argv) {
   batch.set_full_bytes(cddp::kMostCallBytes);
   for (uint32_t bucket = buckets; bucket-- > 0;) {
     const Updates& choice = bucket + 1 == buckets ? last_updates : updates;
-    const cddp::PushedUpdate push = {bucket, 0, 0, std::string(choice[0].begin(), choice[0].end())};
+    cddp::Push push;
+    push.bucket = bucket;
+    push.update = cddp::FromSlice(choice[0]);
     const uint64_t length = layout->bucket_length(bucket);
     if (!batch.Takes(0, push, length)) batch.Take();
     if (batch.empty()) calls.emplace_back();

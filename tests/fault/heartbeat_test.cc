@@ -12,7 +12,7 @@
 #include "common/transport/channel.h"
 #include "tests/fault/server_process.h"
 #include "tests/fault/training.h"
-#include "worker/client/cluster_client.h"
+#include "worker/cluster/grpc_cluster.h"
 
 namespace cddp {
 namespace {
@@ -20,7 +20,7 @@ namespace {
 TEST(HeartbeatTest, ServersThatStandStillDoNotKeepTheOthersFromHearing) {
   constexpr uint32_t kServers = 5;  // one after the other, four heartbeats would take longer than the lease
   std::vector<std::unique_ptr<ServerProcess>> servers;
-  ClusterClientOptions options;
+  GrpcClusterOptions options;
   for (uint32_t shard = 0; shard < kServers; ++shard) {
     std::vector<std::string> flags = TrainingServerFlags(shard, kServers);
     flags.push_back("--lease=1500ms");
@@ -28,7 +28,7 @@ TEST(HeartbeatTest, ServersThatStandStillDoNotKeepTheOthersFromHearing) {
     options.addresses.push_back(servers.back()->address());
   }
   options.worker_count = kTrainingWorkers;
-  absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options, TrainingLayout());
+  absl::StatusOr<std::unique_ptr<GrpcCluster>> client = GrpcCluster::Join(options, TrainingLayout());
   ASSERT_TRUE(client.ok()) << client.status();
 
   const auto status = [&](uint32_t shard) {

@@ -16,8 +16,9 @@
 #include "tests/fault/server_process.h"
 #include "tests/fault/tcp_proxy.h"
 #include "tests/fault/training.h"
-#include "worker/client/cluster_client.h"
-#include "worker/client/gradient_exchange.h"
+#include "worker/buckets/host_buckets.h"
+#include "worker/cluster/grpc_cluster.h"
+#include "worker/exchange/gradient_exchange.h"
 
 namespace cddp {
 namespace {
@@ -95,20 +96,20 @@ TEST_F(NetworkTest, ShortOutagesWhileARoundWaitsAreNotOneLongOne) {
   const ServerProcess server(std::move(flags));
   TcpProxy proxy(server.address());
   const ParameterLayout layout = TrainingLayout();
-  std::vector<std::unique_ptr<ClusterClient>> clients;
+  std::vector<std::unique_ptr<GrpcCluster>> clients;
   for (uint32_t rank = 0; rank < kTrainingWorkers; ++rank) {
-    ClusterClientOptions options;
+    GrpcClusterOptions options;
     options.addresses = {proxy.address()};
     options.rank = rank;
     options.worker_count = kTrainingWorkers;
     options.incarnation = 1;
     options.server_timeout = absl::Seconds(2);
-    absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options, layout);
+    absl::StatusOr<std::unique_ptr<GrpcCluster>> client = GrpcCluster::Join(options, layout);
     ASSERT_TRUE(client.ok()) << client.status();
     clients.push_back(*std::move(client));
   }
   const auto initialise = [&](uint32_t rank) {
-    auto exchange = GradientExchange::Create(layout, {CompressorOptions{}, 1, 0}, clients[rank].get());
+    auto exchange = MakeHostExchange(layout, {CompressorOptions{}, 1, 0}, clients[rank].get());
     std::vector<float> weights(layout.total_elements(), 0.5F);
     const absl::Status status = (*exchange)->Initialise(absl::MakeSpan(weights), rank == 0);
     EXPECT_TRUE(status.ok()) << "rank " << rank << ": " << status;

@@ -22,7 +22,7 @@
 #include "tests/fault/child.h"
 #include "tests/fault/server_process.h"
 #include "tests/fault/training.h"
-#include "worker/client/cluster_client.h"
+#include "worker/cluster/grpc_cluster.h"
 
 namespace cddp {
 namespace {
@@ -126,14 +126,14 @@ TEST_F(ServerKillTest, ServersThatAreAskedToEndDoSoCleanlyAndTheirSuccessorsGoOn
 
 TEST_F(ServerKillTest, ASecondSignalEndsAServerThatStillWaits) {
   const auto servers = StartServers("second");
-  ClusterClientOptions options;
+  GrpcClusterOptions options;
   for (const auto& server : servers) options.addresses.push_back(server->address());
   options.worker_count = kTrainingWorkers;
   options.server_timeout = absl::Milliseconds(100);
-  absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options, TrainingLayout());
+  absl::StatusOr<std::unique_ptr<GrpcCluster>> client = GrpcCluster::Join(options, TrainingLayout());
   ASSERT_TRUE(client.ok()) << client.status();
   std::atomic<bool> ended = false;
-  (*client)->Exchange({{0, 0, 0, ""}}, [&](uint32_t, const auto&) { ended = true; });
+  (*client)->Exchange({{0, 0, 0, {}}}, [&](uint32_t, const auto&) { ended = true; });
   const auto health = [&] {
     return CheckHealth(servers[0]->address(), grpc::InsecureChannelCredentials(), absl::Seconds(20));
   };

@@ -9,8 +9,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "worker/client/cluster_client.h"
-#include "worker/client/gradient_exchange.h"
+#include "worker/buckets/host_buckets.h"
+#include "worker/cluster/grpc_cluster.h"
+#include "worker/exchange/gradient_exchange.h"
 
 namespace cddp {
 namespace {
@@ -18,18 +19,18 @@ namespace {
 absl::StatusOr<std::vector<float>> TrainWorker(const TrainingOptions& training, uint32_t rank,
                                                std::atomic<uint64_t>* done_steps) {
   const ParameterLayout layout = TrainingLayout();
-  ClusterClientOptions options;
+  GrpcClusterOptions options;
   options.addresses = training.addresses;
   options.rank = rank;
   options.worker_count = kTrainingWorkers;
   options.incarnation = 1;
   options.server_timeout = training.server_timeout;
   std::vector<float> weights(layout.total_elements(), 0.5F);
-  absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options, layout);
+  absl::StatusOr<std::unique_ptr<GrpcCluster>> client = GrpcCluster::Join(options, layout);
   if (!client.ok()) return client.status();
   CompressorOptions compressor;
   compressor.ratio = 0.05;
-  auto exchange = GradientExchange::Create(layout, {compressor, 1, 0}, client->get());
+  auto exchange = MakeHostExchange(layout, {compressor, 1, 0}, client->get());
   if (!exchange.ok()) return exchange.status();
   if (absl::Status status = (*exchange)->Initialise(absl::MakeSpan(weights), rank == 0); !status.ok()) return status;
   std::mt19937 random(rank);

@@ -42,20 +42,19 @@ class AgreementTest : public ::testing::Test {
     return options;
   }
 
-  static absl::StatusOr<std::unique_ptr<ClusterClient>> TryJoin(const std::vector<std::string>& addresses,
-                                                                uint32_t rank, const std::string& settings,
-                                                                uint64_t incarnation = 0) {
-    ClusterClientOptions options;
+  static absl::StatusOr<std::unique_ptr<GrpcCluster>> TryJoin(const std::vector<std::string>& addresses, uint32_t rank,
+                                                              const std::string& settings, uint64_t incarnation = 0) {
+    GrpcClusterOptions options;
     options.addresses = addresses;
     options.rank = rank;
     options.worker_count = 3;
     options.incarnation = incarnation;
     options.agreement = settings;
     options.server_timeout = absl::Seconds(30);
-    return ClusterClient::Join(options, *ParameterLayout::Create({{"w", {40}}}, 10));
+    return GrpcCluster::Join(options, *ParameterLayout::Create({{"w", {40}}}, 10));
   }
 
-  static void ExpectRefused(const absl::StatusOr<std::unique_ptr<ClusterClient>>& joined, const std::string& says) {
+  static void ExpectRefused(const absl::StatusOr<std::unique_ptr<GrpcCluster>>& joined, const std::string& says) {
     EXPECT_EQ(joined.status().code(), absl::StatusCode::kInvalidArgument) << joined.status();
     EXPECT_THAT(std::string(joined.status().message()), HasSubstr(says));
   }

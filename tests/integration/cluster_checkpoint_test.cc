@@ -15,7 +15,9 @@
 #include "absl/strings/str_cat.h"
 #include "deploy/ctl/checkpoint_client.h"
 #include "server/server.h"
-#include "worker/client/gradient_exchange.h"
+#include "worker/buckets/host_buckets.h"
+#include "worker/cluster/grpc_cluster.h"
+#include "worker/exchange/gradient_exchange.h"
 
 namespace cddp {
 namespace {
@@ -54,13 +56,13 @@ class ClusterCheckpointTest : public ::testing::Test {
 
   // One worker makes steps until it is told to end.
   void Train(const std::atomic<bool>& end) {
-    ClusterClientOptions options;
+    GrpcClusterOptions options;
     options.addresses = addresses_;
-    auto client = ClusterClient::Join(options, layout_);
+    auto client = GrpcCluster::Join(options, layout_);
     ASSERT_TRUE(client.ok()) << client.status();
     CompressorOptions compressor;
     compressor.ratio = 0.2;
-    auto exchange = GradientExchange::Create(layout_, {compressor}, client->get());
+    auto exchange = MakeHostExchange(layout_, {compressor}, client->get());
     std::vector<float> weights(layout_.total_elements(), 1);
     ASSERT_TRUE((*exchange)->Initialise(absl::MakeSpan(weights), true).ok());
     std::vector<float> gradient(weights.size());

@@ -12,6 +12,7 @@
 
 #include "common/transport/protocol.h"
 #include "tests/integration/local_cluster.h"
+#include "worker/buckets/host_buckets.h"
 
 namespace cddp {
 namespace {
@@ -254,8 +255,8 @@ StepTraffic StepInPieces(GradientExchange* exchange, absl::Span<const float> gra
 struct Pair {
   explicit Pair(const LocalClusterOptions& options, const ParameterLayout& layout) : servers(options) {
     for (uint32_t rank = 0; rank < 2; ++rank) {
-      clients.push_back(*ClusterClient::Join(servers.ClientOptions(rank), layout));
-      exchanges.push_back(*GradientExchange::Create(layout, {options.push, 1, 0}, clients.back().get()));
+      clients.push_back(*GrpcCluster::Join(servers.ClientOptions(rank), layout));
+      exchanges.push_back(*MakeHostExchange(layout, {options.push, 1, 0}, clients.back().get()));
       weights.emplace_back(layout.total_elements());
     }
   }
@@ -267,7 +268,7 @@ struct Pair {
   }
 
   LocalServers servers;
-  std::vector<std::unique_ptr<ClusterClient>> clients;
+  std::vector<std::unique_ptr<GrpcCluster>> clients;
   std::vector<std::unique_ptr<GradientExchange>> exchanges;
   std::vector<std::vector<float>> weights;
 };
@@ -317,12 +318,14 @@ TEST(OverlapTest, ANonFiniteGradientRefusesItsBucketAndThoseNotYetPushed) {
     EXPECT_TRUE(StepInPieces(pair.exchanges[rank].get(), gradients[rank], weights, &random).refused);
   });
   EXPECT_EQ(pair.weights[0], pair.weights[1]);
-  // Rank 0 had pushed to the refused buckets; it has taken back what it sent.
-  const absl::Span<const float> residual = pair.exchanges[0]->residual();
+  // Rank 0 had pushed to the refused buckets and has taken back what it sent; so has rank 1, but for the bad bucket.
+  const std::vector<float> residual = pair.exchanges[0]->State().engine.residual;
+  const std::vector<float> other_residual = pair.exchanges[1]->State().engine.residual;
   for (uint64_t i = 0; i < refused.end; ++i) {
     ASSERT_EQ(pair.weights[0][i], 0) << "element " << i;
     ASSERT_EQ(residual[i], finite[0][i]) << "element " << i;
-    ASSERT_EQ(pair.exchanges[1]->residual()[i], 0) << "element " << i;
+    const bool is_bad = i >= layout.bucket_range(bad_bucket).begin;
+    ASSERT_EQ(other_residual[i], is_bad ? 0 : finite[1][i]) << "element " << i;
   }
   const auto rest = absl::MakeSpan(pair.weights[0]).subspan(refused.end);
   EXPECT_TRUE(std::any_of(rest.begin(), rest.end(), [](float weight) { return weight != 0; }));
@@ -369,8 +372,8 @@ TEST(ClusterTest, ADamagedReplicaIsFoundAndReplaced) {
   options.servers = 2;
   options.push = options.publish = TopK(0.05);
   LocalServers servers(options);
-  auto client = *ClusterClient::Join(servers.ClientOptions(0), layout);
-  auto exchange = *GradientExchange::Create(layout, {options.push, 1, 0}, client.get());
+  auto client = *GrpcCluster::Join(servers.ClientOptions(0), layout);
+  auto exchange = *MakeHostExchange(layout, {options.push, 1, 0}, client.get());
   std::vector<float> weights = Noise(layout.total_elements(), 7);
   std::vector<float> gradient(weights.size());
   ASSERT_TRUE(exchange->Initialise(absl::MakeSpan(weights), true).ok());
@@ -429,21 +432,21 @@ TEST(ElasticTest, AServerThatHasLostItsStateIsNotTakenForANewRun) {
   const ParameterLayout layout = *ParameterLayout::Create({{"w", {200}}}, 100);
   LocalServers servers(options);
   {
-    auto client = ClusterClient::Join(servers.ClientOptions(0), layout);
+    auto client = GrpcCluster::Join(servers.ClientOptions(0), layout);
     ASSERT_TRUE(client.ok()) << client.status();
-    auto exchange = GradientExchange::Create(layout, {CompressorOptions{}, 1, 0}, client->get());
+    auto exchange = MakeHostExchange(layout, {CompressorOptions{}, 1, 0}, client->get());
     std::vector<float> weights(200, 1);
     ASSERT_TRUE((*exchange)->Initialise(absl::MakeSpan(weights), true).ok());
     for (int step = 0; step < 3; ++step) ASSERT_TRUE((*exchange)->Step(weights, absl::MakeSpan(weights)).ok());
   }
   const LocalServers anew(options);
-  ClusterClientOptions mixed = servers.ClientOptions(0);
+  GrpcClusterOptions mixed = servers.ClientOptions(0);
   mixed.addresses[1] = anew.addresses()[1];
-  const absl::Status status = ClusterClient::Join(mixed, layout).status();
+  const absl::Status status = GrpcCluster::Join(mixed, layout).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_NE(std::string(status.message()).find(mixed.addresses[1] + " begins anew"), std::string::npos) << status;
   mixed.addresses = anew.addresses();
-  EXPECT_TRUE(ClusterClient::Join(mixed, layout).ok()) << "all are new";
+  EXPECT_TRUE(GrpcCluster::Join(mixed, layout).ok()) << "all are new";
 }
 
 TEST(ElasticTest, AWorkerDiesTheRestGoOnAndANewOneJoins) {
@@ -459,14 +462,14 @@ TEST(ElasticTest, AWorkerDiesTheRestGoOnAndANewOneJoins) {
 
   struct Worker {
     std::vector<float> weights;
-    std::unique_ptr<ClusterClient> client;
+    std::unique_ptr<GrpcCluster> client;
     std::unique_ptr<GradientExchange> exchange;
   };
   const auto start = [&](uint32_t rank) {
     Worker worker;
     worker.weights = Noise(layout.total_elements(), 7);
-    worker.client = *ClusterClient::Join(servers.ClientOptions(rank), layout);
-    worker.exchange = *GradientExchange::Create(layout, {options.push, 1, 0}, worker.client.get());
+    worker.client = *GrpcCluster::Join(servers.ClientOptions(rank), layout);
+    worker.exchange = *MakeHostExchange(layout, {options.push, 1, 0}, worker.client.get());
     return worker;
   };
   const auto run = [&](Worker& worker, uint32_t rank, int steps) {

@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 // What became of one Exchange.
 class Answer {
  public:
-  void Set(absl::StatusOr<PulledUpdate> result) {
+  void Set(absl::StatusOr<PushReply> result) {
     MutexLock lock(mutex_);
     result_ = std::move(result);
     changed_.NotifyAll();
@@ -28,7 +28,7 @@ class Answer {
     MutexLock lock(mutex_);
     return result_.has_value();
   }
-  absl::StatusOr<PulledUpdate> Get() {
+  absl::StatusOr<PushReply> Get() {
     MutexLock lock(mutex_);
     changed_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return result_.has_value(); });
     return *result_;
@@ -37,25 +37,24 @@ class Answer {
  private:
   mutable Mutex mutex_;
   CondVar changed_;
-  std::optional<absl::StatusOr<PulledUpdate>> result_;
+  std::optional<absl::StatusOr<PushReply>> result_;
 };
 
 class DrainTest : public ::testing::Test {
  protected:
   DrainTest() : layout_(*ParameterLayout::Create({{"w", {32}}}, 16)), servers_(LocalClusterOptions{}) {
     for (uint32_t rank = 0; rank < 2; ++rank) {
-      ClusterClientOptions options = servers_.ClientOptions(rank);
+      GrpcClusterOptions options = servers_.ClientOptions(rank);
       options.server_timeout = absl::Milliseconds(500);
-      clients_.push_back(*ClusterClient::Join(options, layout_));
+      clients_.push_back(*GrpcCluster::Join(options, layout_));
     }
   }
   ~DrainTest() override { clients_.clear(); }
 
   std::shared_ptr<Answer> Push(uint32_t rank, uint32_t bucket, uint64_t step) {
     auto answer = std::make_shared<Answer>();
-    clients_[rank]->Exchange({{bucket, step, step, ""}}, [answer](uint32_t, absl::StatusOr<PulledUpdate> result) {
-      answer->Set(std::move(result));
-    });
+    clients_[rank]->Exchange({{bucket, step, step, {}}},
+                             [answer](uint32_t, absl::StatusOr<PushReply> result) { answer->Set(std::move(result)); });
     return answer;
   }
   absl::Status Health() {
@@ -69,7 +68,7 @@ class DrainTest : public ::testing::Test {
 
   const ParameterLayout layout_;
   LocalServers servers_;
-  std::vector<std::unique_ptr<ClusterClient>> clients_;
+  std::vector<std::unique_ptr<GrpcCluster>> clients_;
 };
 
 TEST_F(DrainTest, RoundsUnderWayAreCompletedAndNothingNewBegins) {
@@ -89,9 +88,9 @@ TEST_F(DrainTest, RoundsUnderWayAreCompletedAndNothingNewBegins) {
   drain.join();  // long before its timeout
   EXPECT_EQ(server().shard().status().max_version, 1u);
 
-  ClusterClientOptions late = servers_.ClientOptions(0);
+  GrpcClusterOptions late = servers_.ClientOptions(0);
   late.server_timeout = absl::Milliseconds(200);
-  EXPECT_TRUE(absl::IsUnavailable(ClusterClient::Join(late, layout_).status()));
+  EXPECT_TRUE(absl::IsUnavailable(GrpcCluster::Join(late, layout_).status()));
 }
 
 TEST_F(DrainTest, WhatNobodyCompletesIsEndedAfterTheTimeout) {

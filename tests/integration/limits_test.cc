@@ -22,8 +22,9 @@
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
 #include "server/server.h"
-#include "worker/client/cluster_client.h"
-#include "worker/client/gradient_exchange.h"
+#include "worker/buckets/host_buckets.h"
+#include "worker/cluster/grpc_cluster.h"
+#include "worker/exchange/gradient_exchange.h"
 
 namespace cddp {
 namespace {
@@ -114,8 +115,8 @@ class ServerLimitsTest : public ::testing::Test {
   }
   uint64_t Refused(Refusal why) const { return server_->refusals().count(why); }
 
-  ClusterClientOptions ClientOptions(uint32_t rank) const {
-    ClusterClientOptions options;
+  GrpcClusterOptions ClientOptions(uint32_t rank) const {
+    GrpcClusterOptions options;
     options.addresses = {server_->address()};
     options.rank = rank;
     options.worker_count = options_.shard.worker_count;
@@ -125,16 +126,16 @@ class ServerLimitsTest : public ::testing::Test {
 
   // Rank 0, which has initialised a model of one bucket.
   struct Worker {
-    std::unique_ptr<ClusterClient> client;
+    std::unique_ptr<GrpcCluster> client;
     std::unique_ptr<GradientExchange> exchange;
     std::vector<float> weights;
   };
   Worker Initialised(uint64_t elements) const {
     const ParameterLayout layout = *ParameterLayout::Create({{"w", {static_cast<int64_t>(elements)}}}, elements);
-    absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(ClientOptions(0), layout);
+    absl::StatusOr<std::unique_ptr<GrpcCluster>> client = GrpcCluster::Join(ClientOptions(0), layout);
     EXPECT_TRUE(client.ok()) << client.status();
     Worker worker = {*std::move(client), nullptr, std::vector<float>(elements, 1)};
-    worker.exchange = *GradientExchange::Create(layout, {CompressorOptions{}, 1, 0}, worker.client.get());
+    worker.exchange = *MakeHostExchange(layout, {CompressorOptions{}, 1, 0}, worker.client.get());
     const absl::Status status = worker.exchange->Initialise(absl::MakeSpan(worker.weights), true);
     EXPECT_TRUE(status.ok()) << status;
     return worker;
@@ -175,12 +176,12 @@ TEST_F(ServerLimitsTest, AFullServerMakesWorkersTryAgainAndTrainingGoesOn) {
     std::atomic<uint64_t> retries = 0;
     for (uint32_t rank = 0; rank < kWorkers; ++rank) {
       threads.emplace_back([&, rank] {
-        absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(ClientOptions(rank), layout);
+        absl::StatusOr<std::unique_ptr<GrpcCluster>> client = GrpcCluster::Join(ClientOptions(rank), layout);
         ASSERT_TRUE(client.ok()) << client.status();
         CompressorOptions dense;
         dense.ratio = 1;
         dense.value_encoding = ValueEncoding::kFp32;
-        auto exchange = GradientExchange::Create(layout, {dense, 1, 0}, client->get());
+        auto exchange = MakeHostExchange(layout, {dense, 1, 0}, client->get());
         ASSERT_TRUE(exchange.ok() && (*exchange)->Initialise(absl::MakeSpan(weights[rank]), rank == 0).ok());
         const std::vector<float> gradient(layout.total_elements(), static_cast<float>(rank + 1));
         for (uint64_t step = 0; step < kSteps; ++step) {
@@ -207,7 +208,7 @@ TEST_F(ServerLimitsTest, ABudgetWithoutRoomForOneRoundIsRefusedAtJoin) {
   options_.limits.max_inflight_bytes = 1 << 20;
   StartServer();
   const absl::Status status =
-      ClusterClient::Join(ClientOptions(0), *ParameterLayout::Create({{"w", {200'000}}}, 200'000)).status();
+      GrpcCluster::Join(ClientOptions(0), *ParameterLayout::Create({{"w", {200'000}}}, 200'000)).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("--max_inflight_bytes=1048576: raise it"));
   EXPECT_TRUE(server_->shard().status().members.empty());
 }
@@ -316,7 +317,7 @@ TEST_F(ServerLimitsTest, AFloodIsRefusedAndTheRestOfTheServerGoesOn) {
   EXPECT_EQ(Refused(Refusal::kTooFast), refused);
   // A worker that comes now tries until it is let in.
   const ParameterLayout layout = *ParameterLayout::Create({{"w", {64}}}, 64);
-  EXPECT_TRUE(ClusterClient::Join(ClientOptions(0), layout).ok());
+  EXPECT_TRUE(GrpcCluster::Join(ClientOptions(0), layout).ok());
 }
 
 TEST_F(ServerLimitsTest, CallsThatWaitAreCounted) {
@@ -324,11 +325,11 @@ TEST_F(ServerLimitsTest, CallsThatWaitAreCounted) {
   options_.limits.max_calls_per_peer = 2;
   StartServer();
   const ParameterLayout layout = *ParameterLayout::Create({{"w", {64}}}, 16);
-  absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(ClientOptions(0), layout);
+  absl::StatusOr<std::unique_ptr<GrpcCluster>> client = GrpcCluster::Join(ClientOptions(0), layout);
   ASSERT_TRUE(client.ok()) << client.status();
   std::atomic<int> ended = 0;
   for (uint32_t bucket = 0; bucket < 4; ++bucket) {
-    (*client)->Exchange({{bucket, 0, 0, ""}}, [&](uint32_t, const auto&) { ++ended; });
+    (*client)->Exchange({{bucket, 0, 0, {}}}, [&](uint32_t, const auto&) { ++ended; });
   }
   while (Refused(Refusal::kTooManyCalls) < 2) std::this_thread::yield();
   EXPECT_EQ(ended, 0) << "they try again";

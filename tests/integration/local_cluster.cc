@@ -1,6 +1,8 @@
 #include "tests/integration/local_cluster.h"
 
 #include <gtest/gtest.h>
+
+#include "worker/buckets/host_buckets.h"
 #ifdef __SSE2__
 #include <xmmintrin.h>
 #endif
@@ -34,8 +36,8 @@ LocalServers::LocalServers(const LocalClusterOptions& options) : options_(option
   }
 }
 
-ClusterClientOptions LocalServers::ClientOptions(uint32_t rank) const {
-  ClusterClientOptions client;
+GrpcClusterOptions LocalServers::ClientOptions(uint32_t rank) const {
+  GrpcClusterOptions client;
   client.addresses = addresses_;
   client.rank = rank;
   client.worker_count = options_.workers;
@@ -79,10 +81,10 @@ LocalRun RunLocalCluster(const LocalClusterOptions& options, const ParameterLayo
   std::barrier all_done(static_cast<std::ptrdiff_t>(options.workers));
   const auto work = [&](uint32_t rank) {
     if (options.flush_denormals) FlushDenormals();
-    absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(servers.ClientOptions(rank), layout);
+    absl::StatusOr<std::unique_ptr<GrpcCluster>> client = GrpcCluster::Join(servers.ClientOptions(rank), layout);
     ASSERT_TRUE(client.ok()) << client.status();
-    absl::StatusOr<std::unique_ptr<GradientExchange>> exchange = GradientExchange::Create(
-        layout, {options.push, options.residual_decay, options.small_tensor_elements}, client->get());
+    absl::StatusOr<std::unique_ptr<GradientExchange>> exchange =
+        MakeHostExchange(layout, {options.push, options.residual_decay, options.small_tensor_elements}, client->get());
     ASSERT_TRUE(exchange.ok()) << exchange.status();
     const absl::Status initialised = (*exchange)->Initialise(absl::MakeSpan(weights[rank]), rank == 0);
     ASSERT_TRUE(initialised.ok()) << initialised;
@@ -100,8 +102,7 @@ LocalRun RunLocalCluster(const LocalClusterOptions& options, const ParameterLayo
       const absl::Status caught_up = (*exchange)->CatchUp(absl::MakeSpan(weights[rank]));
       ASSERT_TRUE(caught_up.ok()) << caught_up;
     }
-    const absl::Span<const float> residual = (*exchange)->residual();
-    run.residuals[rank].assign(residual.begin(), residual.end());
+    run.residuals[rank] = (*exchange)->State().engine.residual;
   };
   std::vector<std::thread> threads;
   for (uint32_t rank = 0; rank < options.workers; ++rank) threads.emplace_back(work, rank);

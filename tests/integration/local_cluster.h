@@ -10,8 +10,8 @@
 
 #include "common/layout/parameter_layout.h"
 #include "server/server.h"
-#include "worker/client/cluster_client.h"
-#include "worker/client/gradient_exchange.h"
+#include "worker/cluster/grpc_cluster.h"
+#include "worker/exchange/gradient_exchange.h"
 
 namespace cddp {
 
@@ -34,7 +34,7 @@ class LocalServers {
  public:
   explicit LocalServers(const LocalClusterOptions& options);
 
-  ClusterClientOptions ClientOptions(uint32_t rank) const;
+  GrpcClusterOptions ClientOptions(uint32_t rank) const;
   Server& server(uint32_t shard) { return *servers_[shard]; }
   const std::vector<std::string>& addresses() const { return addresses_; }
 

@@ -1,6 +1,6 @@
 // Workers that are all started alike get their ranks from the cluster.
 
-#include "worker/client/rank_claim.h"
+#include "worker/cluster/rank_claim.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,8 +21,8 @@ using ::testing::HasSubstr;
 
 ParameterLayout Layout() { return *ParameterLayout::Create({{"w", {64}}}, 16); }
 
-ClusterClientOptions Fresh(const LocalServers& servers) {
-  ClusterClientOptions options = servers.ClientOptions(0);
+GrpcClusterOptions Fresh(const LocalServers& servers) {
+  GrpcClusterOptions options = servers.ClientOptions(0);
   options.incarnation = PresentIncarnation();
   return options;
 }
@@ -32,18 +32,18 @@ TEST(RankClaimTest, WorkersThatStartTogetherGetARankEach) {
   cluster.workers = 8;
   cluster.servers = 2;
   LocalServers servers(cluster);
-  ClusterClientOptions options = Fresh(servers);  // one incarnation for all: the worst case
+  GrpcClusterOptions options = Fresh(servers);  // one incarnation for all: the worst case
   Mutex mutex;
   std::multiset<uint32_t> ranks;
-  std::vector<std::unique_ptr<ClusterClient>> clients;
+  std::vector<std::unique_ptr<GrpcCluster>> clients;
   std::vector<std::thread> threads;
   for (uint32_t i = 0; i < cluster.workers; ++i) {
     threads.emplace_back([&] {
-      ClusterClientOptions mine = options;
+      GrpcClusterOptions mine = options;
       const absl::StatusOr<uint32_t> rank = ClaimRank(mine);
       ASSERT_TRUE(rank.ok()) << rank.status();
       mine.rank = *rank;
-      auto client = ClusterClient::Join(mine, Layout());
+      auto client = GrpcCluster::Join(mine, Layout());
       ASSERT_TRUE(client.ok()) << client.status();
       MutexLock lock(mutex);
       ranks.insert(*rank);
@@ -64,24 +64,24 @@ TEST(RankClaimTest, ASuccessorWaitsForTheDeadOnesLeaseAndTakesItsRank) {
   cluster.workers = 1;
   cluster.lease = absl::Milliseconds(500);
   LocalServers servers(cluster);
-  ClusterClientOptions first = Fresh(servers);
+  GrpcClusterOptions first = Fresh(servers);
   ASSERT_EQ(*ClaimRank(first), 0u);
-  ASSERT_TRUE(ClusterClient::Join(first, Layout()).ok());  // and is gone without a word
+  ASSERT_TRUE(GrpcCluster::Join(first, Layout()).ok());  // and is gone without a word
 
   const absl::Time death = absl::Now();
-  ClusterClientOptions second = Fresh(servers);
+  GrpcClusterOptions second = Fresh(servers);
   const absl::StatusOr<uint32_t> rank = ClaimRank(second);
   ASSERT_TRUE(rank.ok()) << rank.status();
   EXPECT_EQ(*rank, 0u);
   EXPECT_GE(absl::Now() - death, absl::Milliseconds(400)) << "before the lease was over";
-  auto client = ClusterClient::Join(second, Layout());
+  auto client = GrpcCluster::Join(second, Layout());
   ASSERT_TRUE(client.ok()) << client.status();
   (*client)->Leave(/*finished=*/true);
   EXPECT_TRUE(absl::IsFailedPrecondition(ClaimRank(Fresh(servers)).status())) << "all have finished";
 }
 
 TEST(RankClaimTest, AServerOutOfReachIsNamed) {
-  ClusterClientOptions options;
+  GrpcClusterOptions options;
   options.addresses = {"127.0.0.1:1"};
   options.server_timeout = absl::Milliseconds(200);
   const absl::Status status = ClaimRank(options).status();

@@ -13,7 +13,8 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "tests/integration/local_cluster.h"
-#include "worker/client/gradient_exchange.h"
+#include "worker/buckets/host_buckets.h"
+#include "worker/exchange/gradient_exchange.h"
 
 namespace cddp {
 namespace {
@@ -36,11 +37,11 @@ class RecoveryTest : public ::testing::Test {
   // Initialises and makes `steps` steps of one worker; the checksum of the published weights.
   uint32_t Train(Server& server, int steps) {
     const ParameterLayout layout = *ParameterLayout::Create({{"w", {64}}}, 64);
-    ClusterClientOptions options;
+    GrpcClusterOptions options;
     options.addresses = {server.address()};
-    auto client = ClusterClient::Join(options, layout);
+    auto client = GrpcCluster::Join(options, layout);
     EXPECT_TRUE(client.ok()) << client.status();
-    auto exchange = GradientExchange::Create(layout, {CompressorOptions{}, 1, 0}, client->get());
+    auto exchange = MakeHostExchange(layout, {CompressorOptions{}, 1, 0}, client->get());
     std::vector<float> weights(64, 1);
     EXPECT_TRUE((*exchange)->Initialise(absl::MakeSpan(weights), true).ok());
     for (int step = 0; step < steps; ++step) {
@@ -80,9 +81,9 @@ TEST_F(RecoveryTest, TellsThatAllHaveFinishedNowAndWhenStartedAgain) {
     const auto server = Server::Start(options_);
     ASSERT_TRUE(server.ok()) << server.status();
     const ParameterLayout layout = *ParameterLayout::Create({{"w", {64}}}, 64);
-    ClusterClientOptions options;
+    GrpcClusterOptions options;
     options.addresses = {(*server)->address()};
-    auto client = ClusterClient::Join(options, layout);
+    auto client = GrpcCluster::Join(options, layout);
     ASSERT_TRUE(client.ok()) << client.status();
     EXPECT_FALSE(first.HasBeenNotified());
     (*client)->Leave(/*finished=*/true);
@@ -97,13 +98,13 @@ TEST_F(RecoveryTest, TellsThatAllHaveFinishedNowAndWhenStartedAgain) {
 
 TEST_F(RecoveryTest, AWorkerThatLeavesWhileTheServerIsAwayIsHeardOf) {
   absl::Notification told;
-  std::unique_ptr<ClusterClient> client;
+  std::unique_ptr<GrpcCluster> client;
   {
     const auto server = Server::Start(options_);
     ASSERT_TRUE(server.ok()) << server.status();
-    ClusterClientOptions options;
+    GrpcClusterOptions options;
     options.addresses = {(*server)->address()};
-    auto joined = ClusterClient::Join(options, *ParameterLayout::Create({{"w", {64}}}, 64));
+    auto joined = GrpcCluster::Join(options, *ParameterLayout::Create({{"w", {64}}}, 64));
     ASSERT_TRUE(joined.ok()) << joined.status();
     client = *std::move(joined);
     options_.listen = (*server)->address();

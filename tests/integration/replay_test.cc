@@ -13,6 +13,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "tests/integration/local_cluster.h"
+#include "worker/buckets/host_buckets.h"
 
 namespace cddp {
 namespace {
@@ -42,10 +43,10 @@ struct Worker {
   Worker(const LocalServers& servers, uint32_t rank)
       : rank(rank),
         weights(Layout().total_elements(), 0.5F),
-        client(*ClusterClient::Join(servers.ClientOptions(rank), Layout())) {
+        client(*GrpcCluster::Join(servers.ClientOptions(rank), Layout())) {
     CompressorOptions push;
     push.ratio = 0.05;
-    exchange = *GradientExchange::Create(Layout(), {push, 1, 0}, client.get());
+    exchange = *MakeHostExchange(Layout(), {push, 1, 0}, client.get());
   }
 
   void Initialise() { ASSERT_TRUE(exchange->Initialise(absl::MakeSpan(weights), rank == 0).ok()); }
@@ -66,7 +67,7 @@ struct Worker {
 
   uint32_t rank;
   std::vector<float> weights;
-  std::unique_ptr<ClusterClient> client;
+  std::unique_ptr<GrpcCluster> client;
   std::unique_ptr<GradientExchange> exchange;  // after client: uses it
 };
 
@@ -146,7 +147,7 @@ TEST(ReplayTest, WhereTheLogIsTooShortTheWeightsAreReplacedAndAllGoesOn) {
   EXPECT_EQ(traffic.replaced, Layout().bucket_count());
   EXPECT_EQ(workers[1]->exchange->step(), 20u);
   EXPECT_EQ(workers[1]->weights, workers[0]->weights);
-  EXPECT_EQ(workers[1]->exchange->residual().size(), saved.exchange.compressor.residual.size());
+  EXPECT_EQ(workers[1]->exchange->State().engine.residual.size(), saved.exchange.engine.residual.size());
   Both([&](uint32_t rank) { workers[rank]->StepsUntil(30); });
   EXPECT_EQ(workers[1]->weights, workers[0]->weights);
 }
@@ -154,7 +155,7 @@ TEST(ReplayTest, WhereTheLogIsTooShortTheWeightsAreReplacedAndAllGoesOn) {
 // Contributes to the open round of one bucket, as a process that dies in the middle of a step.
 void Contribute(Worker& worker, uint32_t bucket, bool waits) {
   auto answered = std::make_shared<absl::Notification>();
-  worker.client->Exchange({{bucket, worker.exchange->step(), worker.exchange->step(), ""}},
+  worker.client->Exchange({{bucket, worker.exchange->step(), worker.exchange->step(), {}}},
                           [answered](uint32_t, const auto&) { answered->Notify(); });
   if (waits) answered->WaitForNotification();
 }

@@ -16,7 +16,8 @@
 #include "common/transport/healthcheck.h"
 #include "common/transport/status.h"
 #include "tests/integration/local_cluster.h"
-#include "worker/client/rank_claim.h"
+#include "worker/buckets/host_buckets.h"
+#include "worker/cluster/rank_claim.h"
 
 namespace cddp {
 namespace {
@@ -85,13 +86,13 @@ class SecurityTest : public ::testing::Test {
 
   // Joining is what changes a server's state.
   absl::Status Join(const SecurityOptions& security, uint32_t rank = 0) {
-    ClusterClientOptions options;
+    GrpcClusterOptions options;
     options.rank = rank;
     options.worker_count = workers_;
     options.security = *ClientSecurity::Create(security);
     options.addresses = {server_->address()};
     options.server_timeout = absl::Milliseconds(300);
-    return ClusterClient::Join(options, *ParameterLayout::Create({{"w", {64}}}, 64)).status();
+    return GrpcCluster::Join(options, *ParameterLayout::Create({{"w", {64}}}, 64)).status();
   }
   bool Untouched() { return server_->shard().status().members.empty(); }
 
@@ -215,7 +216,7 @@ TEST_F(SecurityTest, TheEndOfTheCertificatesIsAMetric) {
 TEST_F(SecurityTest, OnlyWorkersAskForRanks) {
   StartServer(Token("tokens", absl::StrCat("worker ", kWorkerToken, "\noperator ", kOperatorToken, "\n")));
   const auto claim = [&](const SecurityOptions& security) {
-    ClusterClientOptions options;
+    GrpcClusterOptions options;
     options.security = *ClientSecurity::Create(security);
     options.addresses = {server_->address()};
     options.incarnation = PresentIncarnation();
@@ -280,13 +281,13 @@ TEST_F(SecurityTest, CertificatesChangeUnderLoadAndNoCallIsLost) {
   use("server");
   StartServer(Tls("current"));
   const ParameterLayout layout = *ParameterLayout::Create({{"w", {64}}}, 64);
-  ClusterClientOptions options;
+  GrpcClusterOptions options;
   options.security = *ClientSecurity::Create(Tls("worker"));
   options.addresses = {server_->address()};
-  absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options, layout);
+  absl::StatusOr<std::unique_ptr<GrpcCluster>> client = GrpcCluster::Join(options, layout);
   ASSERT_TRUE(client.ok()) << client.status();
   absl::StatusOr<std::unique_ptr<GradientExchange>> exchange =
-      GradientExchange::Create(layout, {CompressorOptions{}, 1, 0}, client->get());
+      MakeHostExchange(layout, {CompressorOptions{}, 1, 0}, client->get());
   ASSERT_TRUE(exchange.ok()) << exchange.status();
   std::vector<float> weights(64, 1);
   ASSERT_TRUE((*exchange)->Initialise(absl::MakeSpan(weights), true).ok());

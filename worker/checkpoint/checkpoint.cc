@@ -64,7 +64,7 @@ std::vector<T> GetArray(ByteReader* from) {
 }  // namespace
 
 absl::Status Append(const WorkerCheckpoint& checkpoint, NewFile* file) {
-  const GradientCompressorState& compressor = checkpoint.exchange.compressor;
+  const BucketEngineState& engine = checkpoint.exchange.engine;
   Sink sink(file);
   sink.Raw(kMagic);
   sink.Put<uint32_t>(kFormat);
@@ -72,10 +72,10 @@ absl::Status Append(const WorkerCheckpoint& checkpoint, NewFile* file) {
   sink.PutBytes(checkpoint.flags);
   sink.Put<uint64_t>(checkpoint.exchange.step);
   sink.PutArray(checkpoint.exchange.versions);
-  sink.Put<double>(compressor.ratio);
-  sink.PutArray(compressor.residual);
-  sink.PutArray(compressor.velocity);
-  sink.PutArray(compressor.thresholds);
+  sink.Put<double>(engine.ratio);
+  sink.PutArray(engine.residual);
+  sink.PutArray(engine.velocity);
+  sink.PutArray(engine.thresholds);
   sink.PutArray(checkpoint.weights);
   sink.PutBytes(checkpoint.model);
   sink.PutBytes(checkpoint.local_steps);
@@ -110,15 +110,15 @@ absl::StatusOr<WorkerCheckpoint> ReadCheckpoint(const std::string& path) {
         absl::StrCat(path, ": is of format ", format, ", not ", kFormat, ": use the release that wrote it"));
   }
   WorkerCheckpoint checkpoint;
-  GradientCompressorState& compressor = checkpoint.exchange.compressor;
+  BucketEngineState& engine = checkpoint.exchange.engine;
   checkpoint.fingerprint = from.Get<uint64_t>();
   checkpoint.flags = std::string(from.GetBytes());
   checkpoint.exchange.step = from.Get<uint64_t>();
   checkpoint.exchange.versions = GetArray<uint64_t>(&from);
-  compressor.ratio = from.Get<double>();
-  compressor.residual = GetArray<float>(&from);
-  compressor.velocity = GetArray<float>(&from);
-  compressor.thresholds = GetArray<float>(&from);
+  engine.ratio = from.Get<double>();
+  engine.residual = GetArray<float>(&from);
+  engine.velocity = GetArray<float>(&from);
+  engine.thresholds = GetArray<float>(&from);
   checkpoint.weights = GetArray<float>(&from);
   checkpoint.model = std::string(from.GetBytes());
   checkpoint.local_steps = std::string(from.GetBytes());

@@ -13,7 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/files/durable_file.h"
-#include "worker/client/gradient_exchange.h"
+#include "worker/exchange/exchange_state.h"
 
 namespace cddp {
 

@@ -8,7 +8,7 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "worker/client/gradient_exchange.h"
+#include "worker/exchange/gradient_exchange.h"
 #include "worker/model/training_model.h"
 #include "worker/trainer/local_steps.h"
 

@@ -12,7 +12,7 @@
 #include "absl/status/statusor.h"
 #include "worker/checkpoint/checkpoint_files.h"
 #include "worker/checkpoint/checkpoint_writer.h"
-#include "worker/client/gradient_exchange.h"
+#include "worker/exchange/gradient_exchange.h"
 #include "worker/model/training_model.h"
 #include "worker/trainer/local_steps.h"
 #include "worker/trainer/progress.h"

@@ -15,6 +15,8 @@
 #include "common/files/save_output.h"
 #include "common/metrics/metrics_server.h"
 #include "common/trace/trace_file.h"
+#include "worker/buckets/host_buckets.h"
+#include "worker/cluster/grpc_cluster.h"
 #include "worker/data/dataset.h"
 #include "worker/data/sampler.h"
 #include "worker/model/shapes_model.h"
@@ -88,7 +90,7 @@ class Trainer {
     }
     if (checkpoints_.has_value()) checkpoints_->Last(parts(), {});
     // Before the model is saved: the cluster does not wait for a disk.
-    client_->Leave(/*finished=*/true);
+    cluster_->Leave(/*finished=*/true);
     absl::Status saved = SaveModel();
     progress_.Done(exchange_->step() - 1, Crc32c(model_->weights().data(), model_->weights().size() * sizeof(float)));
     return saved;
@@ -110,11 +112,11 @@ class Trainer {
   }
 
   absl::Status Connect(const ParameterLayout& layout) {
-    absl::StatusOr<std::unique_ptr<ClusterClient>> client = ClusterClient::Join(options_.cluster, layout);
-    if (!client.ok()) return client.status();
-    client_ = *std::move(client);
+    absl::StatusOr<std::unique_ptr<GrpcCluster>> cluster = GrpcCluster::Join(options_.cluster, layout);
+    if (!cluster.ok()) return cluster.status();
+    cluster_ = *std::move(cluster);
     absl::StatusOr<std::unique_ptr<GradientExchange>> exchange =
-        GradientExchange::Create(layout, options_.exchange, client_.get());
+        MakeHostExchange(layout, options_.exchange, cluster_.get());
     if (!exchange.ok()) return exchange.status();
     exchange_ = *std::move(exchange);
     exchange_->set_trace(trace_);
@@ -123,7 +125,7 @@ class Trainer {
     absl::Status status;
     if (restored_.has_value()) {
       // The exchange goes on where it was; see below.
-    } else if (client_->version() == 0) {
+    } else if (cluster_->version() == 0) {
       status = exchange_->Initialise(model_->weights(), /*is_source=*/rank_ == 0);
     } else {
       status = exchange_->CatchUp(model_->weights());
@@ -138,7 +140,7 @@ class Trainer {
   // From the checkpoint.
   absl::Status GoOn() {
     const uint64_t step = restored_->exchange.step;
-    if (client_->version() == 0) {
+    if (cluster_->version() == 0) {
       return absl::FailedPreconditionError(absl::StrCat(
           options_.checkpoint_dir, " holds a checkpoint of step ", step,
           ", but the servers begin anew: start them with their --state_dir, or this with an empty --checkpoint_dir"));
@@ -146,7 +148,7 @@ class Trainer {
     absl::StatusOr<EpochTotals> totals = Restore(*restored_, parts());
     if (!totals.ok()) return totals.status();
     restored_totals_ = *totals;
-    spdlog::info("event=restored step={} servers_version={}", step, client_->version());
+    spdlog::info("event=restored step={} servers_version={}", step, cluster_->version());
     restored_.reset();
     return absl::OkStatus();
   }
@@ -193,7 +195,7 @@ class Trainer {
     if (checkpoints_.has_value()) {
       checkpoints_->Last(parts(), totals);
     } else {
-      client_->Leave(/*finished=*/false);
+      cluster_->Leave(/*finished=*/false);
     }
     return absl::CancelledError(absl::StrCat("stopped by a signal after step ", exchange_->step() - 1));
   }
@@ -201,6 +203,7 @@ class Trainer {
   // Steps [begin, end) of the epoch, and one exchange, which begins while the last one's backward pass still runs.
   absl::Status TrainRound(uint64_t begin, uint64_t end, uint32_t epoch, EpochTotals* totals) {
     const absl::Time start = absl::Now();
+    const auto exchange_step = static_cast<int64_t>(exchange_->step());  // not to be asked while it is under way
     double loss_sum = 0;
     for (uint64_t step = begin; step < end; ++step) {
       listener_->set_exchanges(step + 1 == end);
@@ -208,14 +211,13 @@ class Trainer {
       absl::StatusOr<double> loss = model_->ForwardBackward(sampler_->Batch(step), &*listener_);
       if (!loss.ok()) return loss.status();
       loss_sum += *loss;
-      if (trace_ != nullptr) TracePasses(step_begin);
+      if (trace_ != nullptr) TracePasses(step_begin, exchange_step);
     }
     const double compute_seconds = SecondsSince(start);
     const absl::Time wait_begin = absl::Now();
     absl::StatusOr<StepTraffic> traffic = exchange_->Finish();
     if (trace_ != nullptr) {
-      const TraceLabels labels = {static_cast<int64_t>(exchange_->step()) - 1};
-      trace_->Span(TraceFile::Row::kTraining, "wait", wait_begin, absl::Now(), labels);
+      trace_->Span(TraceFile::Row::kTraining, "wait", wait_begin, absl::Now(), {exchange_step});
     }
     if (traffic.ok() && local_.has_value()) {
       const absl::Span<const float> replica = local_->replica();
@@ -242,9 +244,9 @@ class Trainer {
     totals->pushed_bytes += traffic->pushed_bytes;
     totals->pulled_bytes += traffic->pulled_bytes;
     const double loss = loss_sum / static_cast<double>(steps);
-    client_->NoteProgress(exchange_->step() - 1, loss);
+    cluster_->NoteProgress(exchange_->step() - 1, loss);
     metrics_.NoteRound(steps, loss, compute_seconds, *traffic, model_->weights().size());
-    metrics_.NoteRetries(client_->retries());
+    metrics_.NoteRetries(cluster_->retries());
     progress_.Step(epoch, loss, *totals);
     return absl::OkStatus();
   }
@@ -264,8 +266,8 @@ class Trainer {
   }
 
   // The step that began then and is over now.
-  void TracePasses(absl::Time begin) {
-    const TraceLabels labels = {static_cast<int64_t>(exchange_->step())};
+  void TracePasses(absl::Time begin, int64_t exchange_step) {
+    const TraceLabels labels = {exchange_step};
     trace_->Span(TraceFile::Row::kTraining, "forward", begin, listener_->loss_time(), labels);
     trace_->Span(TraceFile::Row::kTraining, "backward", listener_->loss_time(), absl::Now(), labels);
   }
@@ -282,9 +284,9 @@ class Trainer {
   std::optional<RunCheckpoints> checkpoints_;  // only with --checkpoint_dir
   std::optional<WorkerCheckpoint> restored_;   // until it has been restored
   EpochTotals restored_totals_;
-  std::unique_ptr<ClusterClient> client_;
+  std::unique_ptr<Cluster> cluster_;
   std::optional<LocalSteps> local_;             // only with --local_steps
-  std::unique_ptr<GradientExchange> exchange_;  // after client_ and local_: its thread uses them
+  std::unique_ptr<GradientExchange> exchange_;  // after cluster_ and local_: its thread uses them
   std::optional<RoundListener> listener_;
 };
 

@@ -9,8 +9,8 @@
 
 #include "absl/status/status.h"
 #include "common/optimizer/optimizer.h"
-#include "worker/client/cluster_client.h"
-#include "worker/client/gradient_exchange.h"
+#include "worker/buckets/gradient_compressor.h"
+#include "worker/cluster/grpc_cluster_options.h"
 
 namespace cddp {
 
@@ -28,7 +28,7 @@ struct TrainerOptions {
   absl::Duration compute = absl::Milliseconds(500);  // of a step of a model of shapes alone
   uint64_t bucket_elements = 0;                      // 0: by the model's size
   GradientCompressorOptions exchange;
-  ClusterClientOptions cluster;
+  GrpcClusterOptions cluster;
   std::string metrics_listen;                       // empty: no metrics port
   std::string trace;                                // file for a trace (common/trace/trace_file.h); empty: none
   std::string model_output;                         // where rank 0 saves the trained model; empty: nowhere

@@ -11,7 +11,7 @@
 #include <memory>
 #include <string>
 
-#include "worker/client/gradient_exchange.h"
+#include "worker/exchange/gradient_exchange.h"
 
 namespace cddp {
 

@@ -37,10 +37,10 @@ TEST(CheckpointTest, HoldsAllThatItWasGiven) {
   EXPECT_EQ(read->flags, sample.flags);
   EXPECT_EQ(read->exchange.step, 17u);
   EXPECT_EQ(read->exchange.versions, sample.exchange.versions);
-  EXPECT_EQ(read->exchange.compressor.ratio, 0.01);
-  EXPECT_EQ(read->exchange.compressor.residual, sample.exchange.compressor.residual);
-  EXPECT_EQ(read->exchange.compressor.velocity, sample.exchange.compressor.velocity);
-  EXPECT_EQ(read->exchange.compressor.thresholds, sample.exchange.compressor.thresholds);
+  EXPECT_EQ(read->exchange.engine.ratio, 0.01);
+  EXPECT_EQ(read->exchange.engine.residual, sample.exchange.engine.residual);
+  EXPECT_EQ(read->exchange.engine.velocity, sample.exchange.engine.velocity);
+  EXPECT_EQ(read->exchange.engine.thresholds, sample.exchange.engine.thresholds);
   EXPECT_EQ(read->model, sample.model);
   EXPECT_EQ(read->local_steps, sample.local_steps);
   EXPECT_EQ(read->totals, sample.totals);

@@ -1,4 +1,4 @@
-#include "worker/client/rank_claim.h"
+#include "worker/cluster/rank_claim.h"
 
 #include <grpcpp/grpcpp.h>
 #include <spdlog/spdlog.h>
@@ -13,7 +13,7 @@
 #include "common/retry/retry_call.h"
 #include "common/transport/protocol.h"
 #include "common/transport/status.h"
-#include "worker/client/server_connection.h"
+#include "worker/cluster/server_connection.h"
 
 namespace cddp {
 namespace {
@@ -25,7 +25,7 @@ uint64_t RandomNonce() {
 
 }  // namespace
 
-absl::StatusOr<uint32_t> ClaimRank(const ClusterClientOptions& options) {
+absl::StatusOr<uint32_t> ClaimRank(const GrpcClusterOptions& options) {
   ServerConnection server(options.addresses.front(), options.security);
   v1::ClaimRankRequest request;
   request.set_protocol_version(kProtocolVersion);
@@ -42,10 +42,10 @@ absl::StatusOr<uint32_t> ClaimRank(const ClusterClientOptions& options) {
   const auto attempt = [&](absl::Duration timeout) {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-    return FromGrpc(server.stub.get()->ClaimRank(&context, request, &response));
+    return FromGrpc(server.stubs.get()->typed->ClaimRank(&context, request, &response));
   };
   const auto tell = [&](const absl::Status& failed, absl::Duration) {
-    if (FailureOf(failed) == Failure::kLost) server.stub.NoteFailure();
+    if (FailureOf(failed) == Failure::kLost) server.stubs.NoteFailure();
     if (failed.message() == told) return;
     told = std::string(failed.message());
     spdlog::info("event=rank_waited_for server={} reason=\"{}\"", server.address(), told);

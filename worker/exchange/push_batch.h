@@ -2,8 +2,8 @@
 // thousand elements: updates that are ready together share one, as far as that pays (common/transport/call_size.h).
 // None waits for another to become ready.
 
-#ifndef WORKER_CLIENT_PUSH_BATCH_H_
-#define WORKER_CLIENT_PUSH_BATCH_H_
+#ifndef WORKER_EXCHANGE_PUSH_BATCH_H_
+#define WORKER_EXCHANGE_PUSH_BATCH_H_
 
 #include <cstdint>
 #include <utility>
@@ -11,8 +11,8 @@
 
 #include "common/layout/parameter_layout.h"
 #include "common/transport/call_size.h"
+#include "common/transport/exchange_message.h"
 #include "common/transport/protocol.h"
-#include "worker/client/cluster_client.h"
 
 namespace cddp {
 
@@ -20,13 +20,13 @@ namespace cddp {
 class PushBatch {
  public:
   // May the update of a bucket of `length` elements at `server` join what is here?
-  bool Takes(uint32_t server, const PushedUpdate& push, uint64_t length) const {
+  bool Takes(uint32_t server, const Push& push, uint64_t length) const {
     if (pushes_.empty()) return true;
     return server == server_ && pushes_.size() < kMostPushes && bytes_ + push.update.size() <= full_bytes_ &&
            elements_ + length <= ParameterLayout::kMaxBucketElements;  // or the answers might not fit a message
   }
 
-  void Add(uint32_t server, PushedUpdate push, uint64_t length) {
+  void Add(uint32_t server, Push push, uint64_t length) {
     server_ = server;
     bytes_ += push.update.size();
     elements_ += length;
@@ -38,13 +38,13 @@ class PushBatch {
 
   bool empty() const { return pushes_.empty(); }
 
-  std::vector<PushedUpdate> Take() {
+  std::vector<Push> Take() {
     bytes_ = elements_ = 0;
     return std::exchange(pushes_, {});
   }
 
  private:
-  std::vector<PushedUpdate> pushes_;
+  std::vector<Push> pushes_;
   uint64_t full_bytes_ = kLeastCallBytes;
   uint32_t server_ = 0;
   uint64_t bytes_ = 0;
@@ -53,4 +53,4 @@ class PushBatch {
 
 }  // namespace cddp
 
-#endif  // WORKER_CLIENT_PUSH_BATCH_H_
+#endif  // WORKER_EXCHANGE_PUSH_BATCH_H_

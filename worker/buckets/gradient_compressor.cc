@@ -1,4 +1,4 @@
-#include "worker/client/gradient_compressor.h"
+#include "worker/buckets/gradient_compressor.h"
 
 #include <algorithm>
 #include <cmath>
@@ -106,17 +106,17 @@ absl::StatusOr<CompressResult> GradientCompressor::Compress(uint32_t bucket, abs
   return compressors_[bucket]->Compress(gradient, residual, update);
 }
 
-void GradientCompressor::Accepted(uint32_t bucket, const std::string& update) {
+void GradientCompressor::Accepted(uint32_t bucket, absl::string_view update) {
   // Our own bytes: they decode.
   if (!corrections_.empty() && !update.empty()) corrections_[bucket].ClearSent(update).IgnoreError();
 }
 
-void GradientCompressor::Refused(uint32_t bucket, const std::string& update) {
+void GradientCompressor::Refused(uint32_t bucket, absl::string_view update) {
   if (!update.empty()) AddUpdate(update, ResidualOf(bucket)).IgnoreError();
 }
 
-GradientCompressorState GradientCompressor::State() const {
-  GradientCompressorState state = {ratio_, residual_, {}, {}};
+BucketEngineState GradientCompressor::State() const {
+  BucketEngineState state = {ratio_, residual_, {}, {}};
   for (const MomentumCorrection& correction : corrections_) {
     state.velocity.insert(state.velocity.end(), correction.velocity().begin(), correction.velocity().end());
   }
@@ -124,7 +124,7 @@ GradientCompressorState GradientCompressor::State() const {
   return state;
 }
 
-absl::Status GradientCompressor::SetState(const GradientCompressorState& state) {
+absl::Status GradientCompressor::SetState(const BucketEngineState& state) {
   if (state.residual.size() != residual_.size() || state.thresholds.size() != compressors_.size()) {
     return absl::InvalidArgumentError("the residual is of another model");
   }

@@ -1,29 +1,42 @@
 // The way to one parameter server: its address and the gRPC stubs of the channels in use.
 
-#ifndef WORKER_CLIENT_SERVER_CONNECTION_H_
-#define WORKER_CLIENT_SERVER_CONNECTION_H_
+#ifndef WORKER_CLUSTER_SERVER_CONNECTION_H_
+#define WORKER_CLUSTER_SERVER_CONNECTION_H_
+
+#include <grpcpp/channel.h>
+#include <grpcpp/generic/generic_stub.h>
 
 #include <atomic>
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "common/clock/monotonic.h"
+#include "common/sync/mutex.h"
 #include "common/transport/credentials.h"
 
 namespace cddp {
 
-// The stub of a channel. Thread-safe.
-class RenewedStub {
- public:
-  RenewedStub(std::string address, std::shared_ptr<const ClientSecurity> security);
+// Both kinds of stub of one channel. Thread-safe.
+struct ServerStubs {
+  explicit ServerStubs(const std::shared_ptr<grpc::Channel>& channel)
+      : typed(v1::ParameterServer::NewStub(channel)), generic(channel) {}
 
-  std::shared_ptr<v1::ParameterServer::Stub> get() const;
+  std::unique_ptr<v1::ParameterServer::Stub> typed;
+  grpc::GenericStub generic;  // for Exchange, whose messages are put together around bytes that nobody copies
+};
+
+// The stubs of a channel that is replaced when it fails for long. Thread-safe.
+class RenewedStubs {
+ public:
+  RenewedStubs(std::string address, std::shared_ptr<const ClientSecurity> security);
+
+  // To be held for as long as a call lasts.
+  std::shared_ptr<ServerStubs> get() const;
 
   // A call did, or did not, get through. A channel with TLS that has failed for a while is replaced by a new one:
   // gRPC's own reconnecting may never succeed there (see ClientSecurity::NewCredentials). Calls under way keep the old
@@ -34,8 +47,8 @@ class RenewedStub {
  private:
   const std::string address_;
   const std::shared_ptr<const ClientSecurity> security_;
-  mutable std::mutex mutex_;
-  std::shared_ptr<v1::ParameterServer::Stub> stub_ ABSL_GUARDED_BY(mutex_);
+  mutable Mutex mutex_;
+  std::shared_ptr<ServerStubs> stubs_ ABSL_GUARDED_BY(mutex_);
   absl::Duration failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();  // by MonotonicNow
 };
 
@@ -43,13 +56,13 @@ class RenewedStub {
 class ServerConnection {
  public:
   ServerConnection(const std::string& address, const std::shared_ptr<const ClientSecurity>& security)
-      : stub(address, security), heartbeat_stub(address, security), address_(address) {}
+      : stubs(address, security), heartbeat_stubs(address, security), address_(address) {}
 
   const std::string& address() const { return address_; }
 
-  RenewedStub stub;
+  RenewedStubs stubs;
   // Over a connection of its own: behind megabytes that a slow network still carries, a heartbeat would come too late.
-  RenewedStub heartbeat_stub;
+  RenewedStubs heartbeat_stubs;
 
   // Number of the newest view that the server has told of.
   uint64_t view() const { return view_.load(std::memory_order_relaxed); }
@@ -60,16 +73,16 @@ class ServerConnection {
   void NoteHeard() { heard_.store(absl::ToInt64Nanoseconds(MonotonicNow()), std::memory_order_relaxed); }
 
   // Says in the log why calls wait, every ten seconds at most: a step's calls fail together.
-  void TellWaiting(const std::string& reason);
+  void TellWaiting(absl::string_view reason);
 
  private:
   const std::string address_;
   std::atomic<uint64_t> view_{0};
   std::atomic<int64_t> heard_{std::numeric_limits<int64_t>::min()};
-  std::mutex mutex_;
+  Mutex mutex_;
   absl::Duration told_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();  // by MonotonicNow
 };
 
 }  // namespace cddp
 
-#endif  // WORKER_CLIENT_SERVER_CONNECTION_H_
+#endif  // WORKER_CLUSTER_SERVER_CONNECTION_H_

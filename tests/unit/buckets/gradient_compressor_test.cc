@@ -1,4 +1,4 @@
-#include "worker/client/gradient_compressor.h"
+#include "worker/buckets/gradient_compressor.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -111,7 +111,7 @@ TEST(GradientCompressorTest, AGradientThatIsNotFiniteChangesNothing) {
   options.clip_norm = 1;
   const auto compressor = *GradientCompressor::Create(Layout(), options, 1);
   Step(*compressor, 1, Noise(1));
-  const GradientCompressorState before = compressor->State();
+  const BucketEngineState before = compressor->State();
   std::vector<float> gradient = Noise(2);
   gradient[7] = std::numeric_limits<float>::infinity();
   compressor->BeginStep(2, gradient);
@@ -145,7 +145,7 @@ TEST(GradientCompressorTest, AStateOfOtherOptionsIsRefused) {
   const auto without = *GradientCompressor::Create(Layout(), Options(0.02), 2);
   EXPECT_THAT(std::string(without->SetState(with->State()).message()), HasSubstr("--momentum_correction"));
   EXPECT_THAT(std::string(with->SetState(without->State()).message()), HasSubstr("--momentum_correction"));
-  GradientCompressorState other = without->State();
+  BucketEngineState other = without->State();
   other.residual.pop_back();
   EXPECT_TRUE(absl::IsInvalidArgument(without->SetState(other)));
 }

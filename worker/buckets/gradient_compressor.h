@@ -4,8 +4,8 @@
 // Lin et al. 2018, "Deep Gradient Compression": sections 3.1 (momentum correction), 3.2 (local clipping) and 3.3
 // (warm-up: the ratio falls from 25 % by powers of four).
 
-#ifndef WORKER_CLIENT_GRADIENT_COMPRESSOR_H_
-#define WORKER_CLIENT_GRADIENT_COMPRESSOR_H_
+#ifndef WORKER_BUCKETS_GRADIENT_COMPRESSOR_H_
+#define WORKER_BUCKETS_GRADIENT_COMPRESSOR_H_
 
 #include <cstdint>
 #include <memory>
@@ -14,10 +14,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "common/compress/bucket_compressor.h"
 #include "common/compress/momentum_correction.h"
 #include "common/layout/parameter_layout.h"
+#include "worker/exchange/bucket_engine.h"
 
 namespace cddp {
 
@@ -36,16 +38,6 @@ absl::Status Validate(const GradientCompressorOptions& options);
 // The ratio of `step`, counted from 1: four steps of equal length at 25 %, 6.25 %, 1.56 % and 0.39 %, but never below
 // options.compressor.ratio, then that.
 double RatioOfStep(const GradientCompressorOptions& options, uint64_t step);
-
-// All that the bytes of the coming steps depend on besides options and gradients.
-struct GradientCompressorState {
-  double ratio = 0;               // of the last step
-  std::vector<float> residual;    // total_elements()
-  std::vector<float> velocity;    // likewise; empty without momentum correction
-  std::vector<float> thresholds;  // by bucket; see BucketCompressor::threshold
-
-  bool operator==(const GradientCompressorState&) const = default;
-};
 
 // Holds the residual and, with momentum correction, the velocity: 4 or 8 bytes an element. Not thread-safe.
 class GradientCompressor {
@@ -66,15 +58,15 @@ class GradientCompressor {
 
   // What became of the bytes of the last Compress of a bucket: they count, or the step was refused and they go back
   // into the residual.
-  void Accepted(uint32_t bucket, const std::string& update);
-  void Refused(uint32_t bucket, const std::string& update);
+  void Accepted(uint32_t bucket, absl::string_view update);
+  void Refused(uint32_t bucket, absl::string_view update);
 
   absl::Span<const float> residual() const { return residual_; }
 
   // For a checkpoint, between two steps; the other way round, InvalidArgument if it is of another model or other
   // options.
-  GradientCompressorState State() const;
-  absl::Status SetState(const GradientCompressorState& state);
+  BucketEngineState State() const;
+  absl::Status SetState(const BucketEngineState& state);
 
  private:
   GradientCompressor(const ParameterLayout& layout, const GradientCompressorOptions& options, int worker_count);
@@ -95,4 +87,4 @@ class GradientCompressor {
 
 }  // namespace cddp
 
-#endif  // WORKER_CLIENT_GRADIENT_COMPRESSOR_H_
+#endif  // WORKER_BUCKETS_GRADIENT_COMPRESSOR_H_

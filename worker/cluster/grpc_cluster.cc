@@ -1,0 +1,87 @@
+#include "worker/cluster/grpc_cluster.h"
+
+#include <grpcpp/grpcpp.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "common/clock/clock.h"
+#include "common/retry/retry_call.h"
+#include "common/transport/status.h"
+#include "worker/cluster/snapshot.h"
+
+namespace cddp {
+namespace {
+
+constexpr absl::Duration kLeavePatience = absl::Seconds(30);
+
+void LeaveServer(ServerConnection& server, const v1::LeaveRequest& request, const GrpcClusterOptions& options) {
+  RetryOptions retry_options;
+  retry_options.patience = std::min(options.server_timeout, kLeavePatience);
+  retry_options.busy_patience = retry_options.patience;
+  Retry retry(retry_options, options.rank);
+  SystemClock clock;
+  const auto attempt = [&](absl::Duration timeout) {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+    v1::LeaveResponse response;
+    return FromGrpc(server.stubs.get()->typed->Leave(&context, request, &response));
+  };
+  const auto renew = [&](const absl::Status&, absl::Duration) { server.stubs.NoteFailure(); };
+  if (const absl::Status status = RetryCall(clock, retry, attempt, renew); !status.ok()) {
+    spdlog::warn("event=leave_failed server={} reason=\"{}\"", server.address(), std::string(status.message()));
+  }
+}
+
+}  // namespace
+
+uint64_t PresentIncarnation() { return static_cast<uint64_t>(absl::ToUnixMicros(absl::Now())); }
+
+GrpcCluster::GrpcCluster(const GrpcClusterOptions& options, const ShardMap& map)
+    : options_(options), map_(map), calls_(options.server_timeout, options.rank) {
+  for (const std::string& address : options_.addresses) {
+    servers_.push_back(std::make_unique<ServerConnection>(address, options_.security));
+  }
+}
+
+absl::StatusOr<std::unique_ptr<GrpcCluster>> GrpcCluster::Join(const GrpcClusterOptions& options,
+                                                               const ParameterLayout& layout) {
+  absl::StatusOr<ShardMap> map =
+      ShardMap::Create(layout.bucket_count(), static_cast<uint32_t>(options.addresses.size()));
+  if (!map.ok()) return map.status();
+  GrpcClusterOptions complete = options;
+  if (complete.incarnation == 0) complete.incarnation = PresentIncarnation();
+  std::unique_ptr<GrpcCluster> cluster(new GrpcCluster(complete, *map));
+  absl::StatusOr<JoinedCluster> joined = JoinServers(complete, layout, cluster->servers_);
+  if (!joined.ok()) return joined.status();
+  cluster->joined_ = *std::move(joined);
+  cluster->heartbeats_ =
+      std::make_unique<Heartbeats>(IdOf(complete), cluster->joined_.heartbeat_period, cluster->servers_);
+  return cluster;
+}
+
+uint64_t GrpcCluster::version() const { return *std::min_element(joined_.versions.begin(), joined_.versions.end()); }
+
+void GrpcCluster::Exchange(std::vector<Push> pushes, Answered done) {
+  ServerConnection& server = *servers_[server_of(pushes.front().bucket)];
+  calls_.Start(&server, {options_.rank, options_.incarnation, server.view(), std::move(pushes)}, std::move(done));
+}
+
+absl::Status GrpcCluster::ReadSnapshot(const TakeBucket& take) {
+  for (const auto& server : servers_) {
+    if (absl::Status status = ReadServersSnapshot(options_, server.get(), take); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+void GrpcCluster::Leave(bool finished) {
+  v1::LeaveRequest request;
+  *request.mutable_worker() = IdOf(options_);
+  request.set_finished(finished);
+  for (const auto& server : servers_) LeaveServer(*server, request, options_);
+}
+
+}  // namespace cddp

@@ -1,0 +1,56 @@
+// A cluster over gRPC.
+
+#ifndef WORKER_CLUSTER_GRPC_CLUSTER_H_
+#define WORKER_CLUSTER_GRPC_CLUSTER_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/layout/parameter_layout.h"
+#include "common/layout/shard_map.h"
+#include "worker/cluster/exchange_calls.h"
+#include "worker/cluster/grpc_cluster_options.h"
+#include "worker/cluster/heartbeats.h"
+#include "worker/cluster/join.h"
+#include "worker/cluster/server_connection.h"
+#include "worker/exchange/cluster.h"
+
+namespace cddp {
+
+// Thread-safe.
+class GrpcCluster final : public Cluster {
+ public:
+  // Errors of JoinServers.
+  static absl::StatusOr<std::unique_ptr<GrpcCluster>> Join(const GrpcClusterOptions& options,
+                                                           const ParameterLayout& layout);
+  // Cancels calls under way: their callbacks run before this returns.
+  ~GrpcCluster() override = default;
+
+  uint32_t worker_count() const override { return options_.worker_count; }
+  bool is_sync() const override { return joined_.is_sync; }
+  bool all_contribute() const override { return joined_.all_contribute(); }
+  uint64_t version() const override;
+  uint32_t server_of(uint32_t bucket) const override { return map_.shard_of(bucket); }
+  void Exchange(std::vector<Push> pushes, Answered done) override;
+  absl::Status ReadSnapshot(const TakeBucket& take) override;
+  // A server that is out of reach is tried again for a while, since servers may wait for this to end themselves.
+  void Leave(bool finished) override;
+  void NoteProgress(uint64_t step, double loss) override { heartbeats_->NoteProgress(step, loss); }
+  uint64_t retries() const override { return calls_.retries(); }
+
+ private:
+  GrpcCluster(const GrpcClusterOptions& options, const ShardMap& map);
+
+  const GrpcClusterOptions options_;
+  const ShardMap map_;
+  std::vector<std::unique_ptr<ServerConnection>> servers_;
+  JoinedCluster joined_;
+  ExchangeCalls calls_;                     // after servers_: calls use them
+  std::unique_ptr<Heartbeats> heartbeats_;  // likewise
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_CLUSTER_GRPC_CLUSTER_H_

@@ -1,0 +1,33 @@
+// How a worker reaches a cluster, and as whom.
+
+#ifndef WORKER_CLUSTER_GRPC_CLUSTER_OPTIONS_H_
+#define WORKER_CLUSTER_GRPC_CLUSTER_OPTIONS_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace cddp {
+
+class ClientSecurity;
+
+struct GrpcClusterOptions {
+  std::shared_ptr<const ClientSecurity> security;  // null: plaintext, no token
+  std::vector<std::string> addresses;              // of the servers, in shard order
+  uint32_t rank = 0;
+  uint32_t worker_count = 1;
+  uint64_t incarnation = 0;  // 0: the present time
+  std::string agreement;     // what all workers must have alike (common/agreement); a server refuses anything else
+  // How long a server may be out of reach, at the start or in between, before the worker gives up.
+  absl::Duration server_timeout = absl::Seconds(60);
+};
+
+// For GrpcClusterOptions::incarnation of a process that starts now.
+uint64_t PresentIncarnation();
+
+}  // namespace cddp
+
+#endif  // WORKER_CLUSTER_GRPC_CLUSTER_OPTIONS_H_

@@ -1,0 +1,55 @@
+#include "worker/cluster/heartbeats.h"
+
+#include <grpcpp/grpcpp.h>
+#include <spdlog/spdlog.h>
+
+#include "absl/synchronization/blocking_counter.h"
+#include "absl/time/clock.h"
+
+namespace cddp {
+namespace {
+
+struct Heartbeat {
+  std::shared_ptr<ServerStubs> stubs;
+  grpc::ClientContext context;
+  v1::HeartbeatResponse response;
+};
+
+}  // namespace
+
+Heartbeats::~Heartbeats() {
+  ending_.Notify();
+  thread_.join();
+}
+
+void Heartbeats::Run() {
+  v1::HeartbeatRequest request;
+  *request.mutable_worker() = worker_;
+  while (!ending_.WaitFor(period_)) {
+    request.set_step(step_.load(std::memory_order_relaxed));
+    request.set_loss(loss_.load(std::memory_order_relaxed));
+    std::vector<Heartbeat> heartbeats(servers_.size());
+    absl::BlockingCounter unanswered(static_cast<int>(servers_.size()));
+    for (size_t i = 0; i < servers_.size(); ++i) {
+      Heartbeat& heartbeat = heartbeats[i];
+      heartbeat.stubs = servers_[i]->heartbeat_stubs.get();
+      heartbeat.context.set_deadline(absl::ToChronoTime(absl::Now() + period_));
+      heartbeat.stubs->typed->async()->Heartbeat(
+          &heartbeat.context, &request, &heartbeat.response,
+          [&heartbeat, &unanswered, server = servers_[i].get()](const grpc::Status& status) {
+            if (status.ok()) {
+              server->heartbeat_stubs.NoteSuccess();
+              server->NoteHeard();
+              server->NoteView(heartbeat.response.view());
+            } else {
+              server->heartbeat_stubs.NoteFailure();
+              spdlog::warn("event=heartbeat_failed server={} reason=\"{}\"", server->address(), status.error_message());
+            }
+            unanswered.DecrementCount();
+          });
+    }
+    unanswered.Wait();
+  }
+}
+
+}  // namespace cddp

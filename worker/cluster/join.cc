@@ -1,0 +1,143 @@
+#include "worker/cluster/join.h"
+
+#include <grpcpp/grpcpp.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "cddp/v1/parameter_server.grpc.pb.h"
+#include "common/agreement/agreement.h"
+#include "common/clock/clock.h"
+#include "common/retry/retry_call.h"
+#include "common/transport/layout_message.h"
+#include "common/transport/protocol.h"
+#include "common/transport/status.h"
+
+namespace cddp {
+namespace {
+
+// Joins the servers of one cluster, and keeps what they said.
+class Joining {
+ public:
+  Joining(const GrpcClusterOptions& options, const ParameterLayout& layout,
+          const std::vector<std::unique_ptr<ServerConnection>>& servers)
+      : options_(options), servers_(servers) {
+    request_.set_protocol_version(kProtocolVersion);
+    *request_.mutable_worker() = IdOf(options);
+    request_.set_worker_count(options.worker_count);
+    *request_.mutable_layout() = ToMessage(layout);
+    request_.set_agreement(options.agreement);
+    joined_.versions.resize(servers.size());
+  }
+
+  absl::StatusOr<JoinedCluster> JoinAll() {
+    for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
+      if (absl::Status status = JoinServer(shard); !status.ok()) return status;
+    }
+    if (absl::Status status = CheckThatNoneBeginsAnew(); !status.ok()) return status;
+    return joined_;
+  }
+
+ private:
+  absl::Status JoinServer(uint32_t shard) {
+    ServerConnection& server = *servers_[shard];
+    v1::JoinResponse response;
+    if (absl::Status status = Call(server, &response); !status.ok()) return status;
+    if (absl::Status status = CheckPlace(shard, response); !status.ok()) return status;
+    if (agreement_.empty()) agreement_ = response.agreement();
+    if (absl::Status status =
+            CheckServersAgree(server.address(), response.agreement(), servers_.front()->address(), agreement_);
+        !status.ok()) {
+      return status;
+    }
+    server.NoteView(response.view());
+    joined_.is_sync = response.consistency() == v1::SYNC;
+    joined_.quorum = response.quorum();
+    joined_.versions[shard] = response.version();
+    joined_.heartbeat_period = absl::Milliseconds(std::max<uint32_t>(response.lease_ms() / 3, 1));
+    return absl::OkStatus();
+  }
+
+  absl::Status Call(ServerConnection& server, v1::JoinResponse* response) const {
+    RetryOptions retry_options;
+    retry_options.patience = options_.server_timeout;
+    Retry retry(retry_options, options_.rank);
+    SystemClock clock;
+    bool told = false;
+    const auto attempt = [&](absl::Duration timeout) {
+      grpc::ClientContext context;
+      context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+      return FromGrpc(server.stubs.get()->typed->Join(&context, request_, response));
+    };
+    const auto tell = [&](const absl::Status& failed, absl::Duration) {
+      if (FailureOf(failed) == Failure::kLost) server.stubs.NoteFailure();
+      if (std::exchange(told, true)) return;
+      spdlog::info("event=waiting_for_server server={} reason=\"{}\"", server.address(), std::string(failed.message()));
+    };
+    const absl::Status status = RetryCall(clock, retry, attempt, tell);
+    return status.ok() ? status : GaveUp(server.address(), retry.FailingFor(clock.Now()), status);
+  }
+
+  absl::Status CheckPlace(uint32_t shard, const v1::JoinResponse& response) const {
+    const std::string& address = servers_[shard]->address();
+    if (response.shard_count() != servers_.size()) {
+      return absl::InvalidArgumentError(absl::StrCat("server ", address, " is one of ", response.shard_count(),
+                                                     " servers, but --servers names ", servers_.size()));
+    }
+    if (response.shard() != shard) {
+      return absl::InvalidArgumentError(absl::StrCat("server ", address, " is shard ", response.shard(),
+                                                     ", but stands at place ", shard,
+                                                     " of --servers: name them in shard order"));
+    }
+    return absl::OkStatus();
+  }
+
+  bool OneBeginsAnew() const {
+    const auto [least, most] = std::minmax_element(joined_.versions.begin(), joined_.versions.end());
+    return *least == 0 && *most > 1;
+  }
+
+  // Where every worker contributes to every round, no server can be past version 1 before all workers have begun at
+  // every other. A server at version 0 beside others that are further has lost its state.
+  absl::Status CheckThatNoneBeginsAnew() {
+    if (!joined_.all_contribute() || !OneBeginsAnew()) return absl::OkStatus();
+    // That was so when each was joined: others may have trained while this worker waited for a later one.
+    for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
+      if (joined_.versions[shard] > 0) continue;
+      if (absl::Status status = JoinServer(shard); !status.ok()) return status;
+    }
+    if (!OneBeginsAnew()) return absl::OkStatus();
+    const auto [least, most] = std::minmax_element(joined_.versions.begin(), joined_.versions.end());
+    return absl::FailedPreconditionError(absl::StrCat(
+        "server ", options_.addresses[static_cast<size_t>(least - joined_.versions.begin())], " begins anew, but ",
+        options_.addresses[static_cast<size_t>(most - joined_.versions.begin())], " is at version ", *most,
+        ": it has lost its state; start it with the --state_dir that it had, all servers with --restore_version, or "
+        "all with empty ones"));
+  }
+
+  const GrpcClusterOptions& options_;
+  const std::vector<std::unique_ptr<ServerConnection>>& servers_;
+  v1::JoinRequest request_;
+  JoinedCluster joined_;
+  std::string agreement_;  // of the first server: all servers' is the same
+};
+
+}  // namespace
+
+v1::WorkerId IdOf(const GrpcClusterOptions& options) {
+  v1::WorkerId id;
+  id.set_rank(options.rank);
+  id.set_incarnation(options.incarnation);
+  return id;
+}
+
+absl::StatusOr<JoinedCluster> JoinServers(const GrpcClusterOptions& options, const ParameterLayout& layout,
+                                          const std::vector<std::unique_ptr<ServerConnection>>& servers) {
+  return Joining(options, layout, servers).JoinAll();
+}
+
+}  // namespace cddp

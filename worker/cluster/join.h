@@ -1,0 +1,41 @@
+// Joining: a worker and every server agree on the protocol, the layout and who owns what.
+
+#ifndef WORKER_CLUSTER_JOIN_H_
+#define WORKER_CLUSTER_JOIN_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "cddp/v1/parameter_server.pb.h"
+#include "common/layout/parameter_layout.h"
+#include "worker/cluster/grpc_cluster_options.h"
+#include "worker/cluster/server_connection.h"
+
+namespace cddp {
+
+// What the servers say of themselves.
+struct JoinedCluster {
+  std::vector<uint64_t> versions;  // by server: smallest of its buckets
+  bool is_sync = true;
+  uint32_t quorum = 0;
+  absl::Duration heartbeat_period = absl::Seconds(3);
+
+  // See Cluster.
+  bool all_contribute() const { return is_sync && quorum == 0; }
+};
+
+// Joins every server, in shard order; one that is out of reach is tried again until options.server_timeout.
+// Unavailable, naming the address, after that; the server's own error, naming it, if it refuses; InvalidArgument if the
+// servers are not those that options.addresses means, or disagree; FailedPrecondition if one of them has lost its
+// state.
+absl::StatusOr<JoinedCluster> JoinServers(const GrpcClusterOptions& options, const ParameterLayout& layout,
+                                          const std::vector<std::unique_ptr<ServerConnection>>& servers);
+
+v1::WorkerId IdOf(const GrpcClusterOptions& options);
+
+}  // namespace cddp
+
+#endif  // WORKER_CLUSTER_JOIN_H_

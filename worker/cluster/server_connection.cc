@@ -1,0 +1,56 @@
+#include "worker/cluster/server_connection.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/clock/monotonic.h"
+#include "common/transport/channel.h"
+
+namespace cddp {
+namespace {
+
+constexpr absl::Duration kChannelPatience = absl::Seconds(3);
+constexpr absl::Duration kTellPeriod = absl::Seconds(10);
+
+}  // namespace
+
+RenewedStubs::RenewedStubs(std::string address, std::shared_ptr<const ClientSecurity> security)
+    : address_(std::move(address)),
+      security_(std::move(security)),
+      stubs_(std::make_shared<ServerStubs>(CreateChannel(address_, security_.get()))) {}
+
+std::shared_ptr<ServerStubs> RenewedStubs::get() const {
+  MutexLock lock(mutex_);
+  return stubs_;
+}
+
+void RenewedStubs::NoteSuccess() {
+  if (security_ == nullptr) return;
+  MutexLock lock(mutex_);
+  failing_since_ = absl::InfiniteDuration();
+}
+
+void RenewedStubs::NoteFailure() {
+  if (security_ == nullptr) return;
+  const absl::Duration now = MonotonicNow();
+  MutexLock lock(mutex_);
+  failing_since_ = std::min(failing_since_, now);
+  if (now - failing_since_ < kChannelPatience) return;
+  failing_since_ = absl::InfiniteDuration();
+  spdlog::info("event=channel_renewed server={}", address_);
+  stubs_ = std::make_shared<ServerStubs>(CreateChannel(address_, security_.get()));
+}
+
+void ServerConnection::TellWaiting(absl::string_view reason) {
+  const absl::Duration now = MonotonicNow();
+  {
+    MutexLock lock(mutex_);
+    if (now - told_ < kTellPeriod) return;
+    told_ = now;
+  }
+  spdlog::warn("event=waiting_for_server server={} reason=\"{}\"", address_, std::string(reason));
+}
+
+}  // namespace cddp

@@ -1,0 +1,89 @@
+// Everything that touches elements: gradients, residuals, the replica of the weights. The exchange decides what happens
+// to which bucket and when (step_driver.h); an engine does it, on the host (worker/buckets/host_buckets.h) or on a GPU.
+
+#ifndef WORKER_EXCHANGE_BUCKET_ENGINE_H_
+#define WORKER_EXCHANGE_BUCKET_ENGINE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "common/bytes/shared_bytes.h"
+#include "common/transport/exchange_message.h"
+
+namespace cddp {
+
+// When a bucket's gradient will be complete: null on the host, where it is; an event of a stream on a GPU. The engine
+// that the token is meant for knows its type.
+using ReadyToken = std::shared_ptr<const void>;
+
+// A bucket's gradient in the form in which it is pushed.
+struct EncodedBucket {
+  bool finite = true;  // false: the gradient holds NaN or infinity, `update` is empty and the residual as it was
+  SharedBytes update;
+  uint32_t selected = 0;                                  // elements in `update`
+  double residual_sq = 0;                                 // sum of squares of the bucket's new residual
+  std::optional<uint32_t> replica_crc32c = std::nullopt;  // of the bucket's weights before the step, if asked for
+};
+
+// All that the bytes of the coming steps depend on besides options, gradients and weights.
+struct BucketEngineState {
+  double ratio = 0;               // of the last step
+  std::vector<float> residual;    // total_elements()
+  std::vector<float> velocity;    // likewise; empty without momentum correction
+  std::vector<float> thresholds;  // by bucket; see BucketCompressor::threshold
+
+  bool operator==(const BucketEngineState&) const = default;
+};
+
+// Called from one thread, the exchange's. Encode and Apply may complete later: `done` is called exactly once, from any
+// thread, perhaps before the call returns. While a bucket is being encoded or applied, no other call names it.
+class BucketEngine {
+ public:
+  virtual ~BucketEngine() = default;
+
+  // Where gradients and weights lie from now on; both have total_elements(), in the engine's kind of memory (a GPU's
+  // addresses are never read by the host), and stay valid until the next call. `gradients` may be empty where none are
+  // encoded.
+  virtual void Bind(absl::Span<const float> gradients, absl::Span<float> weights) = 0;
+
+  // Clipping needs the norm of the whole gradient, so that no bucket can be encoded before all are complete.
+  virtual bool needs_whole_gradient() const = 0;
+
+  // Encodings that may be under way at a time. An engine that encodes within the call returns 1, so that one bucket is
+  // on its way before the next one is touched.
+  virtual uint32_t most_encodings() const = 0;
+
+  // Begins the gradients of `step`, from 1. The whole gradient is complete if needs_whole_gradient().
+  virtual void BeginGradients(uint64_t step) = 0;
+
+  // Compresses the bucket's gradient with error feedback, once `ready` is.
+  using Encoded = std::function<void(EncodedBucket)>;
+  virtual void Encode(uint32_t bucket, const ReadyToken& ready, bool with_checksum, Encoded done) = 0;
+
+  // Adds an encoded update, which will not be pushed, back to the bucket's residual.
+  virtual void TakeBack(uint32_t bucket, const SharedBytes& update) = 0;
+
+  // Adds a reply's updates to the bucket's weights, or sets these if the reply replaces them. `pushed` is the update
+  // that it replies to, which goes back to the residual if it was refused; empty: none was pushed. InvalidArgument to
+  // `done`, and the weights may be partly changed, for bytes that are no updates of the bucket.
+  using Applied = std::function<void(absl::Status)>;
+  virtual void Apply(uint32_t bucket, const PushReply& reply, const SharedBytes& pushed, Applied done) = 0;
+
+  // The bucket's weights as a dense fp32 update.
+  virtual SharedBytes EncodeWeights(uint32_t bucket) = 0;
+  virtual void SetWeights(uint32_t bucket, absl::Span<const float> weights) = 0;  // as many as the bucket is long
+  virtual void ClearWeights(uint32_t bucket) = 0;                                 // to zero
+
+  // For a checkpoint, between two steps. SetState: InvalidArgument for a state of another model or other options.
+  virtual BucketEngineState State() const = 0;
+  virtual absl::Status SetState(const BucketEngineState& state) = 0;
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_EXCHANGE_BUCKET_ENGINE_H_

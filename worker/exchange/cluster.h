@@ -1,0 +1,62 @@
+// The servers as one worker sees them. The network begins here: everything on this side of the interface runs over a
+// fake in tests (tests/unit/exchange/fake_cluster.h) and over gRPC in production (worker/cluster/grpc_cluster.h).
+
+#ifndef WORKER_EXCHANGE_CLUSTER_H_
+#define WORKER_EXCHANGE_CLUSTER_H_
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/transport/exchange_message.h"
+
+namespace cddp {
+
+// A cluster that this worker has joined. Thread-safe.
+class Cluster {
+ public:
+  virtual ~Cluster() = default;
+
+  virtual uint32_t worker_count() const = 0;
+
+  // Does every step wait for a round (--consistency=sync), so that a bucket's version is its step?
+  virtual bool is_sync() const = 0;
+
+  // Do all workers contribute to every round (sync without a quorum)? Then all buckets are at one version between
+  // steps.
+  virtual bool all_contribute() const = 0;
+
+  // Smallest version of any bucket when this worker joined; 0 if the weights were not initialised.
+  virtual uint64_t version() const = 0;
+
+  // Index of the server that owns `bucket`.
+  virtual uint32_t server_of(uint32_t bucket) const = 0;
+
+  // Pushes updates of buckets of one server in one call: 1 to kMostPushes of them, buckets descending. `done` is called
+  // exactly once for each, from any thread, perhaps before this returns; it must not block. Failed calls are made again
+  // (a server counts a repeated push once) until the cluster's patience is over; other errors end the call.
+  using Answered = std::function<void(uint32_t bucket, absl::StatusOr<PushReply> reply)>;
+  virtual void Exchange(std::vector<Push> pushes, Answered done) = 0;
+
+  // Reads the published weights of every bucket. `take` is called for each with its version and its elements, one after
+  // the other, until it returns an error; after a lost connection the reading goes on at the bucket where it was.
+  // DataLoss if a checksum is wrong; otherwise the server's error, naming it.
+  using TakeBucket = std::function<absl::Status(uint32_t bucket, uint64_t version, absl::Span<const float> weights)>;
+  virtual absl::Status ReadSnapshot(const TakeBucket& take) = 0;
+
+  // Tells every server that this worker is done, or that it gives up. Errors are only logged: it is over either way.
+  virtual void Leave(bool finished) = 0;
+
+  // Number and loss of the last step, for the coming heartbeats.
+  virtual void NoteProgress(uint64_t step, double loss) = 0;
+
+  // Calls that were made again.
+  virtual uint64_t retries() const = 0;
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_EXCHANGE_CLUSTER_H_

@@ -1,0 +1,21 @@
+// Where a worker's exchange stands between two steps, but for the weights: what a checkpoint holds of it.
+
+#ifndef WORKER_EXCHANGE_EXCHANGE_STATE_H_
+#define WORKER_EXCHANGE_EXCHANGE_STATE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "worker/exchange/bucket_engine.h"
+
+namespace cddp {
+
+struct ExchangeState {
+  uint64_t step = 0;               // the coming one
+  std::vector<uint64_t> versions;  // of the replica, by bucket
+  BucketEngineState engine;
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_EXCHANGE_EXCHANGE_STATE_H_

@@ -1,0 +1,127 @@
+// One training step's traffic: gradients in, changed weights out.
+//
+// A thread of its own compresses and pushes each bucket as soon as its gradients are complete, last first, the order in
+// which the backward pass fills them, and applies the replies as they come, while the backward pass goes on with the
+// buckets before. What happens when is the StepDriver's decision; a BucketEngine touches the elements, a Cluster the
+// network.
+
+#ifndef WORKER_EXCHANGE_GRADIENT_EXCHANGE_H_
+#define WORKER_EXCHANGE_GRADIENT_EXCHANGE_H_
+
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "common/layout/parameter_layout.h"
+#include "common/trace/trace_file.h"
+#include "worker/exchange/bucket_engine.h"
+#include "worker/exchange/cluster.h"
+#include "worker/exchange/exchange_mailbox.h"
+#include "worker/exchange/exchange_state.h"
+#include "worker/exchange/step_driver.h"
+
+namespace cddp {
+
+// What one step cost.
+struct StepTraffic {
+  double compress_seconds = 0;  // in which buckets were being encoded, also while the backward pass went on
+  double exchange_seconds = 0;  // of the training thread, waiting in Finish for anything but compression
+  uint64_t pushed_bytes = 0;    // encoded updates; headers of gRPC and TCP not counted
+  uint64_t pulled_bytes = 0;
+  uint64_t selected = 0;     // elements pushed
+  double residual_norm = 0;  // Euclidean
+  bool refused = false;      // a gradient somewhere was not finite: its buckets stay as they were
+  uint64_t missed = 0;       // synchronous training: steps that the others made without this worker
+  uint32_t replaced = 0;     // buckets whose weights came whole
+};
+
+// Not thread-safe; one per worker. Between Begin and Finish nothing but Ready may be called, and the exchange's thread
+// reads gradients and writes weights of the elements that are ready.
+class GradientExchange {
+ public:
+  // `cluster` must outlive this.
+  GradientExchange(const ParameterLayout& layout, std::unique_ptr<BucketEngine> engine, Cluster* cluster);
+
+  // Ends the thread; calls under way are left to the cluster, which ends them.
+  ~GradientExchange();
+
+  // Step 0: rank 0 gives the weights (`is_source`), the others receive them. `weights` has total_elements().
+  absl::Status Initialise(absl::Span<float> weights, bool is_source);
+
+  // Joins a running training: takes the published weights as they are. Where all workers contribute to every round,
+  // brings all buckets to the newest version of any.
+  absl::Status CatchUp(absl::Span<float> weights);
+
+  // Writes each bucket's compression, exchange and application from the next step on; null: nothing.
+  void set_trace(std::shared_ptr<TraceFile> trace) { trace_ = std::move(trace); }
+
+  // Begins a step. Both spans have total_elements() and stay valid until Finish. `refuse`: the loss is not finite, so
+  // push nothing but a mark for every bucket: the step is then refused at all workers alike, whole.
+  void Begin(absl::Span<const float> gradients, absl::Span<float> weights, bool refuse = false);
+
+  // The gradients of all elements from `begin` on are complete once `token` is, and nothing reads their weights any
+  // more until Finish has returned.
+  void Ready(uint64_t begin, ReadyToken token = nullptr) { mailbox_->NoteReady(begin, std::move(token)); }
+
+  // Everything is ready; waits until every reply is applied. A bucket whose gradient is not finite at one worker is
+  // refused at all alike, and so are all that this worker had not pushed by then (those before it): their residuals and
+  // weights stay as they were.
+  absl::StatusOr<StepTraffic> Finish(ReadyToken token = nullptr);
+
+  // Begin, Ready and Finish in one, with gradients in the host's memory that are complete: if any is not finite, the
+  // step is refused whole.
+  absl::StatusOr<StepTraffic> Step(absl::Span<const float> gradients, absl::Span<float> weights);
+
+  // Number of the step that the next Begin begins, from 1.
+  uint64_t step() const { return driver_.step(); }
+
+  // For a checkpoint, between two steps. A restarted worker calls SetState in the place of CatchUp, with the weights
+  // that it had then, and makes the steps since then once more: in synchronous training the servers answer what they
+  // answered the first time, and count nothing twice. InvalidArgument for a state of another model or other options.
+  ExchangeState State() const { return {driver_.step(), driver_.versions(), engine_->State()}; }
+  absl::Status SetState(const ExchangeState& state);
+
+ private:
+  void Run();  // the thread
+  // Runs `task` on the thread and waits for it.
+  absl::Status Await(const std::function<absl::Status()>& task);
+  void RunStep(bool refuse);
+  bool Handle(ExchangeMailbox::Event event);  // false: give up
+  void Perform(std::vector<StepAction> actions);
+  void Perform(BeginGradients& begin);
+  void Perform(EncodeBucket& encode);
+  void Perform(PushBuckets& push);
+  void Perform(TakeBackUpdate& take_back);
+  void Perform(ApplyReply& apply);
+  void NoteEncoded(uint32_t bucket);
+  // Where the trace is written: a span from `begin` to now.
+  void Trace(absl::string_view name, uint32_t bucket, absl::Time begin) const;
+
+  const ParameterLayout layout_;
+  const std::unique_ptr<BucketEngine> engine_;
+  Cluster& cluster_;
+  std::shared_ptr<TraceFile> trace_;  // shared with calls; null: none
+  StepDriver driver_;                 // between two steps the training thread's, in a step the exchange's
+
+  // Of the task under way, handed over by mailbox_. Durations are MonotonicNow's.
+  ReadyToken token_;                     // of what is ready
+  uint32_t encoding_ = 0;                // encodings under way
+  absl::Duration encoding_since_;        // at least one
+  absl::Duration encoded_;               // when the last one was complete
+  absl::Duration first_push_;            // of a call; infinite: none yet
+  std::vector<absl::Time> trace_begin_;  // by bucket, of its encoding
+  StepTraffic traffic_;
+  absl::Status status_;                             // the first error
+  const std::shared_ptr<ExchangeMailbox> mailbox_;  // shared with calls that may outlive this
+  std::thread thread_;
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_EXCHANGE_GRADIENT_EXCHANGE_H_
