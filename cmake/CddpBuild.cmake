@@ -1,6 +1,6 @@
 # How every target is compiled. Included once, by the top CMakeLists.txt.
 
-option(CDDP_BUILD_TESTS "Build tests and benchmarks" ON)
+set(CDDP_BUILD_TESTS AUTO CACHE STRING "Tests and benchmarks: ON, OFF, or AUTO: where GoogleTest and benchmark are there")
 option(CDDP_WITH_TORCH "Build the worker, which needs LibTorch; server and tools do without" ON)
 set(CDDP_SANITIZER "" CACHE STRING "Sanitizers for the whole build: '', 'address' (with undefined) or 'thread'")
 
@@ -18,8 +18,21 @@ endif()
 find_program(CDDP_CCACHE ccache)
 if(CDDP_CCACHE)
   # Paths below the source folder are hashed relative to it, so that a second checkout finds what the first compiled.
+  # What turns warnings into errors changes no object.
   set(CMAKE_CXX_COMPILER_LAUNCHER
-    ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CDDP_CCACHE})
+    ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
+    "CCACHE_IGNOREOPTIONS=-Werror -Wno-maybe-uninitialized" ${CDDP_CCACHE})
+endif()
+
+# Only for the compiler that CI uses: what another one warns of shall not stop a user.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  set(werror_default ON)
+else()
+  set(werror_default OFF)
+endif()
+option(CDDP_WERROR "Warnings are errors" ${werror_default})
+if(CDDP_WERROR)
+  add_compile_options(-Werror -Wno-maybe-uninitialized)  # which gcc warns of in std::optional's moves and in sanitizers' code
 endif()
 
 # Sums must not depend on the compiler's mood: no contraction of a*b+c behind our back (FMA is used where
@@ -30,7 +43,7 @@ if(CDDP_SANITIZER STREQUAL "address")
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)
 elseif(CDDP_SANITIZER STREQUAL "thread")
-  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer -Wno-tsan)
   add_link_options(-fsanitize=thread)
 elseif(CDDP_SANITIZER)
   message(FATAL_ERROR "CDDP_SANITIZER=${CDDP_SANITIZER}: use 'address' or 'thread'")
@@ -52,11 +65,16 @@ function(cddp_library NAME)
   target_link_libraries(cddp_${NAME} ${scope} ${ARG_DEPS})
 endfunction()
 
-# cddp_test(NAME LABEL SRCS... DEPS...): a GoogleTest program registered with ctest under LABEL.
+# cddp_test(NAME LABEL SRCS... DEPS...): a GoogleTest program registered with ctest under LABEL. The target LABEL_tests
+# builds all that have it.
 function(cddp_test NAME LABEL)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;DEPS" ${ARGN})
   add_executable(${NAME} ${ARG_SRCS})
   target_link_libraries(${NAME} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  if(NOT TARGET ${LABEL}_tests)
+    add_custom_target(${LABEL}_tests)
+  endif()
+  add_dependencies(${LABEL}_tests ${NAME})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/check/check.h"
 #include "common/codec/crc32c.h"
 #include "common/codec/update_codec.h"
 #include "common/transport/protocol.h"
@@ -135,6 +136,7 @@ void BucketState::NoteCounted(uint64_t step, Slot* slot) const {
   }
   const auto gap = std::find_if(slot->gaps.begin(), slot->gaps.end(),
                                 [step](const Gap& gap) { return gap.begin <= step && step < gap.end; });
+  CDDP_CHECK(gap != slot->gaps.end()) << "step " << step << " is counted twice";
   const Gap after = {step + 1, gap->end};
   gap->end = step;
   if (after.begin < after.end) slot->gaps.insert(gap + 1, after);
@@ -143,6 +145,7 @@ void BucketState::NoteCounted(uint64_t step, Slot* slot) const {
 
 void BucketState::Count(const Contribution& contribution, const std::optional<CheckedUpdate>& update) {
   Slot& slot = slots_[contribution.rank];
+  CDDP_CHECK(contribution.base_version <= version_) << contribution.base_version << " at version " << version_;
   if (journal_ != nullptr) journalled_ = journal_->Counted(contribution);
   slot.active = true;
   staleness_ = std::max(staleness_, version_ - contribution.base_version);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/check/check.h"
 #include "common/codec/update_codec.h"
 #include "common/optimizer/optimizer_loops.h"
 
@@ -17,6 +18,7 @@ class RoundSum {
 
   // sum = elements [begin, begin + sum.size()); calls go from the first element to the last.
   void Read(uint32_t begin, absl::Span<float> sum) {
+    CDDP_CHECK(carried_.empty() || begin + sum.size() <= carried_.size()) << begin << " + " << sum.size();
     if (carried_.empty()) {
       std::fill(sum.begin(), sum.end(), 0.0f);
     } else {
@@ -56,6 +58,7 @@ absl::Status BucketWeights::Step(const Round& round, std::string* update) {
   optimizer_->BeginStep();
   float piece[BucketCompressor::kInputPiece];
   const auto change = [&](uint32_t begin, uint32_t end) -> absl::Span<const float> {
+    CDDP_CHECK(begin <= end && end - begin <= BucketCompressor::kInputPiece) << "[" << begin << ", " << end << ")";
     const absl::Span<float> gradient(piece, end - begin);
     sum.Read(begin, gradient);
     Scale(round.scale, gradient.data(), gradient.size());

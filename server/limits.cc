@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/check/check.h"
 
 namespace cddp {
 namespace {
@@ -163,6 +164,7 @@ absl::StatusOr<Limits::Held> Limits::Call::Hold(uint32_t bucket, uint64_t bytes)
 Limits::Held::~Held() {
   if (limits_ == nullptr) return;
   MutexLock lock(limits_->mutex_);
+  CDDP_CHECK(limits_->bytes_ >= request_->bytes) << limits_->bytes_ << " bytes held, fewer than " << request_->bytes;
   limits_->bytes_ -= request_->bytes;
   limits_->held_.erase(request_);
   limits_->bytes_gauge_->Set(static_cast<double>(limits_->bytes_));

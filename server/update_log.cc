@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/check/check.h"
+
 namespace cddp {
 namespace {
 
@@ -54,6 +56,7 @@ std::vector<absl::string_view> UpdateLog::Updates() const {
 }
 
 std::optional<std::vector<UpdateRun>> UpdateLog::Between(uint64_t base, uint64_t version) const {
+  CDDP_CHECK(version <= newest_) << "version " << version << " of a log that ends at " << newest_;
   const uint64_t oldest = newest_ - entries_.size();
   if (base < oldest) return std::nullopt;
   std::vector<UpdateRun> between;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/string_view.h"
+#include "common/check/check.h"
 
 namespace cddp {
 
@@ -35,7 +36,11 @@ class SharedBytes {
   bool empty() const { return bytes_.empty(); }
 
   // The part from `begin` on, `size` bytes long; shares the owner.
-  SharedBytes Part(size_t begin, size_t size) const { return SharedBytes(owner_, bytes_.substr(begin, size)); }
+  SharedBytes Part(size_t begin, size_t size) const {
+    CDDP_CHECK(begin <= bytes_.size() && size <= bytes_.size() - begin)
+        << size << " bytes from " << begin << " of " << bytes_.size();
+    return SharedBytes(owner_, bytes_.substr(begin, size));
+  }
 
  private:
   std::shared_ptr<const void> owner_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/check/check.h"
 #include "common/codec/gap8.h"
 #include "common/codec/rice.h"
 #include "common/codec/value_codec.h"
@@ -69,6 +70,7 @@ void UpdateReader::AddTo(uint32_t begin, absl::Span<float> target) {
   if (parts_.info.index_encoding == IndexEncoding::kDense) return AddDenseTo(begin, target);
   const uint64_t end = begin + uint64_t{target.size()};
   while (position_ < filled_ || NextBlock()) {
+    CDDP_CHECK(indices_[position_] >= begin) << "entry " << indices_[position_] << " lies before " << begin;
     const bool whole = indices_[filled_ - 1] < end;
     const size_t stop = whole ? filled_ : std::lower_bound(indices_ + position_, indices_ + filled_, end) - indices_;
     for (size_t i = position_; i < stop; ++i) target[indices_[i] - begin] += values_[i];

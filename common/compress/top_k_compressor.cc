@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/check/check.h"
 #include "common/codec/update_codec.h"
 #include "common/compress/finite.h"
 #include "common/compress/threshold_search.h"
@@ -124,6 +125,7 @@ void TopKCompressor::AddAlwaysSent(absl::Span<const float> residual) {
 
 CompressResult TopKCompressor::SendSparse(absl::Span<const uint32_t> indices, absl::Span<const float> values,
                                           double sum_sq, absl::Span<float> residual, std::string* update) {
+  CDDP_CHECK(indices.size() == values.size()) << indices.size() << " indices, " << values.size() << " values";
   decoded_.assign(values.begin(), values.end());
   EncodeSparse(indices, absl::MakeSpan(decoded_), length_, options_.index_encoding, options_.value_encoding, update);
   double sent_sq = 0;
@@ -175,7 +177,9 @@ absl::StatusOr<CompressResult> TopKCompressor::CompressProduced(InputSource sour
   candidates_.set_size(0);
   PassSummary summary;
   for (uint32_t begin = 0; begin < length_; begin += kInputPiece) {
-    const absl::Span<const float> input = source(begin, std::min(length_, begin + kInputPiece));
+    const uint32_t end = std::min(length_, begin + kInputPiece);
+    const absl::Span<const float> input = source(begin, end);
+    CDDP_CHECK(input.size() == end - begin) << input.size() << " elements for [" << begin << ", " << end << ")";
     if (!AllFinite(input)) return absl::FailedPreconditionError("input holds NaN or infinity");
     Pass(input, begin, residual, least_key, &summary);
   }

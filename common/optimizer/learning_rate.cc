@@ -31,8 +31,10 @@ double LearningRate(const LearningRateOptions& options, uint64_t step) {
   switch (options.schedule) {
     case LearningRateSchedule::kConstant:
       break;
-    case LearningRateSchedule::kStep:
-      return options.base * std::pow(options.decay_factor, static_cast<double>(step / options.decay_steps));
+    case LearningRateSchedule::kStep: {
+      const uint64_t decays = step / options.decay_steps;
+      return options.base * std::pow(options.decay_factor, static_cast<double>(decays));
+    }
     case LearningRateSchedule::kCosine: {
       const double part = std::min(1.0, static_cast<double>(step) / static_cast<double>(options.decay_steps));
       const double low = options.base * options.decay_factor;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/check/check.h"
 #include "common/optimizer/optimizer_loops.h"
 
 namespace cddp {
@@ -12,6 +13,8 @@ namespace {
 void Decay(float factor, absl::Span<float> gradient, absl::Span<const float> weights,
            absl::Span<const float> residual) {
   if (factor == 0) return;
+  CDDP_CHECK(weights.size() == gradient.size() && (residual.empty() || residual.size() == gradient.size()))
+      << gradient.size() << " gradients, " << weights.size() << " weights, " << residual.size() << " residuals";
   AddWeights(factor, weights.data(), residual.empty() ? nullptr : residual.data(), gradient.data(), gradient.size());
 }
 
@@ -28,6 +31,7 @@ class Sgd final : public Optimizer {
     if (momentum_.empty()) {
       Scale(-lr_, gradient.data(), gradient.size());
     } else {
+      CDDP_CHECK(begin + gradient.size() <= momentum_.size()) << begin << " + " << gradient.size();
       MomentumLoop(lr_, static_cast<float>(options_.momentum), options_.nesterov, gradient.data(),
                    momentum_.data() + begin, gradient.size());
     }
@@ -67,6 +71,7 @@ class Adam final : public Optimizer {
 
   void StepPart(uint64_t begin, absl::Span<float> gradient, absl::Span<const float> weights,
                 absl::Span<const float> residual) override {
+    CDDP_CHECK(begin + gradient.size() <= mean_.size()) << begin << " + " << gradient.size();
     const bool decoupled = options_.kind == OptimizerKind::kAdamW;
     const float decay = static_cast<float>(options_.weight_decay);
     if (!decoupled) Decay(decay, gradient, weights, residual);

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "common/check/check.h"
 #include "common/codec/crc32c.h"
 
 namespace cddp {
@@ -30,6 +31,7 @@ void FrameBuffer::Append(absl::string_view bytes) {
 }
 
 absl::string_view FrameBuffer::Seal(uint64_t number) {
+  CDDP_CHECK(size_ > 0) << "an empty frame reads as the journal's end";
   char* const payload = bytes_.get() + kFrameHeaderBytes;
   const size_t frame = FrameBytes(size_);
   StoreFrameHeader(number, size_, Crc32c(payload, size_), bytes_.get());

@@ -164,7 +164,9 @@ TEST(UpdateCodecTest, EncodeAllTakesTheSmallerWay) {
       EncodeAll(absl::MakeSpan(values), encoding, &bytes);
       EXPECT_LE(bytes.size(), dense.size());
       const bool by_itself = encoding == ValueEncoding::kFp32 || encoding == ValueEncoding::kFp16;
-      if (by_itself && density <= 0.01) EXPECT_LT(bytes.size(), dense.size() / 10);
+      if (by_itself && density <= 0.01) {
+        EXPECT_LT(bytes.size(), dense.size() / 10);
+      }
       std::vector<float> decoded(kLength);
       ASSERT_TRUE(AddUpdate(bytes, absl::MakeSpan(decoded)).ok());
       EXPECT_EQ(decoded, values);

@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""clang-tidy over every .cc file of a build, with clang's thread-safety analysis in the same pass.
+
+A file whose code, headers of ours, flags and checks are those of an earlier run without a finding is not looked at
+again: its key, a hash of all these, lies in ~/.cache/cddp-tidy (or $XDG_CACHE_HOME). Of the system's headers only the
+compiler's version counts.
+
+    scripts/tidy.py BUILD_FOLDER [PATTERN...]   only files whose path holds one of the patterns
+"""
+import concurrent.futures
+import glob
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+
+import include_rule
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "cddp-tidy")
+TIDY = ["clang-tidy", "--quiet", "--warnings-as-errors=*", "--extra-arg=-Wthread-safety",
+        "--extra-arg=-Wno-unknown-warning-option"]
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+class Keys:
+    """Hashes of all that a file's findings depend on."""
+
+    def __init__(self):
+        # The messages' headers are made from the .proto files.
+        rules = [os.path.join(ROOT, ".clang-tidy")] + sorted(glob.glob(f"{ROOT}/proto/**/*.proto", recursive=True))
+        version = subprocess.run(["clang-tidy", "--version"], capture_output=True, check=True).stdout
+        self.common = b"".join([version, repr(TIDY).encode()] + [read(path) for path in rules])
+        self.includes = {}
+
+    def closure(self, file):
+        """The file and all headers of ours that it includes, through others as well."""
+        found, left = set(), [file]
+        while left:
+            each = left.pop()
+            if each in found or not os.path.isfile(os.path.join(ROOT, each)):
+                continue
+            found.add(each)
+            if each not in self.includes:
+                self.includes.update(include_rule.read_includes(ROOT, [each]))
+            left += [include for _, include in self.includes[each]]
+        return sorted(found)
+
+    def key(self, file, command):
+        digest = hashlib.sha256(self.common)
+        digest.update(command.replace(ROOT, ".").encode())
+        for each in self.closure(file):
+            digest.update(each.encode() + b"\0" + read(os.path.join(ROOT, each)))
+        return digest.hexdigest()
+
+
+def tidy(build, file):
+    run = subprocess.run([*TIDY, "-p", build, os.path.join(ROOT, file)], capture_output=True, text=True, check=False)
+    # A file that clang cannot read is a finding, too.
+    return "" if run.returncode == 0 else run.stdout.replace(ROOT + "/", "") or run.stderr
+
+
+def main():
+    build, patterns = os.path.join(ROOT, sys.argv[1]), sys.argv[2:] or [""]
+    commands = {}
+    for entry in json.loads(read(os.path.join(build, "compile_commands.json"))):
+        file = os.path.relpath(entry["file"], ROOT)
+        if not file.startswith(("build/", "..")) and any(pattern in file for pattern in patterns):
+            commands[file] = entry["command"]
+    keys = Keys()
+    stamps = {file: os.path.join(CACHE, keys.key(file, command)) for file, command in commands.items()}
+    files = [file for file in commands if not os.path.exists(stamps[file])]
+    begin, bad, told = time.monotonic(), 0, set()
+    os.makedirs(CACHE, exist_ok=True)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for file, findings in zip(files, pool.map(lambda file: tidy(build, file), files)):
+            if not findings:
+                open(stamps[file], "w", encoding="utf-8").close()
+                continue
+            bad += 1
+            if findings not in told:
+                print(f"{file}:\n{findings}", file=sys.stderr)
+            told.add(findings)
+    print(f"clang-tidy: {len(commands)} files, {len(files)} of them anew in {time.monotonic() - begin:.0f} s, "
+          f"{bad} with findings")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
