@@ -8,6 +8,7 @@ compiler's version counts.
     scripts/tidy.py BUILD_FOLDER [PATTERN...]   only files whose path holds one of the patterns
 """
 import concurrent.futures
+import functools
 import glob
 import hashlib
 import json
@@ -29,14 +30,18 @@ def read(path):
         return file.read()
 
 
+@functools.cache
+def tidy_version():
+    return subprocess.run(["clang-tidy", "--version"], capture_output=True, check=True).stdout
+
+
 class Keys:
     """Hashes of all that a file's findings depend on."""
 
     def __init__(self):
         # The messages' headers are made from the .proto files.
         rules = [os.path.join(ROOT, ".clang-tidy")] + sorted(glob.glob(f"{ROOT}/proto/**/*.proto", recursive=True))
-        version = subprocess.run(["clang-tidy", "--version"], capture_output=True, check=True).stdout
-        self.common = b"".join([version, repr(TIDY).encode()] + [read(path) for path in rules])
+        self.common = b"".join([tidy_version(), repr(TIDY).encode()] + [read(path) for path in rules])
         self.includes = {}
 
     def closure(self, file):
