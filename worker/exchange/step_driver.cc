@@ -51,7 +51,9 @@ std::vector<StepAction> StepDriver::Answered(uint32_t bucket, absl::StatusOr<Pus
   counts_.replaced += reply->replaces;
   versions_[bucket] = reply->version;
   ++applying_;
-  return {ApplyReply{bucket, *std::move(reply), std::move(pushed)}};
+  std::vector<StepAction> actions;
+  actions.emplace_back(ApplyReply{bucket, *std::move(reply), std::move(pushed)});
+  return actions;
 }
 
 std::vector<StepAction> StepDriver::Applied(uint32_t bucket, const absl::Status& status) {
@@ -97,7 +99,7 @@ void StepDriver::ReleaseInOrder(std::vector<StepAction>* actions) {
     std::optional<EncodedBucket> encoded = std::exchange(encoded_[bucket], std::nullopt);
     if (encoded.has_value() && !encoded->finite) refuse_ = true;
     if (refuse_ && encoded.has_value() && encoded->finite) {
-      actions->push_back(TakeBackUpdate{bucket, std::move(encoded->update)});
+      actions->emplace_back(TakeBackUpdate{bucket, std::move(encoded->update)});
     }
     to_release_ = bucket;
     to_encode_ = std::min(to_encode_, bucket);
@@ -130,10 +132,10 @@ void StepDriver::Release(uint32_t bucket, bool non_finite, std::optional<Encoded
 
 void StepDriver::StartEncodings(std::vector<StepAction>* actions) {
   while (encodes_ && to_encode_ > 0 && encoding_ < rules_.most_encodings && IsReady(to_encode_ - 1)) {
-    if (to_encode_ == layout_.bucket_count()) actions->push_back(BeginGradients{step_});
+    if (to_encode_ == layout_.bucket_count()) actions->emplace_back(BeginGradients{step_});
     const uint32_t bucket = --to_encode_;
     ++encoding_;
-    actions->push_back(EncodeBucket{bucket, ReplicaIsChecked(bucket, versions_[bucket])});
+    actions->emplace_back(EncodeBucket{bucket, ReplicaIsChecked(bucket, versions_[bucket])});
   }
 }
 
@@ -143,17 +145,17 @@ void StepDriver::GiveUp(std::vector<StepAction>* actions) {
     --unanswered_;
     awaited_[push.bucket] = false;
     pushed_[push.bucket] = {};
-    if (!push.update.empty()) actions->push_back(TakeBackUpdate{push.bucket, std::move(push.update)});
+    if (!push.update.empty()) actions->emplace_back(TakeBackUpdate{push.bucket, std::move(push.update)});
   }
   for (uint32_t bucket = 0; bucket < encoded_.size(); ++bucket) {
     const std::optional<EncodedBucket> encoded = std::exchange(encoded_[bucket], std::nullopt);
-    if (encoded.has_value() && encoded->finite) actions->push_back(TakeBackUpdate{bucket, encoded->update});
+    if (encoded.has_value() && encoded->finite) actions->emplace_back(TakeBackUpdate{bucket, encoded->update});
   }
   to_encode_ = to_release_ = 0;
 }
 
 void StepDriver::Flush(std::vector<StepAction>* actions) {
-  if (!batch_.empty()) actions->push_back(PushBuckets{batch_.Take()});
+  if (!batch_.empty()) actions->emplace_back(PushBuckets{batch_.Take()});
 }
 
 std::vector<Push> RollForward(const std::vector<uint64_t>& versions) {
