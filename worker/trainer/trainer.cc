@@ -100,7 +100,9 @@ class Trainer {
   absl::Status SaveModel() {
     if (rank_ != 0 || options_.model_output.empty()) return absl::OkStatus();
     SystemClock clock;
-    SaveOptions save = {.patience = options_.save_timeout, .should_stop = options_.should_stop};
+    SaveOptions save;
+    save.patience = options_.save_timeout;
+    save.should_stop = options_.should_stop;
     save.on_first = [this](const absl::Status& status) {
       spdlog::error("event=model_not_saved reason=\"{}\" trying_for_seconds={:.0f}", std::string(status.message()),
                     absl::ToDoubleSeconds(options_.save_timeout));
