@@ -15,7 +15,6 @@ import collections
 import fnmatch
 import os
 import re
-import subprocess
 import sys
 
 LIBRARIES = {
@@ -175,12 +174,19 @@ def check(root, files):
     return problems, order, graph
 
 
+def list_sources(root):
+    files = []
+    for folder, folders, names in os.walk(root):
+        if folder == root:
+            folders[:] = [name for name in folders if name not in ("build", "data", "runs") and name[0] != "."]
+        files += [os.path.relpath(os.path.join(folder, name), root) for name in names
+                  if name.endswith((".h", ".cc", ".cu"))]
+    return sorted(files)
+
+
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    listed = subprocess.run(["git", "-C", root, "ls-files", "-co", "--exclude-standard", "*.h", "*.cc", "*.cu"],
-                            capture_output=True, text=True, check=True)
-    files = [file for file in listed.stdout.split() if os.path.exists(os.path.join(root, file))]
-    problems, order, graph = check(root, files)
+    problems, order, graph = check(root, list_sources(root))
     if problems:
         print("\n".join(problems), file=sys.stderr)
         return 1
