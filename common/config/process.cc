@@ -3,17 +3,15 @@
 #include <malloc.h>
 #include <sys/resource.h>
 
-#include <algorithm>
-#include <thread>
-
 #include "absl/synchronization/mutex.h"
+#include "common/config/available_cores.h"
 
 namespace cddp {
 
 void TuneProcess() {
   mallopt(M_MMAP_THRESHOLD, 32 << 20);  // glibc takes no more
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  mallopt(M_ARENA_MAX, static_cast<int>(2 * std::max(std::thread::hardware_concurrency(), 1u)));
+  mallopt(M_ARENA_MAX, 2 * AvailableCores());
   rlimit files = {};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;

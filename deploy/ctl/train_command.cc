@@ -9,7 +9,6 @@
 #include <functional>
 #include <map>
 #include <system_error>
-#include <thread>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/reflection.h"
@@ -20,8 +19,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/codec/encoding.h"
+#include "common/config/available_cores.h"
 #include "common/config/command_line.h"
 #include "common/config/flag_effects.h"
+#include "common/config/passive_waiting.h"
 #include "common/files/durable_file.h"
 #include "deploy/ctl/cluster_plan.h"
 #include "deploy/ctl/command_flags.h"
@@ -60,7 +61,7 @@ ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "enco
 ABSL_FLAG(int, bucket_bytes, 0, "gradient bytes of a bucket; 0: by the model's size");
 ABSL_FLAG(int, train_examples, 0, "use only the first so many training examples; 0: all");
 ABSL_FLAG(int, test_examples, 0, "use only the first so many test examples; 0: all");
-ABSL_FLAG(int, threads, 0, "threads of each worker; 0: the machine's cores shared evenly");
+ABSL_FLAG(int, threads, 0, "threads of each worker; 0: the cores that this process may use shared evenly");
 ABSL_FLAG(bool, trace, false,
           "write trace-<rank>.json of each worker's steps, for chrome://tracing or ui.perfetto.dev");
 ABSL_FLAG(
@@ -222,7 +223,7 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   }
   if (absl::Status status = CheckJob(options); !status.ok()) return status;
   if (options.threads == 0) {
-    options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / options.workers);
+    options.threads = std::max(1, AvailableCores() / options.workers);
   }
   return options;
 }
@@ -287,6 +288,7 @@ int RunTrainCommand(int argc, char** argv) {
   if (!binaries.ok()) return ReportError(binaries.status());
   const absl::StatusOr<FolderLock> lock = PrepareOutput(&*options);
   if (!lock.ok()) return ReportError(lock.status());
+  SetPassiveWaiting();
   Progress progress(stdout);
   return TrainRun(*options, *binaries, &progress).Run();
 }
