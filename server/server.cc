@@ -228,8 +228,10 @@ void Server::Watch() {
     metrics_->waiting_since.Set(open ? absl::ToDoubleSeconds(status.waiting.since - absl::UnixEpoch()) : 0);
     if (open && now - status.waiting.since > kStuckAfter && now - told > kStuckAfter) {
       told = now;
-      spdlog::warn("event=round_waits seconds={:.0f} workers={}", absl::ToDoubleSeconds(now - status.waiting.since),
-                   absl::StrJoin(status.waiting.ranks, ","));
+      spdlog::warn(
+          "event=round_waits seconds={:.0f} for_ranks={} reason=\"all others wait for these workers: they have not "
+          "come yet, are slow, or hang\"",
+          absl::ToDoubleSeconds(now - status.waiting.since), absl::StrJoin(status.waiting.ranks, ","));
     }
   }
 }

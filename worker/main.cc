@@ -7,6 +7,7 @@
 #include "common/config/flag_effects.h"
 #include "common/config/healthcheck_flag.h"
 #include "common/config/logging.h"
+#include "common/config/passive_waiting.h"
 #include "common/config/process.h"
 #include "common/config/progress_flag.h"
 #include "common/config/stop_signal.h"
@@ -65,6 +66,8 @@ ABSL_FLAG(
     uint64_t, checkpoint_every, 100,
     "steps (exchanges, with --local_steps) between two checkpoints; 0: only at the end and on SIGTERM. The servers "
     "must remember as many: see their --log_versions");
+ABSL_FLAG(uint64_t, max_skipped_steps, 20,
+          "end with an error when so many steps (exchanges) in a row were skipped for a non-finite gradient; 0: never");
 ABSL_FLAG(bool, stop_on_non_finite, false, "end with an error at the first non-finite gradient instead of skipping");
 ABSL_FLAG(
     cddp::HealthcheckFlag, healthcheck, {},
@@ -119,6 +122,7 @@ absl::StatusOr<cddp::TrainerOptions> OptionsFromFlags() {
   options.save_timeout = absl::GetFlag(FLAGS_save_timeout);
   options.checkpoint_dir = absl::GetFlag(FLAGS_checkpoint_dir);
   options.checkpoint_every = absl::GetFlag(FLAGS_checkpoint_every);
+  options.max_skipped_steps = absl::GetFlag(FLAGS_max_skipped_steps);
   options.stop_on_non_finite = absl::GetFlag(FLAGS_stop_on_non_finite);
   options.json_progress = absl::GetFlag(FLAGS_progress).json;
   if (absl::Status status = cddp::Validate(options.exchange); !status.ok()) return status;
@@ -148,6 +152,7 @@ constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
 }  // namespace
 
 int main(int argc, char** argv) {
+  cddp::StartWithPassiveWaiting(argv);
   cddp::ParseCommandLineOrExit(argc, argv, "cddp-worker: one data-parallel replica of a Compressed-DDP cluster",
                                {{"main.cc", cddp::kSecurityFlagFile}});
   cddp::CheckFlagsHaveEffectOrExit();

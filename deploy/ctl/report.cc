@@ -96,6 +96,9 @@ std::string ReportJson(const TrainOptions& options, const TrainHistory& history,
   Json report;
   report["state"] = Name(outcome.state);
   report["error"] = outcome.error.empty() ? Json() : Json(outcome.error);
+  report["problems"] =
+      outcome.result.problems;  // not empty: all workers ended well, and the result is not what was asked for
+  report["notes"] = outcome.result.notes;  // what is missing, or not known
   report["started_at"] = UtcTime(outcome.started_at);
   report["seconds"] = absl::ToDoubleSeconds(outcome.total);  // from start to end, processes and data included
 
@@ -104,6 +107,9 @@ std::string ReportJson(const TrainOptions& options, const TrainHistory& history,
   report["test_accuracy"] = last == nullptr ? Json() : Json(last->test_accuracy);
   report["train_loss"] = last == nullptr ? Json() : Json(last->train_loss);
   report["weights_crc32c"] = outcome.weights_crc32c.empty() ? Json() : Json(outcome.weights_crc32c);
+
+  // What the servers said in the end; one more than the rounds that they completed.
+  report["servers_version"] = outcome.servers_version.has_value() ? Json(*outcome.servers_version) : Json();
 
   // Over all complete epochs.
   report["steps"] = history.TotalSteps();

@@ -3,11 +3,14 @@
 #ifndef DEPLOY_CTL_REPORT_H_
 #define DEPLOY_CTL_REPORT_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "deploy/ctl/cluster_plan.h"
+#include "deploy/ctl/run_result.h"
 #include "deploy/ctl/train_history.h"
 
 namespace cddp::ctl {
@@ -16,8 +19,10 @@ enum class RunState { kRunning, kFinished, kFailed, kInterrupted };
 
 struct RunOutcome {
   RunState state = RunState::kRunning;
-  std::string error;           // failed: why
-  std::string weights_crc32c;  // finished
+  std::string error;                        // failed: why
+  std::string weights_crc32c;               // finished
+  std::optional<uint64_t> servers_version;  // as of the end, from the servers themselves
+  RunResult result;
   absl::Time started_at;
   absl::Duration total;  // so far
 };

@@ -1,5 +1,7 @@
 #include "deploy/ctl/train_history.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -63,9 +65,13 @@ absl::Status TrainHistory::Add(const WorkerEvent& event) {
                           if (step.rank == 0) last_step_ = step;
                           return absl::OkStatus();
                         },
-                        [&](const EpochEvent& epoch) { return AddEpoch(epoch); },
+                        [&](const EpochEvent& epoch) {
+                          AddEpoch(epoch);
+                          return absl::OkStatus();
+                        },
                         [&](const DoneEvent& done) {
                           done_[done.rank] = done;
+                          CloseEpochs();
                           return absl::OkStatus();
                         },
                         [&](const auto&) { return absl::OkStatus(); },
@@ -73,27 +79,46 @@ absl::Status TrainHistory::Add(const WorkerEvent& event) {
                     event);
 }
 
-absl::Status TrainHistory::AddEpoch(const EpochEvent& event) {
-  const bool closed = !epochs_.empty() && event.epoch <= epochs_.back().epoch;
-  if (closed || !open_epochs_[event.epoch].emplace(event.rank, event).second) return absl::OkStatus();
-  const std::map<int, EpochEvent>& by_rank = open_epochs_[event.epoch];
-  if (static_cast<int>(by_rank.size()) < workers_) return absl::OkStatus();
+void TrainHistory::AddEpoch(const EpochEvent& event) {
+  if (!epochs_.empty() && event.epoch <= epochs_.back().epoch) return;
+  open_epochs_[event.epoch].emplace(event.rank, event);
+  told_[event.rank] = std::max(told_[event.rank], event.epoch);
+  CloseEpochs();
+}
 
+void TrainHistory::CloseEpochs() {
+  while (!open_epochs_.empty()) {
+    const auto& [epoch, by_rank] = *open_epochs_.begin();
+    for (int rank = 0; rank < workers_; ++rank) {
+      if (told_[rank] < epoch && !done(rank)) return;
+    }
+    Close(by_rank);
+    open_epochs_.erase(open_epochs_.begin());
+  }
+}
+
+void TrainHistory::Close(const std::map<int, EpochEvent>& by_rank) {
   EpochSummary summary;
-  const EpochEvent& first = by_rank.at(0);
+  const EpochEvent& first = by_rank.begin()->second;
   summary.epoch = first.epoch;
-  summary.steps = first.steps;
-  summary.refused_steps = first.refused_steps;
   summary.test_loss = first.test_loss;
   summary.test_accuracy = first.test_accuracy;
   summary.seconds = first.seconds;
+  int trained = 0;
   for (const auto& [rank, epoch] : by_rank) {
-    summary.train_loss += epoch.train_loss / workers_;
+    summary.steps = std::max(summary.steps, epoch.steps);
+    summary.refused_steps = std::max(summary.refused_steps, epoch.refused_steps);
     summary.traffic += {epoch.pushed_bytes, epoch.pulled_bytes, epoch.dense_bytes};
+    if (epoch.steps == 0) continue;
+    summary.train_loss += epoch.train_loss;
+    ++trained;
+  }
+  summary.train_loss = trained == 0 ? std::numeric_limits<double>::quiet_NaN() : summary.train_loss / trained;
+  for (int rank = 0; rank < workers_; ++rank) {
+    const auto told = by_rank.find(rank);
+    missed_[rank] += summary.steps - (told == by_rank.end() ? 0 : told->second.steps);
   }
   epochs_.push_back(summary);
-  open_epochs_.erase(event.epoch);
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> TrainHistory::WeightsChecksum(bool must_agree) const {

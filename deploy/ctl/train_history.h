@@ -29,16 +29,16 @@ struct Traffic {
   void operator+=(const Traffic& other);
 };
 
-// One epoch that every worker has finished.
+// One epoch that no worker will tell more of.
 struct EpochSummary {
   int epoch = 0;       // from 1
-  uint64_t steps = 0;  // of each worker
+  uint64_t steps = 0;  // of each worker that missed none
   uint64_t refused_steps = 0;
-  double train_loss = 0;     // mean over workers
+  double train_loss = 0;     // mean over the workers that made steps of it
   double test_loss = 0;      // NaN if it was not evaluated
   double test_accuracy = 0;  // likewise; 0 .. 1
-  // Of rank 0. The others' work is the same, but they begin an epoch by waiting for rank 0's evaluation, and count that
-  // as exchange.
+  // Of the first rank that told, which is 0 if it missed nothing. The others' work is the same, but they begin an epoch
+  // by waiting for rank 0's evaluation, and count that as exchange.
   PhaseSeconds seconds;
   Traffic traffic;  // summed over workers
 
@@ -48,7 +48,7 @@ struct EpochSummary {
 // Collects the events of one run. Not thread-safe.
 class TrainHistory {
  public:
-  explicit TrainHistory(int workers) : workers_(workers), done_(workers) {}
+  explicit TrainHistory(int workers) : workers_(workers), told_(workers), missed_(workers), done_(workers) {}
 
   // InvalidArgument if the event does not fit (a rank out of range). A worker that goes on from a checkpoint may end an
   // epoch once more: the first time counts.
@@ -60,7 +60,8 @@ class TrainHistory {
   // Rank 0's latest step; cleared by nothing.
   const std::optional<StepEvent>& last_step() const { return last_step_; }
 
-  // Epochs that are complete, in order.
+  // Epochs that are complete, in order. A worker that was away while the others went on tells nothing of the epochs
+  // that it missed: each of these is complete once the worker has told of a later one, or has ended.
   const std::vector<EpochSummary>& epochs() const { return epochs_; }
 
   bool done(int rank) const { return done_[rank].has_value(); }
@@ -69,19 +70,26 @@ class TrainHistory {
   // those that do not. Internal, too, if a worker has not said it.
   absl::StatusOr<std::string> WeightsChecksum(bool must_agree) const;
 
+  // Steps of the complete epochs that the others made without this worker.
+  uint64_t MissedSteps(int rank) const { return missed_[rank]; }
+
   // Over all complete epochs, as in EpochSummary.
   uint64_t TotalSteps() const;
   Traffic TotalTraffic() const;
   PhaseSeconds SecondsPerStep() const;
 
  private:
-  absl::Status AddEpoch(const EpochEvent& event);
+  void AddEpoch(const EpochEvent& event);
+  void CloseEpochs();
+  void Close(const std::map<int, EpochEvent>& by_rank);
 
   const int workers_;
   std::optional<JoinedEvent> model_;
   std::optional<StepEvent> last_step_;
-  std::map<int, std::map<int, EpochEvent>> open_epochs_;  // epoch -> rank -> event, until all ranks are there
+  std::map<int, std::map<int, EpochEvent>> open_epochs_;  // epoch -> rank -> event, until it is complete
   std::vector<EpochSummary> epochs_;
+  std::vector<int> told_;         // by rank: the latest epoch that it has told of
+  std::vector<uint64_t> missed_;  // by rank
   std::vector<std::optional<DoneEvent>> done_;
 };
 

@@ -11,10 +11,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "common/clock/monotonic.h"
 #include "common/config/command_line.h"
 #include "common/files/durable_file.h"
 #include "deploy/ctl/plot.h"
 #include "deploy/ctl/train_text.h"
+#include "deploy/ctl/waiting.h"
 #include "deploy/ctl/worker_events.h"
 
 namespace cddp::ctl {
@@ -24,6 +26,9 @@ constexpr absl::Duration kListenTimeout = absl::Seconds(60);
 constexpr absl::Duration kEndTimeout = absl::Seconds(30);        // of a server that has nothing left to do
 constexpr absl::Duration kGrace = absl::Seconds(5);              // between SIGTERM and SIGKILL
 constexpr absl::Duration kShortGrace = absl::Milliseconds(500);  // likewise, where nothing would be saved
+constexpr absl::Duration kQuiet = absl::Seconds(10);  // without a word of a worker, before whom they wait for is said
+constexpr absl::Duration kLook = absl::Seconds(1);
+constexpr absl::Duration kStatusTimeout = absl::Seconds(2);
 constexpr size_t kLastWords = 10;
 constexpr int kSignalExitCode = 128;  // and the signal: a worker that was asked to end, and has saved its state
 
@@ -62,7 +67,9 @@ TrainRun::TrainRun(const TrainOptions& options, const Binaries& binaries, Progre
       server_listens_(options.servers),
       worker_joined_(options.workers),
       server_addresses_(options.servers),
-      history_(options.workers) {}
+      history_(options.workers),
+      heard_at_(MonotonicNow()),
+      quiet_limit_(kQuiet) {}
 
 int TrainRun::Run() {
   progress_->Print(DescribeJob(options_));
@@ -86,7 +93,7 @@ int TrainRun::Run() {
     end = {RunState::kFailed, kExitFailure, std::string(saved.message())};
   }
   if (!end.error.empty()) std::fprintf(stderr, "cddp: %s\n", end.error.c_str());
-  if (end.state == RunState::kFinished) PrintSummary();
+  if (!weights_crc32c_.empty() && !history_.epochs().empty()) PrintSummary();
   return end.exit_code;
 }
 
@@ -97,6 +104,7 @@ TrainRun::End TrainRun::Drive() {
   if (std::optional<End> end = StartWorkers()) return *end;
   if (std::optional<End> end = Until([this] { return running_workers_ == 0; })) return *end;
 
+  servers_version_ = ServersVersion();
   servers_may_end_ = true;
   for (int shard = 0; shard < options_.servers; ++shard) supervisor_->Terminate(server_children_[shard]);
   const auto still_running = [this] {
@@ -110,10 +118,39 @@ TrainRun::End TrainRun::Drive() {
           Until([this] { return running_servers_ == 0; }, absl::Now() + kEndTimeout, still_running)) {
     return *end;
   }
+  return Judge();
+}
+
+TrainRun::End TrainRun::Judge() {
   absl::StatusOr<std::string> checksum = history_.WeightsChecksum(options_.ends_equal());
   if (!checksum.ok()) return {RunState::kFailed, kExitFailure, std::string(checksum.status().message())};
   weights_crc32c_ = *checksum;
-  return {};
+  ShowNewEpochs();
+  result_ = JudgeRun(options_, history_, servers_version_);
+  if (!worker_problem_.empty()) result_.problems.push_back(worker_problem_);
+  if (result_.problems.empty()) return {};
+  return {RunState::kFailed, kExitFailure,
+          absl::StrCat("the workers have ended, but the result is not what was asked for: ",
+                       absl::StrJoin(result_.problems, "; "))};
+}
+
+std::optional<uint64_t> TrainRun::ServersVersion() {
+  if (status_ == nullptr) status_ = std::make_unique<StatusClient>(server_addresses_);
+  std::optional<uint64_t> version;
+  for (const ServerStatus& server : status_->Query(kStatusTimeout)) {
+    if (!server.response.ok()) return std::nullopt;
+    version = std::min(version.value_or(server.response->min_version()), server.response->min_version());
+  }
+  return version;
+}
+
+void TrainRun::NoteQuiet() {
+  const absl::Duration quiet = MonotonicNow() - heard_at_;
+  const bool workers_run = running_workers_ > 0 && !servers_may_end_;
+  if (!workers_run || quiet < quiet_limit_) return;
+  if (status_ == nullptr) status_ = std::make_unique<StatusClient>(server_addresses_);
+  progress_->Print(DescribeWaiting(status_->Query(kStatusTimeout), quiet));
+  quiet_limit_ = 2 * quiet;
 }
 
 std::optional<TrainRun::End> TrainRun::StartServers() {
@@ -163,7 +200,12 @@ std::optional<TrainRun::End> TrainRun::Start(const std::string& name, const std:
 std::optional<TrainRun::End> TrainRun::Until(const std::function<bool()>& condition, absl::Time deadline,
                                              const std::function<std::string()>& late) {
   while (!condition()) {
-    const SupervisorEvent event = supervisor_->Wait(deadline);
+    const absl::Time look = absl::Now() + kLook;
+    const SupervisorEvent event = supervisor_->Wait(std::min(deadline, look));
+    if (std::holds_alternative<TimedOut>(event) && look < deadline) {
+      NoteQuiet();
+      continue;
+    }
     if (std::holds_alternative<TimedOut>(event)) return End{RunState::kFailed, kExitFailure, late()};
     if (const auto* received = std::get_if<SignalReceived>(&event)) {
       return End{RunState::kInterrupted, 128 + received->signal,
@@ -179,6 +221,8 @@ std::optional<TrainRun::End> TrainRun::Until(const std::function<bool()>& condit
 }
 
 std::optional<TrainRun::End> TrainRun::Handle(const ChildLine& line) {
+  heard_at_ = MonotonicNow();
+  quiet_limit_ = kQuiet;
   absl::StatusOr<WorkerEvent> event = ParseWorkerEvent(line.line);
   absl::Status status = event.status();
   if (status.ok()) status = history_.Add(*event);
@@ -224,6 +268,14 @@ std::optional<TrainRun::End> TrainRun::Handle(const ChildExit& exit) {
   --running_workers_;
   const int rank = *PlaceOf(exit.child, worker_children_);
   if (succeeded && history_.done(rank)) return std::nullopt;
+  if (history_.done(rank) && WIFEXITED(status) && WEXITSTATUS(status) == kExitFailure) {
+    // It has trained to its end, and says what is wrong with the result. The others may have to save theirs.
+    const std::vector<std::string> words = LastLines(supervisor_->child(exit.child).log_path(), 1);
+    if (worker_problem_.empty()) {
+      worker_problem_ = absl::StrCat("worker ", rank, ": ", words.empty() ? "failed" : WithoutProgramName(words[0]));
+    }
+    return std::nullopt;
+  }
   if (options_.durable && was_killed && RestartWorker(rank)) return std::nullopt;
   return ChildFailed(supervisor_->child(exit.child));
 }
@@ -302,7 +354,8 @@ void TrainRun::ShowNewEpochs() {
 }
 
 absl::Status TrainRun::Save(const End& end) const {
-  const RunOutcome outcome = {end.state, end.error, weights_crc32c_, started_at_, absl::Now() - started_at_};
+  const RunOutcome outcome = {end.state, end.error,   weights_crc32c_,          servers_version_,
+                              result_,   started_at_, absl::Now() - started_at_};
   absl::Status status = ReplaceFile(ReportPath(options_), ReportJson(options_, history_, outcome));
   if (status.ok() && !history_.epochs().empty()) {
     status = ReplaceFile(PlotPath(options_), PlotSvg(options_, history_));
@@ -315,6 +368,7 @@ void TrainRun::PrintSummary() const {
   for (const std::string& line : SummaryLines(options_, history_, weights_crc32c_, absl::Now() - started_at_)) {
     progress_->Print(line);
   }
+  for (const std::string& note : result_.notes) progress_->Print(absl::StrCat("note      ", note));
   progress_->Print(absl::StrCat("report    ", ReportPath(options_)));
   progress_->Print(absl::StrCat("plot      ", PlotPath(options_)));
   progress_->Print(absl::StrCat("model     ", ModelPath(options_)));

@@ -3,6 +3,7 @@
 #ifndef DEPLOY_CTL_TRAIN_RUN_H_
 #define DEPLOY_CTL_TRAIN_RUN_H_
 
+#include <cstdint>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -15,6 +16,8 @@
 #include "deploy/ctl/cluster_plan.h"
 #include "deploy/ctl/progress.h"
 #include "deploy/ctl/report.h"
+#include "deploy/ctl/run_result.h"
+#include "deploy/ctl/status_client.h"
 #include "deploy/ctl/supervisor.h"
 #include "deploy/ctl/train_history.h"
 #include "deploy/ctl/worker_events.h"
@@ -47,6 +50,11 @@ class TrainRun {
   };
 
   End Drive();
+  // Where all processes did well: is the result what was asked for?
+  End Judge();
+  std::optional<uint64_t> ServersVersion();
+  // Says whom the cluster waits for, if nobody has told anything for long.
+  void NoteQuiet();
   // Do processes that end by themselves leave more than those that are killed?
   bool KeepsState() const;
   std::optional<End> StartServers();
@@ -90,7 +98,13 @@ class TrainRun {
   int running_workers_ = 0;
   bool servers_may_end_ = false;
   std::string weights_crc32c_;
-  std::ofstream events_;  // only of a durable run
+  std::unique_ptr<StatusClient> status_;  // once it is needed: it starts threads
+  std::optional<uint64_t> servers_version_;
+  std::string worker_problem_;  // of the first worker that was done and then failed
+  RunResult result_;
+  absl::Duration heard_at_;     // MonotonicNow() of the last line of a child
+  absl::Duration quiet_limit_;  // a longer silence is worth a line; doubles with each
+  std::ofstream events_;        // only of a durable run
 };
 
 }  // namespace cddp::ctl

@@ -114,9 +114,11 @@ std::vector<std::string> StepParts(const TrainOptions& options, const TrainHisto
 std::vector<std::string> SummaryLines(const TrainOptions& options, const TrainHistory& history,
                                       const std::string& weights_crc32c, absl::Duration total) {
   const EpochSummary& last = history.epochs().back();
-  const EpochSummary& best =
-      *std::max_element(history.epochs().begin(), history.epochs().end(),
-                        [](const EpochSummary& a, const EpochSummary& b) { return a.test_accuracy < b.test_accuracy; });
+  // NaN, of an epoch that nobody evaluated, is below all.
+  const auto order = [](double accuracy) { return std::isnan(accuracy) ? -1 : accuracy; };
+  const EpochSummary& best = *std::max_element(
+      history.epochs().begin(), history.epochs().end(),
+      [&](const EpochSummary& a, const EpochSummary& b) { return order(a.test_accuracy) < order(b.test_accuracy); });
   const Traffic traffic = history.TotalTraffic();
   const PhaseSeconds step = history.SecondsPerStep();
   const uint64_t steps = history.TotalSteps();
@@ -128,6 +130,8 @@ std::vector<std::string> SummaryLines(const TrainOptions& options, const TrainHi
         best.epoch == last.epoch
             ? ""
             : absl::StrCat(" (best: ", FormatPercent(best.test_accuracy), " after ", best.epoch, ")")));
+  } else if (history.MissedSteps(0) > 0) {
+    lines.push_back(absl::StrCat("accuracy  not known after ", Count(last.epoch, "epoch")));
   }
   lines.push_back(absl::StrCat("time      ", FormatElapsed(total), " in all, ", FormatSeconds(step.step),
                                " a step: ", "compute ", Part(step.compute, step.step), ", compress ",

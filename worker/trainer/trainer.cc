@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -93,10 +94,27 @@ class Trainer {
     cluster_->Leave(/*finished=*/true);
     absl::Status saved = SaveModel();
     progress_.Done(exchange_->step() - 1, Crc32c(model_->weights().data(), model_->weights().size() * sizeof(float)));
-    return saved;
+    return saved.ok() ? Judge() : saved;
   }
 
  private:
+  // Since this process's start.
+  struct Result {
+    uint64_t steps = 0;
+    uint64_t skipped = 0;
+    double last_loss = 0;
+  };
+
+  absl::Status Judge() const {
+    const char* what = 2 * result_.skipped >= std::max<uint64_t>(result_.steps, 1) ? "most steps were skipped"
+                       : !std::isfinite(result_.last_loss)                         ? "the last loss is not finite"
+                                                                                   : nullptr;
+    if (what == nullptr) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat("the training is over, but diverged: ", what, " (",
+                                                      result_.skipped, " of ", result_.steps,
+                                                      " steps skipped); lower --lr"));
+  }
+
   absl::Status SaveModel() {
     if (rank_ != 0 || options_.model_output.empty()) return absl::OkStatus();
     SystemClock clock;
@@ -234,10 +252,21 @@ class Trainer {
                          ": a gradient was not finite; lower --lr, or run without --stop_on_non_finite to skip it"));
       }
     }
+    // Alike at all workers: they are told of the same refusals.
+    skipped_in_row_ = traffic->refused ? skipped_in_row_ + 1 : 0;
+    if (options_.max_skipped_steps > 0 && skipped_in_row_ >= options_.max_skipped_steps) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "step ", exchange_->step() - 1, ": the last ", skipped_in_row_,
+          " steps were skipped, because the loss or a gradient was not finite; lower --lr (--max_skipped_steps is the "
+          "limit)"));
+    }
     NoteAbsence(*traffic);
     const uint64_t steps = end - begin;
     totals->steps += steps;
     totals->refused_steps += traffic->refused ? steps : 0;
+    result_.steps += steps;
+    result_.skipped += traffic->refused ? steps : 0;
+    result_.last_loss = loss_sum / static_cast<double>(steps);
     totals->loss += loss_sum;
     totals->step_seconds += SecondsSince(start);
     totals->compute_seconds += compute_seconds;
@@ -286,6 +315,8 @@ class Trainer {
   std::optional<RunCheckpoints> checkpoints_;  // only with --checkpoint_dir
   std::optional<WorkerCheckpoint> restored_;   // until it has been restored
   EpochTotals restored_totals_;
+  Result result_;
+  uint64_t skipped_in_row_ = 0;  // rounds
   std::unique_ptr<Cluster> cluster_;
   std::optional<LocalSteps> local_;             // only with --local_steps
   std::unique_ptr<GradientExchange> exchange_;  // after cluster_ and local_: its thread uses them

@@ -34,15 +34,17 @@ struct TrainerOptions {
   std::string model_output;                         // where rank 0 saves the trained model; empty: nowhere
   absl::Duration save_timeout = absl::Seconds(60);  // how long to try to save it: the disk may be full
   bool stop_on_non_finite = false;
+  uint64_t max_skipped_steps = 20;  // exchanges refused in a row that end the training with an error; 0: any number
   std::string checkpoint_dir;       // empty: no checkpoints, and none to go on from
   uint64_t checkpoint_every = 100;  // exchanges; 0: only at the end and when stopped
   bool json_progress = false;
   std::function<bool()> should_stop;  // asked before each exchange's steps; empty: train to the end
 };
 
-// Trains to the end. Errors say what to do; nothing is left running. Cancelled if it was told to stop: the step under
-// way was finished, and its state is in a checkpoint, or, without checkpoints, the servers know that this worker has
-// left.
+// Trains to the end. FailedPrecondition if most steps were skipped, too many in a row, or the last loss is not finite:
+// what was trained then is not what was asked for, though it is saved. Errors say what to do; nothing is left running.
+// Cancelled if it was told to stop: the step under way was finished, and its state is in a checkpoint, or, without
+// checkpoints, the servers know that this worker has left.
 absl::Status RunTraining(const TrainerOptions& options);
 
 }  // namespace cddp

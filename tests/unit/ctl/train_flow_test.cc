@@ -125,6 +125,23 @@ TEST_F(TrainFlowTest, DifferentWeightsAreAFailure) {
   EXPECT_EQ(Report()["state"], "failed");
 }
 
+TEST_F(TrainFlowTest, ARunThatSkippedMostStepsFailed) {
+  const Finished run = folder_.Run(kTrain, "FAKE_WORKER_REFUSED=60");
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("the result is not what was asked for: 120 of 200 steps were skipped"));
+  EXPECT_EQ(Report()["state"], "failed");
+  EXPECT_EQ(Report()["problems"].size(), 1u);
+  EXPECT_EQ(folder_.Run(kTrain, "FAKE_WORKER_REFUSED=3").exit_code, 0);
+  EXPECT_THAT(Report()["notes"][0].get<std::string>(), HasSubstr("6 of 200 steps were skipped"));
+}
+
+TEST_F(TrainFlowTest, AWorkerThatFailsInTheEndDoesNotStopTheOthers) {
+  const Finished run = folder_.Run(kTrain, "FAKE_WORKER_DIVERGES=1");
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("worker 1: the training is over, but diverged"));
+  EXPECT_THAT(run.out, HasSubstr("\nreport    out/report.json\n"));
+}
+
 TEST_F(TrainFlowTest, SigtermEndsAllAndLeavesAReport) {
   ChildProcess cddp = folder_.Start(kTrain, "FAKE_WORKER_HANGS=1");
   ASSERT_TRUE(WaitForLine(&cddp, "has 1,000,000 parameters"));

@@ -36,6 +36,22 @@ TEST(TrainHistoryTest, AnEpochIsCompleteWhenAllWorkersHaveTold) {
   EXPECT_DOUBLE_EQ(epoch.seconds.evaluate, 0.5);
 }
 
+TEST(TrainHistoryTest, WhoMissedAnEpochDoesNotHoldItsReportForEver) {
+  TrainHistory history(2);
+  ASSERT_TRUE(history.Add(SampleEpoch(1, 1)).ok());
+  for (int epoch = 1; epoch <= 3; ++epoch) ASSERT_TRUE(history.Add(SampleEpoch(0, epoch)).ok());
+  EXPECT_EQ(history.epochs().size(), 1u);            // worker 1 may be slow
+  ASSERT_TRUE(history.Add(SampleEpoch(1, 4)).ok());  // but was away
+  EXPECT_EQ(history.epochs().size(), 3u);
+  EXPECT_EQ(history.MissedSteps(1), 200u);
+  ASSERT_TRUE(history.Add(SampleEpoch(0, 4)).ok());
+  ASSERT_TRUE(history.Add(SampleEpoch(0, 5)).ok());
+  EXPECT_EQ(history.epochs().size(), 4u);
+  ASSERT_TRUE(history.Add(DoneEvent{1, "1a2b3c4d", 500}).ok());
+  EXPECT_EQ(history.epochs().size(), 5u);
+  EXPECT_EQ(history.MissedSteps(0), 0u);
+}
+
 TEST(TrainHistoryTest, Totals) {
   const TrainHistory history = SampleHistory(3);
   EXPECT_EQ(history.TotalSteps(), 300u);
