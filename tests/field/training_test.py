@@ -4,6 +4,7 @@
 usage: training_test.py FOLDER_OF_PROGRAMS [TEST...]
 """
 
+import json
 import os
 import pathlib
 import signal
@@ -53,6 +54,27 @@ class Results(FieldTest):
         report = self.report("run")
         self.assertEqual(report["problems"] + report["notes"], [])
         self.assertEqual(report["servers_version"], 2 * 640 // (2 * 16) + 1)
+
+
+    def test_the_report_follows_the_cluster_not_one_worker(self):
+        run = self.start("cddp", "train", *self.small, "--epochs=100", "--workers=2", "--servers=1", "--durable",
+                         "--server_flags=--lease=1s", f"--output={self.folder}/run")
+        run.until("epoch ")
+        servers = run.output().split("--servers=")[1].split()[0]
+        version = lambda: int(json.loads(self.run_to_end("cddp", "status", "--json", f"--servers={servers}").output())
+                              ["servers"][0]["status"]["min_version"])
+        worker, = processes("cddp-worker", "--rank=0", f"{self.folder}/")
+        os.kill(worker, signal.SIGSTOP)
+        self.addCleanup(continue_if_there, worker)
+        stopped_at = version()
+        wait_for(lambda: version() > stopped_at + 100, "steps without worker 0")  # five epochs
+        os.kill(worker, signal.SIGCONT)
+        self.assertEqual(run.wait(), 0, run.words())
+        report = self.report("run")
+        self.assertEqual([epoch["epoch"] for epoch in report["epochs"]], list(range(1, 101)))
+        self.assertEqual(report["steps"], 100 * 20)
+        self.assertEqual(report["servers_version"], 100 * 20 + 1)
+        self.assertIn("worker 0 missed ", "".join(report["notes"]))
 
 
 class Silence(FieldTest):

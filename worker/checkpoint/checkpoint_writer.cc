@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "common/clock/monotonic.h"
 
 namespace cddp {
 
@@ -43,9 +43,9 @@ void CheckpointWriter::Run() {
     if (!next_.has_value()) return;
     const WorkerCheckpoint& checkpoint = *next_;  // nobody touches it until it is reset here
     lock.Unlock();
-    const absl::Time begin = absl::Now();
+    const absl::Duration begin = MonotonicNow();
     const absl::Status status = files_.Write(checkpoint);
-    listener_({checkpoint.exchange.step, absl::Now() - begin, status});
+    listener_({checkpoint.exchange.step, MonotonicNow() - begin, status});
     lock.Lock();
     last_ = status;
     next_.reset();

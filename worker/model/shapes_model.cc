@@ -5,6 +5,7 @@
 #include <random>
 
 #include "absl/time/clock.h"
+#include "common/clock/monotonic.h"
 #include "common/codec/byte_io.h"
 #include "common/config/model_names.h"
 #include "worker/model/resnet50_shapes.h"
@@ -61,15 +62,15 @@ ShapesModel::ShapesModel(const ShapesModelOptions& options) : compute_(options.c
 }
 
 absl::StatusOr<double> ShapesModel::ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) {
-  const absl::Time begin = absl::Now();
+  const absl::Duration begin = MonotonicNow();
   const absl::Duration forward = compute_ * kForwardPart;
   SplitMix random{random_};
   begin_ = random() % kPoolSlack;
   random_ = random.state;
-  absl::SleepFor(begin + forward - absl::Now());
+  absl::SleepFor(begin + forward - MonotonicNow());
   if (listener != nullptr) listener->OnLoss(0);
   for (const Layer& layer : layers_) {
-    absl::SleepFor(begin + forward + (compute_ - forward) * layer.done - absl::Now());
+    absl::SleepFor(begin + forward + (compute_ - forward) * layer.done - MonotonicNow());
     if (listener != nullptr) listener->OnGradients(layer.begin);
   }
   return 0.0;

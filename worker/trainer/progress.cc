@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
+#include "common/clock/monotonic.h"
 
 namespace cddp {
 namespace {
@@ -37,7 +37,7 @@ void Progress::Joined(const JoinedEvent& event) {
 }
 
 void Progress::Step(uint64_t epoch, double last_loss, const EpochTotals& totals) {
-  const absl::Time now = absl::Now();
+  const absl::Duration now = MonotonicNow();
   if (now - told_ < kStepEventPeriod || !json_) return;
   told_ = now;
   PrintLine({{"event", "step"},

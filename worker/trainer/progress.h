@@ -54,7 +54,7 @@ class Progress {
  private:
   const uint32_t rank_;
   const bool json_;
-  absl::Time told_ = absl::InfinitePast();
+  absl::Duration told_ = -absl::InfiniteDuration();  // MonotonicNow()
 };
 
 }  // namespace cddp

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
+#include "common/clock/monotonic.h"
 #include "common/codec/byte_io.h"
 
 namespace cddp {
@@ -93,7 +93,7 @@ void RunCheckpoints::Last(const RunParts& parts, const EpochTotals& totals) {
 }
 
 void RunCheckpoints::Take(const RunParts& parts, const EpochTotals& totals) {
-  const absl::Time begin = absl::Now();
+  const absl::Duration begin = MonotonicNow();
   const absl::Span<const float> weights = std::as_const(*parts.model).weights();
   WorkerCheckpoint checkpoint = {fingerprint_,
                                  flags_,
@@ -104,7 +104,7 @@ void RunCheckpoints::Take(const RunParts& parts, const EpochTotals& totals) {
                                  ""};
   ByteWriter to(&checkpoint.totals);
   ForEachField(totals, [&to](auto field) { to.Put(field); });
-  metrics_.NoteCheckpointCopy(absl::Now() - begin);
+  metrics_.NoteCheckpointCopy(MonotonicNow() - begin);
   writer_.Write(std::move(checkpoint));
 }
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/clock/clock.h"
+#include "common/clock/monotonic.h"
 #include "common/codec/crc32c.h"
 #include "common/files/durable_file.h"
 #include "common/files/save_output.h"
@@ -31,7 +32,8 @@
 namespace cddp {
 namespace {
 
-double SecondsSince(absl::Time begin) { return absl::ToDoubleSeconds(absl::Now() - begin); }
+// Not by the wall clock, which somebody may set. A trace has its own times, for people.
+double SecondsSince(absl::Duration begin) { return absl::ToDoubleSeconds(MonotonicNow() - begin); }
 
 // Everything a run needs, made in the order in which errors are cheapest to find: data, model, then the cluster.
 class Trainer {
@@ -198,7 +200,7 @@ class Trainer {
     }
     std::optional<TestResult> test;
     if (rank_ == 0) {  // the others wait for it in their next exchange
-      const absl::Time begin = absl::Now();
+      const absl::Duration begin = MonotonicNow();
       absl::StatusOr<Evaluation> evaluation = model_->Evaluate();
       if (!evaluation.ok()) return evaluation.status();
       totals.evaluate_seconds = SecondsSince(begin);
@@ -222,7 +224,7 @@ class Trainer {
 
   // Steps [begin, end) of the epoch, and one exchange, which begins while the last one's backward pass still runs.
   absl::Status TrainRound(uint64_t begin, uint64_t end, uint32_t epoch, EpochTotals* totals) {
-    const absl::Time start = absl::Now();
+    const absl::Duration start = MonotonicNow();
     const auto exchange_step = static_cast<int64_t>(exchange_->step());  // not to be asked while it is under way
     double loss_sum = 0;
     for (uint64_t step = begin; step < end; ++step) {
