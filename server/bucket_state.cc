@@ -21,9 +21,9 @@ CompressorOptions PublishOptions(const BucketOptions& options) {
   return publish;
 }
 
-size_t BytesOf(const std::vector<UpdateRun>& runs) {
+size_t BytesOf(const std::vector<SharedBytes>& runs) {
   size_t bytes = 0;
-  for (const UpdateRun& run : runs) bytes += run.size;
+  for (const SharedBytes& run : runs) bytes += run.size();
   return bytes;
 }
 
@@ -72,7 +72,7 @@ std::optional<RoundTiming> BucketState::Exchange(const Contribution& contributio
   std::optional<CheckedUpdate> update;
   absl::Status status;
   if (!contribution.update.empty()) {
-    absl::StatusOr<CheckedUpdate> checked = CheckedUpdate::Check(contribution.update, length_);
+    absl::StatusOr<CheckedUpdate> checked = CheckedUpdate::Check(contribution.update.view(), length_);
     if (checked.ok()) update = *checked;
     status = checked.status();
   }
@@ -110,7 +110,10 @@ void BucketState::set_journal(BucketJournal* journal) {
 void BucketState::Release(std::vector<Reply> replies, BucketJournal* journal, uint64_t position) {
   if (replies.empty()) return;
   const auto release = [](std::vector<Reply>& all, const absl::Status& status) {
-    for (Reply& reply : all) reply.done(status.ok() || !reply.answer.ok() ? reply.answer : status);
+    for (Reply& reply : all) {
+      if (!status.ok() && reply.answer.ok()) reply.answer = status;
+      reply.done(std::move(reply.answer));
+    }
   };
   if (journal == nullptr) {
     release(replies, absl::OkStatus());
@@ -164,7 +167,7 @@ void BucketState::Count(const Contribution& contribution, const std::optional<Ch
     slot.contributed = true;
     slot.non_finite = contribution.non_finite;
     slot.update = update;
-    slot.holder = contribution.holder;
+    slot.bytes = contribution.update;
     if (contributed_++ == 0) open_since_ = absl::Now();
   }
   NoteCounted(contribution.step, &slot);
@@ -196,7 +199,7 @@ std::optional<RoundTiming> BucketState::Advance(std::vector<Reply>* replies) {
       if (slot.contributed) refused = slot.last_refused;
       slot.contributed = false;
       slot.update.reset();
-      slot.holder.reset();
+      slot.bytes = {};
     }
     contributed_ = 0;
     open_since_ = absl::InfiniteFuture();
@@ -247,7 +250,7 @@ uint64_t BucketState::AnsweredVersion(const Slot& slot, const Waiter& waiter) co
 }
 
 ExchangeAnswer BucketState::WholeWeights() {
-  if (snapshot_.size == 0) {
+  if (snapshot_.empty()) {
     std::vector<float> weights(weights_->published().begin(), weights_->published().end());
     std::string update;
     EncodeDense(absl::MakeSpan(weights), ValueEncoding::kFp32, &update);
@@ -262,7 +265,7 @@ ExchangeAnswer BucketState::WholeWeights() {
 
 ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
   const uint64_t version = AnsweredVersion(slot, waiter);
-  std::optional<std::vector<UpdateRun>> changes;
+  std::optional<std::vector<SharedBytes>> changes;
   if (!waiter.replica_differs) changes = log_.Between(waiter.base_version, version);
   // The weights themselves are smaller than very many changes, and always fit a message. (In sync mode a worker that is
   // far behind asks for one version after the other, or is told the newest once.)

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/bytes/shared_bytes.h"
 #include "common/codec/update_reader.h"
 #include "common/compress/bucket_compressor.h"
 #include "common/optimizer/optimizer.h"
@@ -34,8 +35,8 @@ namespace cddp {
 
 struct ExchangeAnswer {
   uint64_t version = 0;
-  std::vector<UpdateRun> updates;  // to be added one after the other; shared by all waiting calls
-  bool replaces = false;           // `updates` is one dense update that holds the weights themselves
+  std::vector<SharedBytes> updates;  // to be added one after the other; shared by all waiting calls
+  bool replaces = false;             // `updates` is one dense update that holds the weights themselves
   bool refused = false;
   bool replica_differed = false;  // from the published weights: this answer replaces it
   bool repeated = false;          // the contribution had been counted before: a retry
@@ -43,18 +44,16 @@ struct ExchangeAnswer {
 };
 
 // Called exactly once, from the thread that makes the answer possible or ends the bucket.
-using ExchangeDone = std::function<void(const absl::StatusOr<ExchangeAnswer>&)>;
+using ExchangeDone = std::function<void(absl::StatusOr<ExchangeAnswer> answer)>;
 
-// A worker's contribution to one step. `update` must stay valid until `done` has been called.
+// A worker's contribution to one step.
 struct Contribution {
   uint32_t rank = 0;
   uint64_t step = 0;
   uint64_t base_version = 0;
-  absl::string_view update;  // empty: zero
+  SharedBytes update;  // empty: zero; referred to until its round is closed
   bool non_finite = false;
   std::optional<uint32_t> replica_crc32c = std::nullopt;  // of the worker's replica at base_version
-  std::shared_ptr<const void> holder =
-      nullptr;  // keeps `update` valid in place of a call that waits (replay of a journal)
 };
 
 // Makes a bucket's events durable. Given the same events in the same order, a new bucket is in the same state, bit for
@@ -178,8 +177,8 @@ class BucketState {
     bool last_refused = false;   // the round of its last contribution was refused
     bool contributed = false;    // to the open round, the three below
     bool non_finite = false;
-    std::optional<CheckedUpdate> update;  // points into the request of a waiting call or to holder; none: zero
-    std::shared_ptr<const void> holder;
+    std::optional<CheckedUpdate> update;  // points into `bytes`; none: zero
+    SharedBytes bytes;
     std::vector<Waiter> waiting;  // more than one after retries
   };
   // Calls to make once the lock is released: done(answer).
@@ -223,7 +222,7 @@ class BucketState {
   const std::unique_ptr<BucketWeights> weights_ ABSL_PT_GUARDED_BY(mutex_);
   UpdateLog log_ ABSL_GUARDED_BY(mutex_);
   ReplicaChecks checks_ ABSL_GUARDED_BY(mutex_);
-  UpdateRun snapshot_ ABSL_GUARDED_BY(mutex_);       // published weights; empty until a call asks for them
+  SharedBytes snapshot_ ABSL_GUARDED_BY(mutex_);     // published weights; empty until a call asks for them
   std::vector<float> late_ ABSL_GUARDED_BY(mutex_);  // sum of contributions to rounds that had closed; empty: none
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // by rank
   BucketJournal* journal_ ABSL_GUARDED_BY(mutex_) = nullptr;

@@ -76,11 +76,10 @@ absl::Status BucketState::Load(absl::string_view state) {
     if (slot.contributed) ++contributed_;
     const absl::string_view update = from.GetBytes();
     if (update.empty() || !from.ok()) continue;
-    auto holder = std::make_shared<const std::string>(update);
-    absl::StatusOr<CheckedUpdate> checked = CheckedUpdate::Check(*holder, length_);
+    slot.bytes = SharedBytes::Own(std::string(update));
+    absl::StatusOr<CheckedUpdate> checked = CheckedUpdate::Check(slot.bytes.view(), length_);
     if (!checked.ok()) return absl::DataLossError(absl::StrCat("holds a bad update: ", checked.status().message()));
     slot.update = *checked;
-    slot.holder = std::move(holder);
   }
   if (contributed_ > 0) open_since_ = absl::Now();
   if (!from.ok() || !from.left().empty()) {

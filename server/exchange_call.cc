@@ -1,23 +1,11 @@
 #include "server/exchange_call.h"
 
-#include <optional>
-#include <string>
 #include <utility>
 
+#include "common/transport/exchange_wire.h"
 #include "common/transport/status.h"
-#include "server/exchange_wire.h"
 
 namespace cddp {
-namespace {
-
-// What a contribution points into while it waits.
-struct HeldPush {
-  v1::BucketPush push;
-  Limits::Held bytes;
-};
-
-}  // namespace
-
 ExchangeCall::ExchangeCall(Shard* shard, Limits* limits, grpc::ByteBuffer* response)
     : shard_(*shard), response_(response), call_(limits) {}
 
@@ -29,35 +17,28 @@ bool ExchangeCall::Begin(const std::string& peer) {
 
 void ExchangeCall::Refuse(const absl::Status& why) { Finish(ToGrpc(why)); }
 
-void ExchangeCall::Start(v1::ExchangeRequest request) {
-  const size_t pushes = static_cast<size_t>(request.pushes_size());
-  answers_.resize(pushes);
-  unanswered_ = pushes;
-  for (size_t i = 0; i < pushes; ++i) {
-    auto held = std::make_shared<HeldPush>();
-    held->push.Swap(request.mutable_pushes(static_cast<int>(i)));
-    const v1::BucketPush& push = held->push;
-    absl::StatusOr<Limits::Held> bytes = call_.Hold(push.bucket(), push.update().size());
+void ExchangeCall::Start(PushRequest request) {
+  pushes_.resize(request.pushes.size());
+  unanswered_ = request.pushes.size();
+  for (size_t i = 0; i < request.pushes.size(); ++i) {
+    Push& push = request.pushes[i];
+    absl::StatusOr<Limits::Held> bytes = call_.Hold(push.bucket, push.update.size());
     if (!bytes.ok()) {
       Answered(i, bytes.status());
       continue;
     }
-    held->bytes = *std::move(bytes);
-    const Contribution contribution = {
-        request.worker().rank(), push.step(),
-        push.base_version(),     push.update(),
-        push.non_finite(),       push.has_replica_crc32c() ? std::optional(push.replica_crc32c()) : std::nullopt};
-    shard_.Exchange(request.worker().incarnation(), request.view(), push.bucket(), contribution,
-                    [this, i, held](const absl::StatusOr<ExchangeAnswer>& answer) mutable {
-                      held.reset();
-                      Answered(i, answer);
-                    });
+    pushes_[i].bytes = *std::move(bytes);
+    shard_.Exchange(
+        request.incarnation, request.view, push.bucket,
+        {request.rank, push.step, push.base_version, std::move(push.update), push.non_finite, push.replica_crc32c},
+        [this, i](absl::StatusOr<ExchangeAnswer> answer) { Answered(i, std::move(answer)); });
   }
 }
 
-void ExchangeCall::Answered(size_t push, const absl::StatusOr<ExchangeAnswer>& answer) {
+void ExchangeCall::Answered(size_t push, absl::StatusOr<ExchangeAnswer> answer) {
+  { const Limits::Held released = std::move(pushes_[push].bytes); }
   if (answer.ok()) {
-    answers_[push] = *answer;
+    pushes_[push].answer = *std::move(answer);
   } else {
     MutexLock lock(mutex_);
     error_.Update(answer.status());
@@ -73,10 +54,15 @@ void ExchangeCall::Complete() {
   }
   if (!error.ok()) return Refuse(error);
   uint64_t bytes = 0;
-  for (const ExchangeAnswer& answer : answers_) bytes += answer.bytes();
+  std::vector<PackedReply> replies;
+  replies.reserve(pushes_.size());
+  for (Waiting& push : pushes_) {
+    bytes += push.answer.bytes();
+    replies.push_back({push.answer.version, std::move(push.answer.updates), push.answer.refused, push.answer.replaces});
+  }
+  pushes_.clear();
   call_.Answered(bytes);
-  *response_ = SerializeExchangeResponse(answers_);
-  answers_.clear();  // the response refers to the updates from now on
+  *response_ = SerializeExchangeResponse(replies);
   Finish(grpc::Status::OK);
 }
 

@@ -7,11 +7,12 @@
 
 #include <atomic>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "cddp/v1/parameter_server.pb.h"
 #include "common/sync/mutex.h"
+#include "common/transport/exchange_message.h"
 #include "server/bucket_state.h"
 #include "server/limits.h"
 #include "server/shard.h"
@@ -29,19 +30,25 @@ class ExchangeCall final : public grpc::ServerUnaryReactor {
   bool Begin(const std::string& peer);
   void Refuse(const absl::Status& why);
   // At most once.
-  void Start(v1::ExchangeRequest request);
+  void Start(PushRequest request);
 
   void OnCancel() override { call_.Abandoned(); }
   void OnDone() override { delete this; }
 
  private:
-  void Answered(size_t push, const absl::StatusOr<ExchangeAnswer>& answer);
+  // A push while it waits, then its answer.
+  struct Waiting {
+    Limits::Held bytes;
+    ExchangeAnswer answer;
+  };
+
+  void Answered(size_t push, absl::StatusOr<ExchangeAnswer> answer);
   void Complete();  // once every push is answered
 
   Shard& shard_;
   grpc::ByteBuffer* const response_;
   Limits::Call call_;
-  std::vector<ExchangeAnswer> answers_;  // by push
+  std::vector<Waiting> pushes_;  // in their order
   std::atomic<size_t> unanswered_{0};
   Mutex mutex_;
   absl::Status error_ ABSL_GUARDED_BY(mutex_);  // the first

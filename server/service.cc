@@ -11,11 +11,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/codec/crc32c.h"
+#include "common/transport/exchange_wire.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
 #include "common/transport/status.h"
 #include "server/exchange_call.h"
-#include "server/exchange_wire.h"
 #include "server/shard_recovery.h"
 
 namespace cddp {
@@ -231,12 +231,12 @@ grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext
   if (!caller.ok()) return Answer(context, caller.status());
   auto* call = new ExchangeCall(&shard_, &limits_, response);
   if (!call->Begin(context->peer())) return call;
-  v1::ExchangeRequest message;
   // gRPC made the buffer for this call alone and reads it no more: taking its bytes saves holding them twice.
-  absl::Status status = ParseExchangeRequest(const_cast<grpc::ByteBuffer*>(request), &message);
-  if (status.ok()) status = access_.CheckRank(*context, *caller, message.worker().rank());
+  absl::StatusOr<PushRequest> message = ParseExchangeRequest(const_cast<grpc::ByteBuffer*>(request));
+  absl::Status status = message.status();
+  if (status.ok()) status = access_.CheckRank(*context, *caller, message->rank);
   if (status.ok()) {
-    call->Start(std::move(message));
+    call->Start(*std::move(message));
   } else {
     call->Refuse(status);
   }

@@ -33,7 +33,7 @@ class ParameterService final
                                   v1::LeaveResponse* response) override;
   grpc::ServerUnaryReactor* Heartbeat(grpc::CallbackServerContext* context, const v1::HeartbeatRequest* request,
                                       v1::HeartbeatResponse* response) override;
-  // ExchangeRequest and ExchangeResponse (exchange_wire.h).
+  // ExchangeRequest and ExchangeResponse (common/transport/exchange_wire.h).
   grpc::ServerUnaryReactor* Exchange(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<v1::SnapshotChunk>* Snapshot(grpc::CallbackServerContext* context,

@@ -83,7 +83,7 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
     if (absl::StatusOr<bool> joined = membership_.Join(rank, incarnation); !joined.ok()) return joined.status();
     space_ = *std::move(space);
     if (journal_ != nullptr) {
-      journal_->Append(Begin(*space_));
+      AppendTo(*journal_, Begin(*space_));
       Attach(space_.get());
     }
     AdoptAgreement(rank, settings);
@@ -120,7 +120,7 @@ absl::Status Shard::CheckAgreement(uint32_t rank, absl::string_view settings) co
 void Shard::AdoptAgreement(uint32_t rank, absl::string_view settings) {
   if (!agreement_.Adopt(rank, settings)) return;
   spdlog::info("event=agreement rank={} settings=\"{}\"", rank, agreement_.settings());
-  if (journal_ != nullptr) journal_->Append(Agreed());
+  if (journal_ != nullptr) AppendTo(*journal_, Agreed());
 }
 
 AgreementEvent Shard::Agreed() const { return {agreement_.rank(), agreement_.settings()}; }
@@ -157,8 +157,8 @@ void Shard::Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const
                                                                                       bytes =
                                                                                           contribution.update.size(),
                                                                                       done = std::move(done)](
-                                                                                         const absl::StatusOr<
-                                                                                             ExchangeAnswer>& answer) {
+                                                                                         absl::StatusOr<ExchangeAnswer>
+                                                                                             answer) {
     if (answer.ok()) {
       if (answer->replica_differed) {
         metrics_.replica_mismatches.Increment();
@@ -174,7 +174,7 @@ void Shard::Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const
     } else {
       metrics_.exchange_errors.Increment();
     }
-    done(answer);
+    done(std::move(answer));
   });
   if (timing.has_value()) metrics_.NoteRound(*timing);
 }
@@ -209,7 +209,8 @@ void Shard::NoteMemberChanges() {
       RaiseDurableView(change.view);
       continue;
     }
-    const uint64_t position = journal_->Append(MemberEvent{change.rank, change.incarnation, change.state, change.view});
+    const uint64_t position =
+        AppendTo(*journal_, MemberEvent{change.rank, change.incarnation, change.state, change.view});
     journal_->WhenDurable(position, [this, view = change.view](const absl::Status& status) {
       if (status.ok()) RaiseDurableView(view);
     });

@@ -24,6 +24,7 @@
 #include "server/journal/snapshot.h"
 #include "server/membership.h"
 #include "server/server_metrics.h"
+#include "server/shard_events.h"
 
 namespace cddp {
 
@@ -154,8 +155,9 @@ class Shard {
     BucketState& at(uint32_t bucket) const { return *buckets[bucket - run.begin]; }
   };
 
-  absl::Status Replay(const JournalEvent& event, uint64_t position, const std::shared_ptr<const std::string>& frame)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  // All that lie in `events`, from `position` on; returns how many.
+  absl::StatusOr<uint64_t> Replay(SharedBytes events, uint64_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  absl::Status ReplayOne(const ShardEvent& event, uint64_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
   absl::Status ReplayBegin(const BeginEvent& begin) ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
   BeginEvent Begin(const Space& space) const;
   AgreementEvent Agreed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
@@ -169,7 +171,7 @@ class Shard {
   void FinishCheckpoint(Checkpoint& checkpoint);
   absl::Status SaveCheckpoint(const Checkpoint& checkpoint);
   // The state from `segment` on, in a snapshot of that name.
-  absl::Status SaveState(const Space& space, const SegmentEvent& segment, const AgreementEvent& agreed,
+  absl::Status SaveState(const Space& space, const SegmentHead& segment, const AgreementEvent& agreed,
                          const std::vector<Member>& members);
   absl::Status RemoveCheckpointsAfter(uint64_t version);
   // Lets the buckets' events go to the journal.

@@ -24,10 +24,10 @@ class JournalOfBucket final : public BucketJournal {
 
   uint64_t Counted(const Contribution& contribution) override {
     if (!open_.exchange(true)) journal_.NoteOpenRounds(1);
-    return journal_.Append(CountEvent{bucket_, contribution});
+    return AppendTo(journal_, CountEvent{bucket_, contribution});
   }
-  uint64_t Admitted(uint32_t rank) override { return journal_.Append(AdmitEvent{bucket_, rank}); }
-  uint64_t Retired(uint32_t rank) override { return journal_.Append(RetireEvent{bucket_, rank}); }
+  uint64_t Admitted(uint32_t rank) override { return AppendTo(journal_, AdmitEvent{bucket_, rank}); }
+  uint64_t Retired(uint32_t rank) override { return AppendTo(journal_, RetireEvent{bucket_, rank}); }
   void WhenDurable(uint64_t position, std::function<void(const absl::Status&)> then) override {
     if (open_.exchange(false)) journal_.NoteOpenRounds(-1);
     journal_.WhenDurable(position, std::move(then));
@@ -69,15 +69,15 @@ absl::Status Shard::Recover() {
   if (options_.state_dir.empty()) return absl::OkStatus();
   MutexLock lock(join_mutex_);
   const absl::Time begin = absl::Now();
-  uint64_t events = 0;
+  uint64_t replayed = 0;
   absl::StatusOr<std::unique_ptr<Journal>> journal =
       Journal::Open({options_.state_dir, options_.durability, options_.restore_version, options_.files,
                      [this](absl::Duration took) { metrics_.NoteJournalWrite(took); }},
-                    [&](const JournalEvent& event, uint64_t position, const std::shared_ptr<const std::string>& frame)
-                        ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_) {
-                          ++events;
-                          return Replay(event, position, frame);
-                        });
+                    [&](SharedBytes events, uint64_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_) {
+                      absl::StatusOr<uint64_t> count = Replay(std::move(events), position);
+                      if (count.ok()) replayed += *count;
+                      return count;
+                    });
   if (!journal.ok()) return journal.status();
   journal_ = *std::move(journal);
   if (space_ == nullptr) return absl::OkStatus();
@@ -99,8 +99,8 @@ absl::Status Shard::Recover() {
   const uint64_t newest_loaded = *std::max_element(space_->loaded.begin(), space_->loaded.end());
   uint64_t version = UINT64_MAX;
   for (const auto& bucket : space_->buckets) version = std::min(version, bucket->version());
-  spdlog::info("event=recovered version={} view={} events={} journal_bytes={} seconds={:.3f}", version, view(), events,
-               journal_->bytes(), absl::ToDoubleSeconds(absl::Now() - begin));
+  spdlog::info("event=recovered version={} view={} events={} journal_bytes={} seconds={:.3f}", version, view(),
+               replayed, journal_->bytes(), absl::ToDoubleSeconds(absl::Now() - begin));
   lock.Unlock();
   // A crash can leave a snapshot that is ahead of the journal. Positions count on from the journal, so the snapshot, by
   // whose positions events are left out, is made anew.
@@ -123,8 +123,17 @@ absl::Status Shard::ReplayBegin(const BeginEvent& begin) {
   return absl::OkStatus();
 }
 
-absl::Status Shard::Replay(const JournalEvent& event, uint64_t position,
-                           const std::shared_ptr<const std::string>& frame) {
+absl::StatusOr<uint64_t> Shard::Replay(SharedBytes events, uint64_t position) {
+  uint64_t count = 0;
+  for (; !events.empty(); ++count) {
+    ShardEvent event;
+    if (absl::Status status = TakeEvent(&events, &event); !status.ok()) return status;
+    if (absl::Status status = ReplayOne(event, position == 0 ? 0 : position + count); !status.ok()) return status;
+  }
+  return count;
+}
+
+absl::Status Shard::ReplayOne(const ShardEvent& event, uint64_t position) {
   if (const auto* begin = std::get_if<BeginEvent>(&event)) return ReplayBegin(*begin);
   if (space_ == nullptr) return absl::DataLossError("the journal does not begin with a layout");
   Space& space = *space_;
@@ -162,17 +171,13 @@ absl::Status Shard::Replay(const JournalEvent& event, uint64_t position,
     if (!is_loaded(retire->bucket)) bucket->Retire(retire->rank);
     return absl::OkStatus();
   }
-  const auto* counted = std::get_if<CountEvent>(&event);
-  if (counted == nullptr) return absl::DataLossError("holds an event that does not belong there");
-  const CountEvent& count = *counted;
+  const auto& count = std::get<CountEvent>(event);
   BucketState* bucket = at(count.bucket, count.contribution.rank);
   if (bucket == nullptr) return unknown;
   if (is_loaded(count.bucket)) return absl::OkStatus();
-  Contribution contribution = count.contribution;
-  contribution.holder = frame;
   // Nobody waits for the answer any more, but an error at once means that the journal does not fit this program.
   auto refused = std::make_shared<absl::Status>();
-  bucket->Exchange(contribution,
+  bucket->Exchange(count.contribution,
                    [refused](const absl::StatusOr<ExchangeAnswer>& answer) { *refused = answer.status(); });
   return *refused;
 }

@@ -56,21 +56,22 @@ BeginEvent Shard::Begin(const Space& space) const {
 
 // Buckets are saved one after the other, each with the position of the last event that it holds; a start skips the
 // bucket's events up to there. So no moment is needed at which the whole shard stands still.
-absl::Status Shard::SaveState(const Space& space, const SegmentEvent& segment, const AgreementEvent& agreed,
+absl::Status Shard::SaveState(const Space& space, const SegmentHead& segment, const AgreementEvent& agreed,
                               const std::vector<Member>& members) {
   absl::StatusOr<std::unique_ptr<SnapshotWriter>> writer =
-      SnapshotWriter::Create(options_.files, options_.state_dir, SnapshotName(segment.segment), segment, Begin(space));
+      SnapshotWriter::Create(options_.files, options_.state_dir, SnapshotName(segment.segment), segment);
   if (!writer.ok()) return writer.status();
-  if (absl::Status status = (*writer)->Add(agreed); !status.ok()) return status;
+  if (absl::Status status = AddTo(**writer, Begin(space)); !status.ok()) return status;
+  if (absl::Status status = AddTo(**writer, agreed); !status.ok()) return status;
   std::string state;
   for (uint32_t i = 0; i < space.buckets.size(); ++i) {
     uint64_t position = 0;
     absl::Status status = space.buckets[i]->Save(&state, &position);
-    if (status.ok()) status = (*writer)->Add(BucketEvent{space.run.begin + i, position, state});
+    if (status.ok()) status = AddTo(**writer, BucketEvent{space.run.begin + i, position, state});
     if (!status.ok()) return status;
   }
   for (const Member& member : members) {
-    absl::Status status = (*writer)->Add(MemberEvent{member.rank, member.incarnation, member.state, member.view});
+    absl::Status status = AddTo(**writer, MemberEvent{member.rank, member.incarnation, member.state, member.view});
     if (!status.ok()) return status;
   }
   const absl::Status status = (*writer)->Commit();
@@ -83,7 +84,7 @@ absl::Status Shard::WriteSnapshot() {
   const Space* space = this->space();
   if (journal_ == nullptr || space == nullptr) return absl::OkStatus();
   const absl::Time begin = absl::Now();
-  absl::StatusOr<SegmentEvent> segment = journal_->Rotate();
+  absl::StatusOr<SegmentHead> segment = journal_->Rotate();
   absl::Status status = segment.status();
   std::vector<Member> members;
   AgreementEvent agreed;
@@ -193,17 +194,18 @@ void Shard::FinishCheckpoint(Checkpoint& checkpoint) {
 
 absl::Status Shard::SaveCheckpoint(const Checkpoint& checkpoint) {
   const Space& space = *this->space();
-  absl::StatusOr<std::unique_ptr<SnapshotWriter>> writer = SnapshotWriter::Create(
-      options_.files, options_.state_dir, CheckpointName(checkpoint.version), {kJournalFormat, 0, 0}, Begin(space));
+  absl::StatusOr<std::unique_ptr<SnapshotWriter>> writer =
+      SnapshotWriter::Create(options_.files, options_.state_dir, CheckpointName(checkpoint.version), SegmentHead());
   if (!writer.ok()) return writer.status();
   AgreementEvent agreed;
   {
     MutexLock lock(join_mutex_);
     agreed = Agreed();
   }
-  absl::Status status = (*writer)->Add(agreed);
+  absl::Status status = AddTo(**writer, Begin(space));
+  if (status.ok()) status = AddTo(**writer, agreed);
   for (uint32_t i = 0; i < space.buckets.size() && status.ok(); ++i) {
-    status = (*writer)->Add(BucketEvent{space.run.begin + i, 0, checkpoint.states[i]});
+    status = AddTo(**writer, BucketEvent{space.run.begin + i, 0, checkpoint.states[i]});
   }
   // What it holds has been answered or will be: nobody may find it on the disk before the journal has it.
   if (status.ok()) status = journal_->WaitForAll();
@@ -233,11 +235,14 @@ absl::StatusOr<std::unique_ptr<SnapshotReader>> Shard::OpenCheckpoint(uint64_t v
 }
 
 absl::StatusOr<std::optional<PublishedWeights>> Shard::ReadCheckpoint(SnapshotReader& reader) const {
-  JournalEvent event;
+  SharedBytes bytes;
   while (true) {
-    const absl::StatusOr<bool> more = reader.Next(&event);
+    const absl::StatusOr<bool> more = reader.Next(&bytes);
     if (!more.ok()) return more.status();
     if (!*more) return std::nullopt;
+    SharedBytes left = bytes;
+    ShardEvent event;
+    if (absl::Status status = TakeEvent(&left, &event); !status.ok()) return reader.InFile(status);
     const auto* saved = std::get_if<BucketEvent>(&event);
     if (saved == nullptr) continue;
     if (!space()->run.contains(saved->bucket)) return absl::DataLossError("the checkpoint is of another server");

@@ -55,20 +55,20 @@ std::vector<absl::string_view> UpdateLog::Updates() const {
   return updates;
 }
 
-std::optional<std::vector<UpdateRun>> UpdateLog::Between(uint64_t base, uint64_t version) const {
+std::optional<std::vector<SharedBytes>> UpdateLog::Between(uint64_t base, uint64_t version) const {
   CDDP_CHECK(version <= newest_) << "version " << version << " of a log that ends at " << newest_;
   const uint64_t oldest = newest_ - entries_.size();
   if (base < oldest) return std::nullopt;
-  std::vector<UpdateRun> between;
+  std::vector<SharedBytes> between;
   const std::shared_ptr<char[]>* block = nullptr;  // of the last run
   for (uint64_t from = base; from < version; ++from) {
     const Entry& entry = entries_[from - oldest];
     if (entry.update.empty()) continue;
     const auto size = static_cast<size_t>(entry.end() - entry.begin);
     if (block != nullptr && *block == entry.block) {
-      between.back().size += size;
+      between.back() = SharedBytes(entry.block, {between.back().data(), between.back().size() + size});
     } else {
-      between.push_back({std::shared_ptr<const char>(entry.block, entry.begin), size});
+      between.emplace_back(entry.block, absl::string_view(entry.begin, size));
       block = &entry.block;
     }
   }

@@ -39,7 +39,7 @@ class UpdateLog {
 
   // The updates that lead from `base` to `version` (base <= version <= newest()), oldest first, empty ones left out;
   // nullopt if they are forgotten.
-  std::optional<std::vector<UpdateRun>> Between(uint64_t base, uint64_t version) const;
+  std::optional<std::vector<SharedBytes>> Between(uint64_t base, uint64_t version) const;
 
   // Was the round refused that made `version`? False if that is forgotten.
   bool Refused(uint64_t version) const;

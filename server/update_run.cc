@@ -3,6 +3,7 @@
 #include <google/protobuf/io/coded_stream.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -25,23 +26,23 @@ char* WriteToRun(absl::string_view update, char* to) {
   return begin;
 }
 
-UpdateRun RunOf(absl::string_view update) {
+SharedBytes RunOf(absl::string_view update) {
   const size_t size = SizeInRun(update);
-  std::shared_ptr<char[]> bytes(new char[size]);
+  std::shared_ptr<char[]> bytes = std::make_shared_for_overwrite<char[]>(size);
   WriteToRun(update, bytes.get());
-  char* const begin = bytes.get();
-  return {std::shared_ptr<const char>(std::move(bytes), begin), size};
+  const absl::string_view run(bytes.get(), size);
+  return SharedBytes(std::move(bytes), run);
 }
 
-std::vector<absl::string_view> UpdatesOf(const UpdateRun& run) {
+std::vector<absl::string_view> UpdatesOf(const SharedBytes& run) {
   using google::protobuf::io::CodedInputStream;
-  CodedInputStream input(reinterpret_cast<const uint8_t*>(run.data.get()), static_cast<int>(run.size));
+  CodedInputStream input(reinterpret_cast<const uint8_t*>(run.data()), static_cast<int>(run.size()));
   std::vector<absl::string_view> updates;
   uint32_t size = 0;
   while (input.ReadTag() != 0 && input.ReadVarint32(&size)) {
     const auto begin = static_cast<size_t>(input.CurrentPosition());
     if (!input.Skip(static_cast<int>(size))) return {};
-    updates.push_back(run.bytes().substr(begin, size));
+    updates.push_back(run.view().substr(begin, size));
   }
   return updates;
 }

@@ -5,20 +5,12 @@
 #define SERVER_UPDATE_RUN_H_
 
 #include <cstddef>
-#include <memory>
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "common/bytes/shared_bytes.h"
 
 namespace cddp {
-
-// Never changed once made. Any thread.
-struct UpdateRun {
-  std::shared_ptr<const char> data;
-  size_t size = 0;
-
-  absl::string_view bytes() const { return {data.get(), size}; }
-};
 
 // Bytes that `update` takes in a run.
 size_t SizeInRun(absl::string_view update);
@@ -27,10 +19,10 @@ size_t SizeInRun(absl::string_view update);
 char* WriteToRun(absl::string_view update, char* to);
 
 // A run of one, in memory of its own.
-UpdateRun RunOf(absl::string_view update);
+SharedBytes RunOf(absl::string_view update);
 
 // The updates of a run, which must live as long. Empty if it is none.
-std::vector<absl::string_view> UpdatesOf(const UpdateRun& run);
+std::vector<absl::string_view> UpdatesOf(const SharedBytes& run);
 
 }  // namespace cddp
 

@@ -77,15 +77,13 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& opt
   return journal;
 }
 
-absl::StatusOr<SegmentEvent> Journal::ReplaySnapshot(const std::string& name, const Replay& replay) {
+absl::StatusOr<SegmentHead> Journal::ReplaySnapshot(const std::string& name, const Replay& replay) {
   absl::StatusOr<std::unique_ptr<SnapshotReader>> reader = SnapshotReader::Open(*options_.files, options_.folder, name);
   if (!reader.ok()) return reader.status();
-  JournalEvent event;
+  SharedBytes event;
   absl::StatusOr<bool> more = (*reader)->Next(&event);
   for (; more.ok() && *more; more = (*reader)->Next(&event)) {
-    if (absl::Status status = replay(event, 0, (*reader)->frame()); !status.ok()) {
-      return absl::Status(status.code(), absl::StrCat(options_.folder, "/", name, ": ", status.message()));
-    }
+    if (const absl::Status status = replay(event, 0).status(); !status.ok()) return (*reader)->InFile(status);
   }
   if (!more.ok()) return more.status();
   return (*reader)->segment();
@@ -100,12 +98,10 @@ absl::StatusOr<std::optional<Journal::SegmentStart>> Journal::ReadStart(uint64_t
   if (!frame.ok() && !absl::IsDataLoss(frame.status())) return frame.status();
   if (!frame.ok() || *frame == nullptr) return std::optional<SegmentStart>();
   absl::string_view bytes = **frame;
-  JournalEvent event;
-  const absl::Status status = TakeEvent(&bytes, &event);
-  const auto* begin = std::get_if<SegmentEvent>(&event);
-  if (!status.ok() || begin == nullptr) return std::optional<SegmentStart>();
+  SegmentHead head;
+  if (!TakeSegmentHead(&bytes, &head).ok()) return std::optional<SegmentStart>();
   const absl::StatusOr<std::shared_ptr<const std::string>> next = reader.Next();
-  return std::optional(SegmentStart{*begin, bytes.empty() && next.ok() && *next == nullptr});
+  return std::optional(SegmentStart{head, bytes.empty() && next.ok() && *next == nullptr});
 }
 
 absl::StatusOr<bool> Journal::IsRestored(const StateFolder& found) const {
@@ -119,8 +115,7 @@ absl::StatusOr<bool> Journal::IsRestored(const StateFolder& found) const {
   for (const uint64_t segment : found.segments) {
     const absl::StatusOr<std::optional<SegmentStart>> start = ReadStart(segment);
     if (!start.ok()) return start.status();
-    if (!start->has_value() || (*start)->event.restored != options_.restore_version || (*start)->holds_nothing)
-      continue;
+    if (!start->has_value() || (*start)->head.restored != options_.restore_version || (*start)->holds_nothing) continue;
     return absl::DataLossError(absl::StrCat(
         options_.folder, "/", SegmentName(segment), ": goes on from --restore_version=", options_.restore_version,
         ", but the snapshot that it begins with is damaged or missing: restore that from a copy, or go back to another "
@@ -135,12 +130,12 @@ absl::Status Journal::RemoveUnfinishedRestore(StateFolder* found) const {
     const uint64_t newest = *found->segments.rbegin();
     const absl::StatusOr<std::optional<SegmentStart>> start = ReadStart(newest);
     if (!start.ok()) return start.status();
-    if (!start->has_value() || !(*start)->holds_nothing || (*start)->event.restored == segment_.restored) break;
+    if (!start->has_value() || !(*start)->holds_nothing || (*start)->head.restored == segment_.restored) break;
     spdlog::warn(
         "event=restore_undone folder={} restore_version={} reason=\"its start did not get as far as a snapshot, and "
         "this "
         "one has no --restore_version: the state is what it was before\"",
-        options_.folder, (*start)->event.restored);
+        options_.folder, (*start)->head.restored);
     absl::Status status = options_.files->Remove(options_.folder, SegmentName(newest));
     if (status.ok()) status = options_.files->SyncFolder(options_.folder);
     if (!status.ok()) return status;
@@ -163,7 +158,7 @@ absl::Status Journal::Recover(const Replay& replay) {
   uint64_t first = 0;
   if (!found->snapshots.empty()) {
     first = *found->snapshots.rbegin();
-    const absl::StatusOr<SegmentEvent> snapshot = ReplaySnapshot(SnapshotName(first), replay);
+    const absl::StatusOr<SegmentHead> snapshot = ReplaySnapshot(SnapshotName(first), replay);
     if (!snapshot.ok()) return snapshot.status();
     if (snapshot->segment != first) return Missing(options_, SnapshotName(first));
     appended_ = snapshot->position;
@@ -199,7 +194,7 @@ absl::Status Journal::Recover(const Replay& replay) {
 }
 
 absl::Status Journal::Restore(const StateFolder& found, const Replay& replay) {
-  const absl::StatusOr<SegmentEvent> checkpoint = ReplaySnapshot(CheckpointName(options_.restore_version), replay);
+  const absl::StatusOr<SegmentHead> checkpoint = ReplaySnapshot(CheckpointName(options_.restore_version), replay);
   if (!checkpoint.ok()) return checkpoint.status();
   // A segment beyond all others; a snapshot before it, which the caller writes, makes them void.
   segment_.restored = options_.restore_version;
@@ -219,19 +214,17 @@ absl::Status Journal::ReadSegment(uint64_t segment, bool is_last, const Replay& 
     if (*frame == nullptr) break;
     absl::string_view bytes = **frame;
     if (reader.frames() == 1) {
-      JournalEvent event;
-      if (absl::Status status = TakeEvent(&bytes, &event); !status.ok()) return status;
-      const auto* begin = std::get_if<SegmentEvent>(&event);
-      if (begin == nullptr || begin->segment != segment || begin->position != appended_) {
+      SegmentHead head;
+      if (absl::Status status = TakeSegmentHead(&bytes, &head); !status.ok()) return status;
+      if (head.segment != segment || head.position != appended_) {
         return absl::DataLossError(absl::StrCat("is damaged: it does not begin where the segment before it ends; ",
                                                 "restore it from a copy, or start anew with an empty --state_dir"));
       }
     }
-    while (!bytes.empty()) {
-      JournalEvent event;
-      if (absl::Status status = TakeEvent(&bytes, &event); !status.ok()) return status;
-      if (absl::Status status = replay(event, ++appended_, *frame); !status.ok()) return status;
-    }
+    if (bytes.empty()) continue;
+    const absl::StatusOr<uint64_t> events = replay(SharedBytes(*frame, bytes), appended_ + 1);
+    if (!events.ok()) return events.status();
+    appended_ += *events;
   }
   absl::StatusOr<uint64_t> size = (*file)->Size();
   if (!size.ok()) return size.status();
@@ -263,13 +256,11 @@ absl::Status Journal::StartSegment() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<StateFile>> Journal::CreateSegment(const SegmentEvent& event, uint64_t* bytes) const {
-  absl::StatusOr<std::unique_ptr<StateFile>> file = options_.files->Open(options_.folder, SegmentName(event.segment));
+absl::StatusOr<std::unique_ptr<StateFile>> Journal::CreateSegment(const SegmentHead& head, uint64_t* bytes) const {
+  absl::StatusOr<std::unique_ptr<StateFile>> file = options_.files->Open(options_.folder, SegmentName(head.segment));
   if (!file.ok()) return file.status();
-  std::string payload;
-  AppendEvent(event, &payload);
   *bytes = 0;
-  absl::Status status = AppendFrame(**file, 0, {payload}, bytes);
+  absl::Status status = AppendFrame(**file, 0, {ToBytes(head)}, bytes);
   if (status.ok()) status = (*file)->Sync();
   if (status.ok()) status = options_.files->SyncFolder(options_.folder);
   if (!status.ok()) return status;
@@ -285,18 +276,15 @@ Journal::~Journal() {
   if (writer_.joinable()) writer_.join();
 }
 
-uint64_t Journal::Append(const JournalEvent& event) {
+uint64_t Journal::Append(absl::string_view head, absl::string_view tail) {
   MutexLock lock(mutex_);
   if (options_.durability == Durability::kSnapshot) {
-    const auto* count = std::get_if<CountEvent>(&event);
-    bytes_ += sizeof(event) + (count == nullptr ? 0 : count->contribution.update.size());
+    bytes_ += head.size() + tail.size();
     return appended_;  // positions are those of events in the files
   }
   if (failed_.ok()) {
     if (pending_.empty()) pending_since_ = Clock::now();
-    event_head_.clear();
-    const absl::string_view tail = AppendEventHead(event, &event_head_);
-    pending_.Append(event_head_);
+    pending_.Append(head);
     pending_.Append(tail);
     WakeIfDue();
   }
@@ -334,7 +322,7 @@ absl::Status Journal::WaitForAll() {
   return Wait(position);
 }
 
-absl::StatusOr<SegmentEvent> Journal::Rotate() {
+absl::StatusOr<SegmentHead> Journal::Rotate() {
   MutexLock lock(mutex_);
   rotated_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !rotate_ || !failed_.ok(); });
   if (!failed_.ok()) return failed_;
@@ -370,7 +358,7 @@ void Journal::WriteFrame() {
 }
 
 void Journal::BeginSegment() {
-  SegmentEvent next = segment_;
+  SegmentHead next = segment_;
   ++next.segment;
   next.position = written_;
   uint64_t bytes = 0;
@@ -480,7 +468,7 @@ uint64_t Journal::position() const {
   return appended_;
 }
 
-SegmentEvent Journal::segment() const {
+SegmentHead Journal::segment() const {
   MutexLock lock(mutex_);
   return segment_;
 }

@@ -1,7 +1,7 @@
-// A shard's journal: files of events (events.h) in frames (frame.h), one segment after the other. A thread of its own
-// writes what has come together since its last write as one frame, syncs it, and then lets go whoever waited for it
-// (group commit). Events that nobody waits for are written a moment later. A snapshot of the state before a segment
-// stands for all segments before it.
+// A journal of events, which are bytes to it: files of frames (frame.h), one segment (segment.h) after the other. A
+// thread of its own writes what has come together since its last write as one frame, syncs it, and then lets go whoever
+// waited for it (group commit). Events that nobody waits for are written a moment later. A snapshot of the state before
+// a segment stands for all segments before it.
 
 #ifndef SERVER_JOURNAL_JOURNAL_H_
 #define SERVER_JOURNAL_JOURNAL_H_
@@ -19,11 +19,13 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/bytes/shared_bytes.h"
 #include "common/sync/mutex.h"
-#include "server/journal/events.h"
 #include "server/journal/file_layer.h"
 #include "server/journal/frame_buffer.h"
+#include "server/journal/segment.h"
 #include "server/journal/state_folder.h"
 
 namespace cddp {
@@ -50,12 +52,13 @@ struct JournalOptions {
 // Thread-safe.
 class Journal {
  public:
-  // Gives the events of the newest snapshot, then every event after it, to `replay`, in order, with the frame that its
-  // bytes lie in; ends at its first error. A torn tail is cut off, what a crash has left of an unfinished snapshot is
-  // removed. A folder without a journal gets an empty one. DataLoss for damaged or missing files, FailedPrecondition
-  // for a folder in use, ResourceExhausted for a full disk; all name the file.
-  using Replay = std::function<absl::Status(const JournalEvent& event, uint64_t position,
-                                            const std::shared_ptr<const std::string>& frame)>;
+  // Gives the events of the newest snapshot, then every event after it, to `replay`, in order, some at a time, one
+  // right behind the other; ends at its first error. A torn tail is cut off, what a crash has left of an unfinished
+  // snapshot is removed. A folder without a journal gets an empty one. DataLoss for damaged or missing files,
+  // FailedPrecondition for a folder in use, ResourceExhausted for a full disk; all name the file.
+  //
+  // `position` is the first one's; 0 for those of a snapshot, which have none. Returns how many there were.
+  using Replay = std::function<absl::StatusOr<uint64_t>(SharedBytes events, uint64_t position)>;
   static absl::StatusOr<std::unique_ptr<Journal>> Open(const JournalOptions& options, const Replay& replay);
 
   // Writes what is left.
@@ -63,8 +66,9 @@ class Journal {
 
   const JournalOptions& options() const { return options_; }
 
-  // Copies the event. Returns its position, to wait for.
-  uint64_t Append(const JournalEvent& event);
+  // Appends an event, the two one behind the other, neither being kept. Its first byte is no tag of segment.h. Returns
+  // its position, to wait for.
+  uint64_t Append(absl::string_view head, absl::string_view tail);
 
   // How many more rounds are under way. While there are any, others are about to wait, and who waits has patience for
   // them: many small frames cost much. Any thread, at any time.
@@ -80,13 +84,13 @@ class Journal {
 
   // Begins a new segment. All events up to its position are durable when it returns; those after it go there. After an
   // error the old segment goes on, or the journal has failed as a whole.
-  absl::StatusOr<SegmentEvent> Rotate();
+  absl::StatusOr<SegmentHead> Rotate();
 
   // Removes segments and snapshots before `segment`, whose snapshot must be durable.
   absl::Status RemoveBefore(uint64_t segment);
 
-  uint64_t position() const;     // of the last event
-  SegmentEvent segment() const;  // that events go to now
+  uint64_t position() const;    // of the last event
+  SegmentHead segment() const;  // that events go to now
   // Did Open go back to the checkpoint? Then the caller writes a snapshot before segment(), and removes what is older.
   bool went_back() const { return went_back_; }
   uint64_t bytes() const;  // of the segment; with kSnapshot, what they would be
@@ -100,19 +104,19 @@ class Journal {
   // Is the newest snapshot one of a state that goes back to options_.restore_version?
   absl::StatusOr<bool> IsRestored(const StateFolder& found) const;
   struct SegmentStart {
-    SegmentEvent event;
-    bool holds_nothing;  // but that event
+    SegmentHead head;
+    bool holds_nothing;  // but that
   };
   // nullopt if the file does not begin with a whole frame.
   absl::StatusOr<std::optional<SegmentStart>> ReadStart(uint64_t segment) const;
   // A restore that did not get as far as its snapshot leaves a segment, in which nothing can be yet.
   absl::Status RemoveUnfinishedRestore(StateFolder* found) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Gives all events of a snapshot to `replay`; returns the first of the file.
-  absl::StatusOr<SegmentEvent> ReplaySnapshot(const std::string& name, const Replay& replay);
+  // Gives all events of a snapshot to `replay`; returns the head of the file.
+  absl::StatusOr<SegmentHead> ReplaySnapshot(const std::string& name, const Replay& replay);
   absl::Status Restore(const StateFolder& found, const Replay& replay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ReadSegment(uint64_t segment, bool is_last, const Replay& replay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Makes the file and its first frame, durably; *bytes is its size.
-  absl::StatusOr<std::unique_ptr<StateFile>> CreateSegment(const SegmentEvent& event, uint64_t* bytes) const;
+  absl::StatusOr<std::unique_ptr<StateFile>> CreateSegment(const SegmentHead& head, uint64_t* bytes) const;
   // The same for the segment that the journal begins with.
   absl::Status StartSegment() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   using Clock = std::chrono::steady_clock;
@@ -138,19 +142,18 @@ class Journal {
   CondVar work_;
   CondVar rotated_;
   FrameBuffer pending_ ABSL_GUARDED_BY(mutex_);
-  std::string event_head_ ABSL_GUARDED_BY(mutex_);  // Append's, kept for its memory
   Clock::time_point pending_since_ ABSL_GUARDED_BY(mutex_);
   Clock::time_point frame_begun_ ABSL_GUARDED_BY(mutex_);                              // the last one
   Clock::time_point asleep_until_ ABSL_GUARDED_BY(mutex_) = Clock::time_point::min();  // min: awake
   uint64_t appended_ ABSL_GUARDED_BY(mutex_) = 0;                                      // positions count from 1
   uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;                                       // and, with kVersion, durable
-  SegmentEvent segment_ ABSL_GUARDED_BY(mutex_);
+  SegmentHead segment_ ABSL_GUARDED_BY(mutex_);
   uint64_t frames_ ABSL_GUARDED_BY(mutex_) = 0;  // of the segment
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status failed_ ABSL_GUARDED_BY(mutex_);
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   bool rotate_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::StatusOr<SegmentEvent> rotation_ ABSL_GUARDED_BY(mutex_) = SegmentEvent{};
+  absl::StatusOr<SegmentHead> rotation_ ABSL_GUARDED_BY(mutex_) = SegmentHead{};
   std::deque<std::pair<uint64_t, std::function<void(const absl::Status&)>>> waiting_ ABSL_GUARDED_BY(mutex_);
   std::thread writer_;
 };

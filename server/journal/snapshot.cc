@@ -1,5 +1,6 @@
 #include "server/journal/snapshot.h"
 
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,14 +10,11 @@
 namespace cddp {
 absl::StatusOr<std::unique_ptr<SnapshotWriter>> SnapshotWriter::Create(FileLayer* files, const std::string& folder,
                                                                        const std::string& name,
-                                                                       const SegmentEvent& segment,
-                                                                       const BeginEvent& begin) {
+                                                                       const SegmentHead& segment) {
   absl::StatusOr<std::unique_ptr<AppendFile>> file = files->Create(folder, absl::StrCat(name, kNewSuffix));
   if (!file.ok()) return file.status();
   std::unique_ptr<SnapshotWriter> writer(new SnapshotWriter(files, folder, name, *std::move(file)));
-  absl::Status status = writer->Add(segment);
-  if (status.ok()) status = writer->Add(begin);
-  if (!status.ok()) return status;
+  if (absl::Status status = writer->Add(ToBytes(segment), ""); !status.ok()) return status;
   return writer;
 }
 
@@ -25,14 +23,12 @@ SnapshotWriter::~SnapshotWriter() {
   if (!committed_) files_.Remove(folder_, absl::StrCat(name_, kNewSuffix)).IgnoreError();
 }
 
-absl::Status SnapshotWriter::Add(const JournalEvent& event) {
-  std::string head;
-  const absl::string_view tail = AppendEventHead(event, &head);
+absl::Status SnapshotWriter::Add(absl::string_view head, absl::string_view tail) {
   return AppendFrame(*file_, frames_++, {head, tail}, &bytes_);
 }
 
 absl::Status SnapshotWriter::Commit() {
-  absl::Status status = Add(EndEvent{});
+  absl::Status status = Add(std::string(1, static_cast<char>(kSnapshotEndTag)), "");
   if (status.ok()) status = file_->Sync();
   if (status.ok()) status = files_.Rename(folder_, absl::StrCat(name_, kNewSuffix), name_);
   if (!status.ok()) return status;
@@ -46,9 +42,11 @@ absl::StatusOr<std::unique_ptr<SnapshotReader>> SnapshotReader::Open(FileLayer& 
   absl::StatusOr<std::unique_ptr<StateFile>> file = files.OpenForReading(folder, name);
   if (!file.ok()) return file.status();
   std::unique_ptr<SnapshotReader> reader(new SnapshotReader(path, *std::move(file)));
-  JournalEvent event;
-  if (absl::StatusOr<bool> next = reader->Next(&event); !next.ok()) return next.status();
-  reader->segment_ = std::get<SegmentEvent>(event);
+  const absl::StatusOr<SharedBytes> first = reader->NextFrame();
+  if (!first.ok()) return first.status();
+  absl::string_view bytes = first->view();
+  if (absl::Status status = TakeSegmentHead(&bytes, &reader->segment_); !status.ok()) return reader->InFile(status);
+  if (!bytes.empty()) return reader->InFile(absl::DataLossError("is damaged: its events are not a snapshot's"));
   return reader;
 }
 
@@ -56,19 +54,24 @@ absl::Status SnapshotReader::InFile(const absl::Status& status) const {
   return absl::Status(status.code(), absl::StrCat(path_, ": ", status.message()));
 }
 
-absl::StatusOr<bool> SnapshotReader::Next(JournalEvent* event) {
-  absl::StatusOr<std::shared_ptr<const std::string>> frame = reader_.Next();
+absl::StatusOr<SharedBytes> SnapshotReader::NextFrame() {
+  const absl::StatusOr<std::shared_ptr<const std::string>> frame = reader_.Next();
   if (!frame.ok()) return InFile(frame.status());
-  if (*frame == nullptr) {
+  if (*frame == nullptr || (*frame)->empty()) {
     return InFile(absl::DataLossError("is damaged: its end is missing; restore it from a copy"));
   }
-  frame_ = *std::move(frame);
-  absl::string_view bytes = *frame_;
-  if (absl::Status status = TakeEvent(&bytes, event); !status.ok()) return InFile(status);
-  if ((reader_.frames() == 1) != std::holds_alternative<SegmentEvent>(*event) || !bytes.empty()) {
+  return SharedBytes(*frame, **frame);
+}
+
+absl::StatusOr<bool> SnapshotReader::Next(SharedBytes* event) {
+  absl::StatusOr<SharedBytes> frame = NextFrame();
+  if (!frame.ok()) return frame.status();
+  *event = *std::move(frame);
+  const auto tag = static_cast<uint8_t>(event->view().front());
+  if (tag == kSegmentHeadTag || (tag == kSnapshotEndTag && event->size() > 1)) {
     return InFile(absl::DataLossError("is damaged: its events are not a snapshot's"));
   }
-  return !std::holds_alternative<EndEvent>(*event);
+  return tag != kSnapshotEndTag;
 }
 
 }  // namespace cddp

@@ -1,4 +1,4 @@
-// A shard's state in one file (events.h): what a start reads before the journal's segments, or, as a checkpoint, in the
+// A state in one file (segment.h): what a start reads before the journal's segments, or, as a checkpoint, in the
 // place of them. Written under another name, synced, and renamed: a file that has its name is whole.
 
 #ifndef SERVER_JOURNAL_SNAPSHOT_H_
@@ -9,9 +9,11 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "server/journal/events.h"
+#include "absl/strings/string_view.h"
+#include "common/bytes/shared_bytes.h"
 #include "server/journal/file_layer.h"
 #include "server/journal/frame.h"
+#include "server/journal/segment.h"
 
 namespace cddp {
 
@@ -20,12 +22,12 @@ class SnapshotWriter {
  public:
   // Begins `name` in `folder`; an unfinished file of an earlier try is replaced. Errors name the file.
   static absl::StatusOr<std::unique_ptr<SnapshotWriter>> Create(FileLayer* files, const std::string& folder,
-                                                                const std::string& name, const SegmentEvent& segment,
-                                                                const BeginEvent& begin);
+                                                                const std::string& name, const SegmentHead& segment);
   // Removes the file if it was not committed.
   ~SnapshotWriter();
 
-  absl::Status Add(const JournalEvent& event);
+  // An event, the two one behind the other; its first byte is no tag of segment.h.
+  absl::Status Add(absl::string_view head, absl::string_view tail);
 
   // Returns once the whole file would survive a loss of power.
   absl::Status Commit();
@@ -52,23 +54,25 @@ class SnapshotReader {
   static absl::StatusOr<std::unique_ptr<SnapshotReader>> Open(FileLayer& files, const std::string& folder,
                                                               const std::string& name);
 
-  const SegmentEvent& segment() const { return segment_; }  // the first event
+  const SegmentHead& segment() const { return segment_; }
 
-  // The event after it, and so on; false before the EndEvent. Events point into frame(). DataLoss if the file is
-  // damaged or not whole, FailedPrecondition if it is of another format; both name the file.
-  absl::StatusOr<bool> Next(JournalEvent* event);
-  const std::shared_ptr<const std::string>& frame() const { return frame_; }
+  // The first event, and so on; false at the end. DataLoss if the file is damaged or not whole, FailedPrecondition if
+  // it is of another format; both name the file.
+  absl::StatusOr<bool> Next(SharedBytes* event);
+
+  // The status of what was made of an event, naming the file.
+  absl::Status InFile(const absl::Status& status) const;
 
  private:
   SnapshotReader(std::string path, std::unique_ptr<StateFile> file)
       : path_(std::move(path)), file_(std::move(file)), reader_(file_.get()) {}
-  absl::Status InFile(const absl::Status& status) const;
+  // The next frame's payload.
+  absl::StatusOr<SharedBytes> NextFrame();
 
   const std::string path_;
   const std::unique_ptr<StateFile> file_;
   FrameReader reader_;
-  SegmentEvent segment_;
-  std::shared_ptr<const std::string> frame_;
+  SegmentHead segment_;
 };
 
 }  // namespace cddp

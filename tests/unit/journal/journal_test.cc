@@ -8,12 +8,15 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <future>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/codec/byte_io.h"
 #include "server/journal/snapshot.h"
 #include "tests/unit/journal/faulty_files.h"
 
@@ -22,7 +25,31 @@ namespace {
 
 using ::testing::HasSubstr;
 
-CountEvent Count(uint64_t step, const std::string& update) { return {7, {1, step, step, update, step % 2 == 1}}; }
+// An event: a tag, its number, and the length of its text; then the text.
+std::string Head(uint64_t number, const std::string& text) {
+  std::string bytes(1, '\x2a');
+  ByteWriter to(&bytes);
+  to.Put<uint64_t>(number);
+  to.Put<uint64_t>(text.size());
+  return bytes;
+}
+
+uint64_t Append(Journal& journal, uint64_t number, const std::string& text) {
+  return journal.Append(Head(number, text), text);
+}
+
+// Calls `take` with the number and the text of each event; returns how many there are.
+uint64_t ForEach(const SharedBytes& events, const std::function<void(uint64_t number, absl::string_view text)>& take) {
+  ByteReader from(events.view());
+  uint64_t count = 0;
+  for (; !from.left().empty() && from.ok(); ++count) {
+    EXPECT_EQ(from.Get<uint8_t>(), 0x2a);
+    const auto number = from.Get<uint64_t>();
+    take(number, from.GetBytes());
+  }
+  EXPECT_TRUE(from.ok()) << "they are cut between events";
+  return count;
+}
 
 JournalOptions InFolder(const std::string& folder) {
   JournalOptions options;
@@ -30,7 +57,7 @@ JournalOptions InFolder(const std::string& folder) {
   return options;
 }
 
-// Opens, and says what it has read: "step:update" of every event.
+// Opens, and says what it has read: "number:text" of every event.
 struct Opened {
   absl::StatusOr<std::unique_ptr<Journal>> journal = absl::UnknownError("");
   std::vector<std::string> events;
@@ -38,23 +65,19 @@ struct Opened {
 
 Opened Open(FileLayer* files, Durability durability = Durability::kVersion) {
   Opened opened;
-  opened.journal = Journal::Open(
-      {"state", durability, 0, files}, [&](const JournalEvent& event, uint64_t position, const auto& frame) {
-        EXPECT_EQ(position, opened.events.size() + 1);
-        const auto& count = std::get<CountEvent>(event);
-        EXPECT_EQ(count.bucket, 7u);
-        EXPECT_GE(count.contribution.update.data(), frame->data());
-        EXPECT_EQ(count.contribution.non_finite, count.contribution.step % 2 == 1);
-        opened.events.push_back(absl::StrCat(count.contribution.step, ":", count.contribution.update));
-        return absl::OkStatus();
-      });
+  opened.journal = Journal::Open({"state", durability, 0, files}, [&](const SharedBytes& events, uint64_t position) {
+    EXPECT_EQ(position, opened.events.size() + 1);
+    return ForEach(events, [&](uint64_t number, absl::string_view text) {
+      opened.events.push_back(absl::StrCat(number, ":", text));
+    });
+  });
   return opened;
 }
 
 // Writes frames of one event each. Returns how many are durable.
 size_t Write(Journal& journal, size_t begin, size_t end) {
   for (size_t step = begin; step < end; ++step) {
-    if (!journal.Wait(journal.Append(Count(step, std::string(step * 5, 'x')))).ok()) return step;
+    if (!journal.Wait(Append(journal, step, std::string(step * 5, 'x'))).ok()) return step;
   }
   return end;
 }
@@ -65,53 +88,23 @@ std::vector<std::string> Events(size_t count) {
   return events;
 }
 
-TEST(JournalTest, AllKindsOfEventsComeBack) {
-  std::string bytes;
-  AppendEvent(BeginEvent{"options", "layout"}, &bytes);
-  AppendEvent(AdmitEvent{3, 4}, &bytes);
-  AppendEvent(RetireEvent{5, 6}, &bytes);
-  AppendEvent(MemberEvent{1, 99, MemberState::kFinished, 12}, &bytes);
-  AppendEvent(SegmentEvent{kJournalFormat, 8, 9, 10}, &bytes);
-  AppendEvent(BucketEvent{10, 11, "state"}, &bytes);
-  AppendEvent(EndEvent{}, &bytes);
-  for (size_t size = 0; size <= bytes.size(); ++size) {
-    absl::string_view left = absl::string_view(bytes).substr(0, size);
-    std::vector<JournalEvent> events;
-    JournalEvent event;
-    while (!left.empty() && TakeEvent(&left, &event).ok()) events.push_back(event);
-    EXPECT_EQ(left.empty() && events.size() == 7, size == bytes.size()) << "cut at " << size;
-    if (size < bytes.size()) continue;
-    EXPECT_EQ(std::get<BeginEvent>(events[0]).layout, "layout");
-    EXPECT_EQ(std::get<AdmitEvent>(events[1]).rank, 4u);
-    EXPECT_EQ(std::get<RetireEvent>(events[2]).bucket, 5u);
-    EXPECT_EQ(std::get<MemberEvent>(events[3]).incarnation, 99u);
-    EXPECT_EQ(std::get<MemberEvent>(events[3]).state, MemberState::kFinished);
-    EXPECT_EQ(std::get<MemberEvent>(events[3]).view, 12u);
-    EXPECT_EQ(std::get<SegmentEvent>(events[4]).position, 9u);
-    EXPECT_EQ(std::get<BucketEvent>(events[5]).position, 11u);
-    EXPECT_EQ(std::get<BucketEvent>(events[5]).state, "state");
-    EXPECT_TRUE(std::holds_alternative<EndEvent>(events[6]));
-  }
-}
-
 TEST(JournalTest, RealFilesAreReadAgainAndHeldByOneProcess) {
   const std::string folder = absl::StrCat(::testing::TempDir(), "/cddp_journal_", getpid());
   std::filesystem::remove_all(folder);
-  const auto ignore = [](const JournalEvent&, uint64_t, const auto&) { return absl::OkStatus(); };
   size_t events = 0;
+  const auto count = [&](const SharedBytes& bytes, uint64_t) {
+    return ForEach(bytes, [&](uint64_t, absl::string_view) { ++events; });
+  };
   {
-    const auto journal = Journal::Open(InFolder(folder), ignore);
+    const auto journal = Journal::Open(InFolder(folder), count);
     ASSERT_TRUE(journal.ok()) << journal.status();
     EXPECT_EQ(Write(**journal, 0, 10), 10u);
     EXPECT_EQ((*journal)->bytes(), std::filesystem::file_size(folder + "/journal-0"));
-    const absl::Status second = Journal::Open(InFolder(folder), ignore).status();
+    const absl::Status second = Journal::Open(InFolder(folder), count).status();
     EXPECT_EQ(second.code(), absl::StatusCode::kFailedPrecondition);
     EXPECT_THAT(second.message(), HasSubstr("another server"));
   }
-  EXPECT_TRUE(Journal::Open(InFolder(folder), [&](const JournalEvent&, uint64_t, const auto&) {
-                ++events;
-                return absl::OkStatus();
-              }).ok());
+  EXPECT_TRUE(Journal::Open(InFolder(folder), count).ok());
   EXPECT_EQ(events, 10u);
   std::filesystem::remove_all(folder);
 }
@@ -124,9 +117,8 @@ TEST(JournalTest, FramesOfAnySizeAreReadAgainFromRealFiles) {
     updates.emplace_back(size, static_cast<char>('a' + updates.size()));
   }
   std::vector<std::string> read;
-  const auto replay = [&](const JournalEvent& event, uint64_t, const auto&) {
-    read.emplace_back(std::get<CountEvent>(event).contribution.update);
-    return absl::OkStatus();
+  const auto replay = [&](const SharedBytes& events, uint64_t) {
+    return ForEach(events, [&](uint64_t, absl::string_view text) { read.emplace_back(text); });
   };
   for (size_t i = 0; i < updates.size(); ++i) {
     read.clear();
@@ -134,7 +126,7 @@ TEST(JournalTest, FramesOfAnySizeAreReadAgainFromRealFiles) {
     ASSERT_TRUE(journal.ok()) << journal.status();
     EXPECT_EQ(read.size(), i);
     for (size_t j = 0; j < i; ++j) EXPECT_TRUE(read[j] == updates[j]) << j;
-    ASSERT_TRUE((*journal)->Wait((*journal)->Append(Count(i, updates[i]))).ok());
+    ASSERT_TRUE((*journal)->Wait(Append(**journal, i, updates[i])).ok());
     EXPECT_EQ((*journal)->bytes(), std::filesystem::file_size(folder + "/journal-0"));
   }
   std::filesystem::remove_all(folder);
@@ -163,19 +155,20 @@ TEST(JournalTest, SnapshotsOfAnySizeAreReadAgainFromRealFiles) {
   for (const size_t size : {size_t{0}, size_t{4000}, mebibyte, 3 * mebibyte + 17}) {
     std::string state(size, '\0');
     for (size_t i = 0; i < size; ++i) state[i] = static_cast<char>(i * 31 + i / 4096);
-    auto writer =
-        SnapshotWriter::Create(&PosixFiles(), folder, "snapshot-1", {kJournalFormat, 1}, {"options", "layout"});
+    auto writer = SnapshotWriter::Create(&PosixFiles(), folder, "snapshot-1", {kJournalFormat, 1});
     ASSERT_TRUE(writer.ok()) << writer.status();
-    ASSERT_TRUE((*writer)->Add(BucketEvent{3, 4, state}).ok());
+    ASSERT_TRUE((*writer)->Add("first", "").ok());
+    ASSERT_TRUE((*writer)->Add("state", state).ok());
     ASSERT_TRUE((*writer)->Commit().ok());
     EXPECT_EQ(std::filesystem::file_size(folder + "/snapshot-1"), (*writer)->bytes());
     auto reader = SnapshotReader::Open(PosixFiles(), folder, "snapshot-1");
     ASSERT_TRUE(reader.ok()) << reader.status();
-    JournalEvent event;
+    EXPECT_EQ((*reader)->segment().segment, 1u);
+    SharedBytes event;
     ASSERT_TRUE(*(*reader)->Next(&event));
-    EXPECT_EQ(std::get<BeginEvent>(event).layout, "layout");
+    EXPECT_EQ(event.view(), "first");
     ASSERT_TRUE(*(*reader)->Next(&event));
-    EXPECT_TRUE(std::get<BucketEvent>(event).state == state) << size;
+    EXPECT_TRUE(event.view() == "state" + state) << size;
     EXPECT_FALSE(*(*reader)->Next(&event));
   }
   std::filesystem::remove_all(folder);
@@ -250,11 +243,11 @@ TEST(JournalTest, AFullDiskIsToldToEveryWaiterAndNothingIsWrittenAfterIt) {
     Journal& journal = **opened.journal;
     ASSERT_EQ(Write(journal, 0, 2), 2u);
     files.FailAfter(0, absl::ResourceExhaustedError("the disk is full"));  // in the midst of the frame
-    const absl::Status full = journal.Wait(journal.Append(Count(2, "lost")));
+    const absl::Status full = journal.Wait(Append(journal, 2, "lost"));
     EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
     EXPECT_THAT(full.message(), HasSubstr("state/journal-0"));
     files.FailAfter(1000, absl::OkStatus());
-    EXPECT_EQ(journal.Wait(journal.Append(Count(3, "later"))), full) << "or there would be a hole";
+    EXPECT_EQ(journal.Wait(Append(journal, 3, "later")), full) << "or there would be a hole";
   }
   const Opened again = Open(&files);
   EXPECT_TRUE(again.journal.ok());
@@ -266,7 +259,7 @@ TEST(JournalTest, WhatNobodyWaitsForIsWrittenAMomentLater) {
     FaultyFiles files;
     const Opened opened = Open(&files, durability);
     const size_t before = files.contents()["journal-0"].size();
-    (*opened.journal)->Append(Count(0, ""));
+    Append(**opened.journal, 0, "");
     while (files.contents()["journal-0"].size() == before) std::this_thread::yield();
   }
 }
@@ -297,7 +290,7 @@ TEST(JournalTest, SegmentsAreReadOneAfterTheOtherAndNoneMayBeMissing) {
     Journal& journal = **opened.journal;
     for (size_t segment = 0; segment < 3; ++segment) {
       ASSERT_EQ(Write(journal, segment * 2, segment * 2 + 2), segment * 2 + 2);
-      const absl::StatusOr<SegmentEvent> next = journal.Rotate();
+      const absl::StatusOr<SegmentHead> next = journal.Rotate();
       ASSERT_TRUE(next.ok()) << next.status();
       EXPECT_EQ(next->segment, segment + 1);
       EXPECT_EQ(next->position, segment * 2 + 2);
@@ -360,7 +353,7 @@ TEST(JournalTest, WithoutDurabilityASegmentWhoseEndIsLostIsTheLast) {
   files.FailOnce(0, absl::InternalError("input/output error"));  // the old segment's sync
   EXPECT_FALSE(journal.Rotate().ok());
   EXPECT_FALSE(journal.Rotate().ok());
-  EXPECT_FALSE(journal.Wait(journal.Append(Count(0, ""))).ok());
+  EXPECT_FALSE(journal.Wait(Append(journal, 0, "")).ok());
 }
 
 TEST(JournalTest, WithoutDurabilityAnswersWaitForADiskThatIsFarBehind) {
@@ -376,7 +369,7 @@ TEST(JournalTest, WithoutDurabilityAnswersWaitForADiskThatIsFarBehind) {
   Journal& journal = **opened.journal;
   std::atomic<int> answers = 0;
   const auto push = [&](const std::string& update) {
-    journal.WhenDurable(journal.Append(Count(0, update)), [&](const absl::Status& status) { answers += status.ok(); });
+    journal.WhenDurable(Append(journal, 0, update), [&](const absl::Status& status) { answers += status.ok(); });
   };
   push("x");
   EXPECT_EQ(answers, 1);
@@ -401,7 +394,7 @@ TEST(JournalTest, ZerosOverSeveralFramesAreATornTail) {
     Journal& journal = **opened.journal;
     ASSERT_EQ(Write(journal, 0, 2), 2u);
     whole = files.contents().at("journal-0").size();
-    for (uint64_t step : {2, 3}) ASSERT_TRUE(journal.Wait(journal.Append(Count(step, std::string(10'000, 'x')))).ok());
+    for (uint64_t step : {2, 3}) ASSERT_TRUE(journal.Wait(Append(journal, step, std::string(10'000, 'x'))).ok());
   }
   const std::string bytes = files.contents().at("journal-0");
   ASSERT_EQ(bytes.size(), whole + 2 * 3 * 4096);
@@ -413,6 +406,29 @@ TEST(JournalTest, ZerosOverSeveralFramesAreATornTail) {
     ASSERT_TRUE(opened.journal.ok()) << begin << ": " << opened.journal.status();
     EXPECT_EQ(opened.events, Events(2));
   }
+}
+
+TEST(JournalTest, SegmentHeadsComeBackAndNothingElseIsOne) {
+  const std::string bytes = ToBytes({kJournalFormat, 8, 9, 10});
+  SegmentHead head;
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    absl::string_view cut = absl::string_view(bytes).substr(0, size);
+    EXPECT_EQ(TakeSegmentHead(&cut, &head).code(), absl::StatusCode::kDataLoss);
+  }
+  const std::string longer = bytes + "event";
+  absl::string_view left = longer;
+  ASSERT_TRUE(TakeSegmentHead(&left, &head).ok());
+  EXPECT_EQ(left, "event");
+  EXPECT_EQ(head.segment, 8u);
+  EXPECT_EQ(head.position, 9u);
+  EXPECT_EQ(head.restored, 10u);
+  const std::string other = ToBytes({kJournalFormat + 1, 8, 9, 10});
+  left = other;
+  EXPECT_EQ(TakeSegmentHead(&left, &head).code(), absl::StatusCode::kFailedPrecondition);
+  std::string event = bytes;
+  event[0] = 1;
+  left = event;
+  EXPECT_EQ(TakeSegmentHead(&left, &head).code(), absl::StatusCode::kDataLoss);
 }
 
 TEST(JournalTest, AnOlderReleasesJournalIsNotTakenForNone) {

@@ -44,9 +44,8 @@ class BucketDriver {
               bool non_finite = false, std::optional<uint32_t> replica_crc32c = std::nullopt) {
     const size_t call = answers_.size();
     answers_.emplace_back();
-    updates_.push_back(std::make_unique<std::string>(std::move(update)));
     const uint64_t base = base_version.value_or(step);
-    timing_ = state_->Exchange({rank, step, base, *updates_.back(), non_finite, replica_crc32c},
+    timing_ = state_->Exchange({rank, step, base, SharedBytes::Own(std::move(update)), non_finite, replica_crc32c},
                                [this, call](const absl::StatusOr<ExchangeAnswer>& answer) {
                                  EXPECT_FALSE(answers_[call].has_value()) << "answered twice";
                                  answers_[call] = answer;
@@ -61,7 +60,7 @@ class BucketDriver {
   // Brings a replica of the call's base version to the answer's; false if an update does not decode.
   bool ApplyAnswer(size_t call, std::vector<float>* replica) const {
     if (answer(call).replaces) replica->assign(replica->size(), -0.0f);
-    for (const UpdateRun& run : answer(call).updates) {
+    for (const SharedBytes& run : answer(call).updates) {
       for (const absl::string_view update : UpdatesOf(run)) {
         if (!AddUpdate(update, absl::MakeSpan(*replica)).ok()) return false;
       }
@@ -82,7 +81,6 @@ class BucketDriver {
 
  private:
   std::vector<std::optional<absl::StatusOr<ExchangeAnswer>>> answers_;
-  std::vector<std::unique_ptr<std::string>> updates_;
   std::optional<RoundTiming> timing_;
   std::unique_ptr<BucketState> state_;
 };

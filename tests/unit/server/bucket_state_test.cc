@@ -28,7 +28,7 @@ TEST(BucketStateTest, StepZeroSetsTheWeightsAndLaterStepsApplyTheMeanGradient) {
   bucket.Push(0, 1, Dense({2, 0, 0, 0, 0, 0, 0, 0}));
   bucket.Push(1, 1, Dense({4, 0, 0, 0, 0, 0, 0, 1}));
   EXPECT_THAT(bucket.weights(), ElementsAre(-2, 2, 3, 4, 5, 6, 7, 7.5));
-  EXPECT_EQ(bucket.answer(2).updates[0].data, bucket.answer(3).updates[0].data) << "the same bytes, shared";
+  EXPECT_EQ(bucket.answer(2).updates[0].data(), bucket.answer(3).updates[0].data()) << "the same bytes, shared";
 }
 
 TEST(BucketStateTest, ARetryIsAnsweredAndNeverCountedTwice) {
@@ -45,7 +45,7 @@ TEST(BucketStateTest, ARetryIsAnsweredAndNeverCountedTwice) {
   EXPECT_EQ(bucket.answer(retry).version, 2u);
   const size_t late = bucket.Push(0, 1, gradient);
   ASSERT_TRUE(bucket.answered(late)) << "a retry of the last step is answered at once";
-  EXPECT_EQ(bucket.answer(late).updates[0].data, bucket.answer(first).updates[0].data);
+  EXPECT_EQ(bucket.answer(late).updates[0].data(), bucket.answer(first).updates[0].data());
   EXPECT_THAT(bucket.weights(), ElementsAre(-1, 0, 0, 0, 0, 0, 0, 0));
 }
 

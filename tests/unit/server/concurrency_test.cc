@@ -34,8 +34,8 @@ TEST(ConcurrencyTest, WorkersRetriesAndReadersAtOnceLoseNothing) {
   constexpr uint64_t kSteps = 100;
   absl::StatusOr<std::unique_ptr<BucketState>> created = BucketState::Create(kBucketLength, DenseOptions(kWorkers));
   BucketState& bucket = **created;
-  const std::string one = Dense(std::vector<float>(kBucketLength, 1));
-  const std::string zero = Dense(std::vector<float>(kBucketLength, 0));
+  const SharedBytes one = SharedBytes::Own(Dense(std::vector<float>(kBucketLength, 1)));
+  const SharedBytes zero = SharedBytes::Own(Dense(std::vector<float>(kBucketLength, 0)));
 
   std::atomic<bool> done{false};
   std::thread reader([&] {
@@ -73,7 +73,7 @@ TEST(ConcurrencyTest, CloseAnswersEveryWaitingCall) {
   std::vector<std::thread> callers;
   for (uint32_t rank = 0; rank < kCalls; ++rank) {
     callers.emplace_back([&, rank] {
-      (*created)->Exchange({rank, 0, 0, "", false},
+      (*created)->Exchange({rank, 0, 0, SharedBytes(), false},
                            [&](const absl::StatusOr<ExchangeAnswer>& answer) { ended += !answer.ok(); });
     });
   }

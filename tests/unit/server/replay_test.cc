@@ -123,7 +123,7 @@ TEST(ReplayTest, StepsThatItMissedAreMissedAgain) {
   EXPECT_EQ(bucket.answer(bucket.Push(1, 1, "")).version, 2u);
   const size_t jump = bucket.Push(1, 2, Dense(First(4)));
   EXPECT_EQ(bucket.answer(jump).version, 6u);
-  EXPECT_EQ(bucket.answer(jump).updates[0].bytes(), bucket.answer(late).updates[0].bytes());
+  EXPECT_EQ(bucket.answer(jump).updates[0].view(), bucket.answer(late).updates[0].view());
   EXPECT_EQ(bucket.answer(bucket.Push(1, 6, Dense(First(1)))).version, 7u);
   // A step that it did not make then counts late, once.
   const size_t new_step = bucket.Push(1, 4, Dense(First(8)));

@@ -111,15 +111,16 @@ class Training {
 
  private:
   struct Call {
-    std::string update;
     std::shared_ptr<std::promise<absl::Status>> answer = std::make_shared<std::promise<absl::Status>>();
   };
 
   void Exchange(uint32_t rank, uint32_t bucket, uint64_t step, Call* call) {
-    const bool is_empty = step == 0 && rank != 0;
-    if (!is_empty) call->update = Gradient(rank, bucket, step, Layout().bucket_length(bucket));
+    SharedBytes update;
+    if (step > 0 || rank == 0) {
+      update = SharedBytes::Own(Gradient(rank, bucket, step, Layout().bucket_length(bucket)));
+    }
     shard_->Exchange(
-        1, shard_->view(), bucket, {rank, step, step, call->update},
+        1, shard_->view(), bucket, {rank, step, step, update},
         [told = call->answer](const absl::StatusOr<ExchangeAnswer>& answer) { told->set_value(answer.status()); });
   }
 
@@ -539,7 +540,7 @@ TEST(ShardSnapshotTest, WithoutDurabilityACrashGoesBackToTheLastSnapshotAndTakes
   ASSERT_TRUE(again.Start().ok());
   EXPECT_EQ(again.shard().status().min_version, 4u);
   absl::StatusOr<ExchangeAnswer> answer;
-  const std::string update = Gradient(0, 0, 7, 8);
+  const SharedBytes update = SharedBytes::Own(Gradient(0, 0, 7, 8));
   again.shard().Exchange(1, again.shard().view(), 0, {0, 7, 7, update}, [&](const auto& got) { answer = got; });
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_TRUE(answer->replaces);

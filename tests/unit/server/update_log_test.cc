@@ -12,9 +12,9 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-std::vector<std::string> Updates(const std::vector<UpdateRun>& runs) {
+std::vector<std::string> Updates(const std::vector<SharedBytes>& runs) {
   std::vector<std::string> updates;
-  for (const UpdateRun& run : runs) {
+  for (const SharedBytes& run : runs) {
     for (const absl::string_view update : UpdatesOf(run)) updates.emplace_back(update);
   }
   return updates;
@@ -23,16 +23,15 @@ std::vector<std::string> Updates(const std::vector<UpdateRun>& runs) {
 TEST(UpdateRunTest, OneByItselfOfAnySize) {
   for (const size_t size : {1, 127, 128, 16'383, 16'384, 1'000'000}) {
     const std::string update(size, 'u');
-    const UpdateRun run = RunOf(update);
-    EXPECT_EQ(run.size, SizeInRun(update));
+    const SharedBytes run = RunOf(update);
+    EXPECT_EQ(run.size(), SizeInRun(update));
     EXPECT_THAT(UpdatesOf(run), ElementsAre(update));
   }
 }
 
 TEST(UpdateRunTest, WhatIsNoRunHasNoUpdates) {
-  UpdateRun run = RunOf("update");
-  --run.size;
-  EXPECT_THAT(UpdatesOf(run), IsEmpty());
+  const SharedBytes run = RunOf("update");
+  EXPECT_THAT(UpdatesOf(run.Part(0, run.size() - 1)), IsEmpty());
 }
 
 TEST(UpdateLogTest, GivesWhatLeadsFromOneVersionToAnother) {
@@ -50,7 +49,7 @@ TEST(UpdateLogTest, GivesWhatLeadsFromOneVersionToAnother) {
 
 TEST(UpdateLogTest, ManyVersionsAreFewPiecesAndOutliveTheLog) {
   std::vector<std::string> all;
-  std::vector<UpdateRun> runs;
+  std::vector<SharedBytes> runs;
   {
     UpdateLog log(0, 1000);
     for (int i = 0; i < 1000; ++i) {

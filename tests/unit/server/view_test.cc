@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,16 +46,15 @@ class ViewShard {
 
   // The answer; Unavailable if it waits for others.
   absl::Status Exchange(uint32_t rank, uint64_t step, uint64_t view) {
-    updates_.push_back(step == 0 && rank != 0 ? "" : Dense(std::vector<float>(kLength, 0.5F)));
+    const std::string update = step == 0 && rank != 0 ? "" : Dense(std::vector<float>(kLength, 0.5F));
     auto answer = std::make_shared<absl::Status>(absl::UnavailableError("waits"));
-    shard_->Exchange(1, view, 0, {rank, step, step, updates_.back()},
+    shard_->Exchange(1, view, 0, {rank, step, step, SharedBytes::Own(update)},
                      [answer](const absl::StatusOr<ExchangeAnswer>& got) { *answer = got.status(); });
     EXPECT_TRUE(shard_->Sync().ok());
     return *answer;
   }
 
  private:
-  std::deque<std::string> updates_;
   ServerMetrics metrics_;
   std::unique_ptr<Shard> shard_;
   absl::Status recovered_;

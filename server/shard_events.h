@@ -1,12 +1,11 @@
 // What happened to a shard, in the bytes of its files. A server that is given the same events in the same order is in
 // the same state, bit for bit: contributions are counted in the order in which they were counted first.
 //
-// A journal's segment is a SegmentEvent and what happened from then on (the first segment: a BeginEvent and an
-// AgreementEvent first). A snapshot or checkpoint is a SegmentEvent, a BeginEvent, an AgreementEvent, a BucketEvent for
-// each bucket, a MemberEvent for each worker, and an EndEvent.
+// A journal begins with a BeginEvent and an AgreementEvent; then comes what happened. A snapshot or checkpoint is a
+// BeginEvent, an AgreementEvent, a BucketEvent for each bucket, and a MemberEvent for each worker.
 
-#ifndef SERVER_JOURNAL_EVENTS_H_
-#define SERVER_JOURNAL_EVENTS_H_
+#ifndef SERVER_SHARD_EVENTS_H_
+#define SERVER_SHARD_EVENTS_H_
 
 #include <cstdint>
 #include <string>
@@ -14,20 +13,15 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "common/bytes/shared_bytes.h"
 #include "server/bucket_state.h"
 #include "server/membership.h"
 
 namespace cddp {
 
-constexpr uint32_t kJournalFormat = 5;
+class Journal;
+class SnapshotWriter;
 
-// The first event of every file. Events are numbered from 1 over all segments: their positions.
-struct SegmentEvent {
-  uint32_t format = kJournalFormat;
-  uint64_t segment = 0;
-  uint64_t position = 0;  // of the last event before this segment
-  uint64_t restored = 0;  // version of the checkpoint that this state goes back to; 0: none
-};
 // What the state is the state of.
 struct BeginEvent {
   std::string options;  // the server's, as text; another server's journal is not ours
@@ -35,7 +29,7 @@ struct BeginEvent {
 };
 struct CountEvent {  // a contribution was counted
   uint32_t bucket = 0;
-  Contribution contribution;  // its update points into the frame
+  Contribution contribution;  // without the checksum of the replica
 };
 struct AdmitEvent {
   uint32_t bucket = 0;
@@ -54,26 +48,29 @@ struct MemberEvent {  // a process took a rank, left, was lost, or came back
 struct BucketEvent {  // a bucket's state
   uint32_t bucket = 0;
   uint64_t position = 0;    // of the last event that it holds
-  absl::string_view state;  // BucketState::Save; points into the frame
+  absl::string_view state;  // BucketState::Save; must live as long as what it was read from
 };
-struct EndEvent {};      // the snapshot is whole
 struct AgreementEvent {  // what the workers have agreed on
   uint32_t rank = 0;     // who brought it
   std::string settings;  // common/agreement
 };
-using JournalEvent = std::variant<SegmentEvent, BeginEvent, CountEvent, AdmitEvent, RetireEvent, MemberEvent,
-                                  BucketEvent, EndEvent, AgreementEvent>;
+// The first byte of an event is 1 for a BeginEvent and counts on in this order: no tag of server/journal/segment.h.
+using ShardEvent =
+    std::variant<BeginEvent, CountEvent, AdmitEvent, RetireEvent, MemberEvent, BucketEvent, AgreementEvent>;
 
-void AppendEvent(const JournalEvent& event, std::string* bytes);
+void AppendEvent(const ShardEvent& event, std::string* bytes);
 
 // The same without the event's last field if that may be large, an update or a bucket's state: it is returned, and its
 // bytes belong right after.
-absl::string_view AppendEventHead(const JournalEvent& event, std::string* bytes);
+absl::string_view AppendEventHead(const ShardEvent& event, std::string* bytes);
 
-// Takes the next event off the front of `bytes`, which must outlive it. DataLoss if there is none, FailedPrecondition
-// if the file is of another format.
-absl::Status TakeEvent(absl::string_view* bytes, JournalEvent* event);
+// Takes the next event off the front of *bytes. Its update refers to them. DataLoss if there is none.
+absl::Status TakeEvent(SharedBytes* bytes, ShardEvent* event);
+
+// As Journal::Append and SnapshotWriter::Add.
+uint64_t AppendTo(Journal& journal, const ShardEvent& event);
+absl::Status AddTo(SnapshotWriter& snapshot, const ShardEvent& event);
 
 }  // namespace cddp
 
-#endif  // SERVER_JOURNAL_EVENTS_H_
+#endif  // SERVER_SHARD_EVENTS_H_
