@@ -26,6 +26,18 @@ int CodeBits(ValueEncoding encoding) {
   }
 }
 
+// Largest of the values' bits under `mask`, an exponent's. In this form, with signed bits, the compiler vectorises it
+// for every processor.
+template <typename Bits>
+Bits LargestMasked(const uint8_t* part, size_t count, Bits mask) {
+  Bits largest = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const auto masked = static_cast<Bits>(LoadLe<Bits>(part + sizeof(Bits) * i) & mask);
+    largest = largest < masked ? masked : largest;
+  }
+  return largest;
+}
+
 }  // namespace
 
 size_t EncodedValueBytes(ValueEncoding encoding, size_t count) {
@@ -52,13 +64,13 @@ absl::Status ValidateValues(ValueEncoding encoding, const uint8_t* part, size_t 
   bool finite = true;
   switch (encoding) {
     case ValueEncoding::kFp32:
-      for (size_t i = 0; i < count; ++i) finite &= (LoadLe<uint32_t>(part + 4 * i) & 0x7f800000u) != 0x7f800000u;
+      finite = LargestMasked<int32_t>(part, count, 0x7f800000) != 0x7f800000;
       break;
     case ValueEncoding::kFp16:
-      for (size_t i = 0; i < count; ++i) finite &= (LoadLe<uint16_t>(part + 2 * i) & 0x7c00u) != 0x7c00u;
+      finite = LargestMasked<int16_t>(part, count, 0x7c00) != 0x7c00;
       break;
     case ValueEncoding::kBf16:
-      for (size_t i = 0; i < count; ++i) finite &= (LoadLe<uint16_t>(part + 2 * i) & 0x7f80u) != 0x7f80u;
+      finite = LargestMasked<int16_t>(part, count, 0x7f80) != 0x7f80;
       break;
     default:
       return ValidateBlockScaled(CodeBits(encoding), part, count);
