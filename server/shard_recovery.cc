@@ -7,15 +7,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "cddp/v1/parameter_server.pb.h"
-#include "common/config/flag_list.h"
 #include "common/transport/layout_message.h"
 
 namespace cddp {
 namespace {
-
-std::string Exact(double value) { return absl::StrFormat("%.17g", value); }
 
 // One bucket's way into the shard's journal.
 class JournalOfBucket final : public BucketJournal {
@@ -40,28 +36,6 @@ class JournalOfBucket final : public BucketJournal {
 };
 
 }  // namespace
-
-std::string DescribeForJournal(const ShardOptions& options) {
-  const OptimizerOptions& optimizer = options.optimizer;
-  return absl::StrCat(
-      "--shard=", options.shard, " --shards=", options.shard_count, " --workers=", options.worker_count,
-      " --consistency=", AbslUnparseFlag(options.consistency.mode), " --quorum=", options.consistency.quorum,
-      " --max_staleness=", options.consistency.max_staleness, " --optimizer=", AbslUnparseFlag(optimizer.kind),
-      " --lr=", Exact(optimizer.lr.base), " --lr_schedule=", AbslUnparseFlag(optimizer.lr.schedule),
-      " --lr_warmup_steps=", optimizer.lr.warmup_steps, " --lr_decay_steps=", optimizer.lr.decay_steps,
-      " --lr_decay_factor=", Exact(optimizer.lr.decay_factor), " --momentum=", Exact(optimizer.momentum),
-      " --nesterov=", optimizer.nesterov, " --weight_decay=", Exact(optimizer.weight_decay),
-      " --beta1=", Exact(optimizer.beta1), " --beta2=", Exact(optimizer.beta2), " --epsilon=", Exact(optimizer.epsilon),
-      " --publish_ratio=", Exact(options.publish.ratio),
-      " --value_encoding=", AbslUnparseFlag(options.publish.value_encoding),
-      " --index_encoding=", AbslUnparseFlag(options.publish.index_encoding),
-      " --small_tensor_elements=", options.small_tensor_elements);
-}
-
-std::string DescribeForWorkers(const ShardOptions& options) {
-  const std::string all = DescribeForJournal(options);
-  return absl::StrCat(all.substr(all.find(' ') + 1), " --lease=", absl::FormatDuration(options.lease));
-}
 
 std::string SerializeLayout(const ParameterLayout& layout) { return ToMessage(layout).SerializeAsString(); }
 
@@ -108,7 +82,7 @@ absl::Status Shard::Recover() {
 }
 
 absl::Status Shard::ReplayBegin(const BeginEvent& begin) {
-  if (const std::string difference = DescribeFlagDifference(begin.options, DescribeForJournal(options_), "server");
+  if (const std::string difference = DescribeFileDifference(begin.options, DescribeForJournal(options_), "server");
       !difference.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat(difference, ": start it with the same flags, or with an empty --state_dir"));

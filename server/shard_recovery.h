@@ -9,8 +9,8 @@
 
 namespace cddp {
 
-// All options that a result depends on, one "--flag=value" a piece. Two servers with one text make the same of the same
-// contributions.
+// What a journal is written under: all that must be the same after a restart, "--flag=value" separated by spaces. Two
+// servers with one text make the same of the same contributions.
 std::string DescribeForJournal(const ShardOptions& options);
 
 // Likewise, what all servers of a cluster must have alike.

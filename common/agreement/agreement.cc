@@ -41,6 +41,13 @@ std::vector<SettingDifference> Differences(absl::string_view first, absl::string
   return differences;
 }
 
+std::string DescribeFileDifference(absl::string_view written, absl::string_view ours, absl::string_view process) {
+  const std::vector<SettingDifference> differences = Differences(written, ours);
+  if (differences.empty()) return "";
+  return absl::StrCat("was written with ", differences.front().first, ", but this ", process, " has ",
+                      differences.front().second);
+}
+
 absl::Status CheckServersAgree(absl::string_view address, absl::string_view settings, absl::string_view other_address,
                                absl::string_view other_settings) {
   const std::vector<SettingDifference> differences = Differences(settings, other_settings);

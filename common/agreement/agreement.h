@@ -23,6 +23,10 @@ struct SettingDifference {
 // All differences, in the order of `first`, then what only `second` has.
 std::vector<SettingDifference> Differences(absl::string_view first, absl::string_view second);
 
+// The first difference of the settings that a file was written under from those of this `process` ("server", "worker"):
+// "was written with --a=1, but this server has --a=2". Empty if there is none.
+std::string DescribeFileDifference(absl::string_view written, absl::string_view ours, absl::string_view process);
+
 // InvalidArgument naming both servers and what they have not alike: "server B has --lr=0.2, but server A has --lr=0.1".
 absl::Status CheckServersAgree(absl::string_view address, absl::string_view settings, absl::string_view other_address,
                                absl::string_view other_settings);

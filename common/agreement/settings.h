@@ -23,8 +23,8 @@ enum class Over { kRestart, kNothing };
 
 struct Setting {
   absl::string_view name;  // a flag, "--lr", or a fact that processes find out, "data_crc32c"
-  Agree agree;
-  Over same_over;
+  Agree agree = Agree::kNobody;
+  Over same_over = Over::kNothing;
 };
 
 // In the order in which they are described.

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/agreement/settings.h"
 #include "deploy/ctl/format.h"
 
 namespace cddp::ctl {
@@ -42,7 +43,46 @@ absl::Status CheckNumber(const char* flag, double value, bool condition, const c
   return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", FormatExact(value), ": ", rule));
 }
 
-const char* Bool(bool value) { return value ? "true" : "false"; }
+// A setting of the programs that `cddp train` decides. It goes to whichever has it, servers, workers or both.
+struct TrainSetting {
+  absl::string_view name;
+  std::string (*text)(const TrainOptions& options);
+};
+
+constexpr TrainSetting kTrainSettings[] = {
+    {"--shards", [](const TrainOptions& o) { return absl::StrCat(o.servers); }},
+    {"--workers", [](const TrainOptions& o) { return absl::StrCat(o.workers); }},
+    {"--consistency", [](const TrainOptions& o) { return o.consistency; }},
+    {"--quorum", [](const TrainOptions& o) { return absl::StrCat(o.quorum); }},
+    {"--max_staleness", [](const TrainOptions& o) { return absl::StrCat(o.max_staleness); }},
+    {"--optimizer", [](const TrainOptions& o) { return o.optimizer; }},
+    {"--lr", [](const TrainOptions& o) { return FormatExact(o.lr); }},
+    {"--momentum", [](const TrainOptions& o) { return FormatExact(o.momentum); }},
+    {"--nesterov", [](const TrainOptions& o) { return std::string(o.nesterov ? "true" : "false"); }},
+    {"--weight_decay", [](const TrainOptions& o) { return FormatExact(o.weight_decay); }},
+    {"--publish_ratio", [](const TrainOptions& o) { return FormatExact(o.pull_ratio()); }},
+    {"--ratio", [](const TrainOptions& o) { return FormatExact(o.push_ratio()); }},
+    {"--value_encoding", [](const TrainOptions& o) { return std::string(Name(o.values())); }},
+    {"--index_encoding", [](const TrainOptions& o) { return std::string(Name(o.index_encoding)); }},
+    {"--model", [](const TrainOptions& o) { return o.model; }},
+    {"--data_dir", [](const TrainOptions& o) { return o.data_dir; }},
+    {"--train_examples", [](const TrainOptions& o) { return absl::StrCat(o.train_examples); }},
+    {"--test_examples", [](const TrainOptions& o) { return absl::StrCat(o.test_examples); }},
+    {"--epochs", [](const TrainOptions& o) { return absl::StrCat(o.epochs); }},
+    {"--batch_size", [](const TrainOptions& o) { return absl::StrCat(o.batch_size); }},
+    {"--seed", [](const TrainOptions& o) { return absl::StrCat(o.seed); }},
+    {"--local_steps", [](const TrainOptions& o) { return absl::StrCat(o.local_steps); }},
+    {"--bucket_bytes", [](const TrainOptions& o) { return absl::StrCat(o.bucket_bytes); }},
+    {"--threads", [](const TrainOptions& o) { return absl::StrCat(o.threads); }},
+};
+
+void AppendSettings(absl::Span<const Setting> settings, const TrainOptions& options, std::vector<std::string>* flags) {
+  for (const Setting& setting : settings) {
+    for (const TrainSetting& ours : kTrainSettings) {
+      if (ours.name == setting.name) flags->push_back(absl::StrCat(ours.name, "=", ours.text(options)));
+    }
+  }
+}
 
 }  // namespace
 
@@ -79,25 +119,9 @@ absl::Status Validate(const TrainOptions& options) {
 }
 
 std::vector<std::string> ServerFlags(const TrainOptions& options, int shard) {
-  std::vector<std::string> flags = {
-      "--listen=127.0.0.1:0",
-      "--metrics_listen=127.0.0.1:0",
-      absl::StrCat("--shard=", shard),
-      absl::StrCat("--shards=", options.servers),
-      absl::StrCat("--workers=", options.workers),
-      absl::StrCat("--lr=", FormatExact(options.lr)),
-      absl::StrCat("--momentum=", FormatExact(options.momentum)),
-      absl::StrCat("--nesterov=", Bool(options.nesterov)),
-      absl::StrCat("--optimizer=", options.optimizer),
-      absl::StrCat("--consistency=", options.consistency),
-      absl::StrCat("--quorum=", options.quorum),
-      absl::StrCat("--max_staleness=", options.max_staleness),
-      absl::StrCat("--weight_decay=", FormatExact(options.weight_decay)),
-      absl::StrCat("--publish_ratio=", FormatExact(options.pull_ratio())),
-      absl::StrCat("--value_encoding=", Name(options.values())),
-      absl::StrCat("--index_encoding=", Name(options.index_encoding)),
-      "--progress=json",
-  };
+  std::vector<std::string> flags = {"--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", "--progress=json",
+                                    absl::StrCat("--shard=", shard)};
+  AppendSettings(ServerSettings(), options, &flags);
   if (options.durable) {
     flags.push_back(absl::StrCat("--state_dir=", StatePath(options, shard)));
     flags.push_back(absl::StrCat("--lease=", kDurableLeaseSeconds, "s"));
@@ -110,26 +134,9 @@ std::vector<std::string> ServerFlags(const TrainOptions& options, int shard) {
 
 std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
                                      const std::vector<std::string>& server_addresses) {
-  std::vector<std::string> flags = {
-      absl::StrCat("--rank=", rank),
-      absl::StrCat("--workers=", options.workers),
-      absl::StrCat("--servers=", absl::StrJoin(server_addresses, ",")),
-      absl::StrCat("--model=", options.model),
-      absl::StrCat("--data_dir=", options.data_dir),
-      absl::StrCat("--epochs=", options.epochs),
-      absl::StrCat("--batch_size=", options.batch_size),
-      absl::StrCat("--seed=", options.seed),
-      absl::StrCat("--ratio=", FormatExact(options.push_ratio())),
-      absl::StrCat("--value_encoding=", Name(options.values())),
-      absl::StrCat("--index_encoding=", Name(options.index_encoding)),
-      absl::StrCat("--bucket_bytes=", options.bucket_bytes),
-      absl::StrCat("--threads=", options.threads),
-      absl::StrCat("--local_steps=", options.local_steps),
-      absl::StrCat("--train_examples=", options.train_examples),
-      absl::StrCat("--test_examples=", options.test_examples),
-      "--metrics_listen=127.0.0.1:0",
-      "--progress=json",
-  };
+  std::vector<std::string> flags = {"--metrics_listen=127.0.0.1:0", "--progress=json", absl::StrCat("--rank=", rank),
+                                    absl::StrCat("--servers=", absl::StrJoin(server_addresses, ","))};
+  AppendSettings(WorkerSettings(), options, &flags);
   if (options.durable) {
     flags.push_back(absl::StrCat("--checkpoint_dir=", CheckpointPath(options)));
     flags.push_back(absl::StrCat("--checkpoint_every=", options.checkpoint_period()));

@@ -27,6 +27,7 @@
 #include "deploy/ctl/cluster_plan.h"
 #include "deploy/ctl/command_flags.h"
 #include "deploy/ctl/job_check.h"
+#include "deploy/ctl/passed_flags.h"
 #include "deploy/ctl/progress.h"
 #include "deploy/ctl/run_folder.h"
 #include "deploy/ctl/split_words.h"
@@ -270,11 +271,26 @@ absl::StatusOr<FolderLock> PrepareOutput(TrainOptions* options) {
   return lock;
 }
 
+// Flags of the programs that `cddp train` does not have itself are words of --server_flags and --worker_flags.
+void ParseTrainFlags(int argc, char** argv, const FlagScope& scope) {
+  const auto is_own = [&scope](absl::string_view name) {
+    const absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
+    return flag != nullptr && InScope(scope, *flag);
+  };
+  std::vector<std::string> args = PassFlagsOn({argv + 1, argv + argc}, is_own);
+  std::vector<char*> words = {argv[0]};
+  for (std::string& arg : args) words.push_back(arg.data());
+  const std::string usage = absl::StrCat(
+      kUsage, "\n\nFlags of cddp-server and cddp-worker that are handed on to them: ", PassedFlagNames(is_own),
+      "; their --help describes them.");
+  ParseCommandLineOrExit(static_cast<int>(words.size()), words.data(), usage, scope);
+}
+
 }  // namespace
 
 int RunTrainCommand(int argc, char** argv) {
   const FlagScope scope = {{kOwnFile, kCommandFlagFile}};
-  const auto parse = [&] { ParseCommandLineOrExit(argc, argv, kUsage, scope); };
+  const auto parse = [&] { ParseTrainFlags(argc, argv, scope); };
   parse();
   if (absl::GetFlag(FLAGS_resume)) {
     if (absl::Status status = SetSavedFlags(absl::GetFlag(FLAGS_output), parse); !status.ok()) {

@@ -262,9 +262,9 @@ server=$!
 read -r line <FOLDER/address
 address=${line#*address\":\"}
 address=${address%%\"*}
-WORKER --servers="$address" --rank=1 --epochs=1000000 --progress=json >FOLDER/steps 2>FOLDER/worker.log &
+WORKER --servers="$address" --rank=1 --epochs=200 --progress=json >FOLDER/steps 2>FOLDER/worker.log &
 stopped=$!
-WORKER --servers="$address" --rank=0 --epochs=3 2>FOLDER/other.log &
+WORKER --servers="$address" --rank=0 --epochs=200 2>FOLDER/other.log &
 other=$!
 exec 3<FOLDER/steps
 until [[ ${line:-} == *'"epoch"'* ]]; do read -r line <&3 || break; done

@@ -7,9 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "common/agreement/agreement.h"
 #include "common/codec/byte_io.h"
 #include "common/codec/crc32c.h"
-#include "common/config/flag_list.h"
 
 namespace cddp {
 namespace {
@@ -129,7 +129,7 @@ absl::StatusOr<WorkerCheckpoint> ReadCheckpoint(const std::string& path) {
 
 absl::Status CheckFits(const WorkerCheckpoint& checkpoint, uint64_t fingerprint, const std::string& flags) {
   constexpr char kWhatToDo[] = ": start it with the same flags, or with an empty --checkpoint_dir";
-  if (const std::string difference = DescribeFlagDifference(checkpoint.flags, flags, "worker"); !difference.empty()) {
+  if (const std::string difference = DescribeFileDifference(checkpoint.flags, flags, "worker"); !difference.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("the checkpoint ", difference, kWhatToDo));
   }
   if (checkpoint.fingerprint != fingerprint) {

@@ -6,6 +6,7 @@
 
 #include "absl/numeric/int128.h"
 #include "absl/strings/str_cat.h"
+#include "common/codec/crc32c.h"
 #include "worker/data/idx_file.h"
 
 namespace cddp {
@@ -30,6 +31,13 @@ absl::StatusOr<ImageSet> LoadSet(const std::string& prefix, uint64_t limit) {
 }
 
 }  // namespace
+
+uint32_t Checksum(const ImageSet& set) {
+  const uint32_t extents[] = {set.rows, set.cols};
+  uint32_t crc = Crc32c(extents, sizeof extents);
+  crc = Crc32c(set.pixels.data(), set.pixels.size(), crc);
+  return Crc32c(set.labels.data(), set.labels.size(), crc);
+}
 
 absl::StatusOr<ImageDataset> LoadImageDataset(const std::string& folder, const DatasetLimits& limits) {
   absl::StatusOr<ImageSet> train = LoadSet(absl::StrCat(folder, "/train"), limits.train_examples);

@@ -19,6 +19,9 @@ struct ImageSet {
   uint64_t count() const { return labels.size(); }
 };
 
+// crc32c of the size, all pixels and all labels.
+uint32_t Checksum(const ImageSet& set);
+
 struct ImageDataset {
   ImageSet train;
   ImageSet test;

@@ -6,14 +6,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/clock/monotonic.h"
 #include "common/codec/byte_io.h"
 
 namespace cddp {
 namespace {
-
-std::string Exact(double value) { return absl::StrFormat("%.17g", value); }
 
 // Calls `each` with every field.
 template <typename Totals, typename Each>
@@ -27,31 +24,11 @@ void ForEachField(Totals& totals, const Each& each) {
 
 }  // namespace
 
-std::string DescribeForCheckpoint(const TrainerOptions& options, uint64_t train_examples) {
-  const GradientCompressorOptions& exchange = options.exchange;
-  std::string flags = absl::StrCat(
-      "--model=", options.model, " --rank=", options.cluster.rank, " --workers=", options.cluster.worker_count,
-      " --train_examples=", train_examples, " --batch_size=", options.batch_size, " --seed=", options.seed,
-      " --ratio=", Exact(exchange.compressor.ratio), " --selection=", AbslUnparseFlag(exchange.compressor.selection),
-      " --value_encoding=", AbslUnparseFlag(exchange.compressor.value_encoding),
-      " --index_encoding=", AbslUnparseFlag(exchange.compressor.index_encoding),
-      " --residual_decay=", Exact(exchange.residual_decay), " --small_tensor_elements=", exchange.small_tensor_elements,
-      " --momentum_correction=", Exact(exchange.momentum_correction), " --clip_norm=", Exact(exchange.clip_norm),
-      " --ratio_warmup_steps=", exchange.ratio_warmup_steps, " --local_steps=", options.local_steps);
-  if (options.local_steps > 1) {
-    absl::StrAppend(&flags, " --inner_optimizer=", AbslUnparseFlag(options.inner.kind),
-                    " --inner_lr=", Exact(options.inner.lr.base), " --inner_momentum=", Exact(options.inner.momentum),
-                    " --inner_weight_decay=", Exact(options.inner.weight_decay));
-  }
-  return flags;
-}
-
-RunCheckpoints::RunCheckpoints(const TrainerOptions& options, uint64_t train_examples, uint64_t fingerprint,
-                               WorkerMetrics* metrics)
-    : files_(options.checkpoint_dir, options.cluster.rank),
-      flags_(DescribeForCheckpoint(options, train_examples)),
+RunCheckpoints::RunCheckpoints(const RunSettings& settings, uint64_t fingerprint, WorkerMetrics* metrics)
+    : files_(settings.options.checkpoint_dir, settings.options.cluster.rank),
+      flags_(DescribeForCheckpoint(settings)),
       fingerprint_(fingerprint),
-      every_(options.checkpoint_every),
+      every_(settings.options.checkpoint_every),
       metrics_(*metrics),
       writer_(files_, [metrics, path = files_.latest_path()](const CheckpointWriter::Written& written) {
         metrics->NoteCheckpoint(written.step, written.time, written.status.ok());

@@ -16,14 +16,10 @@
 #include "worker/model/training_model.h"
 #include "worker/trainer/local_steps.h"
 #include "worker/trainer/progress.h"
-#include "worker/trainer/trainer.h"
 #include "worker/trainer/worker_metrics.h"
+#include "worker/trainer/worker_settings.h"
 
 namespace cddp {
-
-// All flags that the bits of a worker's run depend on, one "--flag=value" a piece. Not among them: --epochs, so that a
-// run can be made longer, and --threads, which a machine decides (though sums may round otherwise with another number).
-std::string DescribeForCheckpoint(const TrainerOptions& options, uint64_t train_examples);
 
 // What a checkpoint is made of. All are used between two steps only.
 struct RunParts {
@@ -35,8 +31,8 @@ struct RunParts {
 // Not thread-safe.
 class RunCheckpoints {
  public:
-  // `options.checkpoint_dir` is not empty; `metrics` outlives this object.
-  RunCheckpoints(const TrainerOptions& options, uint64_t train_examples, uint64_t fingerprint, WorkerMetrics* metrics);
+  // `settings.options.checkpoint_dir` is not empty; `metrics` outlives this object.
+  RunCheckpoints(const RunSettings& settings, uint64_t fingerprint, WorkerMetrics* metrics);
 
   // The checkpoint to go on from, if there is one. Errors of CheckpointFiles::ReadLatest and CheckFits.
   absl::StatusOr<std::optional<WorkerCheckpoint>> Find();

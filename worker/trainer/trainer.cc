@@ -28,6 +28,7 @@
 #include "worker/trainer/round_listener.h"
 #include "worker/trainer/run_checkpoints.h"
 #include "worker/trainer/worker_metrics.h"
+#include "worker/trainer/worker_settings.h"
 
 namespace cddp {
 namespace {
@@ -74,8 +75,11 @@ class Trainer {
 
     absl::StatusOr<ParameterLayout> layout = ParameterLayout::Create(model_->tensors(), options_.bucket_elements);
     if (!layout.ok()) return layout.status();
+    RunSettings settings = {options_, Checksum(data_->train)};
+    settings.options.train_examples = data_->train.count();
+    settings.options.bucket_elements = layout->bucket_elements();
     if (!options_.checkpoint_dir.empty()) {
-      checkpoints_.emplace(options_, data_->train.count(), layout->fingerprint(), &metrics_);
+      checkpoints_.emplace(settings, layout->fingerprint(), &metrics_);
       absl::StatusOr<std::optional<WorkerCheckpoint>> found = checkpoints_->Find();
       if (!found.ok()) return found.status();
       restored_ = *std::move(found);
@@ -84,7 +88,7 @@ class Trainer {
       absl::Status status = CheckReplaceable(options_.model_output, layout->total_elements() * sizeof(float));
       if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat("--model_output=", status.message()));
     }
-    return Connect(*layout);
+    return Connect(*layout, DescribeForServers(settings));
   }
 
   absl::Status Train() {
@@ -133,8 +137,10 @@ class Trainer {
     return absl::InternalError(absl::StrCat("the training is over, but not its model in place: ", status.message()));
   }
 
-  absl::Status Connect(const ParameterLayout& layout) {
-    absl::StatusOr<std::unique_ptr<GrpcCluster>> cluster = GrpcCluster::Join(options_.cluster, layout);
+  absl::Status Connect(const ParameterLayout& layout, const std::string& agreement) {
+    GrpcClusterOptions options = options_.cluster;
+    options.agreement = agreement;
+    absl::StatusOr<std::unique_ptr<GrpcCluster>> cluster = GrpcCluster::Join(options, layout);
     if (!cluster.ok()) return cluster.status();
     cluster_ = *std::move(cluster);
     absl::StatusOr<std::unique_ptr<GradientExchange>> exchange =

@@ -25,6 +25,16 @@ TEST(DifferencesTest, ANameIsWhole) {
   EXPECT_TRUE(Differences("", "").empty());
 }
 
+TEST(DescribeFileDifferenceTest, TellsTheFirst) {
+  EXPECT_EQ(DescribeFileDifference("--a=1 --b=2", "--a=1 --b=2", "server"), "");
+  EXPECT_EQ(DescribeFileDifference("--a=1 --b=2 --c=3", "--a=1 --b=4 --c=5", "server"),
+            "was written with --b=2, but this server has --b=4");
+  EXPECT_EQ(DescribeFileDifference("--a=1", "--a=1 --b=2", "worker"),
+            "was written with no --b, but this worker has --b=2");
+  EXPECT_EQ(DescribeFileDifference("--a=1 --b=2", "--a=1", "worker"),
+            "was written with --b=2, but this worker has no --b");
+}
+
 TEST(CheckServersAgreeTest, NamesBothServersAndBothValues) {
   EXPECT_TRUE(CheckServersAgree("B:1", "--lr=0.1", "A:1", "--lr=0.1").ok());
   const absl::Status status = CheckServersAgree("B:1", "--lr=0.2", "A:1", "--lr=0.1");

@@ -24,22 +24,22 @@ TEST(ClusterPlanTest, ServerFlags) {
   options.weight_decay = 1e-4;
   options.index_encoding = IndexEncoding::kRice;
   EXPECT_THAT(ServerFlags(options, 2),
-              ::testing::ElementsAre("--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", "--shard=2", "--shards=3",
-                                     "--workers=2", "--lr=0.05", "--momentum=0.9", "--nesterov=true", "--optimizer=sgd",
-                                     "--consistency=sync", "--quorum=0", "--max_staleness=4", "--weight_decay=1e-04",
-                                     "--publish_ratio=0.01", "--value_encoding=int4", "--index_encoding=rice",
-                                     "--progress=json"));
+              ::testing::UnorderedElementsAre("--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", "--shard=2",
+                                              "--shards=3", "--workers=2", "--lr=0.05", "--momentum=0.9",
+                                              "--nesterov=true", "--optimizer=sgd", "--consistency=sync", "--quorum=0",
+                                              "--max_staleness=4", "--weight_decay=1e-04", "--publish_ratio=0.01",
+                                              "--value_encoding=int4", "--index_encoding=rice", "--progress=json"));
 }
 
 TEST(ClusterPlanTest, WorkerFlags) {
   TrainOptions options = SampleOptions(5);
   options.train_examples = 1000;
   EXPECT_THAT(WorkerFlags(options, 1, {"a:1", "b:2", "c:3"}),
-              ::testing::ElementsAre("--rank=1", "--workers=2", "--servers=a:1,b:2,c:3", "--model=simple_cnn",
-                                     "--data_dir=data/mnist", "--epochs=5", "--batch_size=64", "--seed=42",
-                                     "--ratio=0.01", "--value_encoding=int4", "--index_encoding=gap8",
-                                     "--bucket_bytes=0", "--threads=1", "--local_steps=1", "--train_examples=1000",
-                                     "--test_examples=0", "--metrics_listen=127.0.0.1:0", "--progress=json"));
+              ::testing::UnorderedElementsAre(
+                  "--rank=1", "--workers=2", "--servers=a:1,b:2,c:3", "--model=simple_cnn", "--data_dir=data/mnist",
+                  "--epochs=5", "--batch_size=64", "--seed=42", "--ratio=0.01", "--value_encoding=int4",
+                  "--index_encoding=gap8", "--bucket_bytes=0", "--threads=1", "--local_steps=1",
+                  "--train_examples=1000", "--test_examples=0", "--metrics_listen=127.0.0.1:0", "--progress=json"));
 }
 
 TEST(ClusterPlanTest, OnlyTheFirstWorkerSavesTheModel) {

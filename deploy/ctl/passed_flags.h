@@ -1,0 +1,25 @@
+// Flags of cddp-server and cddp-worker on the command line of `cddp train`.
+
+#ifndef DEPLOY_CTL_PASSED_FLAGS_H_
+#define DEPLOY_CTL_PASSED_FLAGS_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace cddp::ctl {
+
+// Turns the flags that change a result (common/agreement/settings.h), and that `is_own` does not know, into words of
+// --server_flags and --worker_flags: "--beta2=0.95" becomes "--server_flags=--beta2=0.95". A flag that both programs
+// have goes to both.
+std::vector<std::string> PassFlagsOn(const std::vector<std::string>& args,
+                                     const std::function<bool(absl::string_view name)>& is_own);
+
+// The names of those flags, for --help: "--beta1 --beta2".
+std::string PassedFlagNames(const std::function<bool(absl::string_view name)>& is_own);
+
+}  // namespace cddp::ctl
+
+#endif  // DEPLOY_CTL_PASSED_FLAGS_H_

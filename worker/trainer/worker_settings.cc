@@ -1,0 +1,103 @@
+#include "worker/trainer/worker_settings.h"
+
+#include <vector>
+
+namespace cddp {
+namespace {
+
+template <typename Member>
+Binding<RunSettings> Flag(absl::string_view name, Member member) {
+  return Bind<RunSettings>(name, member);
+}
+template <typename Member>
+Binding<RunSettings> ByHand(absl::string_view name, Member member) {
+  return BindByHand<RunSettings>(name, member);
+}
+template <typename Member>
+Binding<RunSettings> NoFlag(Member member) {
+  return BindByHand<RunSettings>("", member);
+}
+
+std::vector<Binding<RunSettings>> MakeBindings() {
+  // A row a line.
+  // clang-format off
+  return {
+      Flag("--model", [](auto& s) -> auto& { return s.options.model; }),
+      Flag("--data_dir", [](auto& s) -> auto& { return s.options.data_dir; }),
+      Flag("--train_examples", [](auto& s) -> auto& { return s.options.train_examples; }),
+      Flag("--test_examples", [](auto& s) -> auto& { return s.options.test_examples; }),
+      Flag("--epochs", [](auto& s) -> auto& { return s.options.epochs; }),
+      Flag("--batch_size", [](auto& s) -> auto& { return s.options.batch_size; }),
+      Flag("--seed", [](auto& s) -> auto& { return s.options.seed; }),
+      Flag("--local_steps", [](auto& s) -> auto& { return s.options.local_steps; }),
+      Flag("--inner_optimizer", [](auto& s) -> auto& { return s.options.inner.kind; }),
+      Flag("--inner_lr", [](auto& s) -> auto& { return s.options.inner.lr.base; }),
+      NoFlag([](auto& s) -> auto& { return s.options.inner.lr.schedule; }),
+      NoFlag([](auto& s) -> auto& { return s.options.inner.lr.warmup_steps; }),
+      NoFlag([](auto& s) -> auto& { return s.options.inner.lr.decay_steps; }),
+      NoFlag([](auto& s) -> auto& { return s.options.inner.lr.decay_factor; }),
+      Flag("--inner_momentum", [](auto& s) -> auto& { return s.options.inner.momentum; }),
+      NoFlag([](auto& s) -> auto& { return s.options.inner.nesterov; }),
+      Flag("--inner_weight_decay", [](auto& s) -> auto& { return s.options.inner.weight_decay; }),
+      NoFlag([](auto& s) -> auto& { return s.options.inner.beta1; }),
+      NoFlag([](auto& s) -> auto& { return s.options.inner.beta2; }),
+      NoFlag([](auto& s) -> auto& { return s.options.inner.epsilon; }),
+      Flag("--threads", [](auto& s) -> auto& { return s.options.threads; }),
+      ByHand("--compute_ms", [](auto& s) -> auto& { return s.options.compute; }),
+      BindText<RunSettings>(
+          "--bucket_bytes", [](auto& s) -> auto& { return s.options.bucket_elements; },
+          [](const RunSettings& s) { return ExactText(s.options.bucket_elements * sizeof(float)); }),
+      Flag("--ratio", [](auto& s) -> auto& { return s.options.exchange.compressor.ratio; }),
+      Flag("--selection", [](auto& s) -> auto& { return s.options.exchange.compressor.selection; }),
+      Flag("--value_encoding", [](auto& s) -> auto& { return s.options.exchange.compressor.value_encoding; }),
+      Flag("--index_encoding", [](auto& s) -> auto& { return s.options.exchange.compressor.index_encoding; }),
+      NoFlag([](auto& s) -> auto& { return s.options.exchange.compressor.always_sent; }),  // by --small_tensor_elements
+      Flag("--residual_decay", [](auto& s) -> auto& { return s.options.exchange.residual_decay; }),
+      Flag("--small_tensor_elements", [](auto& s) -> auto& { return s.options.exchange.small_tensor_elements; }),
+      Flag("--momentum_correction", [](auto& s) -> auto& { return s.options.exchange.momentum_correction; }),
+      Flag("--clip_norm", [](auto& s) -> auto& { return s.options.exchange.clip_norm; }),
+      Flag("--ratio_warmup_steps", [](auto& s) -> auto& { return s.options.exchange.ratio_warmup_steps; }),
+      NoFlag([](auto& s) -> auto& { return s.options.cluster.security; }),
+      ByHand("--servers", [](auto& s) -> auto& { return s.options.cluster.addresses; }),
+      BindText<RunSettings>(
+          "--rank", [](auto& s) -> auto& { return s.options.cluster.rank; },
+          [](const RunSettings& s) { return ExactText(s.options.cluster.rank); }),
+      Flag("--workers", [](auto& s) -> auto& { return s.options.cluster.worker_count; }),
+      NoFlag([](auto& s) -> auto& { return s.options.cluster.incarnation; }),
+      NoFlag([](auto& s) -> auto& { return s.options.cluster.agreement; }),
+      Flag("--server_timeout", [](auto& s) -> auto& { return s.options.cluster.server_timeout; }),
+      Flag("--metrics_listen", [](auto& s) -> auto& { return s.options.metrics_listen; }),
+      Flag("--trace", [](auto& s) -> auto& { return s.options.trace; }),
+      Flag("--model_output", [](auto& s) -> auto& { return s.options.model_output; }),
+      Flag("--save_timeout", [](auto& s) -> auto& { return s.options.save_timeout; }),
+      Flag("--max_skipped_steps", [](auto& s) -> auto& { return s.options.max_skipped_steps; }),
+      Flag("--stop_on_non_finite", [](auto& s) -> auto& { return s.options.stop_on_non_finite; }),
+      Flag("--checkpoint_dir", [](auto& s) -> auto& { return s.options.checkpoint_dir; }),
+      Flag("--checkpoint_every", [](auto& s) -> auto& { return s.options.checkpoint_every; }),
+      ByHand("--progress", [](auto& s) -> auto& { return s.options.json_progress; }),
+      NoFlag([](auto& s) -> auto& { return s.options.should_stop; }),
+      BindText<RunSettings>(
+          "data_crc32c", [](auto& s) -> auto& { return s.data_crc32c; },
+          [](const RunSettings& s) { return absl::StrFormat("%08x", s.data_crc32c); }),
+  };
+  // clang-format on
+}
+
+}  // namespace
+
+absl::Span<const Binding<RunSettings>> WorkerBindings() {
+  static const auto& bindings = *new std::vector<Binding<RunSettings>>(MakeBindings());
+  return bindings;
+}
+
+std::string DescribeForCheckpoint(const RunSettings& settings) {
+  return Describe(WorkerSettings(), WorkerBindings(), settings,
+                  [](const Setting& setting) { return setting.same_over == Over::kRestart; });
+}
+
+std::string DescribeForServers(const RunSettings& settings) {
+  return Describe(WorkerSettings(), WorkerBindings(), settings,
+                  [](const Setting& setting) { return setting.agree == Agree::kAll; });
+}
+
+}  // namespace cddp

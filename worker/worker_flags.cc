@@ -1,0 +1,110 @@
+#include "worker/worker_flags.h"
+
+#include "absl/flags/flag.h"
+#include "absl/flags/reflection.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/config/progress_flag.h"
+#include "common/transport/address.h"
+#include "common/transport/security_flags.h"
+#include "worker/trainer/worker_settings.h"
+
+ABSL_FLAG(cddp::RankFlag, rank, {0},
+          "index of this worker, from 0; auto: one that nobody holds, from the first server");
+ABSL_FLAG(uint32_t, workers, 1, "number of workers");
+ABSL_FLAG(std::string, servers, "127.0.0.1:50051", "addresses of all servers, host:port,..., in shard order");
+ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn, resnet18; resnet50_shapes: random gradients");
+ABSL_FLAG(double, compute_ms, 500, "resnet50_shapes: how long a forward and backward pass idles");
+ABSL_FLAG(std::string, data_dir, "data/mnist", "folder with the four IDX files of the data set");
+ABSL_FLAG(uint64_t, train_examples, 0, "use only the first so many training examples; 0: all");
+ABSL_FLAG(uint64_t, test_examples, 0, "use only the first so many test examples; 0: all");
+ABSL_FLAG(uint32_t, epochs, 5, "passes over the training set");
+ABSL_FLAG(uint32_t, batch_size, 64, "examples a step of this worker");
+ABSL_FLAG(uint64_t, seed, 42, "seed of initial weights, sampling and dropout");
+ABSL_FLAG(uint32_t, local_steps, 1,
+          "steps a worker makes alone between two exchanges; the server's --lr is then the outer one");
+ABSL_FLAG(cddp::OptimizerKind, inner_optimizer, cddp::OptimizerKind::kSgd, "with --local_steps: sgd, adam or adamw");
+ABSL_FLAG(double, inner_lr, 0.05, "with --local_steps: learning rate of the worker's own steps");
+ABSL_FLAG(double, inner_momentum, 0.9, "with --local_steps: momentum of the worker's own steps");
+ABSL_FLAG(double, inner_weight_decay, 0, "with --local_steps: weight decay of the worker's own steps");
+ABSL_FLAG(double, residual_decay, 1, "the residual is multiplied by it before each exchange, in [0, 1]");
+ABSL_FLAG(double, momentum_correction, 0,
+          "momentum that the worker keeps in the place of the servers' (give them --momentum=0), in [0, 1); 0: none");
+ABSL_FLAG(double, clip_norm, 0, "limit of the norm of the workers' summed gradients, clipped locally; 0: none");
+ABSL_FLAG(uint64_t, ratio_warmup_steps, 0, "steps in which the ratio falls from 25 % to --ratio; 0: none");
+ABSL_FLAG(cddp::Selection, selection, cddp::Selection::kTopK,
+          "top_k: exactly the fraction --ratio; threshold: half to twice of it, by a threshold that is carried over");
+ABSL_FLAG(int32_t, threads, 1, "threads of forward and backward passes");
+ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient sent each step, in (0, 1]; 1: dense");
+ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::kDefaultValueEncoding, "encoding of the values sent");
+ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent");
+ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (biases, normalisation) are sent whole");
+ABSL_FLAG(uint64_t, bucket_bytes, 0,
+          "gradient bytes of a bucket; 0: by the model's size; must be the same at all workers");
+ABSL_FLAG(absl::Duration, server_timeout, absl::Seconds(60), "how long a server may be out of reach");
+ABSL_FLAG(absl::Duration, stop_timeout, absl::Seconds(4),
+          "after SIGTERM, how long the step under way may take; a second SIGTERM ends the worker at once");
+ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:0", "host:port of /metrics for Prometheus; empty: none");
+ABSL_FLAG(std::string, trace, "",
+          "file for a trace of each step, for chrome://tracing or ui.perfetto.dev; empty: none");
+ABSL_FLAG(std::string, model_output, "", "file for the trained model (rank 0); Python's torch.load opens it");
+ABSL_FLAG(absl::Duration, save_timeout, absl::Seconds(60),
+          "how long to try to write --model_output, on a full disk for one; then it goes to the temporary files");
+ABSL_FLAG(
+    std::string, checkpoint_dir, "",
+    "folder of this worker's checkpoints; started again with it, the worker goes on from the latest; empty: none");
+ABSL_FLAG(
+    uint64_t, checkpoint_every, 100,
+    "steps (exchanges, with --local_steps) between two checkpoints; 0: only at the end and on SIGTERM. The servers "
+    "must remember as many: see their --log_versions");
+ABSL_FLAG(uint64_t, max_skipped_steps, 20,
+          "end with an error when so many steps (exchanges) in a row were skipped for a non-finite gradient; 0: never");
+ABSL_FLAG(bool, stop_on_non_finite, false, "end with an error at the first non-finite gradient instead of skipping");
+ABSL_FLAG(
+    cddp::HealthcheckFlag, healthcheck, {},
+    "ask the worker whose metrics are at --metrics_listen, or at the address given; exit 0 if it answers, else 1");
+ABSL_FLAG(cddp::ProgressFlag, progress, {}, "'json': one JSON line an event on standard output");
+
+namespace cddp {
+namespace {
+
+absl::Status Validate(const TrainerOptions& options) {
+  if (options.cluster.rank >= options.cluster.worker_count) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--rank=", options.cluster.rank, " is outside --workers=", options.cluster.worker_count));
+  }
+  if (absl::Status status = cddp::Validate(options.exchange); !status.ok()) return status;
+  if (options.local_steps == 0) return absl::InvalidArgumentError("--local_steps must be at least 1");
+  if (absl::Status status = cddp::Validate(options.inner); !status.ok()) return status;
+  if (options.epochs == 0 || options.batch_size == 0 || options.threads < 1) {
+    return absl::InvalidArgumentError("--epochs, --batch_size and --threads must be at least 1");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<TrainerOptions> TrainerOptionsFromFlags() {
+  RunSettings settings;
+  absl::Status status = SetFromText<RunSettings>(
+      WorkerBindings(),
+      [](absl::string_view name) { return absl::FindCommandLineFlag(absl::StripPrefix(name, "--"))->CurrentValue(); },
+      &settings);
+  if (!status.ok()) return status;
+  TrainerOptions& options = settings.options;
+  absl::StatusOr<std::vector<std::string>> addresses = ParseAddresses(absl::GetFlag(FLAGS_servers));
+  if (!addresses.ok()) return addresses.status();
+  options.cluster.addresses = *std::move(addresses);
+  absl::StatusOr<std::shared_ptr<const ClientSecurity>> security = ClientSecurity::Create(SecurityFromFlags());
+  if (!security.ok()) return security.status();
+  options.cluster.security = *std::move(security);
+  options.cluster.rank = absl::GetFlag(FLAGS_rank).rank.value_or(0);
+  options.bucket_elements = (absl::GetFlag(FLAGS_bucket_bytes) + 3) / sizeof(float);
+  options.compute = absl::Milliseconds(absl::GetFlag(FLAGS_compute_ms));
+  options.json_progress = absl::GetFlag(FLAGS_progress).json;
+  status = Validate(options);
+  if (!status.ok()) return status;
+  return options;
+}
+
+}  // namespace cddp
