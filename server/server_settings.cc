@@ -52,6 +52,7 @@ std::vector<Binding<ServerOptions>> MakeBindings() {
       Flag("--lr_warmup_steps", [](auto& o) -> auto& { return o.shard.optimizer.lr.warmup_steps; }),
       Flag("--lr_decay_steps", [](auto& o) -> auto& { return o.shard.optimizer.lr.decay_steps; }),
       Flag("--lr_decay_factor", [](auto& o) -> auto& { return o.shard.optimizer.lr.decay_factor; }),
+      NoFlag([](auto& o) -> auto& { return o.shard.optimizer.lr.steps_before; }),
       Flag("--momentum", [](auto& o) -> auto& { return o.shard.optimizer.momentum; }),
       Flag("--nesterov", [](auto& o) -> auto& { return o.shard.optimizer.nesterov; }),
       Flag("--weight_decay", [](auto& o) -> auto& { return o.shard.optimizer.weight_decay; }),

@@ -7,6 +7,7 @@
 #include "common/config/progress_flag.h"
 #include "common/transport/address.h"
 #include "common/transport/security_flags.h"
+#include "worker/optimizer/parameter_groups.h"
 #include "worker/trainer/worker_settings.h"
 
 ABSL_FLAG(cddp::RankFlag, rank, {0},
@@ -21,16 +22,34 @@ ABSL_FLAG(uint64_t, test_examples, 0, "use only the first so many test examples;
 ABSL_FLAG(uint32_t, epochs, 5, "passes over the training set");
 ABSL_FLAG(uint32_t, batch_size, 64, "examples a step of this worker");
 ABSL_FLAG(uint64_t, seed, 42, "seed of initial weights, sampling and dropout");
-ABSL_FLAG(uint32_t, local_steps, 1,
-          "steps a worker makes alone between two exchanges; the server's --lr is then the outer one");
-ABSL_FLAG(cddp::OptimizerKind, inner_optimizer, cddp::OptimizerKind::kSgd, "with --local_steps: sgd, adam or adamw");
-ABSL_FLAG(double, inner_lr, 0.05, "with --local_steps: learning rate of the worker's own steps");
-ABSL_FLAG(double, inner_momentum, 0.9, "with --local_steps: momentum of the worker's own steps");
-ABSL_FLAG(double, inner_weight_decay, 0, "with --local_steps: weight decay of the worker's own steps");
+ABSL_FLAG(cddp::OptimizerChoice, optimizer, {},
+          "the worker's own optimizer, sgd, adam or adamw: its steps' change of the weights is pushed, and the servers "
+          "should average (--optimizer=sgd --lr=1 --momentum=0); none: gradients are pushed, the servers' steps");
+ABSL_FLAG(double, lr, 0.05, "own optimizer: learning rate");
+ABSL_FLAG(cddp::LearningRateSchedule, lr_schedule, cddp::LearningRateSchedule::kConstant,
+          "own optimizer: constant, step or cosine");
+ABSL_FLAG(uint64_t, lr_warmup_steps, 0,
+          "own optimizer: linear rise of the rate over so many steps, before the schedule");
+ABSL_FLAG(uint64_t, lr_decay_steps, 0, "step: steps between two decays; cosine: steps until the lowest rate");
+ABSL_FLAG(double, lr_decay_factor, 0.1, "step: factor of each decay; cosine: lowest rate as a part of --lr");
+ABSL_FLAG(double, momentum, 0.9, "own sgd: momentum, in [0, 1)");
+ABSL_FLAG(bool, nesterov, false, "own sgd: Nesterov's momentum");
+ABSL_FLAG(double, weight_decay, 0, "own optimizer: L2 penalty; adamw: decoupled, and not of biases and normalisation");
+ABSL_FLAG(double, beta1, 0.9, "own adam, adamw: decay of the mean");
+ABSL_FLAG(double, beta2, 0.999, "own adam, adamw: decay of the mean square");
+ABSL_FLAG(double, epsilon, 1e-8, "own adam, adamw: added to the root mean square");
+ABSL_FLAG(std::string, param_groups, "",
+          "own optimizer: other rates or decay for tensors by name, 'PATTERN:lr=0.01,weight_decay=0;PATTERN:...'; the "
+          "last one that matches counts");
+ABSL_FLAG(uint32_t, local_steps, 1, "own optimizer: steps between two exchanges");
+ABSL_FLAG(bool, sparse_adam, false,
+          "let the servers' Adam step what --ratio below 1 sends, at a loss of quality (docs/convergence.md)");
 ABSL_FLAG(double, residual_decay, 1, "the residual is multiplied by it before each exchange, in [0, 1]");
 ABSL_FLAG(double, momentum_correction, 0,
           "momentum that the worker keeps in the place of the servers' (give them --momentum=0), in [0, 1); 0: none");
-ABSL_FLAG(double, clip_norm, 0, "limit of the norm of the workers' summed gradients, clipped locally; 0: none");
+ABSL_FLAG(double, clip_norm, 0,
+          "limit of the gradient's norm; own optimizer: of this worker's, before its step; else of all workers' summed "
+          "gradients, clipped locally; 0: none");
 ABSL_FLAG(uint64_t, ratio_warmup_steps, 0, "steps in which the ratio falls from 25 % to --ratio; 0: none");
 ABSL_FLAG(cddp::Selection, selection, cddp::Selection::kTopK,
           "top_k: exactly the fraction --ratio; threshold: half to twice of it, by a threshold that is carried over");
@@ -75,7 +94,10 @@ absl::Status Validate(const TrainerOptions& options) {
   }
   if (absl::Status status = cddp::Validate(options.exchange); !status.ok()) return status;
   if (options.local_steps == 0) return absl::InvalidArgumentError("--local_steps must be at least 1");
-  if (absl::Status status = cddp::Validate(options.inner); !status.ok()) return status;
+  if (options.optimizer.kind.has_value()) {
+    if (absl::Status status = cddp::Validate(options.own_optimizer()); !status.ok()) return status;
+    if (absl::Status status = ParseParameterGroups(options.param_groups).status(); !status.ok()) return status;
+  }
   if (options.epochs == 0 || options.batch_size == 0 || options.threads < 1) {
     return absl::InvalidArgumentError("--epochs, --batch_size and --threads must be at least 1");
   }

@@ -24,6 +24,7 @@ absl::Status Validate(const LearningRateOptions& options) {
 }
 
 double LearningRate(const LearningRateOptions& options, uint64_t step) {
+  step += options.steps_before;
   if (step < options.warmup_steps) {
     return options.base * static_cast<double>(step + 1) / static_cast<double>(options.warmup_steps);
   }

@@ -20,6 +20,7 @@ struct LearningRateOptions {
   uint64_t decay_steps = 0;   // step: the rate is multiplied by decay_factor every so many steps;
                               // cosine: length of the half wave from base to decay_factor * base, constant after it
   double decay_factor = 0.1;
+  uint64_t steps_before = 0;  // that others had made when this optimizer began: the schedule goes on from there
 };
 
 // InvalidArgument naming the flag whose value makes no sense.

@@ -55,11 +55,6 @@ constexpr TrainSetting kTrainSettings[] = {
     {"--consistency", [](const TrainOptions& o) { return o.consistency; }},
     {"--quorum", [](const TrainOptions& o) { return absl::StrCat(o.quorum); }},
     {"--max_staleness", [](const TrainOptions& o) { return absl::StrCat(o.max_staleness); }},
-    {"--optimizer", [](const TrainOptions& o) { return o.optimizer; }},
-    {"--lr", [](const TrainOptions& o) { return FormatExact(o.lr); }},
-    {"--momentum", [](const TrainOptions& o) { return FormatExact(o.momentum); }},
-    {"--nesterov", [](const TrainOptions& o) { return std::string(o.nesterov ? "true" : "false"); }},
-    {"--weight_decay", [](const TrainOptions& o) { return FormatExact(o.weight_decay); }},
     {"--publish_ratio", [](const TrainOptions& o) { return FormatExact(o.pull_ratio()); }},
     {"--ratio", [](const TrainOptions& o) { return FormatExact(o.push_ratio()); }},
     {"--value_encoding", [](const TrainOptions& o) { return std::string(Name(o.values())); }},
@@ -71,10 +66,63 @@ constexpr TrainSetting kTrainSettings[] = {
     {"--epochs", [](const TrainOptions& o) { return absl::StrCat(o.epochs); }},
     {"--batch_size", [](const TrainOptions& o) { return absl::StrCat(o.batch_size); }},
     {"--seed", [](const TrainOptions& o) { return absl::StrCat(o.seed); }},
-    {"--local_steps", [](const TrainOptions& o) { return absl::StrCat(o.local_steps); }},
+    {"--local_steps", [](const TrainOptions& o) { return absl::StrCat(o.steps_alone()); }},
     {"--bucket_bytes", [](const TrainOptions& o) { return absl::StrCat(o.bucket_bytes); }},
     {"--threads", [](const TrainOptions& o) { return absl::StrCat(o.threads); }},
 };
+
+const char* Bool(bool value) { return value ? "true" : "false"; }
+
+void Append(const std::vector<std::string>& more, std::vector<std::string>* flags) {
+  flags->insert(flags->end(), more.begin(), more.end());
+}
+
+// Of whoever has it.
+std::vector<std::string> OptimizerFlags(const TrainOptions& options) {
+  std::vector<std::string> flags = {absl::StrCat("--optimizer=", options.optimizer),
+                                    absl::StrCat("--lr=", FormatExact(options.rate())),
+                                    absl::StrCat("--weight_decay=", FormatExact(options.weight_decay))};
+  if (options.optimizer == "sgd") {
+    flags.push_back(absl::StrCat("--momentum=", FormatExact(options.momentum)));
+    flags.push_back(absl::StrCat("--nesterov=", Bool(options.nesterov)));
+  }
+  Append(options.optimizer_flags, &flags);
+  return flags;
+}
+
+// Of servers whose workers have the optimizer.
+std::vector<std::string> OuterFlags(const TrainOptions& options) {
+  return {"--optimizer=sgd", absl::StrCat("--lr=", FormatExact(options.outer_lr)),
+          absl::StrCat("--momentum=", FormatExact(options.outer_momentum)),
+          absl::StrCat("--nesterov=", Bool(options.outer_nesterov))};
+}
+
+absl::Status CheckOptimizer(const TrainOptions& options) {
+  if (options.optimizer != "sgd" && options.optimizer != "adam" && options.optimizer != "adamw") {
+    return absl::InvalidArgumentError(absl::StrCat("--optimizer=", options.optimizer, ": use sgd, adam or adamw"));
+  }
+  if (options.optimizer_at != "auto" && options.optimizer_at != "servers" && options.optimizer_at != "workers") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--optimizer_at=", options.optimizer_at, ": use auto, servers or workers"));
+  }
+  if (options.at_workers()) return absl::OkStatus();
+  if (options.steps_alone() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat("--local_steps=", options.steps_alone(),
+                                                   " needs the optimizer at the workers: leave --optimizer_at out"));
+  }
+  if (options.outer_lr != 1 || options.outer_momentum != 0 || options.outer_nesterov) {
+    return absl::InvalidArgumentError(
+        "--outer_lr, --outer_momentum and --outer_nesterov have no effect where the servers have the optimizer: leave "
+        "them out, or give --optimizer_at=workers");
+  }
+  if (options.optimizer != "sgd" && options.push_ratio() < 1 && !options.sparse_adam) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--optimizer_at=servers: ", options.optimizer,
+                     " on the servers loses what waits to be sent at --ratio=", FormatExact(options.push_ratio()),
+                     "; leave --optimizer_at out, or send all with --ratio=1, or take the loss with --sparse_adam"));
+  }
+  return absl::OkStatus();
+}
 
 void AppendSettings(absl::Span<const Setting> settings, const TrainOptions& options, std::vector<std::string>* flags) {
   for (const Setting& setting : settings) {
@@ -95,15 +143,20 @@ absl::Status Validate(const TrainOptions& options) {
            CheckRange("servers", o.servers, 1, kMaxProcesses),
            CheckAtLeast("epochs", o.epochs, 1),
            CheckAtLeast("batch_size", o.batch_size, 1),
-           CheckNumber("lr", o.lr, o.lr > 0, "must be above 0"),
+           CheckNumber("lr", o.lr, o.lr >= 0, "must be above 0, or 0 for the optimizer's own"),
            CheckNumber("momentum", o.momentum, o.momentum >= 0 && o.momentum < 1, "must be in [0, 1)"),
            CheckNumber("weight_decay", o.weight_decay, o.weight_decay >= 0, "must not be negative"),
-           CheckNumber("ratio", o.ratio, o.ratio > 0 && o.ratio <= 1, "must be in (0, 1]"),
+           CheckNumber("ratio", o.ratio, o.ratio >= 0 && o.ratio <= 1,
+                       "must be in (0, 1], or 0 for what suits the optimizer"),
            CheckNumber("publish_ratio", o.publish_ratio, o.publish_ratio >= 0 && o.publish_ratio <= 1,
                        "must be in (0, 1], or 0 for the same as --ratio"),
            CheckRange("quorum", o.quorum, 0, o.workers),
            CheckAtLeast("max_staleness", o.max_staleness, 0),
-           CheckAtLeast("local_steps", o.local_steps, 1),
+           CheckAtLeast("local_steps", o.local_steps, 0),
+           CheckNumber("outer_lr", o.outer_lr, o.outer_lr > 0, "must be above 0"),
+           CheckNumber("outer_momentum", o.outer_momentum, o.outer_momentum >= 0 && o.outer_momentum < 1,
+                       "must be in [0, 1)"),
+           CheckOptimizer(o),
            CheckAtLeast("bucket_bytes", o.bucket_bytes, 0),
            CheckAtLeast("train_examples", o.train_examples, 0),
            CheckAtLeast("test_examples", o.test_examples, 0),
@@ -122,13 +175,14 @@ std::vector<std::string> ServerFlags(const TrainOptions& options, int shard) {
   std::vector<std::string> flags = {"--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", "--progress=json",
                                     absl::StrCat("--shard=", shard)};
   AppendSettings(ServerSettings(), options, &flags);
+  Append(options.at_workers() ? OuterFlags(options) : OptimizerFlags(options), &flags);
   if (options.durable) {
     flags.push_back(absl::StrCat("--state_dir=", StatePath(options, shard)));
     flags.push_back(absl::StrCat("--lease=", kDurableLeaseSeconds, "s"));
     // Two checkpoints back: the latest may be damaged; and one may have been left out.
     flags.push_back(absl::StrCat("--log_versions=", 3 * options.checkpoint_period()));
   }
-  flags.insert(flags.end(), options.server_flags.begin(), options.server_flags.end());
+  Append(options.server_flags, &flags);
   return flags;
 }
 
@@ -137,13 +191,15 @@ std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
   std::vector<std::string> flags = {"--metrics_listen=127.0.0.1:0", "--progress=json", absl::StrCat("--rank=", rank),
                                     absl::StrCat("--servers=", absl::StrJoin(server_addresses, ","))};
   AppendSettings(WorkerSettings(), options, &flags);
+  if (options.at_workers()) Append(OptimizerFlags(options), &flags);
+  if (options.sparse_adam) flags.push_back("--sparse_adam");
   if (options.durable) {
     flags.push_back(absl::StrCat("--checkpoint_dir=", CheckpointPath(options)));
     flags.push_back(absl::StrCat("--checkpoint_every=", options.checkpoint_period()));
   }
   if (options.trace) flags.push_back(absl::StrCat("--trace=", TracePath(options, rank)));
   if (rank == 0) flags.push_back(absl::StrCat("--model_output=", ModelPath(options)));
-  flags.insert(flags.end(), options.worker_flags.begin(), options.worker_flags.end());
+  Append(options.worker_flags, &flags);
   return flags;
 }
 

@@ -20,20 +20,26 @@ struct TrainOptions {
   int servers = 0;
   int epochs = 0;
   int batch_size = 0;  // per worker
-  double lr = 0;
+  double lr = 0;       // of the optimizer; 0: 0.05 for sgd, 0.001 for others
   double momentum = 0;
   bool nesterov = false;
   double weight_decay = 0;
   uint64_t seed = 0;
   std::string optimizer = "sgd";
+  std::string optimizer_at = "auto";  // or servers, workers
+  double outer_lr = 1;                // optimizer at the workers: what the servers do with the mean of their changes
+  double outer_momentum = 0;
+  bool outer_nesterov = false;
+  bool sparse_adam = false;  // Adam at the servers although not every element is pushed
   std::string consistency = "sync";
   int quorum = 0;  // 0: all workers
   int max_staleness = 4;
-  int local_steps = 1;
+  int local_steps = 0;                    // 0: 4 where an optimizer other than sgd is at the workers, else 1
   std::vector<std::string> server_flags;  // handed through, after those that follow from the others
   std::vector<std::string> worker_flags;
+  std::vector<std::string> optimizer_flags;  // to whoever has the optimizer
   bool compress = false;
-  double ratio = 0;
+  double ratio = 0;          // 0: 0.1 where the optimizer is at the workers, else 0.01
   double publish_ratio = 0;  // 0: as ratio
   ValueEncoding value_encoding = kDefaultValueEncoding;
   IndexEncoding index_encoding = IndexEncoding::kGap8;
@@ -47,9 +53,18 @@ struct TrainOptions {
   int checkpoint_every = 0;  // with durable: exchanges between two checkpoints of a worker; 0: by the ratio
   std::string output;        // folder
 
-  // What is really used: without compression every element travels, as fp32.
-  double push_ratio() const { return compress ? ratio : 1; }
-  double pull_ratio() const { return compress ? (publish_ratio > 0 ? publish_ratio : ratio) : 1; }
+  // Does the optimizer step at the workers, before compression? What normalises must, for error feedback passes through
+  // linear steps only; sgd may stay at the servers, and so may all where every element travels.
+  bool at_workers() const {
+    if (optimizer_at != "auto") return optimizer_at == "workers";
+    return local_steps > 1 || (optimizer != "sgd" && compress && ratio != 1);
+  }
+  // What is really used: without compression every element travels, as fp32. At equal bits fewer and denser exchanges
+  // of weight changes lose less (docs/convergence.md).
+  int steps_alone() const { return local_steps > 0 ? local_steps : at_workers() && optimizer != "sgd" ? 4 : 1; }
+  double push_ratio() const { return !compress ? 1 : ratio > 0 ? ratio : at_workers() ? 0.1 : 0.01; }
+  double rate() const { return lr > 0 ? lr : optimizer == "sgd" ? 0.05 : 0.001; }
+  double pull_ratio() const { return compress ? (publish_ratio > 0 ? publish_ratio : push_ratio()) : 1; }
   // What is really used. Servers must remember the changes since a checkpoint: with large ones it must be younger.
   int checkpoint_period() const { return checkpoint_every > 0 ? checkpoint_every : pull_ratio() <= 0.1 ? 50 : 10; }
   // Does every worker end with the weights of the same version?

@@ -16,6 +16,11 @@ namespace {
 // Each process's own, which `cddp train` gives out.
 constexpr absl::string_view kGivenOut[] = {"--shard", "--shards", "--rank"};
 
+// Settings of the optimizer, wherever it is. `cddp train` has the others itself.
+constexpr absl::string_view kOptimizers[] = {"--lr_schedule",     "--lr_warmup_steps", "--lr_decay_steps",
+                                             "--lr_decay_factor", "--beta1",           "--beta2",
+                                             "--epsilon",         "--param_groups"};
+
 bool IsPassed(absl::Span<const Setting> settings, absl::string_view name) {
   return std::find(std::begin(kGivenOut), std::end(kGivenOut), name) == std::end(kGivenOut) &&
          std::any_of(settings.begin(), settings.end(), [name](const Setting& setting) {
@@ -44,6 +49,7 @@ std::vector<std::string> PassFlagsOn(const std::vector<std::string>& args,
   std::vector<std::string> left;
   std::vector<std::string> to_servers;
   std::vector<std::string> to_workers;
+  std::vector<std::string> to_optimizer;
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string name = args[i].substr(0, args[i].find('='));
     const bool servers = IsPassed(ServerSettings(), name);
@@ -54,11 +60,16 @@ std::vector<std::string> PassFlagsOn(const std::vector<std::string>& args,
       continue;
     }
     const std::string word = has_value ? args[i] : absl::StrCat(name, "=", args[++i]);
+    if (std::find(std::begin(kOptimizers), std::end(kOptimizers), name) != std::end(kOptimizers)) {
+      to_optimizer.push_back(word);
+      continue;
+    }
     if (servers) to_servers.push_back(word);
     if (workers) to_workers.push_back(word);
   }
   AddWords("--server_flags", to_servers, &left);
   AddWords("--worker_flags", to_workers, &left);
+  AddWords("--optimizer_flags", to_optimizer, &left);
   return left;
 }
 

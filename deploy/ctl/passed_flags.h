@@ -12,8 +12,8 @@
 namespace cddp::ctl {
 
 // Turns the flags that change a result (common/agreement/settings.h), and that `is_own` does not know, into words of
-// --server_flags and --worker_flags: "--beta2=0.95" becomes "--server_flags=--beta2=0.95". A flag that both programs
-// have goes to both.
+// --server_flags and --worker_flags: "--residual_decay=0.9" becomes "--worker_flags=--residual_decay=0.9". A flag that
+// both programs have goes to both, but for the optimizer's, which become words of --optimizer_flags.
 std::vector<std::string> PassFlagsOn(const std::vector<std::string>& args,
                                      const std::function<bool(absl::string_view name)>& is_own);
 

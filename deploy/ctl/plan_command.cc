@@ -106,8 +106,8 @@ absl::StatusOr<Input> InputFromFlags() {
   absl::StatusOr<plan::CostConstants> costs = plan::ParseCosts(absl::GetFlag(FLAGS_costs));
   if (!costs.ok()) return costs.status();
   input.costs = *costs;
-  for (const int value : {absl::GetFlag(FLAGS_workers), absl::GetFlag(FLAGS_local_steps)}) {
-    if (value < 1) return absl::InvalidArgumentError("--workers and --local_steps must be at least 1");
+  if (absl::GetFlag(FLAGS_workers) < 1 || absl::GetFlag(FLAGS_local_steps) < 0) {
+    return absl::InvalidArgumentError("--workers must be at least 1, and --local_steps not negative");
   }
   if (absl::GetFlag(FLAGS_bucket_bytes) < 0) return absl::InvalidArgumentError("--bucket_bytes must not be negative");
   input.bucket_elements = (absl::GetFlag(FLAGS_bucket_bytes) + 3) / sizeof(float);
@@ -117,8 +117,9 @@ absl::StatusOr<Input> InputFromFlags() {
   setting.bits_per_second = *rate;
   setting.latency_ms = absl::GetFlag(FLAGS_latency_ms);
   setting.compute_ms = absl::GetFlag(FLAGS_compute_ms);
-  setting.local_steps = absl::GetFlag(FLAGS_local_steps);
-  setting.push_ratio = absl::GetFlag(FLAGS_ratio);
+  // As of sgd, where they are left to the optimizer.
+  setting.local_steps = std::max(absl::GetFlag(FLAGS_local_steps), 1);
+  setting.push_ratio = absl::GetFlag(FLAGS_ratio) == 0 ? 0.01 : absl::GetFlag(FLAGS_ratio);
   setting.publish_ratio =
       absl::GetFlag(FLAGS_publish_ratio) > 0 ? absl::GetFlag(FLAGS_publish_ratio) : setting.push_ratio;
   setting.values = absl::GetFlag(FLAGS_value_encoding);

@@ -11,7 +11,7 @@ namespace {
 // Rounds that the servers complete in a run, one for each exchange; 0: not known.
 uint64_t RoundsOf(const TrainOptions& options, const TrainHistory& history) {
   if (!history.model().has_value()) return 0;
-  const uint64_t local = options.local_steps;
+  const uint64_t local = options.steps_alone();
   return options.epochs * ((history.model()->steps_per_epoch + local - 1) / local);
 }
 
@@ -42,7 +42,7 @@ void JudgeLength(const TrainOptions& options, const TrainHistory& history, std::
   } else if (*version < rounds + 1) {
     result->problems.push_back(absl::StrCat("the servers trained ", FormatCount(*version == 0 ? 0 : *version - 1),
                                             " of ", FormatCount(rounds),
-                                            options.local_steps > 1 ? " rounds" : " steps"));
+                                            options.steps_alone() > 1 ? " rounds" : " steps"));
   }
 }
 

@@ -39,23 +39,38 @@ ABSL_FLAG(std::string, data_dir, "", "folder with the four IDX files, if it is n
 ABSL_FLAG(int, workers, 4, "number of workers");
 ABSL_FLAG(int, epochs, 5, "passes over the training set");
 ABSL_FLAG(int, batch_size, 64, "examples a step, per worker");
-ABSL_FLAG(double, lr, 0.05, "learning rate");
+ABSL_FLAG(double, lr, 0, "learning rate of the optimizer; 0: 0.05 for sgd, 0.001 for adam and adamw");
 ABSL_FLAG(double, momentum, 0.9, "momentum of SGD, in [0, 1)");
 ABSL_FLAG(bool, nesterov, false, "Nesterov's momentum");
-ABSL_FLAG(double, weight_decay, 0, "L2 penalty");
-ABSL_FLAG(std::string, optimizer, "sgd", "the servers' optimizer: sgd, adam or adamw");
+ABSL_FLAG(double, weight_decay, 0, "L2 penalty; adamw: decoupled from the gradient");
+ABSL_FLAG(std::string, optimizer, "sgd", "sgd, adam or adamw");
+ABSL_FLAG(
+    std::string, optimizer_at, "auto",
+    "where the optimizer steps: workers, before compression, which adam needs to keep its loss; servers, which sgd "
+    "may and dense gradients may; auto: by --optimizer, --ratio and --local_steps");
+ABSL_FLAG(double, outer_lr, 1,
+          "optimizer at the workers: rate at which the servers take over the mean of their changes");
+ABSL_FLAG(double, outer_momentum, 0, "optimizer at the workers: momentum of the servers, in [0, 1)");
+ABSL_FLAG(bool, outer_nesterov, false, "optimizer at the workers: Nesterov's momentum at the servers");
+ABSL_FLAG(bool, sparse_adam, false,
+          "let the servers' Adam step what --ratio below 1 sends, at a loss of quality (docs/convergence.md)");
 ABSL_FLAG(std::string, consistency, "sync",
           "sync: a step waits for all workers; stale: a worker waits while it is too far ahead; async: nobody waits");
 ABSL_FLAG(int, quorum, 0, "sync: a step waits for so many workers only, late ones count in the next; 0: for all");
 ABSL_FLAG(int, max_staleness, 4, "stale: most steps a worker may be ahead of the slowest");
-ABSL_FLAG(int, local_steps, 1, "steps a worker makes alone between two exchanges; --lr is then the outer one");
+ABSL_FLAG(
+    int, local_steps, 0,
+    "steps between two exchanges; above 1 the optimizer is at the workers; 0: 4 for adam and adamw there, else 1");
 ABSL_FLAG(std::string, server_flags, "",
           "more flags for every cddp-server, separated by blanks, with quotes as in a shell");
 ABSL_FLAG(std::string, worker_flags, "",
           "more flags for every cddp-worker, separated by blanks, with quotes as in a shell");
+ABSL_FLAG(std::string, optimizer_flags, "", "likewise for whoever has the optimizer");
 ABSL_FLAG(uint64_t, seed, 42, "seed of initial weights, sampling and dropout; the same seed gives the same weights");
 ABSL_FLAG(bool, compress, true, "send only the largest entries; --nocompress is the dense baseline on the same path");
-ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient that is sent, in (0, 1]");
+ABSL_FLAG(double, ratio, 0,
+          "fraction of the gradient, or of the weights' change, that is sent, in (0, 1]; 0: 0.01, or 0.1 where the "
+          "optimizer is at the workers");
 ABSL_FLAG(double, publish_ratio, 0, "fraction of the weights' changes that is sent back; 0: the same as --ratio");
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::kDefaultValueEncoding, "encoding of the values sent");
 ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent");
@@ -192,12 +207,21 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.quorum = absl::GetFlag(FLAGS_quorum);
   options.max_staleness = absl::GetFlag(FLAGS_max_staleness);
   options.local_steps = absl::GetFlag(FLAGS_local_steps);
+  options.optimizer_at = absl::GetFlag(FLAGS_optimizer_at);
+  options.outer_lr = absl::GetFlag(FLAGS_outer_lr);
+  options.outer_momentum = absl::GetFlag(FLAGS_outer_momentum);
+  options.outer_nesterov = absl::GetFlag(FLAGS_outer_nesterov);
+  options.sparse_adam = absl::GetFlag(FLAGS_sparse_adam);
   absl::StatusOr<std::vector<std::string>> server_flags = WordsOf("server_flags", absl::GetFlag(FLAGS_server_flags));
   if (!server_flags.ok()) return server_flags.status();
   options.server_flags = *std::move(server_flags);
   absl::StatusOr<std::vector<std::string>> worker_flags = WordsOf("worker_flags", absl::GetFlag(FLAGS_worker_flags));
   if (!worker_flags.ok()) return worker_flags.status();
   options.worker_flags = *std::move(worker_flags);
+  absl::StatusOr<std::vector<std::string>> optimizer_flags =
+      WordsOf("optimizer_flags", absl::GetFlag(FLAGS_optimizer_flags));
+  if (!optimizer_flags.ok()) return optimizer_flags.status();
+  options.optimizer_flags = *std::move(optimizer_flags);
   options.seed = absl::GetFlag(FLAGS_seed);
   options.compress = absl::GetFlag(FLAGS_compress);
   options.ratio = absl::GetFlag(FLAGS_ratio);

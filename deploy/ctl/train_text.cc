@@ -46,11 +46,17 @@ std::string TrafficLine(absl::string_view what, uint64_t bytes, uint64_t dense_b
 std::string DescribeJob(const TrainOptions& options) {
   std::string how = "dense";
   if (options.compress) {
-    how = absl::StrCat("ratio ", FormatExact(options.ratio), " (", Name(options.values()), ", ",
+    how = absl::StrCat("ratio ", FormatExact(options.push_ratio()), " (", Name(options.values()), ", ",
                        Name(options.index_encoding), ")");
-    if (options.pull_ratio() != options.ratio) {
+    if (options.pull_ratio() != options.push_ratio()) {
       absl::StrAppend(&how, ", publish ratio ", FormatExact(options.pull_ratio()));
     }
+  }
+  if (options.at_workers()) {
+    absl::StrAppend(&how, ", ", options.optimizer, " at the workers, ", Count(options.steps_alone(), "step"),
+                    " an exchange");
+  } else if (options.optimizer != "sgd") {
+    absl::StrAppend(&how, ", ", options.optimizer, " at the servers");
   }
   return absl::StrCat(options.model, " on ", options.dataset, ": ", Count(options.workers, "worker"), ", ",
                       Count(options.servers, "server"), ", batch ", options.workers, " x ", options.batch_size, ", ",

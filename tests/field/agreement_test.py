@@ -21,7 +21,8 @@ class Agreement(FieldTest):
         images.write_bytes(images.read_bytes()[:-1] + b"\x07")
         for rank, flags, other, own in (
                 ("1", ["--seed=43"], "--seed=43", "--seed=42"),
-                ("1", ["--local_steps=4"], "--local_steps=4", "--local_steps=1"),
+                ("1", ["--optimizer=sgd", "--local_steps=4"], "--local_steps=4", "--local_steps=1"),
+                ("1", ["--optimizer=adamw"], "--optimizer=adamw", "--optimizer=none"),
                 ("1", ["--epochs=3"], "--epochs=3", "--epochs=2"),
                 ("1", ["--batch_size=8"], "--batch_size=8", "--batch_size=16"),
                 ("1", ["--train_examples=600"], "--train_examples=600", "--train_examples=640"),

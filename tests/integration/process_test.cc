@@ -43,8 +43,9 @@ class ProcessTest : public ::testing::Test {
  protected:
   ProcessTest()
       : folder_(std::filesystem::path(::testing::TempDir()) /
-                absl::StrCat("cddp_process_", getpid(), "_",
-                             ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
+                absl::StrReplaceAll(absl::StrCat("cddp_process_", getpid(), "_",
+                                                 ::testing::UnitTest::GetInstance()->current_test_info()->name()),
+                                    {{"/", "_"}})) {
     std::filesystem::remove_all(folder_);
     cddp::WriteSmallDataSet(data());
   }
@@ -77,17 +78,45 @@ TEST_F(ProcessTest, ClustersOfSeveralShapesLearn) {
   }
 }
 
-TEST_F(ProcessTest, TheSameSeedGivesTheSameWeightsWithAnyNumberOfServers) {
+// Where the optimizer steps, and what is exchanged: gradients every step, the change of the weights every step, or
+// every few steps.
+struct Mode {
+  const char* name;
+  const char* flags;
+};
+void PrintTo(const Mode& mode, std::ostream* to) { *to << mode.name; }
+
+class ModesTest : public ProcessTest, public ::testing::WithParamInterface<Mode> {};
+
+INSTANTIATE_TEST_SUITE_P(
+    Modes, ModesTest,
+    ::testing::Values(Mode{"SgdAtTheServers", ""}, Mode{"AdamWAtTheWorkers", "--optimizer=adamw --local_steps=1 "},
+                      Mode{"AdamWClippedEveryFourSteps", "--optimizer=adamw --clip_norm=1 --weight_decay=0.1 "}),
+    [](const auto& info) { return info.param.name; });
+
+TEST_P(ModesTest, TheSameSeedGivesTheSameWeightsWithAnyNumberOfServers) {
+  const std::string flags = absl::StrCat(GetParam().flags, "--overwrite --workers=3 ");
   std::string checksum;
   for (int servers : {1, 2, 3, 1}) {
-    const Outcome run = RunShell(Train(absl::StrCat("--overwrite --workers=3 --servers=", servers)));
+    const Outcome run = RunShell(Train(absl::StrCat(flags, "--servers=", servers)));
     ASSERT_EQ(run.exit_code, 0) << run.output;
     const std::string got = Report().at("weights_crc32c");
     if (checksum.empty()) checksum = got;
     EXPECT_EQ(got, checksum) << servers << " servers";
   }
-  ASSERT_EQ(RunShell(Train("--overwrite --workers=3 --seed=43")).exit_code, 0);
+  ASSERT_EQ(RunShell(Train(flags + "--seed=43")).exit_code, 0);
   EXPECT_NE(Report().at("weights_crc32c"), checksum);
+}
+
+TEST_F(ProcessTest, AdamOnTheServersBehindSparseGradientsIsRefusedByWhoeverStartsIt) {
+  const Outcome train = RunShell(Train("--optimizer=adam --optimizer_at=servers"));
+  EXPECT_EQ(train.exit_code, 2);
+  EXPECT_THAT(train.output, HasSubstr("adam on the servers loses what waits to be sent at --ratio=0.01"));
+  // Started by hand, the worker finds out when it joins.
+  const Outcome worker = RunShell(Train("--worker_flags=--ratio=0.05 --optimizer=adam --ratio=1"));
+  EXPECT_NE(worker.exit_code, 0);
+  EXPECT_THAT(worker.output, HasSubstr("the servers have --optimizer=adam and this worker sends --ratio=0.05"));
+  EXPECT_EQ(RunShell(Train("--overwrite --optimizer=adam --optimizer_at=servers --sparse_adam")).exit_code, 0);
 }
 
 // How often each event is in a worker's trace.
@@ -145,8 +174,8 @@ struct BadCase {
   std::string says;
 };
 
-TEST_F(ProcessTest, WhoeverIsKilledGoesOnFromItsJournalOrCheckpoint) {
-  const std::string flags = "--workers=2 --epochs=20 --durable";
+TEST_P(ModesTest, WhoeverIsKilledGoesOnFromItsJournalOrCheckpoint) {
+  const std::string flags = absl::StrCat(GetParam().flags, "--workers=2 --epochs=20 --durable");
   const Outcome calm = RunShell(Train(flags, "calm"));
   ASSERT_EQ(calm.exit_code, 0) << calm.output;
   // Kills server 1 and worker 1 when the first epoch is over.
@@ -222,7 +251,7 @@ TEST_F(ProcessTest, BadInputIsOneClearLineAndExitCodeTwo) {
   const std::string worker = absl::StrCat(Bin("cddp-worker"), " --data_dir=", data().string(), " ");
   const std::vector<BadCase> cases = {
       {Train("--nonsense"), "unknown flag --nonsense"},
-      {Train("--ratio=0"), "ratio"},
+      {Train("--ratio=-1"), "ratio"},
       {Train("--ratio=1.5"), "ratio"},
       {Train("--ratio=nan"), "ratio"},
       {Train("--workers=0"), "workers"},

@@ -78,7 +78,7 @@ absl::Status Append(const WorkerCheckpoint& checkpoint, NewFile* file) {
   sink.PutArray(engine.thresholds);
   sink.PutArray(checkpoint.weights);
   sink.PutBytes(checkpoint.model);
-  sink.PutBytes(checkpoint.local_steps);
+  sink.PutBytes(checkpoint.optimizer);
   sink.PutBytes(checkpoint.totals);
   return sink.Finish();
 }
@@ -121,7 +121,7 @@ absl::StatusOr<WorkerCheckpoint> ReadCheckpoint(const std::string& path) {
   engine.thresholds = GetArray<float>(&from);
   checkpoint.weights = GetArray<float>(&from);
   checkpoint.model = std::string(from.GetBytes());
-  checkpoint.local_steps = std::string(from.GetBytes());
+  checkpoint.optimizer = std::string(from.GetBytes());
   checkpoint.totals = std::string(from.GetBytes());
   if (!from.ok() || !from.left().empty()) return absl::DataLossError(absl::StrCat(path, ": its fields do not fit"));
   return checkpoint;

@@ -24,7 +24,7 @@ struct WorkerCheckpoint {
   ExchangeState exchange;      // step, versions, residual, velocity, thresholds
   std::vector<float> weights;  // the replica
   std::string model;           // TrainingModel::State
-  std::string local_steps;     // LocalSteps::State; empty without --local_steps
+  std::string optimizer;       // WorkerOptimizer::State; empty where the servers' optimizer steps
   std::string totals;          // of the epoch so far
 };
 

@@ -29,6 +29,7 @@ class GrpcCluster final : public Cluster {
   ~GrpcCluster() override = default;
 
   uint32_t worker_count() const override { return options_.worker_count; }
+  const std::string& server_settings() const override { return joined_.settings; }
   bool is_sync() const override { return joined_.is_sync; }
   bool all_contribute() const override { return joined_.all_contribute(); }
   uint64_t version() const override;

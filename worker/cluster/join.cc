@@ -48,9 +48,9 @@ class Joining {
     v1::JoinResponse response;
     if (absl::Status status = Call(server, &response); !status.ok()) return status;
     if (absl::Status status = CheckPlace(shard, response); !status.ok()) return status;
-    if (agreement_.empty()) agreement_ = response.agreement();
+    if (joined_.settings.empty()) joined_.settings = response.agreement();
     if (absl::Status status =
-            CheckServersAgree(server.address(), response.agreement(), servers_.front()->address(), agreement_);
+            CheckServersAgree(server.address(), response.agreement(), servers_.front()->address(), joined_.settings);
         !status.ok()) {
       return status;
     }
@@ -123,7 +123,6 @@ class Joining {
   const std::vector<std::unique_ptr<ServerConnection>>& servers_;
   v1::JoinRequest request_;
   JoinedCluster joined_;
-  std::string agreement_;  // of the first server: all servers' is the same
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -21,6 +22,7 @@ struct JoinedCluster {
   std::vector<uint64_t> versions;  // by server: smallest of its buckets
   bool is_sync = true;
   uint32_t quorum = 0;
+  std::string settings;  // see Cluster::server_settings
   absl::Duration heartbeat_period = absl::Seconds(3);
 
   // See Cluster.

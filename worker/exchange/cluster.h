@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -21,6 +22,9 @@ class Cluster {
   virtual ~Cluster() = default;
 
   virtual uint32_t worker_count() const = 0;
+
+  // What all servers were started with, "--lr=0.05 --optimizer=sgd ..." (common/agreement).
+  virtual const std::string& server_settings() const = 0;
 
   // Does every step wait for a round (--consistency=sync), so that a bucket's version is its step?
   virtual bool is_sync() const = 0;

@@ -1,4 +1,4 @@
-// Carries a backward pass's progress to where it is wanted: the local optimizer, the exchange.
+// Carries a backward pass's progress to where it is wanted: the worker's optimizer, the exchange.
 
 #ifndef WORKER_TRAINER_ROUND_LISTENER_H_
 #define WORKER_TRAINER_ROUND_LISTENER_H_
@@ -10,7 +10,7 @@
 #include "absl/time/time.h"
 #include "worker/exchange/gradient_exchange.h"
 #include "worker/model/training_model.h"
-#include "worker/trainer/local_steps.h"
+#include "worker/optimizer/worker_optimizer.h"
 
 namespace cddp {
 
@@ -18,9 +18,9 @@ namespace cddp {
 // finished by the caller.
 class RoundListener final : public GradientListener {
  public:
-  // `local`: null if every step is exchanged as it is.
-  RoundListener(TrainingModel* model, LocalSteps* local, GradientExchange* exchange)
-      : model_(*model), local_(local), exchange_(*exchange) {}
+  // `optimizer`: null if the servers' optimizer makes the steps, so that gradients are exchanged.
+  RoundListener(TrainingModel* model, WorkerOptimizer* optimizer, GradientExchange* exchange)
+      : model_(*model), optimizer_(optimizer), exchange_(*exchange) {}
 
   // Is the coming step a round's last, after which workers exchange?
   void set_exchanges(bool exchanges) { exchanges_ = exchanges; }
@@ -30,21 +30,24 @@ class RoundListener final : public GradientListener {
 
   void OnLoss(double loss) override {
     loss_time_ = absl::Now();
-    if (local_ != nullptr) local_->Begin();
-    if (!exchanges_) return;
-    const absl::Span<const float> gradients = local_ == nullptr ? model_.gradients() : local_->difference();
-    exchange_.Begin(gradients, local_ == nullptr ? model_.weights() : local_->replica(),
-                    /*refuse=*/!std::isfinite(loss));
+    const bool is_finite = std::isfinite(loss);
+    if (optimizer_ == nullptr) {
+      exchange_.Begin(model_.gradients(), model_.weights(), /*refuse=*/!is_finite);
+      return;
+    }
+    optimizer_->Begin(/*skip=*/!is_finite);
+    // What the worker's steps have moved is finite in any case.
+    if (exchanges_) exchange_.Begin(optimizer_->difference(), optimizer_->replica());
   }
 
   void OnGradients(uint64_t begin) override {
-    if (local_ != nullptr) begin = local_->Step(begin, model_.gradients(), model_.weights(), exchanges_);
+    if (optimizer_ != nullptr) begin = optimizer_->Step(begin, model_.gradients(), model_.weights(), exchanges_);
     if (exchanges_) exchange_.Ready(begin);
   }
 
  private:
   TrainingModel& model_;
-  LocalSteps* const local_;
+  WorkerOptimizer* const optimizer_;
   GradientExchange& exchange_;
   bool exchanges_ = true;
   absl::Time loss_time_;

@@ -77,7 +77,7 @@ void RunCheckpoints::Take(const RunParts& parts, const EpochTotals& totals) {
                                  parts.exchange->State(),
                                  {weights.begin(), weights.end()},
                                  parts.model->State(),
-                                 parts.local_steps == nullptr ? "" : parts.local_steps->State(),
+                                 parts.optimizer == nullptr ? "" : parts.optimizer->State(),
                                  ""};
   ByteWriter to(&checkpoint.totals);
   ForEachField(totals, [&to](auto field) { to.Put(field); });
@@ -92,9 +92,9 @@ absl::StatusOr<EpochTotals> Restore(const WorkerCheckpoint& checkpoint, const Ru
   }
   absl::Status status = parts.exchange->SetState(checkpoint.exchange);
   if (status.ok()) status = parts.model->SetState(checkpoint.model);
-  if (status.ok() && parts.local_steps != nullptr) {
-    std::copy(checkpoint.weights.begin(), checkpoint.weights.end(), parts.local_steps->replica().begin());
-    status = parts.local_steps->SetState(checkpoint.local_steps);
+  if (status.ok() && parts.optimizer != nullptr) {
+    std::copy(checkpoint.weights.begin(), checkpoint.weights.end(), parts.optimizer->replica().begin());
+    status = parts.optimizer->SetState(checkpoint.optimizer);
   }
   if (!status.ok()) return status;
   std::copy(checkpoint.weights.begin(), checkpoint.weights.end(), weights.begin());

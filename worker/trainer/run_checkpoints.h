@@ -14,7 +14,7 @@
 #include "worker/checkpoint/checkpoint_writer.h"
 #include "worker/exchange/gradient_exchange.h"
 #include "worker/model/training_model.h"
-#include "worker/trainer/local_steps.h"
+#include "worker/optimizer/worker_optimizer.h"
 #include "worker/trainer/progress.h"
 #include "worker/trainer/worker_metrics.h"
 #include "worker/trainer/worker_settings.h"
@@ -25,7 +25,7 @@ namespace cddp {
 struct RunParts {
   TrainingModel* model;
   GradientExchange* exchange;
-  LocalSteps* local_steps;  // null without --local_steps
+  WorkerOptimizer* optimizer;  // null without one of its own
 };
 
 // Not thread-safe.
@@ -56,7 +56,7 @@ class RunCheckpoints {
   CheckpointWriter writer_;
 };
 
-// Puts model, exchange and local steps where they were, weights included; returns the totals of the epoch so far.
+// Puts model, exchange and optimizer where they were, weights included; returns the totals of the epoch so far.
 // InvalidArgument if the checkpoint is not of such parts.
 absl::StatusOr<EpochTotals> Restore(const WorkerCheckpoint& checkpoint, const RunParts& parts);
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/clock/clock.h"
@@ -23,7 +24,8 @@
 #include "worker/data/sampler.h"
 #include "worker/model/shapes_model.h"
 #include "worker/model/training_model.h"
-#include "worker/trainer/local_steps.h"
+#include "worker/optimizer/parameter_groups.h"
+#include "worker/optimizer/worker_optimizer.h"
 #include "worker/trainer/progress.h"
 #include "worker/trainer/round_listener.h"
 #include "worker/trainer/run_checkpoints.h"
@@ -143,8 +145,10 @@ class Trainer {
     absl::StatusOr<std::unique_ptr<GrpcCluster>> cluster = GrpcCluster::Join(options, layout);
     if (!cluster.ok()) return cluster.status();
     cluster_ = *std::move(cluster);
-    absl::StatusOr<std::unique_ptr<GradientExchange>> exchange =
-        MakeHostExchange(layout, options_.exchange, cluster_.get());
+    if (absl::Status status = CheckServersOptimizer(); !status.ok()) return status;
+    GradientCompressorOptions push = options_.exchange;
+    if (options_.optimizer.kind.has_value()) push.clip_norm = 0;  // see MakeOptimizer
+    absl::StatusOr<std::unique_ptr<GradientExchange>> exchange = MakeHostExchange(layout, push, cluster_.get());
     if (!exchange.ok()) return exchange.status();
     exchange_ = *std::move(exchange);
     exchange_->set_trace(trace_);
@@ -159,10 +163,38 @@ class Trainer {
       status = exchange_->CatchUp(model_->weights());
       if (status.ok()) spdlog::info("event=caught_up step={}", exchange_->step());
     }
-    if (status.ok() && options_.local_steps > 1) local_.emplace(options_.inner, model_->weights());
+    if (status.ok()) status = MakeOptimizer(layout);
     if (status.ok() && restored_.has_value()) status = GoOn();
-    listener_.emplace(model_.get(), local_.has_value() ? &*local_ : nullptr, exchange_.get());
+    listener_.emplace(model_.get(), optimizer_.get(), exchange_.get());
     return status;
+  }
+
+  // The worker's own optimizer, if it has one. Clipping then comes before the optimizer, not before the push.
+  absl::Status MakeOptimizer(const ParameterLayout& layout) {
+    if (!options_.optimizer.kind.has_value()) return absl::OkStatus();
+    absl::StatusOr<std::vector<ParameterGroup>> groups = ParseParameterGroups(options_.param_groups);
+    if (!groups.ok()) return groups.status();
+    const uint64_t steps_before = (exchange_->step() - 1) * options_.local_steps;
+    auto optimizer =
+        WorkerOptimizer::Create({options_.own_optimizer(), *std::move(groups), options_.exchange.clip_norm}, layout,
+                                model_->weights(), restored_.has_value() ? 0 : steps_before);
+    if (!optimizer.ok()) return optimizer.status();
+    optimizer_ = *std::move(optimizer);
+    return absl::OkStatus();
+  }
+
+  // Error feedback commutes with linear steps only: what waits in a residual is lost to an Adam behind it.
+  absl::Status CheckServersOptimizer() const {
+    if (options_.sparse_adam || options_.exchange.compressor.ratio == 1) return absl::OkStatus();
+    for (const absl::string_view adam : {"--optimizer=adam ", "--optimizer=adamw "}) {
+      if (!absl::StrContains(absl::StrCat(cluster_->server_settings(), " "), adam)) continue;
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the servers have ", adam, "and this worker sends --ratio=", options_.exchange.compressor.ratio,
+          ": what waits to be sent would be lost to Adam. Give the workers the optimizer (and the servers "
+          "--optimizer=sgd --lr=1 --momentum=0), or send all with --ratio=1 --value_encoding=int4, or take the loss "
+          "with --sparse_adam"));
+    }
+    return absl::OkStatus();
   }
 
   // From the checkpoint.
@@ -181,7 +213,7 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  RunParts parts() { return {model_.get(), exchange_.get(), local_.has_value() ? &*local_ : nullptr}; }
+  RunParts parts() { return {model_.get(), exchange_.get(), optimizer_.get()}; }
 
   // Cancelled if the training shall end here, between two steps.
   absl::Status BeforeStep(const EpochTotals& totals) {
@@ -233,12 +265,14 @@ class Trainer {
     const absl::Duration start = MonotonicNow();
     const auto exchange_step = static_cast<int64_t>(exchange_->step());  // not to be asked while it is under way
     double loss_sum = 0;
+    uint64_t skipped = 0;  // steps
     for (uint64_t step = begin; step < end; ++step) {
       listener_->set_exchanges(step + 1 == end);
       const absl::Time step_begin = absl::Now();
       absl::StatusOr<double> loss = model_->ForwardBackward(sampler_->Batch(step), &*listener_);
       if (!loss.ok()) return loss.status();
       loss_sum += *loss;
+      if (optimizer_ != nullptr && optimizer_->skipped()) ++skipped;
       if (trace_ != nullptr) TracePasses(step_begin, exchange_step);
     }
     const double compute_seconds = SecondsSince(start);
@@ -247,33 +281,19 @@ class Trainer {
     if (trace_ != nullptr) {
       trace_->Span(TraceFile::Row::kTraining, "wait", wait_begin, absl::Now(), {exchange_step});
     }
-    if (traffic.ok() && local_.has_value()) {
-      const absl::Span<const float> replica = local_->replica();
+    if (traffic.ok() && optimizer_ != nullptr) {
+      const absl::Span<const float> replica = optimizer_->replica();
       std::copy(replica.begin(), replica.end(), model_->weights().begin());
     }
     if (!traffic.ok()) return traffic.status();
-    if (traffic->refused) {
-      spdlog::warn("event=step_refused step={} reason=\"a gradient was not finite\"", exchange_->step() - 1);
-      if (options_.stop_on_non_finite) {
-        return absl::FailedPreconditionError(
-            absl::StrCat("step ", exchange_->step() - 1,
-                         ": a gradient was not finite; lower --lr, or run without --stop_on_non_finite to skip it"));
-      }
-    }
-    // Alike at all workers: they are told of the same refusals.
-    skipped_in_row_ = traffic->refused ? skipped_in_row_ + 1 : 0;
-    if (options_.max_skipped_steps > 0 && skipped_in_row_ >= options_.max_skipped_steps) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "step ", exchange_->step() - 1, ": the last ", skipped_in_row_,
-          " steps were skipped, because the loss or a gradient was not finite; lower --lr (--max_skipped_steps is the "
-          "limit)"));
-    }
+    if (traffic->refused) skipped = end - begin;
+    if (absl::Status status = NoteSkipped(skipped, end - begin); !status.ok()) return status;
     NoteAbsence(*traffic);
     const uint64_t steps = end - begin;
     totals->steps += steps;
-    totals->refused_steps += traffic->refused ? steps : 0;
+    totals->refused_steps += skipped;
     result_.steps += steps;
-    result_.skipped += traffic->refused ? steps : 0;
+    result_.skipped += skipped;
     result_.last_loss = loss_sum / static_cast<double>(steps);
     totals->loss += loss_sum;
     totals->step_seconds += SecondsSince(start);
@@ -288,6 +308,25 @@ class Trainer {
     metrics_.NoteRetries(cluster_->retries());
     progress_.Step(epoch, loss, *totals);
     return absl::OkStatus();
+  }
+
+  // Of the last round's steps, so many changed nothing: alike at all workers where the servers' optimizer steps, for they
+  // are told of the same refusals; else only here.
+  absl::Status NoteSkipped(uint64_t skipped, uint64_t steps) {
+    skipped_in_row_ = skipped == steps ? skipped_in_row_ + skipped : 0;
+    if (skipped == 0) return absl::OkStatus();
+    const uint64_t step = exchange_->step() - 1;
+    spdlog::warn("event=step_refused step={} steps={} reason=\"a gradient was not finite\"", step, skipped);
+    if (options_.stop_on_non_finite) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("step ", step,
+                       ": a gradient was not finite; lower --lr, or run without --stop_on_non_finite to skip it"));
+    }
+    if (options_.max_skipped_steps == 0 || skipped_in_row_ < options_.max_skipped_steps) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat(
+        "step ", step, ": the last ", skipped_in_row_,
+        " steps were skipped, because the loss or a gradient was not finite; lower --lr (--max_skipped_steps is the "
+        "limit)"));
   }
 
   void NoteAbsence(const StepTraffic& traffic) const {
@@ -326,8 +365,8 @@ class Trainer {
   Result result_;
   uint64_t skipped_in_row_ = 0;  // rounds
   std::unique_ptr<Cluster> cluster_;
-  std::optional<LocalSteps> local_;             // only with --local_steps
-  std::unique_ptr<GradientExchange> exchange_;  // after cluster_ and local_: its thread uses them
+  std::unique_ptr<WorkerOptimizer> optimizer_;  // null: the servers' makes the steps
+  std::unique_ptr<GradientExchange> exchange_;  // after cluster_ and optimizer_: its thread uses them
   std::optional<RoundListener> listener_;
 };
 

@@ -11,6 +11,7 @@
 #include "common/optimizer/optimizer.h"
 #include "worker/buckets/gradient_compressor.h"
 #include "worker/cluster/grpc_cluster_options.h"
+#include "worker/optimizer/optimizer_choice.h"
 
 namespace cddp {
 
@@ -22,9 +23,12 @@ struct TrainerOptions {
   uint32_t epochs = 5;
   uint32_t batch_size = 64;  // of this worker
   uint64_t seed = 42;
-  uint32_t local_steps = 1;  // steps between two exchanges; above 1 by the inner optimizer
-  OptimizerOptions inner;
-  int threads = 1;                                   // of LibTorch
+  OptimizerChoice optimizer;  // the worker's own; none: the servers' makes the steps
+  OptimizerOptions step;      // of the worker's own optimizer, but for its kind
+  std::string param_groups;   // likewise; see ParseParameterGroups
+  uint32_t local_steps = 1;   // likewise: steps between two exchanges
+  bool sparse_adam = false;   // may the servers' optimizer be Adam although not every element is pushed?
+  int threads = 1;            // of LibTorch
   absl::Duration compute = absl::Milliseconds(500);  // of a step of a model of shapes alone
   uint64_t bucket_elements = 0;                      // 0: by the model's size
   GradientCompressorOptions exchange;
@@ -39,6 +43,13 @@ struct TrainerOptions {
   uint64_t checkpoint_every = 100;  // exchanges; 0: only at the end and when stopped
   bool json_progress = false;
   std::function<bool()> should_stop;  // asked before each exchange's steps; empty: train to the end
+
+  // The worker's own optimizer, which is not none.
+  OptimizerOptions own_optimizer() const {
+    OptimizerOptions own = step;
+    own.kind = *optimizer.kind;
+    return own;
+  }
 };
 
 // Trains to the end. FailedPrecondition if most steps were skipped, too many in a row, or the last loss is not finite:

@@ -43,7 +43,8 @@ def measure(binaries, options, name="Compressed-DDP", ratio=None, values=None, e
             workers.append(processes.start([
                 *hosts.inside(rank), binaries / "cddp-worker", f"--rank={rank}", f"--workers={options.workers}",
                 f"--servers={','.join(addresses)}", f"--model={options.model}", f"--compute_ms={options.compute_ms}",
-                f"--ratio={ratio}", *encodings, f"--local_steps={options.local_steps}", "--batch_size=1",
+                f"--ratio={ratio}", *encodings, f"--local_steps={options.local_steps}",
+                *(["--optimizer=sgd"] if options.local_steps > 1 else []), "--batch_size=1",
                 f"--train_examples={steps * options.workers}", "--epochs=2", "--metrics_listen=",
                 f"--bucket_bytes={options.bucket_bytes}", "--progress=json", *open_door(binaries / "cddp-worker"),
                 *extra]))

@@ -42,7 +42,7 @@ TEST(CheckpointTest, HoldsAllThatItWasGiven) {
   EXPECT_EQ(read->exchange.engine.velocity, sample.exchange.engine.velocity);
   EXPECT_EQ(read->exchange.engine.thresholds, sample.exchange.engine.thresholds);
   EXPECT_EQ(read->model, sample.model);
-  EXPECT_EQ(read->local_steps, sample.local_steps);
+  EXPECT_EQ(read->optimizer, sample.optimizer);
   EXPECT_EQ(read->totals, sample.totals);
   EXPECT_EQ(BytesOf(*read), bytes) << "minus zero and denormals, too";
 }

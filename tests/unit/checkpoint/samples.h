@@ -18,7 +18,7 @@ inline WorkerCheckpoint SampleCheckpoint(uint64_t step) {
   checkpoint.exchange = {step, {step, step + 1}, {0.01, {1.5f, -2, 1e-42f}, {0.5f, 0, 3}, {0.25f, 0}}};
   checkpoint.weights = {7, -0.0f, 9};
   checkpoint.model = std::string("buf\0fers", 8);
-  checkpoint.local_steps = "inner";
+  checkpoint.optimizer = "inner";
   checkpoint.totals = "sums";
   return checkpoint;
 }

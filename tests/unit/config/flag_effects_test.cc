@@ -13,7 +13,8 @@ ABSL_FLAG(double, beta1, 0.9, "");
 ABSL_FLAG(std::string, state_dir, "", "");
 ABSL_FLAG(int, checkpoint_every, 0, "");
 ABSL_FLAG(int, local_steps, 1, "");
-ABSL_FLAG(double, inner_lr, 0.05, "");
+ABSL_FLAG(std::string, lr_schedule, "constant", "");
+ABSL_FLAG(int, lr_decay_steps, 0, "");
 
 namespace cddp {
 namespace {
@@ -34,14 +35,16 @@ TEST_F(FlagEffectsTest, AFlagWithoutEffectIsRefusedWithTheReason) {
             "--nesterov=true has no effect with --optimizer=adam: leave it out, or give --optimizer=sgd");
   EXPECT_THAT(Check({"--beta1=0.8"}).message(), HasSubstr("give --optimizer=adam or --optimizer=adamw"));
   EXPECT_THAT(Check({"--checkpoint_every=5"}).message(), HasSubstr("leave it out, or give --state_dir"));
-  EXPECT_THAT(Check({"--inner_lr=0.1"}).message(), HasSubstr("has no effect with --local_steps=1"));
+  EXPECT_THAT(Check({"--optimizer=none", "--local_steps=8"}).message(),
+              HasSubstr("--local_steps=8 has no effect with --optimizer=none"));
+  EXPECT_THAT(Check({"--lr_decay_steps=9"}).message(), HasSubstr("give --lr_schedule=step or --lr_schedule=cosine"));
 }
 
 TEST_F(FlagEffectsTest, AFlagWithEffectIsNot) {
   EXPECT_TRUE(Check({"--nesterov"}).ok());
   EXPECT_TRUE(Check({"--optimizer=adamw", "--beta1=0.8"}).ok());
   EXPECT_TRUE(Check({"--state_dir=x", "--checkpoint_every=5"}).ok());
-  EXPECT_TRUE(Check({"--local_steps=8", "--inner_lr=0.1"}).ok());
+  EXPECT_TRUE(Check({"--local_steps=8", "--lr_schedule=cosine", "--lr_decay_steps=9"}).ok());
 }
 
 TEST_F(FlagEffectsTest, WhatHappensAnywayMayBeWrittenDown) {

@@ -79,6 +79,46 @@ TEST(ClusterPlanTest, WithoutCompressionEverythingTravelsAsFp32) {
   EXPECT_THAT(WorkerFlags(options, 0, {"a:1"}), Contains("--value_encoding=fp32"));
 }
 
+TEST(ClusterPlanTest, AdamGoesToTheWorkersAndTheServersAverage) {
+  TrainOptions options = SampleOptions(5);
+  options.optimizer = "adamw";
+  options.lr = options.ratio = 0;
+  options.local_steps = 0;
+  options.weight_decay = 0.5;
+  options.optimizer_flags = {"--beta2=0.95"};
+  EXPECT_THAT(WorkerFlags(options, 0, {"a:1"}),
+              ::testing::IsSupersetOf({"--optimizer=adamw", "--lr=0.001", "--weight_decay=0.5", "--beta2=0.95",
+                                       "--local_steps=4", "--ratio=0.1"}));
+  EXPECT_THAT(ServerFlags(options, 0), ::testing::IsSupersetOf({"--optimizer=sgd", "--lr=1", "--momentum=0"}));
+  EXPECT_THAT(ServerFlags(options, 0), Not(Contains("--beta2=0.95")));
+  options.outer_lr = 0.7;
+  options.outer_momentum = 0.9;
+  options.outer_nesterov = true;
+  EXPECT_THAT(ServerFlags(options, 0), ::testing::IsSupersetOf({"--lr=0.7", "--momentum=0.9", "--nesterov=true"}));
+}
+
+TEST(ClusterPlanTest, WhereEveryElementTravelsTheServersMayHaveAdam) {
+  for (const auto& [compress, ratio] : {std::pair{false, 0.01}, std::pair{true, 1.0}}) {
+    TrainOptions options = SampleOptions(5);
+    options.optimizer = "adam";
+    options.compress = compress;
+    options.ratio = ratio;
+    EXPECT_THAT(ServerFlags(options, 0), ::testing::IsSupersetOf({"--optimizer=adam", "--lr=0.05"}));
+    EXPECT_THAT(WorkerFlags(options, 0, {"a:1"}), Not(Contains(StartsWith("--optimizer"))));
+    EXPECT_THAT(WorkerFlags(options, 0, {"a:1"}), Contains("--local_steps=1"));
+    options.local_steps = 4;
+    EXPECT_THAT(WorkerFlags(options, 0, {"a:1"}), Contains("--optimizer=adam"));
+  }
+}
+
+TEST(ClusterPlanTest, SgdStaysAtTheServersUnlessWorkersStepAlone) {
+  TrainOptions options = SampleOptions(5);
+  options.local_steps = 8;
+  EXPECT_THAT(WorkerFlags(options, 0, {"a:1"}),
+              ::testing::IsSupersetOf({"--optimizer=sgd", "--lr=0.05", "--momentum=0.9", "--ratio=0.01"}));
+  EXPECT_THAT(ServerFlags(options, 0), ::testing::IsSupersetOf({"--lr=1", "--momentum=0"}));
+}
+
 TEST(ClusterPlanTest, PublishRatioOfItsOwn) {
   TrainOptions options = SampleOptions(5);
   options.publish_ratio = 0.05;
@@ -98,15 +138,21 @@ TEST(ClusterPlanTest, ValidateNamesTheFlag) {
       {"--servers=-1", [](TrainOptions* o) { o->servers = -1; }},
       {"--epochs=0", [](TrainOptions* o) { o->epochs = 0; }},
       {"--batch_size=0", [](TrainOptions* o) { o->batch_size = 0; }},
-      {"--lr=0", [](TrainOptions* o) { o->lr = 0; }},
+      {"--lr=-1", [](TrainOptions* o) { o->lr = -1; }},
       {"--lr=nan", [](TrainOptions* o) { o->lr = NAN; }},
       {"--lr=inf", [](TrainOptions* o) { o->lr = INFINITY; }},
       {"--momentum=1", [](TrainOptions* o) { o->momentum = 1; }},
       {"--weight_decay=-1", [](TrainOptions* o) { o->weight_decay = -1; }},
-      {"--ratio=0", [](TrainOptions* o) { o->ratio = 0; }},
+      {"--ratio=-1", [](TrainOptions* o) { o->ratio = -1; }},
       {"--ratio=1.5", [](TrainOptions* o) { o->ratio = 1.5; }},
       {"--ratio=nan", [](TrainOptions* o) { o->ratio = NAN; }},
       {"--publish_ratio=2", [](TrainOptions* o) { o->publish_ratio = 2; }},
+      {"--optimizer=rmsprop", [](TrainOptions* o) { o->optimizer = "rmsprop"; }},
+      {"--optimizer_at=home", [](TrainOptions* o) { o->optimizer_at = "home"; }},
+      {"needs the optimizer at the workers", [](TrainOptions* o) { o->optimizer_at = "servers", o->local_steps = 4; }},
+      {"adam on the servers loses", [](TrainOptions* o) { o->optimizer_at = "servers", o->optimizer = "adam"; }},
+      {"--outer_lr", [](TrainOptions* o) { o->outer_momentum = 0.9; }},
+      {"--outer_momentum=1", [](TrainOptions* o) { o->optimizer = "adam", o->outer_momentum = 1; }},
       {"--bucket_bytes=-1", [](TrainOptions* o) { o->bucket_bytes = -1; }},
       {"--train_examples=-1", [](TrainOptions* o) { o->train_examples = -1; }},
       {"--threads=-1", [](TrainOptions* o) { o->threads = -1; }},

@@ -14,8 +14,8 @@ bool IsOwn(absl::string_view name) { return name == "lr" || name == "seed" || na
 
 TEST(PassedFlagsTest, GoToWhoeverHasThem) {
   EXPECT_THAT(PassFlagsOn({"--lr=1", "--beta2=0.95", "--clip_norm", "2", "--small_tensor_elements=5"}, IsOwn),
-              ElementsAre("--lr=1", "--server_flags=--beta2=0.95 --small_tensor_elements=5",
-                          "--worker_flags=--clip_norm=2 --small_tensor_elements=5"));
+              ElementsAre("--lr=1", "--server_flags=--small_tensor_elements=5",
+                          "--worker_flags=--clip_norm=2 --small_tensor_elements=5", "--optimizer_flags=--beta2=0.95"));
 }
 
 TEST(PassedFlagsTest, FollowThoseThatAreGivenAsWords) {

@@ -12,6 +12,7 @@ class FakeCluster final : public Cluster {
   FakeCluster(FakeServers* servers, uint32_t rank) : servers_(*servers), rank_(rank) {}
 
   uint32_t worker_count() const override { return servers_.options_.workers; }
+  const std::string& server_settings() const override { return settings_; }
   bool is_sync() const override { return true; }
   bool all_contribute() const override { return true; }
   uint64_t version() const override { return servers_.version(0); }
@@ -32,6 +33,7 @@ class FakeCluster final : public Cluster {
  private:
   FakeServers& servers_;
   const uint32_t rank_;
+  const std::string settings_;
 };
 
 FakeServers::FakeServers(const ParameterLayout& layout, const FakeServersOptions& options)

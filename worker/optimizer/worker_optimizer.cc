@@ -1,0 +1,106 @@
+#include "worker/optimizer/worker_optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/codec/byte_io.h"
+#include "common/compress/finite.h"
+#include "common/compress/momentum_correction.h"
+
+namespace cddp {
+namespace {
+
+constexpr uint64_t kMostElements = uint64_t{1} << 16;  // gradient, weights and momentum fit the second-level cache
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<WorkerOptimizer>> WorkerOptimizer::Create(const WorkerOptimizerOptions& options,
+                                                                         const ParameterLayout& layout,
+                                                                         absl::Span<const float> weights,
+                                                                         uint64_t steps_before) {
+  if (absl::Status status = Validate(options.optimizer); !status.ok()) return status;
+  if (!(options.clip_norm >= 0) || std::isinf(options.clip_norm)) {
+    return absl::InvalidArgumentError(absl::StrCat("--clip_norm=", options.clip_norm, " is below 0"));
+  }
+  absl::StatusOr<std::vector<ParameterRun>> runs =
+      MakeParameterRuns(layout, options.optimizer, options.groups, kMostElements);
+  if (!runs.ok()) return runs.status();
+  std::unique_ptr<WorkerOptimizer> made(new WorkerOptimizer(*std::move(runs), options.clip_norm, weights));
+  made->MakeOptimizers(steps_before);
+  return made;
+}
+
+WorkerOptimizer::WorkerOptimizer(std::vector<ParameterRun> runs, double clip_norm, absl::Span<const float> weights)
+    : runs_(std::move(runs)),
+      clip_norm_(clip_norm),
+      replica_(weights.begin(), weights.end()),
+      difference_(weights.size()),
+      change_(kMostElements) {}
+
+void WorkerOptimizer::MakeOptimizers(uint64_t steps_before) {
+  steps_before_ = steps_before;
+  optimizers_.clear();
+  for (const ParameterRun& run : runs_) {
+    OptimizerOptions options = run.options;
+    options.lr.steps_before = steps_before;
+    optimizers_.push_back(Optimizer::Create(options, run.range.size()));
+  }
+}
+
+void WorkerOptimizer::Begin(bool skip) {
+  skips_ = skip;
+  scale_ = 1;
+  left_ = runs_.size();
+}
+
+uint64_t WorkerOptimizer::Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights,
+                               bool with_difference) {
+  if (clip_norm_ > 0 && left_ == runs_.size()) {
+    if (ready > 0) return replica_.size();
+    const double sum_sq = SumOfSquares(gradients);
+    skips_ |= !std::isfinite(sum_sq);
+    if (!skips_) scale_ = ClipScale(sum_sq, clip_norm_, /*worker_count=*/1);
+  }
+  while (left_ > 0 && runs_[left_ - 1].range.begin >= ready) {
+    StepRun(--left_, gradients, weights);
+    if (!with_difference) continue;
+    const ElementRange& range = runs_[left_].range;
+    for (uint64_t i = range.begin; i < range.end; ++i) difference_[i] = replica_[i] - weights[i];
+  }
+  return left_ == 0 ? 0 : runs_[left_ - 1].range.end;
+}
+
+void WorkerOptimizer::StepRun(size_t run, absl::Span<const float> gradients, absl::Span<float> weights) {
+  const ElementRange& range = runs_[run].range;
+  const absl::Span<const float> gradient = gradients.subspan(range.begin, range.size());
+  skips_ |= !AllFinite(gradient);
+  if (skips_) return;
+  const absl::Span<float> change = absl::MakeSpan(change_).first(range.size());
+  std::copy(gradient.begin(), gradient.end(), change.begin());
+  if (scale_ != 1) {
+    for (float& value : change) value *= scale_;
+  }
+  const absl::Span<float> own = weights.subspan(range.begin, range.size());
+  optimizers_[run]->Step(change, own, /*residual=*/{});
+  for (uint64_t i = 0; i < change.size(); ++i) own[i] += change[i];
+}
+
+std::string WorkerOptimizer::State() const {
+  std::string state;
+  ByteWriter to(&state);
+  to.Put<uint64_t>(steps_before_);
+  for (const auto& optimizer : optimizers_) optimizer->Save(&to);
+  return state;
+}
+
+absl::Status WorkerOptimizer::SetState(absl::string_view state) {
+  ByteReader from(state);
+  MakeOptimizers(from.Get<uint64_t>());
+  for (const auto& optimizer : optimizers_) optimizer->Load(&from);
+  if (from.ok() && from.left().empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError("the worker's optimizer's state is of another run");
+}
+
+}  // namespace cddp
