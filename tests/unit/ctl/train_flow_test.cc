@@ -9,11 +9,14 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "common/agreement/settings.h"
 #include "tests/unit/ctl/run_cddp.h"
 
 namespace cddp::ctl {
@@ -79,6 +82,45 @@ TEST_F(TrainFlowTest, TrainsAndReports) {
               AllOf(HasSubstr("--rank=2 --servers=127.0.0.1:"), HasSubstr(" --workers=3 ")));
   EXPECT_THAT(ReadFile(folder_.File("out/logs/server-1.log")), HasSubstr("fake server: ending"));  // by SIGTERM
   EXPECT_TRUE(AllHaveEnded());
+}
+
+// Each setting that changes a result, with another value than its default, reaches whichever program has it, in one of
+// the modes that have it.
+TEST_F(TrainFlowTest, EverySettingReachesTheProcesses) {
+  std::map<std::string, std::string> values;
+  std::string server_logs;
+  std::string worker_logs;
+  const auto run = [&](const std::string& flags) {
+    const std::string output = absl::StrCat("run", values.size());
+    const Finished finished = folder_.Run(absl::StrCat("train --overwrite --output=", output, " ", flags));
+    EXPECT_EQ(finished.exit_code, 0) << flags << ": " << finished.err;
+    for (const absl::string_view flag : absl::StrSplit(flags, ' ')) {
+      const std::pair<std::string, std::string> parts = absl::StrSplit(flag, absl::MaxSplits('=', 1));
+      values[parts.first] = parts.second;
+    }
+    server_logs += ReadFile(folder_.File(absl::StrCat(output, "/logs/server-1.log")));
+    worker_logs += ReadFile(folder_.File(absl::StrCat(output, "/logs/worker-1.log")));
+  };
+  run("--model=mlp --workers=3 --epochs=3 --batch_size=8 --seed=7 --train_examples=600 --bucket_bytes=4096 "
+      "--ratio=0.5 --publish_ratio=0.375 --value_encoding=fp16 --index_encoding=rice --small_tensor_elements=9 "
+      "--selection=threshold --ratio_warmup_steps=11 --residual_decay=0.25 --momentum_correction=0.375 "
+      "--clip_norm=1.5 --quorum=2 --lease=3s --lr=0.125 --momentum=0.75 --nesterov=true --weight_decay=0.25 "
+      "--lr_schedule=step --lr_warmup_steps=5 --lr_decay_steps=7 --lr_decay_factor=0.5 --optimizer_at=servers");
+  run("--consistency=stale --max_staleness=9 --optimizer=adamw --sparse_adam=true --beta1=0.8 --beta2=0.7 "
+      "--epsilon=0.5 --optimizer_at=servers");
+  run("--local_steps=2 --lr=0.125 --momentum=0.75 --nesterov=true --weight_decay=0.25 --lr_schedule=step "
+      "--lr_warmup_steps=5 --lr_decay_steps=7 --lr_decay_factor=0.5 --param_groups=x --optimizer_at=workers");
+  run("--optimizer=adamw --beta1=0.8 --beta2=0.7 --epsilon=0.5 --optimizer_at=workers");
+  for (const auto& [settings, logs] : {std::pair{ServerSettings(), server_logs}, {WorkerSettings(), worker_logs}}) {
+    for (const Setting& setting : settings) {
+      const std::string name(setting.name);
+      const bool matters = setting.agree == Agree::kAll || setting.same_over == Over::kRestart;
+      const bool is_given_out = name == "--shard" || name == "--shards" || name == "--rank";
+      if (!matters || is_given_out || !absl::StartsWith(name, "--")) continue;
+      ASSERT_EQ(values.count(name), 1u) << "no run above gives " << name;
+      EXPECT_THAT(logs, HasSubstr(absl::StrCat(" ", name, "=", values.at(name))));
+    }
+  }
 }
 
 TEST_F(TrainFlowTest, RunsGetFoldersOfTheirOwn) {
