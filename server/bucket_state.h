@@ -3,8 +3,8 @@
 // Synchronous rounds: the round of step s is open until every active worker (or a quorum) has contributed; then the
 // contributions, in rank order (never in order of arrival, so the result is the same bit for bit), change the weights
 // (bucket_weights.h). Stale and asynchronous training apply each contribution as a round of its own; with W workers
-// each then counts 1/W and publishes 1/W of the ratio, so that a step of all workers moves and costs as much as a
-// synchronous one.
+// each then counts 1/W and publishes what it pushed, or 1/W of a fixed ratio, so that a step of all workers moves and
+// costs as much as a synchronous one.
 
 #ifndef SERVER_BUCKET_STATE_H_
 #define SERVER_BUCKET_STATE_H_

@@ -32,21 +32,33 @@ class RoundSum {
   std::vector<UpdateReader> readers_;
 };
 
+// Does an optimizer move elements that the round did not touch?
+TouchedChoice ChoiceFor(const OptimizerOptions& optimizer) {
+  const bool moves_others =
+      optimizer.kind != OptimizerKind::kSgd || optimizer.momentum > 0 || optimizer.weight_decay > 0;
+  return moves_others ? TouchedChoice::kLargest : TouchedChoice::kTheTouched;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<BucketWeights>> BucketWeights::Create(uint32_t length, const OptimizerOptions& optimizer,
                                                                      const CompressorOptions& publish) {
-  absl::StatusOr<std::unique_ptr<BucketCompressor>> publisher = BucketCompressor::Create(length, publish);
-  if (!publisher.ok()) return publisher.status();
-  return std::unique_ptr<BucketWeights>(new BucketWeights(length, optimizer, *std::move(publisher)));
+  std::unique_ptr<BucketWeights> weights(new BucketWeights(length, optimizer));
+  if (publish.ratio == kPublishAllPushed) {
+    absl::StatusOr<std::unique_ptr<TouchedCompressor>> publisher =
+        TouchedCompressor::Create(length, ChoiceFor(optimizer), publish);
+    if (!publisher.ok()) return publisher.status();
+    weights->touched_publisher_ = *std::move(publisher);
+  } else {
+    absl::StatusOr<std::unique_ptr<BucketCompressor>> publisher = BucketCompressor::Create(length, publish);
+    if (!publisher.ok()) return publisher.status();
+    weights->ratio_publisher_ = *std::move(publisher);
+  }
+  return weights;
 }
 
-BucketWeights::BucketWeights(uint32_t length, const OptimizerOptions& optimizer,
-                             std::unique_ptr<BucketCompressor> publisher)
-    : published_(length),
-      residual_(length),
-      optimizer_(Optimizer::Create(optimizer, length)),
-      publisher_(std::move(publisher)) {}
+BucketWeights::BucketWeights(uint32_t length, const OptimizerOptions& optimizer)
+    : published_(length), residual_(length), optimizer_(Optimizer::Create(optimizer, length)) {}
 
 void BucketWeights::Initialize(const Round& round, std::string* update) {
   RoundSum(round).Read(0, absl::MakeSpan(published_));
@@ -57,17 +69,26 @@ absl::Status BucketWeights::Step(const Round& round, std::string* update) {
   RoundSum sum(round);
   optimizer_->BeginStep();
   float piece[BucketCompressor::kInputPiece];
-  const auto change = [&](uint32_t begin, uint32_t end) -> absl::Span<const float> {
+  const auto read = [&](uint32_t begin, uint32_t end) {
     CDDP_CHECK(begin <= end && end - begin <= BucketCompressor::kInputPiece) << "[" << begin << ", " << end << ")";
-    const absl::Span<float> gradient(piece, end - begin);
-    sum.Read(begin, gradient);
-    Scale(round.scale, gradient.data(), gradient.size());
-    optimizer_->StepPart(begin, gradient, absl::MakeConstSpan(published_).subspan(begin, gradient.size()),
-                         absl::MakeConstSpan(residual_).subspan(begin, gradient.size()));
-    return gradient;
+    const absl::Span<float> elements(piece, end - begin);
+    sum.Read(begin, elements);
+    return elements;
   };
-  const absl::StatusOr<CompressResult> compressed =
-      publisher_->CompressProduced(change, absl::MakeSpan(residual_), update);
+  const auto change = [&](uint32_t begin, absl::Span<float> elements) {
+    Scale(round.scale, elements.data(), elements.size());
+    optimizer_->StepPart(begin, elements, absl::MakeConstSpan(published_).subspan(begin, elements.size()),
+                         absl::MakeConstSpan(residual_).subspan(begin, elements.size()));
+  };
+  const auto changed = [&](uint32_t begin, uint32_t end) -> absl::Span<const float> {
+    const absl::Span<float> elements = read(begin, end);
+    change(begin, elements);
+    return elements;
+  };
+  const absl::Span<float> residual = absl::MakeSpan(residual_);
+  const absl::StatusOr<CompressResult> compressed = touched_publisher_ != nullptr
+                                                        ? touched_publisher_->Compress(read, change, residual, update)
+                                                        : ratio_publisher_->CompressProduced(changed, residual, update);
   if (!compressed.ok()) return absl::FailedPreconditionError(compressed.status().message());
   return AddUpdate(*update, absl::MakeSpan(published_));
 }

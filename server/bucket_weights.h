@@ -1,5 +1,5 @@
 // The weights of one bucket and what changes them: the mean of a round's contributions goes through the optimizer, and
-// the change is published through the same error-feedback compressor that the workers use.
+// the change is published with error feedback: as many elements as were pushed, or a fixed part of the bucket.
 //
 // True weights are kept as published + residual: what workers hold plus what they have not been told yet. One element
 // takes 8 bytes and the optimizer's state.
@@ -21,14 +21,19 @@
 #include "common/codec/byte_io.h"
 #include "common/codec/update_reader.h"
 #include "common/compress/bucket_compressor.h"
+#include "common/compress/touched_compressor.h"
 #include "common/optimizer/optimizer.h"
 
 namespace cddp {
 
+// A ratio in CompressorOptions: as many elements as the round's contributions touched are published. Where the optimizer
+// moves no others these are the very ones; else those that differ most (common/compress/touched_compressor.h).
+inline constexpr double kPublishAllPushed = 0;
+
 // One call at a time; different buckets are independent.
 class BucketWeights {
  public:
-  // `length` zeros. Errors of BucketCompressor::Create.
+  // `length` zeros. Errors of BucketCompressor::Create, to which kPublishAllPushed is no error here.
   static absl::StatusOr<std::unique_ptr<BucketWeights>> Create(uint32_t length, const OptimizerOptions& optimizer,
                                                                const CompressorOptions& publish);
 
@@ -56,12 +61,13 @@ class BucketWeights {
   void Load(ByteReader& from);
 
  private:
-  BucketWeights(uint32_t length, const OptimizerOptions& optimizer, std::unique_ptr<BucketCompressor> publisher);
+  BucketWeights(uint32_t length, const OptimizerOptions& optimizer);
 
   std::vector<float> published_;
   std::vector<float> residual_;
   std::unique_ptr<Optimizer> optimizer_;
-  std::unique_ptr<BucketCompressor> publisher_;
+  std::unique_ptr<TouchedCompressor> touched_publisher_;  // one of the two
+  std::unique_ptr<BucketCompressor> ratio_publisher_;
 };
 
 }  // namespace cddp

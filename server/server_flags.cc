@@ -27,7 +27,8 @@ ABSL_FLAG(double, weight_decay, 0, "L2 penalty, added to the gradient; adamw: de
 ABSL_FLAG(double, beta1, 0.9, "adam, adamw: decay of the mean");
 ABSL_FLAG(double, beta2, 0.999, "adam, adamw: decay of the mean square");
 ABSL_FLAG(double, epsilon, 1e-8, "adam, adamw: added to the root mean square");
-ABSL_FLAG(double, publish_ratio, 0.01, "fraction of weight changes sent back each step, in (0, 1]; 1: dense");
+ABSL_FLAG(double, publish_ratio, 0,
+          "fraction of weight changes sent back each step, in (0, 1]; 0: as much as was pushed");
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::kDefaultValueEncoding, "encoding of the values sent back");
 ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent back");
 ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (biases, normalisation) are sent whole");

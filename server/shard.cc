@@ -19,8 +19,9 @@ absl::Status Validate(const ShardOptions& options) {
   }
   if (options.keep_checkpoints == 0) return absl::InvalidArgumentError("--keep_checkpoints must be at least 1");
   if (options.worker_count == 0) return absl::InvalidArgumentError("--workers must be at least 1");
-  if (!(options.publish.ratio > 0 && options.publish.ratio <= 1)) {
-    return absl::InvalidArgumentError(absl::StrCat("--publish_ratio=", options.publish.ratio, " is outside (0, 1]"));
+  if (!(options.publish.ratio >= 0 && options.publish.ratio <= 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--publish_ratio=", options.publish.ratio, " is outside (0, 1]; 0 means as much as was pushed"));
   }
   if (absl::Status status = Validate(options.consistency, options.worker_count); !status.ok()) return status;
   return Validate(options.optimizer);

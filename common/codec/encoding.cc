@@ -43,6 +43,13 @@ IndexEncoding ChooseIndexEncoding(uint32_t length, uint32_t count, IndexPreferen
   return uint64_t{count} * 333 < elements ? IndexEncoding::kRice : IndexEncoding::kGap8;
 }
 
+IndexEncoding OrBitmap(IndexEncoding wanted, uint32_t length, uint32_t count) {
+  if (wanted == IndexEncoding::kDense || count == 0) return wanted;
+  const auto preference = wanted == IndexEncoding::kRice ? IndexPreference::kSize : IndexPreference::kSpeed;
+  const bool bitmap = ChooseIndexEncoding(length, count, preference) == IndexEncoding::kBitmap;
+  return bitmap ? IndexEncoding::kBitmap : wanted;
+}
+
 absl::string_view Name(ValueEncoding encoding) { return NameAt(kValueNames, static_cast<uint8_t>(encoding)); }
 absl::string_view Name(IndexEncoding encoding) { return NameAt(kIndexNames, static_cast<uint8_t>(encoding)); }
 

@@ -108,10 +108,10 @@ void CompensateAndCollect(absl::Span<const float> input, absl::Span<float> resid
                                                      least_key, candidates->AsOutput(), summary));
 }
 
-bool Collect(absl::Span<const float> values, uint32_t begin, uint32_t end, uint32_t least_key, Candidates* candidates) {
+bool Collect(absl::Span<const float> values, uint32_t begin, uint32_t least_key, Candidates* candidates) {
   PassSummary summary;
-  candidates->set_size(
-      HWY_DYNAMIC_DISPATCH(ScanValues)(values.data() + begin, begin, end, least_key, candidates->AsOutput(), &summary));
+  candidates->set_size(HWY_DYNAMIC_DISPATCH(ScanValues)(values.data(), begin, begin + values.size(), least_key,
+                                                        candidates->AsOutput(), &summary));
   return !summary.overflow;
 }
 

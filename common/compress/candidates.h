@@ -65,8 +65,9 @@ inline constexpr uint32_t kNoCandidates = 0x80000000u;
 void CompensateAndCollect(absl::Span<const float> input, absl::Span<float> residual, uint32_t begin, uint32_t least_key,
                           Candidates* candidates, PassSummary* summary);
 
-// Appends the elements of values[begin, end) with magnitude bits of at least `least_key`; false if they do not fit.
-bool Collect(absl::Span<const float> values, uint32_t begin, uint32_t end, uint32_t least_key, Candidates* candidates);
+// Appends those of the elements [begin, begin + values.size()) with magnitude bits of at least `least_key`; false if
+// they do not fit. They fit for certain while there is room for 1024 more than are left in the bucket.
+bool Collect(absl::Span<const float> values, uint32_t begin, uint32_t least_key, Candidates* candidates);
 
 }  // namespace cddp
 

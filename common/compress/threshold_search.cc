@@ -87,7 +87,7 @@ uint32_t CollectLargest(absl::Span<const float> values, absl::Span<const BucketS
     if (larger + used[bin] <= candidates->capacity()) {
       bool fits = true;
       for (const BucketSlice& slice : slices) {
-        fits = fits && Collect(values, slice.begin, slice.end, key, candidates);
+        fits = fits && Collect(values.subspan(slice.begin, slice.end - slice.begin), slice.begin, key, candidates);
       }
       if (fits) return key;
       candidates->set_size(0);

@@ -8,8 +8,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/check/check.h"
-#include "common/codec/update_codec.h"
 #include "common/compress/finite.h"
+#include "common/compress/send.h"
 #include "common/compress/threshold_search.h"
 
 namespace cddp {
@@ -50,8 +50,8 @@ TopKCompressor::TopKCompressor(uint32_t length, const CompressorOptions& options
     : length_(length),
       options_(options),
       eligible_(Complement(options.always_sent, length)),
-      k_(eligible_.empty() ? 0 : SelectedCount(TotalLength(eligible_), options.ratio)),
-      candidates_(CandidateCapacity(TotalLength(eligible_), k_)) {}
+      eligible_count_(TotalLength(eligible_)),
+      k_(eligible_.empty() ? 0 : SelectedCount(eligible_count_, options.ratio)) {}
 
 void TopKCompressor::Pass(absl::Span<const float> input, uint32_t begin, absl::Span<float> residual, uint32_t least_key,
                           PassSummary* summary) {
@@ -60,7 +60,7 @@ void TopKCompressor::Pass(absl::Span<const float> input, uint32_t begin, absl::S
   const auto pass_to = [&](uint32_t stop, uint32_t key) {
     stop = std::min(stop, end);
     if (stop <= done) return;
-    CompensateAndCollect(input.subspan(done - begin, stop - done), residual, done, key, &candidates_, summary);
+    CompensateAndCollect(input.subspan(done - begin, stop - done), residual, done, key, &candidates(), summary);
     done = stop;
   };
   for (const BucketSlice& slice : eligible_) {
@@ -79,77 +79,49 @@ uint32_t TopKCompressor::CarriedKey() const {
 uint32_t TopKCompressor::CollectAgain(absl::Span<const float> residual, uint32_t failed) {
   if (carried_.known() || failed == kNoCandidates) {  // else an estimate has just failed
     const uint32_t least_key = EstimateLeastKey(residual, {}, k_);
-    candidates_.set_size(0);
+    candidates().set_size(0);
     bool fits = true;
     for (const BucketSlice& slice : eligible_) {
-      fits = fits && Collect(residual, slice.begin, slice.end, least_key, &candidates_);
+      fits = fits &&
+             Collect(residual.subspan(slice.begin, slice.end - slice.begin), slice.begin, least_key, &candidates());
     }
-    if (fits && candidates_.size() >= k_) return least_key;
+    if (fits && candidates().size() >= k_) return least_key;
   }
-  return CollectLargest(residual, eligible_, k_, &candidates_);
+  return CollectLargest(residual, eligible_, k_, &candidates());
 }
 
 float TopKCompressor::Select(absl::Span<const float> residual, uint32_t least_key, bool complete) {
-  const size_t size = candidates_.size();
+  const size_t size = candidates().size();
   if (adaptive_.known() && complete && size >= (k_ + 1) / 2 && size <= 2 * size_t{k_}) {
-    const float threshold = *std::min_element(candidates_.values(), candidates_.values() + size, MagnitudeLess);
+    const float threshold = *std::min_element(candidates().values(), candidates().values() + size, MagnitudeLess);
     adaptive_.Adapt(size, k_);
     return std::fabs(threshold);
   }
   if (least_key != kNoCandidates) carried_.Judge(size, k_, !complete);
   if (!complete || size < k_) least_key = CollectAgain(residual, least_key);
-  const float threshold = std::bit_cast<float>(selector_.Keep(k_, least_key, &candidates_));
+  const float threshold = std::bit_cast<float>(selector_.Keep(k_, least_key, &candidates()));
   carried_.Carry(threshold);
   if (options_.selection == Selection::kThreshold) adaptive_.Set(threshold);
   return threshold;
 }
 
 void TopKCompressor::AddAlwaysSent(absl::Span<const float> residual) {
-  indices_.clear();
-  values_.clear();
+  scratch_->indices.clear();
+  scratch_->values.clear();
   size_t from = 0;
   const auto append_selected = [this, &from](uint32_t below) {
-    const uint32_t* const selected = candidates_.indices();
-    const size_t to = std::lower_bound(selected + from, selected + candidates_.size(), below) - selected;
-    indices_.insert(indices_.end(), selected + from, selected + to);
-    values_.insert(values_.end(), candidates_.values() + from, candidates_.values() + to);
+    const uint32_t* const selected = candidates().indices();
+    const size_t to = std::lower_bound(selected + from, selected + candidates().size(), below) - selected;
+    scratch_->indices.insert(scratch_->indices.end(), selected + from, selected + to);
+    scratch_->values.insert(scratch_->values.end(), candidates().values() + from, candidates().values() + to);
     from = to;
   };
   for (const BucketSlice& slice : options_.always_sent) {
     append_selected(slice.begin);
-    for (uint32_t i = slice.begin; i < slice.end; ++i) indices_.push_back(i);
-    values_.insert(values_.end(), residual.begin() + slice.begin, residual.begin() + slice.end);
+    for (uint32_t i = slice.begin; i < slice.end; ++i) scratch_->indices.push_back(i);
+    scratch_->values.insert(scratch_->values.end(), residual.begin() + slice.begin, residual.begin() + slice.end);
   }
   append_selected(length_);
-}
-
-CompressResult TopKCompressor::SendSparse(absl::Span<const uint32_t> indices, absl::Span<const float> values,
-                                          double sum_sq, absl::Span<float> residual, std::string* update) {
-  CDDP_CHECK(indices.size() == values.size()) << indices.size() << " indices, " << values.size() << " values";
-  decoded_.assign(values.begin(), values.end());
-  EncodeSparse(indices, absl::MakeSpan(decoded_), length_, options_.index_encoding, options_.value_encoding, update);
-  double sent_sq = 0;
-  for (size_t i = 0; i < indices.size(); ++i) {
-    const float error = values[i] - decoded_[i];
-    residual[indices[i]] = error;
-    sent_sq += static_cast<double>(values[i]) * values[i] - static_cast<double>(error) * error;
-  }
-  CompressResult result;
-  result.selected = static_cast<uint32_t>(indices.size());
-  result.residual_sq = std::max(0.0, sum_sq - sent_sq);
-  return result;
-}
-
-CompressResult TopKCompressor::SendDense(absl::Span<float> residual, std::string* update) {
-  decoded_.assign(residual.begin(), residual.end());
-  EncodeAll(absl::MakeSpan(decoded_), options_.value_encoding, update);
-  CompressResult result;
-  result.selected = length_;
-  for (size_t i = 0; i < length_; ++i) {
-    residual[i] -= decoded_[i];
-    result.residual_sq += static_cast<double>(residual[i]) * residual[i];
-  }
-  return result;
 }
 
 absl::StatusOr<CompressResult> TopKCompressor::Compress(absl::Span<const float> input, absl::Span<float> residual,
@@ -162,7 +134,7 @@ absl::StatusOr<CompressResult> TopKCompressor::Compress(absl::Span<const float> 
   if (!AllFinite(input)) return absl::InvalidArgumentError("input holds NaN or infinity");
   uint32_t least_key = selects() ? CarriedKey() : kNoCandidates;
   if (selects() && least_key == kNoCandidates) least_key = EstimateLeastKey(input, residual, k_);
-  candidates_.set_size(0);
+  scratch_ = &ThreadScratch(CandidateCapacity(eligible_count_, k_));
   PassSummary summary;
   Pass(input, 0, residual, least_key, &summary);
   return Finish(summary, least_key, residual, update);
@@ -170,11 +142,30 @@ absl::StatusOr<CompressResult> TopKCompressor::Compress(absl::Span<const float> 
 
 absl::StatusOr<CompressResult> TopKCompressor::CompressProduced(InputSource source, absl::Span<float> residual,
                                                                 std::string* update) {
+  const uint32_t least_key = selects() ? CarriedKey() : kNoCandidates;
+  scratch_ = &ThreadScratch(CandidateCapacity(eligible_count_, k_));
+  absl::StatusOr<PassSummary> summary = PassProduced(source, least_key, residual);
+  if (!summary.ok()) return summary.status();
+  return Finish(*summary, least_key, residual, update);
+}
+
+absl::StatusOr<CompressResult> TopKCompressor::CompressCounted(InputSource source, CountSource count,
+                                                               absl::Span<float> residual, std::string* update) {
+  counted_ = true;
+  const uint32_t least_key = selects() ? CarriedKey() : kNoCandidates;
+  scratch_ = &ThreadScratch(CandidateCapacity(eligible_count_, eligible_count_));
+  absl::StatusOr<PassSummary> summary = PassProduced(source, least_key, residual);
+  if (!summary.ok()) return summary.status();
+  k_ = std::min(count(), eligible_count_);
+  if (k_ == 0) candidates().set_size(0);
+  return Finish(*summary, least_key, residual, update);
+}
+
+absl::StatusOr<PassSummary> TopKCompressor::PassProduced(InputSource source, uint32_t least_key,
+                                                         absl::Span<float> residual) {
   if (residual.size() != length_) {
     return absl::InvalidArgumentError(absl::StrCat("bucket has ", length_, " elements, residual ", residual.size()));
   }
-  const uint32_t least_key = selects() ? CarriedKey() : kNoCandidates;
-  candidates_.set_size(0);
   PassSummary summary;
   for (uint32_t begin = 0; begin < length_; begin += kInputPiece) {
     const uint32_t end = std::min(length_, begin + kInputPiece);
@@ -183,7 +174,7 @@ absl::StatusOr<CompressResult> TopKCompressor::CompressProduced(InputSource sour
     if (!AllFinite(input)) return absl::FailedPreconditionError("input holds NaN or infinity");
     Pass(input, begin, residual, least_key, &summary);
   }
-  return Finish(summary, least_key, residual, update);
+  return summary;
 }
 
 absl::StatusOr<CompressResult> TopKCompressor::Finish(const PassSummary& summary, uint32_t least_key,
@@ -191,17 +182,20 @@ absl::StatusOr<CompressResult> TopKCompressor::Finish(const PassSummary& summary
   if (summary.largest_key > kInfinityKey) return absl::FailedPreconditionError("residual holds NaN");
   const bool saturated = summary.largest_key == kInfinityKey;
   if (saturated) Saturate(residual);
-  if (options_.ratio == 1) return SendDense(residual, update);
+  if (options_.ratio == 1) return SendDense(options_.value_encoding, residual, &scratch_->decoded, update);
 
   const float threshold = selects() ? Select(residual, least_key, !summary.overflow && !saturated) : 0;
-  absl::Span<const uint32_t> indices(candidates_.indices(), candidates_.size());
-  absl::Span<const float> values(candidates_.values(), candidates_.size());
+  absl::Span<const uint32_t> indices(candidates().indices(), candidates().size());
+  absl::Span<const float> values(candidates().values(), candidates().size());
   if (!options_.always_sent.empty()) {
     AddAlwaysSent(residual);
-    indices = indices_;
-    values = values_;
+    indices = scratch_->indices;
+    values = scratch_->values;
   }
-  CompressResult result = SendSparse(indices, values, summary.sum_sq, residual, update);
+  CompressResult result =
+      counted_ ? SendSmallest(indices, values, summary.sum_sq, options_, residual, &scratch_->decoded, update)
+               : SendSparse(indices, values, summary.sum_sq, options_.index_encoding, options_.value_encoding, residual,
+                            &scratch_->decoded, update);
   result.threshold = threshold;
   return result;
 }

@@ -13,6 +13,7 @@
 #include "common/compress/bucket_compressor.h"
 #include "common/compress/candidates.h"
 #include "common/compress/carried_threshold.h"
+#include "common/compress/scratch.h"
 #include "common/compress/select_largest.h"
 
 namespace cddp {
@@ -26,16 +27,25 @@ class TopKCompressor : public BucketCompressor {
                                           std::string* update) override;
   absl::StatusOr<CompressResult> CompressProduced(InputSource source, absl::Span<float> residual,
                                                   std::string* update) override;
+  // CompressProduced, but k = count(), which is asked when all pieces have been made, and at most the number of
+  // elements outside always_sent; a bitmap takes the place of the index encoding where it is smaller, and all elements
+  // are sent where that is. An object is called in one of these ways only.
+  using CountSource = absl::FunctionRef<uint32_t()>;
+  absl::StatusOr<CompressResult> CompressCounted(InputSource source, CountSource count, absl::Span<float> residual,
+                                                 std::string* update);
   float threshold() const override { return adaptive_.threshold(); }
   void set_threshold(float threshold) override { adaptive_.Set(threshold); }
 
  private:
+  Candidates& candidates() { return scratch_->candidates; }
   bool selects() const { return options_.ratio < 1 && k_ > 0; }
   // The key that candidates of the coming pass must reach; kNoCandidates in the first step.
   uint32_t CarriedKey() const;
   // residual[begin, begin + input.size()) += input; candidates are what reaches `least_key`.
   void Pass(absl::Span<const float> input, uint32_t begin, absl::Span<float> residual, uint32_t least_key,
             PassSummary* summary);
+  // The same for all pieces of `source`.
+  absl::StatusOr<PassSummary> PassProduced(InputSource source, uint32_t least_key, absl::Span<float> residual);
   // What follows the pass over all the bucket: selection among the candidates, which reach `least_key`, and encoding.
   absl::StatusOr<CompressResult> Finish(const PassSummary& summary, uint32_t least_key, absl::Span<float> residual,
                                         std::string* update);
@@ -43,24 +53,19 @@ class TopKCompressor : public BucketCompressor {
   float Select(absl::Span<const float> residual, uint32_t least_key, bool complete);
   // Candidates for another, better key than `failed`; returns it.
   uint32_t CollectAgain(absl::Span<const float> residual, uint32_t failed);
-  // Merges always_sent and what was selected into indices_ and values_.
+  // Merges always_sent and what was selected into the scratch memory's indices and values.
   void AddAlwaysSent(absl::Span<const float> residual);
-  // Encode and leave the rounding error in the residual. `sum_sq` is of the residual before.
-  CompressResult SendSparse(absl::Span<const uint32_t> indices, absl::Span<const float> values, double sum_sq,
-                            absl::Span<float> residual, std::string* update);
-  CompressResult SendDense(absl::Span<float> residual, std::string* update);
 
   const uint32_t length_;
   const CompressorOptions options_;
   std::vector<BucketSlice> eligible_;  // what always_sent leaves
-  uint32_t k_ = 0;                     // to be selected among these
-  Candidates candidates_;
+  const uint32_t eligible_count_;
+  uint32_t k_ = 0;  // to be selected among these
+  bool counted_ = false;
+  CompressScratch* scratch_ = nullptr;  // of the thread that is calling
   LargestSelector selector_;
   CarriedThreshold carried_;
-  AdaptiveThreshold adaptive_;     // with Selection::kThreshold
-  std::vector<uint32_t> indices_;  // with always_sent: what is sent
-  std::vector<float> values_;
-  std::vector<float> decoded_;
+  AdaptiveThreshold adaptive_;  // with Selection::kThreshold
 };
 
 }  // namespace cddp

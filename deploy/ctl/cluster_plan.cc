@@ -149,7 +149,7 @@ absl::Status Validate(const TrainOptions& options) {
            CheckNumber("ratio", o.ratio, o.ratio >= 0 && o.ratio <= 1,
                        "must be in (0, 1], or 0 for what suits the optimizer"),
            CheckNumber("publish_ratio", o.publish_ratio, o.publish_ratio >= 0 && o.publish_ratio <= 1,
-                       "must be in (0, 1], or 0 for the same as --ratio"),
+                       "must be in (0, 1], or 0 for as much as was pushed"),
            CheckRange("quorum", o.quorum, 0, o.workers),
            CheckAtLeast("max_staleness", o.max_staleness, 0),
            CheckAtLeast("local_steps", o.local_steps, 0),

@@ -3,6 +3,7 @@
 #ifndef DEPLOY_CTL_CLUSTER_PLAN_H_
 #define DEPLOY_CTL_CLUSTER_PLAN_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -40,7 +41,7 @@ struct TrainOptions {
   std::vector<std::string> optimizer_flags;  // to whoever has the optimizer
   bool compress = false;
   double ratio = 0;          // 0: 0.1 where the optimizer is at the workers, else 0.01
-  double publish_ratio = 0;  // 0: as ratio
+  double publish_ratio = 0;  // 0: as much as was pushed
   ValueEncoding value_encoding = kDefaultValueEncoding;
   IndexEncoding index_encoding = IndexEncoding::kGap8;
   int bucket_bytes = 0;      // 0: the worker chooses
@@ -64,9 +65,11 @@ struct TrainOptions {
   int steps_alone() const { return local_steps > 0 ? local_steps : at_workers() && optimizer != "sgd" ? 4 : 1; }
   double push_ratio() const { return !compress ? 1 : ratio > 0 ? ratio : at_workers() ? 0.1 : 0.01; }
   double rate() const { return lr > 0 ? lr : optimizer == "sgd" ? 0.05 : 0.001; }
-  double pull_ratio() const { return compress ? (publish_ratio > 0 ? publish_ratio : push_ratio()) : 1; }
+  double pull_ratio() const { return compress ? publish_ratio : 1; }  // 0: as much as was pushed
+  // The largest part of the changes that can come back.
+  double most_pulled() const { return pull_ratio() > 0 ? pull_ratio() : std::min(1.0, workers * push_ratio()); }
   // What is really used. Servers must remember the changes since a checkpoint: with large ones it must be younger.
-  int checkpoint_period() const { return checkpoint_every > 0 ? checkpoint_every : pull_ratio() <= 0.1 ? 50 : 10; }
+  int checkpoint_period() const { return checkpoint_every > 0 ? checkpoint_every : most_pulled() <= 0.1 ? 50 : 10; }
   // Does every worker end with the weights of the same version?
   bool ends_equal() const { return consistency == "sync" && quorum == 0; }
   ValueEncoding values() const { return compress ? value_encoding : ValueEncoding::kFp32; }

@@ -120,8 +120,7 @@ absl::StatusOr<Input> InputFromFlags() {
   // As of sgd, where they are left to the optimizer.
   setting.local_steps = std::max(absl::GetFlag(FLAGS_local_steps), 1);
   setting.push_ratio = absl::GetFlag(FLAGS_ratio) == 0 ? 0.01 : absl::GetFlag(FLAGS_ratio);
-  setting.publish_ratio =
-      absl::GetFlag(FLAGS_publish_ratio) > 0 ? absl::GetFlag(FLAGS_publish_ratio) : setting.push_ratio;
+  setting.publish_ratio = absl::GetFlag(FLAGS_publish_ratio);
   setting.values = absl::GetFlag(FLAGS_value_encoding);
   setting.indices = absl::GetFlag(FLAGS_index_encoding);
   setting.cores = absl::GetFlag(FLAGS_cores);

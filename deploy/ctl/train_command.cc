@@ -71,7 +71,8 @@ ABSL_FLAG(bool, compress, true, "send only the largest entries; --nocompress is 
 ABSL_FLAG(double, ratio, 0,
           "fraction of the gradient, or of the weights' change, that is sent, in (0, 1]; 0: 0.01, or 0.1 where the "
           "optimizer is at the workers");
-ABSL_FLAG(double, publish_ratio, 0, "fraction of the weights' changes that is sent back; 0: the same as --ratio");
+ABSL_FLAG(double, publish_ratio, 0,
+          "fraction of the weights' changes that is sent back, in (0, 1]; 0: as much as was pushed");
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::kDefaultValueEncoding, "encoding of the values sent");
 ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent");
 ABSL_FLAG(int, bucket_bytes, 0, "gradient bytes of a bucket; 0: by the model's size");

@@ -48,7 +48,7 @@ std::string DescribeJob(const TrainOptions& options) {
   if (options.compress) {
     how = absl::StrCat("ratio ", FormatExact(options.push_ratio()), " (", Name(options.values()), ", ",
                        Name(options.index_encoding), ")");
-    if (options.pull_ratio() != options.push_ratio()) {
+    if (options.pull_ratio() > 0) {
       absl::StrAppend(&how, ", publish ratio ", FormatExact(options.pull_ratio()));
     }
   }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 #include <queue>
+#include <tuple>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -69,10 +70,14 @@ class Simulation {
     call_share_.assign(buckets.size() * s_.workers, 1.0F);
     exchanges_.resize(s_.workers);
     const double merged = 1 - std::pow(1 - s_.push_ratio, s_.tree);  // entries that any of a group's workers sends
+    const double published = s_.publish_ratio > 0 ? s_.publish_ratio : 1 - std::pow(1 - s_.push_ratio, s_.workers);
     for (const Bucket& bucket : buckets) {
-      pushes_.push_back(SizeOf(bucket.elements, s_.push_ratio));
-      merged_.push_back(s_.tree == 0 ? Size{} : SizeOf(bucket.elements, merged));
-      answers_.push_back(SizeOf(bucket.elements, s_.publish_ratio));
+      pushes_.push_back(SizeOf(bucket.elements, s_.push_ratio, s_.indices));
+      merged_.push_back(s_.tree == 0 ? Size{} : SizeOf(bucket.elements, merged, s_.indices));
+      const auto count = static_cast<uint32_t>(SelectedOf(bucket.elements, published));
+      answers_.push_back(SizeOf(
+          bucket.elements, published,
+          s_.publish_ratio > 0 ? s_.indices : OrBitmap(s_.indices, static_cast<uint32_t>(bucket.elements), count)));
       moved_bytes_ += pushes_.back().bytes + answers_.back().bytes;
     }
   }
@@ -90,10 +95,10 @@ class Simulation {
   }
 
  private:
-  Size SizeOf(uint64_t elements, double ratio) {
-    auto [known, is_new] = per_element_.try_emplace({elements, ratio});
+  Size SizeOf(uint64_t elements, double ratio, IndexEncoding indices) {
+    auto [known, is_new] = per_element_.try_emplace({elements, ratio, indices});
     if (is_new) {
-      const double bytes = UpdateBytes(elements, ratio, s_.values, s_.indices);
+      const double bytes = UpdateBytes(elements, ratio, s_.values, indices);
       known->second = {static_cast<double>(SelectedOf(elements, ratio)), LinesOf(elements, ratio), bytes};
     }
     return known->second;
@@ -320,7 +325,7 @@ class Simulation {
   uint32_t groups_ = 0;
   std::vector<Link> links_;            // of workers, servers if apart, aggregators
   std::vector<Processor> processors_;  // likewise, or the one of all
-  std::map<std::pair<uint64_t, double>, Size> per_element_;
+  std::map<std::tuple<uint64_t, double, IndexEncoding>, Size> per_element_;
   std::vector<Size> pushes_, merged_, answers_;  // by bucket
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   uint64_t order_ = 0;
@@ -341,8 +346,8 @@ absl::Status Validate(const ClusterSetting& s) {
       !std::isfinite(s.compute_ms) || !std::isfinite(s.latency_ms)) {
     return absl::InvalidArgumentError("rate and compute time must be above 0, latency must not be negative");
   }
-  if (!is_ratio(s.push_ratio) || !is_ratio(s.publish_ratio)) {
-    return absl::InvalidArgumentError("ratios must be in (0, 1]");
+  if (!is_ratio(s.push_ratio) || !(is_ratio(s.publish_ratio) || s.publish_ratio == 0)) {
+    return absl::InvalidArgumentError("ratios must be in (0, 1]; a publish ratio of 0 means all that was pushed");
   }
   return absl::OkStatus();
 }

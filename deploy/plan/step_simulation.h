@@ -26,7 +26,7 @@ struct ClusterSetting {
   double compute_ms = 500;       // of a forward and backward pass
   uint32_t local_steps = 1;      // passes between two exchanges
   double push_ratio = 0.01;
-  double publish_ratio = 0.01;
+  double publish_ratio = 0.01;  // 0: all that was pushed, the entries that any worker sends if each sends others
   ValueEncoding values = kDefaultValueEncoding;
   IndexEncoding indices = IndexEncoding::kGap8;
   uint32_t cores = 8;         // of each host, for all that is not the passes themselves

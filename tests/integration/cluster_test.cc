@@ -164,6 +164,7 @@ TEST_P(DeterminismTest, NeitherServersNorProcessorsNorArrivalChangeABit) {
   for (bool nesterov : {false, true}) {
     if (nesterov && GetParam() != OptimizerKind::kSgd) continue;
     options.optimizer.nesterov = nesterov;
+    options.publish.ratio = nesterov ? 0.02 : kPublishAllPushed;
     std::optional<std::vector<float>> expected;
     for (uint32_t servers : {1, 2, 3}) {
       for (bool one_processor : {false, true}) {

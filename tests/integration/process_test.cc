@@ -267,7 +267,7 @@ TEST_F(ProcessTest, BadInputIsOneClearLineAndExitCodeTwo) {
       {worker + "--servers=nonsense", "'nonsense' is not an address"},
       {worker + "--data_dir=/no/such/folder", "/no/such/folder"},
       {absl::StrCat(Bin("cddp-server"), " --listen=127.0.0.1:0 --metrics_listen= --shard=2 --shards=2"), "--shard=2"},
-      {absl::StrCat(Bin("cddp-server"), " --publish_ratio=0"), "--publish_ratio=0"},
+      {absl::StrCat(Bin("cddp-server"), " --publish_ratio=1.5"), "--publish_ratio=1.5"},
       {absl::StrCat(Bin("cddp-server"), " --max_inflight_bytes=10"), "--max_inflight_bytes=10"},
       {absl::StrCat(Bin("cddp-server"), " --listen=0.0.0.0:0"), "--insecure"},
       {absl::StrCat(Bin("cddp-worker"), " --healthcheck"), "port above 0"},

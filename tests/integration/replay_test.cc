@@ -28,12 +28,14 @@ void Gradient(uint32_t rank, uint64_t step, absl::Span<const float> weights, abs
   for (size_t i = 0; i < gradient.size(); ++i) gradient[i] = weights[i] + normal(random);
 }
 
-LocalClusterOptions Options(double publish_ratio = 0.05) {
+LocalClusterOptions Options(double publish_ratio = kPublishAllPushed) {
   LocalClusterOptions options;
   options.workers = kWorkers;
   options.servers = 2;
   options.push.ratio = 0.05;
   options.publish.ratio = publish_ratio;
+  // An average, of which all that was pushed is published; with momentum, as much as was.
+  options.optimizer.momentum = publish_ratio == kPublishAllPushed ? 0 : 0.9;
   options.log_versions = 100;
   return options;
 }

@@ -48,6 +48,17 @@ TEST(EncodingTest, ChoosesByDensity) {
   EXPECT_EQ(ChooseIndexEncoding(kMaxBucketLength, 1, kSize), IndexEncoding::kRice);
 }
 
+TEST(EncodingTest, ABitmapTakesThePlaceOfLargerIndices) {
+  constexpr uint32_t kLength = 8000;
+  EXPECT_EQ(OrBitmap(IndexEncoding::kGap8, kLength, 0), IndexEncoding::kGap8);
+  EXPECT_EQ(OrBitmap(IndexEncoding::kGap8, kLength, 10), IndexEncoding::kGap8) << "never another than the two";
+  EXPECT_EQ(OrBitmap(IndexEncoding::kGap8, kLength, 900), IndexEncoding::kGap8);
+  EXPECT_EQ(OrBitmap(IndexEncoding::kGap8, kLength, 1001), IndexEncoding::kBitmap);
+  EXPECT_EQ(OrBitmap(IndexEncoding::kRice, kLength, 1001), IndexEncoding::kRice);
+  EXPECT_EQ(OrBitmap(IndexEncoding::kRice, kLength, 4000), IndexEncoding::kBitmap);
+  EXPECT_EQ(OrBitmap(IndexEncoding::kDense, kLength, 4000), IndexEncoding::kDense);
+}
+
 // The choice for size is the smallest, and the one for speed is not much larger.
 TEST(EncodingTest, ChoicesAreAsSmallAsTheyShouldBe) {
   constexpr uint32_t kLength = 1 << 18;

@@ -50,7 +50,7 @@ RC_GTEST_PROP(SelectionProperty, KeepsExactlyTheLargest, ()) {
   const std::vector<uint32_t> expected = Largest(values, k);
   ForEachSimdTarget([&] {
     Candidates candidates(size + 1024);
-    RC_ASSERT(Collect(values, 0, size, 0, &candidates));
+    RC_ASSERT(Collect(values, 0, 0, &candidates));
     RC_ASSERT(candidates.size() == size);
     LargestSelector selector;
     const uint32_t threshold = selector.Keep(k, 0, &candidates);
@@ -109,7 +109,7 @@ TEST(CandidatesTest, OverflowStopsCollectingButNotCompensating) {
     EXPECT_EQ(summary.largest_key, KeyOf(2));
     EXPECT_DOUBLE_EQ(summary.sum_sq, 20000);
     candidates.set_size(0);
-    EXPECT_FALSE(Collect(residual, 0, 5000, KeyOf(2), &candidates));
+    EXPECT_FALSE(Collect(absl::MakeConstSpan(residual).first(5000), 0, KeyOf(2), &candidates));
   });
 }
 

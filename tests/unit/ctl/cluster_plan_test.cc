@@ -27,7 +27,7 @@ TEST(ClusterPlanTest, ServerFlags) {
               ::testing::UnorderedElementsAre("--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", "--shard=2",
                                               "--shards=3", "--workers=2", "--lr=0.05", "--momentum=0.9",
                                               "--nesterov=true", "--optimizer=sgd", "--consistency=sync", "--quorum=0",
-                                              "--max_staleness=4", "--weight_decay=1e-04", "--publish_ratio=0.01",
+                                              "--max_staleness=4", "--weight_decay=1e-04", "--publish_ratio=0",
                                               "--value_encoding=int4", "--index_encoding=rice", "--progress=json"));
 }
 

@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 constexpr char kPlan[] = "plan --parameters=25557032 --rate=100mbit --compute_ms=500 ";
 
 TEST(PlanCommandTest, JsonHasThePrediction) {
-  const Finished run = CddpFolder().Run(std::string(kPlan) + "--workers=8 --json");
+  const Finished run = CddpFolder().Run(std::string(kPlan) + "--workers=8 --publish_ratio=0.01 --json");
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const auto plan = nlohmann::json::parse(run.out);
   EXPECT_GT(plan["step_ms"].get<double>(), 500);
@@ -23,6 +23,14 @@ TEST(PlanCommandTest, JsonHasThePrediction) {
   EXPECT_EQ(plan["servers"], 8);
   // 1 % of the model, 12.9 bits an entry: seven eighths of each worker's pushes, and of its answers, cross a link.
   EXPECT_NEAR(plan["sent_bytes"].get<double>(), 2 * 7 * 25557032 * 0.01 * 12.9 / 8, 1.2e6);
+}
+
+TEST(PlanCommandTest, AllThatWasPushedComesBack) {
+  const Finished run = CddpFolder().Run(std::string(kPlan) + "--workers=8 --json");
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  // 8 workers that push 1 % each touch 7.7 %, of 12.3 bits an entry; a network adds its own.
+  const double bits = 0.01 * 12.9 + 0.077 * 12.3;
+  EXPECT_NEAR(nlohmann::json::parse(run.out)["sent_bytes"].get<double>(), 7 * 25557032 * bits / 8, 2e6);
 }
 
 TEST(PlanCommandTest, RecommendsServers) {

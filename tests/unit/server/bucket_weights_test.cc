@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -31,6 +33,19 @@ BucketWeights::Round MakeRound(const std::vector<std::string>& updates, float sc
   for (const std::string& update : updates) round.contributions.push_back(*CheckedUpdate::Check(update, kLength));
   round.scale = scale;
   return round;
+}
+
+// The residual of a bucket.
+std::vector<float> ResidualOf(const BucketWeights& weights) {
+  std::string bytes;
+  ByteWriter to(&bytes);
+  weights.Save(to);
+  std::vector<float> published(kLength), residual(kLength);
+  ByteReader from(bytes);
+  from.GetFloats(absl::MakeSpan(published));
+  from.GetFloats(absl::MakeSpan(residual));
+  EXPECT_TRUE(from.ok());
+  return residual;
 }
 
 // The same round without pieces, in as many passes as it has parts.
@@ -91,6 +106,72 @@ TEST(BucketWeightsTest, PiecesGiveTheBitsOfTheWhole) {
         ASSERT_EQ(std::memcmp(weights->published().data(), plain.published().data(), kLength * sizeof(float)), 0);
       }
     }
+  }
+}
+
+// Where the server averages, all that was pushed is told at once: nothing but rounding waits.
+TEST(BucketWeightsTest, AnAverageIsPublishedWhole) {
+  OptimizerOptions average;
+  average.lr.base = 1;
+  average.momentum = 0;
+  for (ValueEncoding values : {ValueEncoding::kFp32, ValueEncoding::kInt4}) {
+    CompressorOptions publish;
+    publish.ratio = kPublishAllPushed;
+    publish.value_encoding = values;
+    const auto weights = *BucketWeights::Create(kLength, average, publish);
+    std::string update;
+    weights->Initialize(MakeRound({Sparse(7)}, 1), &update);
+    std::vector<bool> ever_touched(kLength);
+    for (uint32_t step = 0; step < 5; ++step) {
+      const std::vector<float> before(weights->published().begin(), weights->published().end());
+      const std::vector<float> residual_before = ResidualOf(*weights);
+      std::vector<std::string> updates = {Sparse(10 * step), Sparse(10 * step + 1), Sparse(10 * step + 2)};
+      ASSERT_TRUE(weights->Step(MakeRound(updates, 1.0f / 3), &update).ok());
+      std::vector<float> change(kLength);
+      std::vector<bool> touched(kLength);  // two contributions may cancel out
+      for (const std::string& bytes : updates) {
+        ASSERT_TRUE(AddUpdate(bytes, absl::MakeSpan(change)).ok());
+      }
+      for (uint32_t i = 0; i < kLength; ++i) {
+        touched[i] = change[i] != 0;
+        if (touched[i]) ever_touched[i] = true;
+      }
+      const std::vector<float> residual = ResidualOf(*weights);
+      for (uint32_t i = 0; i < kLength; ++i) {
+        if (!touched[i]) {
+          ASSERT_EQ(weights->published()[i], before[i]);
+          ASSERT_EQ(residual[i], residual_before[i]);
+        }
+        if (!ever_touched[i]) {
+          ASSERT_EQ(residual[i], 0);
+        }
+        // Values of one block of 256 share a scale: rounding is a fraction of the largest.
+        ASSERT_LE(std::fabs(residual[i]), values == ValueEncoding::kFp32 ? 0 : 0.5) << i;
+        const double truth = static_cast<double>(before[i]) + residual_before[i] - change[i] / 3.0;
+        ASSERT_NEAR(static_cast<double>(weights->published()[i]) + residual[i], truth, 1e-5);
+      }
+      const std::vector<uint32_t> sent = DecodeUpdate(update, kLength)->indices;
+      EXPECT_EQ(sent.size(), static_cast<size_t>(std::count(touched.begin(), touched.end(), true)));
+    }
+  }
+}
+
+// With momentum the whole bucket moves: as many elements are told as were pushed, the furthest first.
+TEST(BucketWeightsTest, WithMomentumAsManyArePublishedAsWerePushed) {
+  CompressorOptions publish;
+  publish.ratio = kPublishAllPushed;
+  publish.value_encoding = ValueEncoding::kFp32;
+  const auto weights = *BucketWeights::Create(kLength, {}, publish);
+  std::string update;
+  weights->Initialize(MakeRound({}, 1), &update);
+  for (uint32_t step = 0; step < 5; ++step) {
+    const std::string pushed = Sparse(step);
+    ASSERT_TRUE(weights->Step(MakeRound({pushed}, 1), &update).ok());
+    const absl::StatusOr<DecodedUpdate> sent = DecodeUpdate(update, kLength);
+    EXPECT_EQ(sent->indices.size(), DecodeUpdate(pushed, kLength)->indices.size());
+    float smallest = std::numeric_limits<float>::max();
+    for (float value : sent->values) smallest = std::min(smallest, std::fabs(value));
+    for (float value : ResidualOf(*weights)) ASSERT_LE(std::fabs(value), smallest);
   }
 }
 

@@ -50,6 +50,34 @@ TEST(QuorumTest, GoesOnWithTheFirstAndAddsTheLateToTheNextRound) {
   EXPECT_EQ(bucket.weights()[0], -4) << "its late contribution came with the next round";
 }
 
+// What a round touched goes out whole, whatever the mode: each contribution's own where each is a round, and a late
+// one's with the round in which it counts.
+TEST(PublishTest, AllThatWasPushedIsPublishedInEveryMode) {
+  for (const Consistency mode : {Consistency::kStale, Consistency::kAsync}) {
+    BucketOptions options = With(mode, 3, 0, /*max_staleness=*/9);
+    options.publish.ratio = kPublishAllPushed;
+    BucketDriver bucket(options);
+    Initialise(bucket, 3);
+    bucket.Push(0, 1, Dense({3, 6, 0, 0, 0, 0, 0, 0}));
+    EXPECT_THAT(bucket.weights(), ::testing::ElementsAre(-1, -2, 0, 0, 0, 0, 0, 0));
+    bucket.Push(1, 1, Dense({0, 3, 0, 0, 9, 0, 0, 0}));
+    EXPECT_THAT(bucket.weights(), ::testing::ElementsAre(-1, -3, 0, 0, -3, 0, 0, 0));
+  }
+  BucketOptions options = With(Consistency::kSync, 3, /*quorum=*/2);
+  options.publish.ratio = kPublishAllPushed;
+  BucketDriver bucket(options);
+  Initialise(bucket, 3);
+  bucket.Push(0, 1, Dense({3, 0, 0, 0, 0, 0, 0, 0}));
+  bucket.Push(1, 1, "");
+  bucket.Push(2, 1, Dense({0, 0, 6, 9, 0, 0, 0, 0}));
+  bucket.Push(0, 2, "");
+  bucket.Push(1, 2, "", std::nullopt, /*non_finite=*/true);
+  EXPECT_THAT(bucket.weights(), ::testing::ElementsAre(-1, 0, 0, 0, 0, 0, 0, 0)) << "refused: what was late waits";
+  bucket.Push(0, 3, Dense({0, 0, 0, 0, 0, 0, 0, 3}));
+  bucket.Push(1, 3, "");
+  EXPECT_THAT(bucket.weights(), ::testing::ElementsAre(-1, 0, -2, -3, 0, 0, 0, -1));
+}
+
 TEST(QuorumTest, ALateRetryIsNotCountedTwice) {
   BucketDriver bucket(With(Consistency::kSync, 3, /*quorum=*/2));
   Initialise(bucket, 3);

@@ -30,7 +30,8 @@ ParameterLayout Layout() { return *ParameterLayout::Create({{"a", {10}}, {"b", {
 std::string Gradient(uint32_t rank, uint32_t bucket, uint64_t step, uint32_t length) {
   std::mt19937 random(static_cast<uint32_t>(step * 100 + bucket * 10 + rank));
   std::vector<float> values(length);
-  for (float& value : values) value = std::normal_distribution<float>()(random);
+  // Two thirds are not pushed.
+  for (float& value : values) value = random() % 3 != 0 ? 0 : std::normal_distribution<float>()(random);
   return Dense(values);
 }
 
@@ -39,6 +40,7 @@ struct Options {
   Durability durability = Durability::kVersion;
   uint64_t restore_version = 0;
   uint32_t quorum = 0;
+  double publish_ratio = kPublishAllPushed;
 };
 
 // A shard on files in memory, and its workers.
@@ -49,7 +51,7 @@ class Training {
     shard.worker_count = kWorkers;
     shard.optimizer.kind = options.optimizer;
     shard.consistency.quorum = options.quorum;
-    shard.publish.ratio = 0.4;
+    shard.publish.ratio = options.publish_ratio;
     shard.state_dir = "state";
     shard.durability = options.durability;
     shard.restore_version = options.restore_version;
