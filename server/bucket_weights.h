@@ -26,8 +26,9 @@
 
 namespace cddp {
 
-// A ratio in CompressorOptions: as many elements as the round's contributions touched are published. Where the optimizer
-// moves no others these are the very ones; else those that differ most (common/compress/touched_compressor.h).
+// A ratio in CompressorOptions: as many elements as the round's contributions touched are published. Where the
+// optimizer moves no others these are the very ones; else those that differ most
+// (common/compress/touched_compressor.h).
 inline constexpr double kPublishAllPushed = 0;
 
 // One call at a time; different buckets are independent.

@@ -14,9 +14,14 @@ ABSL_FLAG(cddp::RankFlag, rank, {0},
           "index of this worker, from 0; auto: one that nobody holds, from the first server");
 ABSL_FLAG(uint32_t, workers, 1, "number of workers");
 ABSL_FLAG(std::string, servers, "127.0.0.1:50051", "addresses of all servers, host:port,..., in shard order");
-ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn, resnet18; resnet50_shapes: random gradients");
+ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn, resnet18; gpt: text; resnet50_shapes: random gradients");
 ABSL_FLAG(double, compute_ms, 500, "resnet50_shapes: how long a forward and backward pass idles");
 ABSL_FLAG(std::string, data_dir, "data/mnist", "folder with the four IDX files of the data set");
+ABSL_FLAG(std::string, data, "", "gpt: text to learn, a file or all files of a folder; the last tenth is to validate");
+ABSL_FLAG(uint32_t, layers, 4, "gpt: layers");
+ABSL_FLAG(uint32_t, dim, 128, "gpt: width of a layer");
+ABSL_FLAG(uint32_t, heads, 0, "gpt: heads of attention; 0: one for each 64 of --dim");
+ABSL_FLAG(uint32_t, context, 128, "gpt: bytes that it sees, which are an example");
 ABSL_FLAG(uint64_t, train_examples, 0, "use only the first so many training examples; 0: all");
 ABSL_FLAG(uint64_t, test_examples, 0, "use only the first so many test examples; 0: all");
 ABSL_FLAG(uint32_t, epochs, 5, "passes over the training set");

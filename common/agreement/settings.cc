@@ -65,6 +65,10 @@ constexpr Setting kWorkerSettings[] = {
     {"--model", kAll, kRestart},
     {"--rank", kNobody, kRestart},
     {"--workers", kAll, kRestart},
+    {"--layers", kAll, kRestart},
+    {"--dim", kAll, kRestart},
+    {"--heads", kAll, kRestart},
+    {"--context", kAll, kRestart},
     {"--train_examples", kAll, kRestart},  // as many as are used
     {"data_crc32c", kAll, kRestart},       // of those examples
     {"--batch_size", kAll, kRestart},
@@ -98,6 +102,7 @@ constexpr Setting kWorkerSettings[] = {
     {"--threads"},
     {"--servers"},
     {"--data_dir"},
+    {"--data"},
     {"--test_examples"},
     {"--compute_ms"},
     {"--sparse_adam"},

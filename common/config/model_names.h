@@ -7,7 +7,10 @@ namespace cddp {
 
 // Shapes alone, with random gradients: needs no data set.
 inline constexpr char kShapesModelName[] = "resnet50_shapes";
-inline constexpr const char* kModelNames[] = {"mlp", "simple_cnn", "resnet18", kShapesModelName};
+// Learns text instead of images.
+inline constexpr char kGptName[] = "gpt";
+
+inline constexpr const char* kModelNames[] = {"mlp", "simple_cnn", "resnet18", kGptName, kShapesModelName};
 
 }  // namespace cddp
 

@@ -60,7 +60,6 @@ constexpr TrainSetting kTrainSettings[] = {
     {"--value_encoding", [](const TrainOptions& o) { return std::string(Name(o.values())); }},
     {"--index_encoding", [](const TrainOptions& o) { return std::string(Name(o.index_encoding)); }},
     {"--model", [](const TrainOptions& o) { return o.model; }},
-    {"--data_dir", [](const TrainOptions& o) { return o.data_dir; }},
     {"--train_examples", [](const TrainOptions& o) { return absl::StrCat(o.train_examples); }},
     {"--test_examples", [](const TrainOptions& o) { return absl::StrCat(o.test_examples); }},
     {"--epochs", [](const TrainOptions& o) { return absl::StrCat(o.epochs); }},
@@ -132,6 +131,14 @@ void AppendSettings(absl::Span<const Setting> settings, const TrainOptions& opti
   }
 }
 
+// What a worker learns.
+std::vector<std::string> DataFlags(const TrainOptions& options) {
+  if (!options.learns_text()) return {absl::StrCat("--data_dir=", options.data_dir)};
+  return {absl::StrCat("--data=", options.data), absl::StrCat("--layers=", options.layers),
+          absl::StrCat("--dim=", options.dim), absl::StrCat("--heads=", options.heads),
+          absl::StrCat("--context=", options.context)};
+}
+
 }  // namespace
 
 absl::Status Validate(const TrainOptions& options) {
@@ -157,6 +164,10 @@ absl::Status Validate(const TrainOptions& options) {
            CheckNumber("outer_momentum", o.outer_momentum, o.outer_momentum >= 0 && o.outer_momentum < 1,
                        "must be in [0, 1)"),
            CheckOptimizer(o),
+           CheckAtLeast("layers", o.layers, 1),
+           CheckAtLeast("dim", o.dim, 1),
+           CheckAtLeast("heads", o.heads, 0),
+           CheckAtLeast("context", o.context, 1),
            CheckAtLeast("bucket_bytes", o.bucket_bytes, 0),
            CheckAtLeast("train_examples", o.train_examples, 0),
            CheckAtLeast("test_examples", o.test_examples, 0),
@@ -164,6 +175,9 @@ absl::Status Validate(const TrainOptions& options) {
            CheckAtLeast("checkpoint_every", o.checkpoint_every, 0),
        }) {
     if (!status.ok()) return status;
+  }
+  if (o.learns_text() && o.data.empty()) {
+    return absl::InvalidArgumentError("--model=gpt: learns text: name a file or folder of it with --data");
   }
   if (o.nesterov && o.momentum == 0) {
     return absl::InvalidArgumentError("--nesterov: needs --momentum above 0");
@@ -193,6 +207,7 @@ std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
   AppendSettings(WorkerSettings(), options, &flags);
   if (options.at_workers()) Append(OptimizerFlags(options), &flags);
   if (options.sparse_adam) flags.push_back("--sparse_adam");
+  Append(DataFlags(options), &flags);
   if (options.durable) {
     flags.push_back(absl::StrCat("--checkpoint_dir=", CheckpointPath(options)));
     flags.push_back(absl::StrCat("--checkpoint_every=", options.checkpoint_period()));

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "common/codec/encoding.h"
+#include "common/config/model_names.h"
 
 namespace cddp::ctl {
 
@@ -17,6 +18,11 @@ struct TrainOptions {
   std::string model;
   std::string dataset;
   std::string data_dir;
+  std::string data;  // text for gpt, in place of the data set; and gpt's shape
+  int layers = 4;
+  int dim = 128;
+  int heads = 0;
+  int context = 128;
   int workers = 0;
   int servers = 0;
   int epochs = 0;
@@ -54,6 +60,7 @@ struct TrainOptions {
   int checkpoint_every = 0;  // with durable: exchanges between two checkpoints of a worker; 0: by the ratio
   std::string output;        // folder
 
+  bool learns_text() const { return model == kGptName; }
   // Does the optimizer step at the workers, before compression? What normalises must, for error feedback passes through
   // linear steps only; sgd may stay at the servers, and so may all where every element travels.
   bool at_workers() const {

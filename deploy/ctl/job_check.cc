@@ -48,7 +48,11 @@ absl::StatusOr<uint64_t> Count(const std::filesystem::path& path, uint32_t magic
 absl::Status CheckJob(const TrainOptions& options) {
   if (absl::Status status = CheckModel(options.model); !status.ok()) return status;
   uint64_t examples = options.train_examples > 0 ? options.train_examples : UINT32_MAX;
-  if (options.model != kShapesModelName) {
+  if (options.learns_text()) {
+    if (std::error_code error; !std::filesystem::exists(options.data, error)) {
+      return absl::InvalidArgumentError(absl::StrCat("--data=", options.data, ": there is no such file or folder"));
+    }
+  } else if (options.model != kShapesModelName) {
     const std::filesystem::path folder = options.data_dir;
     const absl::StatusOr<uint64_t> images = Count(folder / "train-images-idx3-ubyte", 0x803);
     if (!images.ok()) return images.status();

@@ -87,42 +87,47 @@ void Curve(Svg* svg, const std::vector<std::pair<double, double>>& points, const
 }
 
 void LearningChart(Svg* svg, const Area& area, const TrainOptions& options, const TrainHistory& history) {
-  double lowest = 100, highest = 0, largest_loss = 0;
+  double lowest = 100, highest = 0, largest_loss = 0, largest_test_loss = 0;
   for (const EpochSummary& epoch : history.epochs()) {
     if (!std::isnan(epoch.test_accuracy)) {
       lowest = std::min(lowest, 100 * epoch.test_accuracy);
       highest = std::max(highest, 100 * epoch.test_accuracy);
     }
     if (std::isfinite(epoch.train_loss)) largest_loss = std::max(largest_loss, epoch.train_loss);
+    if (std::isfinite(epoch.test_loss)) largest_test_loss = std::max(largest_test_loss, epoch.test_loss);
   }
-  if (lowest > highest) lowest = 0, highest = 100;  // nothing was evaluated
-  const Axis accuracy_axis = Axis::Percent(std::min(lowest, std::max(0.0, highest - 1)), highest);
+  const bool shows_loss = lowest > highest && largest_test_loss > 0;  // of a model without an accuracy
+  if (lowest > highest) lowest = 0, highest = 100;                    // nothing was evaluated
+  const Axis test_axis = shows_loss ? Axis::FromZero(largest_test_loss)
+                                    : Axis::Percent(std::min(lowest, std::max(0.0, highest - 1)), highest);
+  const char* const measure = shows_loss ? "validation loss" : "test accuracy";
   const Axis loss_axis = Axis::FromZero(largest_loss);
 
   Heading(svg, area, "Learning");
-  Legend(svg, area, {{"test accuracy", kAccuracy}, {"train loss", kLoss}});
-  Frame(svg, area, accuracy_axis, kAccuracy, options.epochs);
+  Legend(svg, area, {{measure, kAccuracy}, {"train loss", kLoss}});
+  Frame(svg, area, test_axis, kAccuracy, options.epochs);
   for (int i = 0; i <= Axis::kIntervals; ++i) {
     const double y = loss_axis.Place(loss_axis.tick(i), area.bottom, area.top);
     svg->Text(area.right + 10, y + 4, loss_axis.Label(i), {.color = kLoss});
   }
   const double middle = (area.top + area.bottom) / 2;
-  svg->Text(area.left - 52, middle, "test accuracy, %",
+  svg->Text(area.left - 52, middle, absl::StrCat(measure, shows_loss ? ", nats" : ", %"),
             {.color = kAccuracy, .anchor = Svg::Anchor::kMiddle, .rotate = -90});
   svg->Text(area.right + 54, middle, "train loss", {.color = kLoss, .anchor = Svg::Anchor::kMiddle, .rotate = 90});
 
-  std::vector<std::pair<double, double>> accuracies, losses;
+  std::vector<std::pair<double, double>> tests, losses;
   for (const EpochSummary& epoch : history.epochs()) {
     const double x = EpochPlace(area, epoch.epoch, options.epochs);
-    if (!std::isnan(epoch.test_accuracy)) {
-      accuracies.emplace_back(x, accuracy_axis.Place(100 * epoch.test_accuracy, area.bottom, area.top));
+    const double tested = shows_loss ? epoch.test_loss : 100 * epoch.test_accuracy;
+    if (std::isfinite(tested)) {
+      tests.emplace_back(x, test_axis.Place(tested, area.bottom, area.top));
     }
     if (std::isfinite(epoch.train_loss)) {
       losses.emplace_back(x, loss_axis.Place(epoch.train_loss, area.bottom, area.top));
     }
   }
   Curve(svg, losses, kLoss);
-  Curve(svg, accuracies, kAccuracy);
+  Curve(svg, tests, kAccuracy);
 }
 
 void StepChart(Svg* svg, const Area& area, const TrainOptions& options, const TrainHistory& history) {
@@ -183,6 +188,9 @@ std::string Subtitle(const TrainHistory& history) {
   const Traffic traffic = history.TotalTraffic();
   std::string text = absl::StrCat("after epoch ", last.epoch, ": ");
   if (!std::isnan(last.test_accuracy)) absl::StrAppend(&text, FormatPercent(last.test_accuracy), " test accuracy, ");
+  if (std::isnan(last.test_accuracy) && std::isfinite(last.test_loss)) {
+    absl::StrAppend(&text, absl::StrFormat("validation loss %.4f, ", last.test_loss));
+  }
   absl::StrAppend(&text, absl::StrFormat("train loss %.4f, ", last.train_loss),
                   FormatElapsed(absl::Seconds(history.SecondsPerStep().step)), " a step");
   if (traffic.both_saved() > 0.01) {

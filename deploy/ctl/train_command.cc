@@ -33,9 +33,14 @@
 #include "deploy/ctl/split_words.h"
 #include "deploy/ctl/train_run.h"
 
-ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn or resnet18");
+ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn or resnet18; gpt, which learns --data");
 ABSL_FLAG(std::string, dataset, "mnist", "name of the data set; it lies in data/<name>");
 ABSL_FLAG(std::string, data_dir, "", "folder with the four IDX files, if it is not data/<dataset>");
+ABSL_FLAG(std::string, data, "", "gpt: text to learn, a file or all files of a folder; the last tenth is to validate");
+ABSL_FLAG(int, layers, 4, "gpt: layers");
+ABSL_FLAG(int, dim, 128, "gpt: width of a layer");
+ABSL_FLAG(int, heads, 0, "gpt: heads of attention; 0: one for each 64 of --dim");
+ABSL_FLAG(int, context, 128, "gpt: bytes that it sees, which are an example");
 ABSL_FLAG(int, workers, 4, "number of workers");
 ABSL_FLAG(int, epochs, 5, "passes over the training set");
 ABSL_FLAG(int, batch_size, 64, "examples a step, per worker");
@@ -196,6 +201,11 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.model = absl::GetFlag(FLAGS_model);
   options.dataset = absl::GetFlag(FLAGS_dataset);
   options.data_dir = absl::GetFlag(FLAGS_data_dir);
+  options.data = absl::GetFlag(FLAGS_data);
+  options.layers = absl::GetFlag(FLAGS_layers);
+  options.dim = absl::GetFlag(FLAGS_dim);
+  options.heads = absl::GetFlag(FLAGS_heads);
+  options.context = absl::GetFlag(FLAGS_context);
   options.workers = absl::GetFlag(FLAGS_workers);
   options.epochs = absl::GetFlag(FLAGS_epochs);
   options.batch_size = absl::GetFlag(FLAGS_batch_size);
@@ -242,7 +252,7 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   if (absl::Status status = EnterFolder(&options.output); !status.ok()) return status;
 
   if (options.data_dir.empty()) options.data_dir = absl::StrCat("data/", options.dataset);
-  if (std::error_code error; !fs::is_directory(options.data_dir, error)) {
+  if (std::error_code error; !options.learns_text() && !fs::is_directory(options.data_dir, error)) {
     return absl::InvalidArgumentError(absl::StrCat("there is no folder '", options.data_dir,
                                                    "' with the data set: run scripts/setup in the project's folder, or "
                                                    "name another with --data_dir"));

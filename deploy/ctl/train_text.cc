@@ -58,9 +58,9 @@ std::string DescribeJob(const TrainOptions& options) {
   } else if (options.optimizer != "sgd") {
     absl::StrAppend(&how, ", ", options.optimizer, " at the servers");
   }
-  return absl::StrCat(options.model, " on ", options.dataset, ": ", Count(options.workers, "worker"), ", ",
-                      Count(options.servers, "server"), ", batch ", options.workers, " x ", options.batch_size, ", ",
-                      how);
+  return absl::StrCat(options.model, " on ", options.learns_text() ? options.data : options.dataset, ": ",
+                      Count(options.workers, "worker"), ", ", Count(options.servers, "server"), ", batch ",
+                      options.workers, " x ", options.batch_size, ", ", how);
 }
 
 std::string DescribeModel(const JoinedEvent& model) {
@@ -138,6 +138,10 @@ std::vector<std::string> SummaryLines(const TrainOptions& options, const TrainHi
             : absl::StrCat(" (best: ", FormatPercent(best.test_accuracy), " after ", best.epoch, ")")));
   } else if (history.MissedSteps(0) > 0) {
     lines.push_back(absl::StrCat("accuracy  not known after ", Count(last.epoch, "epoch")));
+  }
+  if (std::isnan(last.test_accuracy) && !std::isnan(last.test_loss)) {
+    lines.push_back(absl::StrFormat("loss      %.4f nats of the validation text after %s", last.test_loss,
+                                    Count(last.epoch, "epoch")));
   }
   lines.push_back(absl::StrCat("time      ", FormatElapsed(total), " in all, ", FormatSeconds(step.step),
                                " a step: ", "compute ", Part(step.compute, step.step), ", compress ",

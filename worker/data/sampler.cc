@@ -1,5 +1,6 @@
 #include "worker/data/sampler.h"
 
+#include <cstdint>
 #include <numeric>
 #include <random>
 #include <utility>
@@ -31,7 +32,9 @@ absl::StatusOr<EpochSampler> EpochSampler::Create(const SamplerOptions& options)
         absl::StrCat(options.worker_count, " workers with --batch_size=", options.batch_size, " need ", a_step,
                      " examples a step, there are ", options.examples, ": use a smaller batch or fewer workers"));
   }
-  if (options.examples > UINT32_MAX) return absl::InvalidArgumentError("more examples than 32 bits count");
+  if (options.stride == 0) return absl::InvalidArgumentError("a window must have at least one element");
+  if ((options.examples + 1) * options.stride - 1 > UINT32_MAX)
+    return absl::InvalidArgumentError("more examples than 32 bits count");
   return EpochSampler(options, options.examples / a_step);
 }
 
@@ -43,9 +46,12 @@ void EpochSampler::StartEpoch(uint64_t epoch) {
   std::mt19937_64 random(seed);
   for (uint64_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[Below(random, i)]);
 
+  const auto phase = static_cast<uint32_t>(Below(random, options_.stride));
   mine_.clear();
   const uint64_t wanted = steps_ * options_.batch_size;
-  for (uint64_t i = 0; i < wanted; ++i) mine_.push_back(order[i * options_.worker_count + options_.rank]);
+  for (uint64_t i = 0; i < wanted; ++i) {
+    mine_.push_back(order[i * options_.worker_count + options_.rank] * options_.stride + phase);
+  }
 }
 
 absl::Span<const uint32_t> EpochSampler::Batch(uint64_t step) const {

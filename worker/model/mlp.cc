@@ -5,9 +5,9 @@
 namespace cddp {
 namespace {
 
-class Mlp : public ImageModel {
+class Mlp : public Network {
  public:
-  explicit Mlp(const ImageModelOptions& options)
+  explicit Mlp(const ImageOptions& options)
       : fc1_(register_module("fc1", torch::nn::Linear(options.rows * options.cols, 256))),
         fc2_(register_module("fc2", torch::nn::Linear(256, 128))),
         fc3_(register_module("fc3", torch::nn::Linear(128, options.classes))) {}
@@ -25,6 +25,6 @@ class Mlp : public ImageModel {
 
 }  // namespace
 
-std::shared_ptr<ImageModel> MakeMlp(const ImageModelOptions& options) { return std::make_shared<Mlp>(options); }
+std::shared_ptr<Network> MakeMlp(const ImageOptions& options) { return std::make_shared<Mlp>(options); }
 
 }  // namespace cddp

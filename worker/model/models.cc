@@ -6,7 +6,7 @@
 
 namespace cddp {
 
-absl::StatusOr<std::shared_ptr<ImageModel>> MakeModel(const std::string& name, const ImageModelOptions& options) {
+absl::StatusOr<std::shared_ptr<Network>> MakeModel(const std::string& name, const ImageOptions& options) {
   if (name == "mlp") return MakeMlp(options);
   if (name == "simple_cnn") return MakeSimpleCnn(options);
   if (name == "resnet18") return MakeResnet18(options);

@@ -46,9 +46,9 @@ torch::nn::Sequential Layer(int64_t in, int64_t out, int64_t stride) {
                                std::make_shared<BasicBlock>(out, out, 1));
 }
 
-class Resnet18 : public ImageModel {
+class Resnet18 : public Network {
  public:
-  explicit Resnet18(const ImageModelOptions& options)
+  explicit Resnet18(const ImageOptions& options)
       : conv1_(register_module("conv1", Convolution(1, 64, 7, 2))),
         bn1_(register_module("bn1", torch::nn::BatchNorm2d(64))),
         layer1_(register_module("layer1", Layer(64, 64, 1))),
@@ -82,8 +82,6 @@ class Resnet18 : public ImageModel {
 
 }  // namespace
 
-std::shared_ptr<ImageModel> MakeResnet18(const ImageModelOptions& options) {
-  return std::make_shared<Resnet18>(options);
-}
+std::shared_ptr<Network> MakeResnet18(const ImageOptions& options) { return std::make_shared<Resnet18>(options); }
 
 }  // namespace cddp

@@ -11,22 +11,24 @@
 #include <torch/utils.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <exception>
+#include <limits>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "common/codec/byte_io.h"
+#include "common/config/model_names.h"
 #include "common/files/durable_file.h"
+#include "worker/model/batches.h"
+#include "worker/model/gpt.h"
 #include "worker/model/gradient_frontier.h"
 #include "worker/model/models.h"
 #include "worker/model/shapes_model.h"
 
 namespace cddp {
 namespace {
-
-constexpr uint64_t kEvaluationBatch = 100;  // small enough that its layers stay in the cache
 
 // Runs `function`, which returns a Status or StatusOr, and turns LibTorch's exceptions into a Status.
 template <typename Function>
@@ -97,7 +99,9 @@ class GradientHook : public torch::autograd::FunctionPostHook {
 
 class TorchModel final : public TrainingModel {
  public:
-  absl::Status Make(const ModelOptions& options, const ImageDataset* data);
+  // Takes LibTorch's threads and seed, then the network of `make`, which draws its initial weights.
+  using MakeNetwork = absl::FunctionRef<absl::StatusOr<std::shared_ptr<Network>>()>;
+  absl::Status Make(const ModelOptions& options, std::unique_ptr<Batches> batches, MakeNetwork make);
 
   std::vector<TensorSpec> tensors() const override;
   absl::Span<float> weights() override { return weights_; }
@@ -113,39 +117,26 @@ class TorchModel final : public TrainingModel {
   void FlattenParameters();
   void WatchGradients();
   bool GradientsAreViews() const;
-  // Images [examples, 1, rows, cols] and labels [examples] of the examples that `index_of` names for 0, 1, ...
-  template <typename IndexOf>
-  std::pair<torch::Tensor, torch::Tensor> Batch(const ImageSet& set, uint64_t examples, const IndexOf& index_of) const;
-
-  const ImageDataset* data_ = nullptr;
+  std::unique_ptr<Batches> batches_;
   std::unique_ptr<GradientFrontier> frontier_;  // before the model: its hooks refer to it
-  std::shared_ptr<ImageModel> model_;
+  std::shared_ptr<Network> model_;
   std::vector<torch::Tensor> parameters_;  // in model order
   torch::Tensor flat_weights_;             // [all elements] float32; the parameters are views of it
   torch::Tensor flat_gradients_;           // likewise their gradients
   absl::Span<float> weights_;              // flat_weights_' elements
   absl::Span<float> gradients_;            // flat_gradients_' elements
-  std::array<float, 256> normalised_;      // pixel -> input
   std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;  // LibTorch itself keeps them only while in use
 };
 
-absl::Status TorchModel::Make(const ModelOptions& options, const ImageDataset* data) {
-  data_ = data;
+absl::Status TorchModel::Make(const ModelOptions& options, std::unique_ptr<Batches> batches, MakeNetwork make) {
+  batches_ = std::move(batches);
   SetUpProcess(options.threads);
   torch::manual_seed(options.seed);
-  const ImageSet& train = data_->train;
-  // Odd multiples of the rank keep the workers' dropout streams apart; the stream itself mixes the bits.
-  const uint64_t dropout_seed = options.seed ^ (uint64_t{0xd1342543de82ef95} * (uint64_t{options.rank} + 1));
-  absl::StatusOr<std::shared_ptr<ImageModel>> made =
-      MakeModel(options.name, {train.rows, train.cols, data_->classes, dropout_seed});
+  absl::StatusOr<std::shared_ptr<Network>> made = make();
   if (!made.ok()) return made.status();
   model_ = *std::move(made);
   FlattenParameters();
   WatchGradients();
-  for (size_t pixel = 0; pixel < normalised_.size(); ++pixel) {
-    normalised_[pixel] =
-        static_cast<float>((static_cast<double>(pixel) / 255 - data_->pixel_mean) / data_->pixel_stddev);
-  }
   return absl::OkStatus();
 }
 
@@ -192,21 +183,9 @@ bool TorchModel::GradientsAreViews() const {
   return true;
 }
 
-template <typename IndexOf>
-std::pair<torch::Tensor, torch::Tensor> TorchModel::Batch(const ImageSet& set, uint64_t examples,
-                                                          const IndexOf& index_of) const {
-  const size_t image_pixels = size_t{set.rows} * set.cols;
-  torch::Tensor images = torch::empty({static_cast<int64_t>(examples), 1, set.rows, set.cols});
-  torch::Tensor labels = torch::empty({static_cast<int64_t>(examples)}, torch::kInt64);
-  float* image = images.data_ptr<float>();
-  int64_t* label = labels.data_ptr<int64_t>();
-  for (uint64_t i = 0; i < examples; ++i) {
-    const uint64_t index = index_of(i);
-    const uint8_t* pixels = set.pixels.data() + index * image_pixels;
-    image = std::transform(pixels, pixels + image_pixels, image, [this](uint8_t pixel) { return normalised_[pixel]; });
-    *label++ = set.labels[index];
-  }
-  return {images, labels};
+// Of all rows of logits.
+torch::Tensor MeanLoss(const torch::Tensor& logits, const torch::Tensor& targets) {
+  return torch::nn::functional::cross_entropy(logits.view({-1, logits.size(-1)}), targets.view({-1}));
 }
 
 std::vector<TensorSpec> TorchModel::tensors() const {
@@ -218,19 +197,18 @@ std::vector<TensorSpec> TorchModel::tensors() const {
 }
 
 absl::StatusOr<double> TorchModel::ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) {
-  const ImageSet& train = data_->train;
   if (examples.empty()) return absl::InvalidArgumentError("a training step needs at least one example");
   for (const uint32_t example : examples) {
-    if (example >= train.count()) {
+    if (example >= batches_->train_end()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("example ", example, " is outside the training set of ", train.count()));
+          absl::StrCat("example ", example, " is outside the training set of ", batches_->train_end()));
     }
   }
   return CatchTorch([&]() -> absl::StatusOr<double> {
     model_->train();
     flat_gradients_.zero_();
-    const auto [images, labels] = Batch(train, examples.size(), [&](uint64_t i) { return examples[i]; });
-    const torch::Tensor loss = torch::nn::functional::cross_entropy(model_->forward(images), labels);
+    const Batch batch = batches_->Train(examples);
+    const torch::Tensor loss = MeanLoss(model_->forward(batch.inputs), batch.targets);
     const double mean_loss = loss.item<double>();
     if (listener != nullptr) listener->OnLoss(mean_loss);
     frontier_->Start(listener);
@@ -247,18 +225,21 @@ absl::StatusOr<Evaluation> TorchModel::Evaluate() {
   return CatchTorch([&]() -> absl::StatusOr<Evaluation> {
     const torch::NoGradGuard no_grad;
     model_->eval();
-    const ImageSet& test = data_->test;
+    const uint64_t count = batches_->test_count();
     double loss = 0;
-    int64_t correct = 0;
-    for (uint64_t begin = 0; begin < test.count(); begin += kEvaluationBatch) {
-      const uint64_t examples = std::min(kEvaluationBatch, test.count() - begin);
-      const auto [images, labels] = Batch(test, examples, [&](uint64_t i) { return begin + i; });
-      const torch::Tensor logits = model_->forward(images);
-      loss += torch::nn::functional::cross_entropy(logits, labels).item<double>() * static_cast<double>(examples);
-      correct += logits.argmax(1).eq(labels).sum().item<int64_t>();
+    double correct = 0;
+    for (uint64_t begin = 0; begin < count; begin += batches_->test_part()) {
+      const uint64_t examples = std::min(batches_->test_part(), count - begin);
+      const Batch batch = batches_->Test(begin, examples);
+      const torch::Tensor logits = model_->forward(batch.inputs);
+      loss += MeanLoss(logits, batch.targets).item<double>() * static_cast<double>(examples);
+      if (batches_->has_accuracy()) {
+        correct += static_cast<double>(logits.argmax(-1).eq(batch.targets).sum().item<int64_t>());
+      }
     }
-    const auto examples = static_cast<double>(std::max<uint64_t>(test.count(), 1));
-    return Evaluation{loss / examples, static_cast<double>(correct) / examples, test.count()};
+    const auto examples = static_cast<double>(std::max<uint64_t>(count, 1));
+    const double accuracy = batches_->has_accuracy() ? correct / examples : std::numeric_limits<double>::quiet_NaN();
+    return Evaluation{loss / examples, accuracy, count};
   });
 }
 
@@ -302,6 +283,15 @@ absl::Status TorchModel::SetState(absl::string_view state) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::unique_ptr<TrainingModel>> MakeTorchModel(const ModelOptions& options,
+                                                              std::unique_ptr<Batches> batches,
+                                                              TorchModel::MakeNetwork make) {
+  auto model = std::make_unique<TorchModel>();
+  absl::Status status = CatchTorch([&] { return model->Make(options, std::move(batches), make); });
+  if (!status.ok()) return status;
+  return model;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Create(const ModelOptions& options,
@@ -309,9 +299,26 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Create(const Model
   if (IsShapesModel(options.name)) {
     return std::make_unique<ShapesModel>(ShapesModelOptions{options.seed, options.rank, options.compute});
   }
-  auto model = std::make_unique<TorchModel>();
-  if (absl::Status status = CatchTorch([&] { return model->Make(options, data); }); !status.ok()) return status;
-  return model;
+  if (options.name == kGptName) {
+    return absl::InvalidArgumentError("--model=gpt learns text, not images: name it with --data");
+  }
+  // Odd multiples of the rank keep the workers' dropout streams apart; the stream itself mixes the bits.
+  const uint64_t dropout_seed = options.seed ^ (uint64_t{0xd1342543de82ef95} * (uint64_t{options.rank} + 1));
+  return MakeTorchModel(options, MakeBatches(data), [&] {
+    return MakeModel(options.name, {data->train.rows, data->train.cols, data->classes, dropout_seed});
+  });
+}
+
+absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Create(const ModelOptions& options,
+                                                                     const TextDataset* data) {
+  if (options.name != kGptName) {
+    return absl::InvalidArgumentError(absl::StrCat("--model=", options.name, " cannot learn text: use gpt"));
+  }
+  GptOptions gpt = options.gpt;
+  gpt.context = data->context;
+  if (absl::Status status = Validate(gpt); !status.ok()) return status;
+  return MakeTorchModel(options, MakeBatches(data),
+                        [&]() -> absl::StatusOr<std::shared_ptr<Network>> { return MakeGpt(gpt); });
 }
 
 }  // namespace cddp

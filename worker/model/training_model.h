@@ -20,21 +20,24 @@
 #include "absl/types/span.h"
 #include "common/layout/parameter_layout.h"
 #include "worker/data/dataset.h"
+#include "worker/data/text_dataset.h"
+#include "worker/model/gpt_options.h"
 #include "worker/model/gradient_listener.h"
 
 namespace cddp {
 
 struct ModelOptions {
-  std::string name;  // mlp, simple_cnn, resnet18 or resnet50_shapes
+  std::string name;  // mlp, simple_cnn, resnet18, gpt or resnet50_shapes
   uint64_t seed = 42;
   uint32_t rank = 0;
   int threads = 1;                                   // of LibTorch, for the whole process
   absl::Duration compute = absl::Milliseconds(500);  // resnet50_shapes: what a forward and backward pass lasts
+  GptOptions gpt = {};                               // its context is the text's
 };
 
 struct Evaluation {
   double loss = 0;      // mean cross entropy, in nats
-  double accuracy = 0;  // in [0, 1]
+  double accuracy = 0;  // in [0, 1]; NaN of a language model, of which it says little
   uint64_t examples = 0;
 };
 
@@ -42,10 +45,12 @@ struct Evaluation {
 // every process on one kind of machine. Not thread-safe. LibTorch's exceptions come out as Internal errors.
 class TrainingModel {
  public:
-  // `data` must outlive the model. InvalidArgument for an unknown name or images that are too small for the model.
+  // `data` must outlive the model. InvalidArgument for an unknown name, one that is of another kind of data, or images
+  // that are too small for the model.
   // For the whole process it sets LibTorch's threads; for the calling thread, which should train as well, it rounds
   // denormal numbers to zero: they are slow and change nothing.
   static absl::StatusOr<std::unique_ptr<TrainingModel>> Create(const ModelOptions& options, const ImageDataset* data);
+  static absl::StatusOr<std::unique_ptr<TrainingModel>> Create(const ModelOptions& options, const TextDataset* data);
 
   virtual ~TrainingModel() = default;
   TrainingModel(const TrainingModel&) = delete;
@@ -60,9 +65,9 @@ class TrainingModel {
   // From OnLoss on, those of the step under way; resnet50_shapes keeps each step's in another place.
   virtual absl::Span<float> gradients() = 0;
 
-  // Mean loss of the training examples with these indices; the gradients are those of this mean. `listener`, if any,
-  // hears of them as they are made and may write the weights of those it has heard of. InvalidArgument for no examples
-  // or an index outside the training set.
+  // Mean loss of the training examples with these indices (of text: with these first bytes); the gradients are those of
+  // this mean. `listener`, if any, hears of them as they are made and may write the weights of those it has heard of.
+  // InvalidArgument for no examples or an index outside the training set.
   virtual absl::StatusOr<double> ForwardBackward(absl::Span<const uint32_t> examples,
                                                  GradientListener* listener = nullptr) = 0;
 

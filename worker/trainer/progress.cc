@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -17,6 +18,13 @@ constexpr absl::Duration kStepEventPeriod = absl::Milliseconds(500);
 void PrintLine(const nlohmann::json& line) {
   std::printf("%s\n", line.dump().c_str());
   std::fflush(stdout);
+}
+
+// For the end of a log line.
+std::string Describe(const std::optional<TestResult>& test) {
+  if (!test.has_value()) return "";
+  if (std::isnan(test->accuracy)) return fmt::format(" test_loss={:.4f}", test->loss);
+  return fmt::format(" test_loss={:.4f} test_accuracy={:.4f}", test->loss, test->accuracy);
 }
 
 }  // namespace
@@ -75,16 +83,14 @@ void Progress::Epoch(uint64_t epoch, const EpochTotals& totals, uint64_t dense_b
                            {"dense_bytes", dense_bytes}};
     if (test.has_value()) {
       line["test_loss"] = test->loss;
-      line["test_accuracy"] = test->accuracy;
+      if (!std::isnan(test->accuracy)) line["test_accuracy"] = test->accuracy;
     }
     PrintLine(line);
     return;
   }
-  spdlog::info(
-      "event=epoch epoch={} train_loss={:.4f} step_ms={:.1f} pushed_bytes={} pulled_bytes={}{}", epoch, mean_loss,
-      1e3 * totals.step_seconds / static_cast<double>(std::max<uint64_t>(totals.steps, 1)), totals.pushed_bytes,
-      totals.pulled_bytes,
-      test.has_value() ? fmt::format(" test_loss={:.4f} test_accuracy={:.4f}", test->loss, test->accuracy) : "");
+  spdlog::info("event=epoch epoch={} train_loss={:.4f} step_ms={:.1f} pushed_bytes={} pulled_bytes={}{}", epoch,
+               mean_loss, 1e3 * totals.step_seconds / static_cast<double>(std::max<uint64_t>(totals.steps, 1)),
+               totals.pushed_bytes, totals.pulled_bytes, Describe(test));
 }
 
 void Progress::Done(uint64_t steps, uint32_t weights_crc32c) {

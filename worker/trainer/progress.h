@@ -35,7 +35,7 @@ struct JoinedEvent {
 
 struct TestResult {
   double loss = 0;
-  double accuracy = 0;  // in [0, 1]
+  double accuracy = 0;  // in [0, 1]; NaN: the model has none
 };
 
 // Not thread-safe.

@@ -20,15 +20,14 @@
 #include "common/trace/trace_file.h"
 #include "worker/buckets/host_buckets.h"
 #include "worker/cluster/grpc_cluster.h"
-#include "worker/data/dataset.h"
 #include "worker/data/sampler.h"
-#include "worker/model/shapes_model.h"
 #include "worker/model/training_model.h"
 #include "worker/optimizer/parameter_groups.h"
 #include "worker/optimizer/worker_optimizer.h"
 #include "worker/trainer/progress.h"
 #include "worker/trainer/round_listener.h"
 #include "worker/trainer/run_checkpoints.h"
+#include "worker/trainer/training_data.h"
 #include "worker/trainer/worker_metrics.h"
 #include "worker/trainer/worker_settings.h"
 
@@ -45,15 +44,15 @@ class Trainer {
       : options_(options), rank_(options.cluster.rank), metrics_(rank_), progress_(rank_, options.json_progress) {}
 
   absl::Status Prepare() {
-    absl::StatusOr<ImageDataset> data =
-        IsShapesModel(options_.model)
-            ? BlankDataset(options_.train_examples)
-            : LoadImageDataset(options_.data_dir, {options_.train_examples, options_.test_examples});
+    absl::StatusOr<std::unique_ptr<TrainingData>> data =
+        TrainingData::Load({options_.model, options_.data_dir, options_.data, options_.gpt, options_.train_examples,
+                            options_.test_examples});
     if (!data.ok()) return data.status();
-    data_ = std::make_unique<ImageDataset>(*std::move(data));
+    data_ = *std::move(data);
 
-    absl::StatusOr<EpochSampler> sampler = EpochSampler::Create(
-        {data_->train.count(), rank_, options_.cluster.worker_count, options_.batch_size, options_.seed});
+    absl::StatusOr<EpochSampler> sampler =
+        EpochSampler::Create({data_->train_examples(), rank_, options_.cluster.worker_count, options_.batch_size,
+                              options_.seed, data_->stride()});
     if (!sampler.ok()) return sampler.status();
     sampler_.emplace(*std::move(sampler));
 
@@ -71,14 +70,14 @@ class Trainer {
     }
 
     absl::StatusOr<std::unique_ptr<TrainingModel>> model =
-        TrainingModel::Create({options_.model, options_.seed, rank_, options_.threads, options_.compute}, data_.get());
+        data_->MakeModel({options_.model, options_.seed, rank_, options_.threads, options_.compute, options_.gpt});
     if (!model.ok()) return model.status();
     model_ = *std::move(model);
 
     absl::StatusOr<ParameterLayout> layout = ParameterLayout::Create(model_->tensors(), options_.bucket_elements);
     if (!layout.ok()) return layout.status();
-    RunSettings settings = {options_, Checksum(data_->train)};
-    settings.options.train_examples = data_->train.count();
+    RunSettings settings = {options_, data_->checksum()};
+    settings.options.train_examples = data_->train_examples();
     settings.options.bucket_elements = layout->bucket_elements();
     if (!options_.checkpoint_dir.empty()) {
       checkpoints_.emplace(settings, layout->fingerprint(), &metrics_);
@@ -310,17 +309,16 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  // Of the last round's steps, so many changed nothing: alike at all workers where the servers' optimizer steps, for they
-  // are told of the same refusals; else only here.
+  // Of the last round's steps, so many changed nothing: alike at all workers where the servers' optimizer steps, for
+  // they are told of the same refusals; else only here.
   absl::Status NoteSkipped(uint64_t skipped, uint64_t steps) {
     skipped_in_row_ = skipped == steps ? skipped_in_row_ + skipped : 0;
     if (skipped == 0) return absl::OkStatus();
     const uint64_t step = exchange_->step() - 1;
     spdlog::warn("event=step_refused step={} steps={} reason=\"a gradient was not finite\"", step, skipped);
     if (options_.stop_on_non_finite) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("step ", step,
-                       ": a gradient was not finite; lower --lr, or run without --stop_on_non_finite to skip it"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "step ", step, ": a gradient was not finite; lower --lr, or run without --stop_on_non_finite to skip it"));
     }
     if (options_.max_skipped_steps == 0 || skipped_in_row_ < options_.max_skipped_steps) return absl::OkStatus();
     return absl::FailedPreconditionError(absl::StrCat(
@@ -356,7 +354,7 @@ class Trainer {
   Progress progress_;
   std::unique_ptr<MetricsServer> metrics_server_;
   std::shared_ptr<TraceFile> trace_;  // null: none
-  std::unique_ptr<ImageDataset> data_;
+  std::unique_ptr<TrainingData> data_;
   std::optional<EpochSampler> sampler_;
   std::unique_ptr<TrainingModel> model_;
   std::optional<RunCheckpoints> checkpoints_;  // only with --checkpoint_dir

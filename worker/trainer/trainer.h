@@ -11,13 +11,16 @@
 #include "common/optimizer/optimizer.h"
 #include "worker/buckets/gradient_compressor.h"
 #include "worker/cluster/grpc_cluster_options.h"
+#include "worker/model/gpt_options.h"
 #include "worker/optimizer/optimizer_choice.h"
 
 namespace cddp {
 
 struct TrainerOptions {
   std::string model = "simple_cnn";
-  std::string data_dir = "data/mnist";
+  std::string data_dir = "data/mnist";  // of images
+  std::string data;                     // file or folder of text, which gpt learns
+  GptOptions gpt;
   uint64_t train_examples = 0;  // 0: all
   uint64_t test_examples = 0;
   uint32_t epochs = 5;

@@ -24,6 +24,11 @@ std::vector<Binding<RunSettings>> MakeBindings() {
   return {
       Flag("--model", [](auto& s) -> auto& { return s.options.model; }),
       Flag("--data_dir", [](auto& s) -> auto& { return s.options.data_dir; }),
+      Flag("--data", [](auto& s) -> auto& { return s.options.data; }),
+      Flag("--layers", [](auto& s) -> auto& { return s.options.gpt.layers; }),
+      Flag("--dim", [](auto& s) -> auto& { return s.options.gpt.dim; }),
+      Flag("--heads", [](auto& s) -> auto& { return s.options.gpt.heads; }),
+      Flag("--context", [](auto& s) -> auto& { return s.options.gpt.context; }),
       Flag("--train_examples", [](auto& s) -> auto& { return s.options.train_examples; }),
       Flag("--test_examples", [](auto& s) -> auto& { return s.options.test_examples; }),
       Flag("--epochs", [](auto& s) -> auto& { return s.options.epochs; }),

@@ -17,9 +17,10 @@ using ::testing::Not;
 
 TEST(WorkerSettingsTest, EveryFieldOfTheOptionsIsBound) {
   constexpr size_t kFields = CountFields<RunSettings>() - 1 /* options */ + CountFields<TrainerOptions>() -
-                             3 /* inner, exchange, cluster */ + CountFields<OptimizerOptions>() - 1 /* lr */ +
-                             CountFields<LearningRateOptions>() + CountFields<GradientCompressorOptions>() -
-                             1 /* compressor */ + CountFields<CompressorOptions>() + CountFields<GrpcClusterOptions>();
+                             4 /* step, gpt, exchange, cluster */ + CountFields<GptOptions>() +
+                             CountFields<OptimizerOptions>() - 1 /* lr */ + CountFields<LearningRateOptions>() +
+                             CountFields<GradientCompressorOptions>() - 1 /* compressor */ +
+                             CountFields<CompressorOptions>() + CountFields<GrpcClusterOptions>();
   CheckEveryFieldIsBound(WorkerBindings(), kFields);
 }
 

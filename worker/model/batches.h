@@ -1,0 +1,49 @@
+// Examples of a data set as LibTorch's tensors.
+
+#ifndef WORKER_MODEL_BATCHES_H_
+#define WORKER_MODEL_BATCHES_H_
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/types/span.h"
+#include "worker/data/dataset.h"
+#include "worker/data/text_dataset.h"
+
+namespace cddp {
+
+struct Batch {
+  torch::Tensor inputs;   // of the network, an example a row
+  torch::Tensor targets;  // int64, for each of the network's rows of logits the right class
+};
+
+// The data must outlive it.
+class Batches {
+ public:
+  virtual ~Batches() = default;
+
+  // Training examples below this may be asked for.
+  virtual uint64_t train_end() const = 0;
+  virtual Batch Train(absl::Span<const uint32_t> examples) const = 0;
+
+  // Those that measure: fixed, and counted from 0. `part`: how many are best asked for at a time.
+  virtual uint64_t test_count() const = 0;
+  virtual uint64_t test_part() const = 0;
+  virtual Batch Test(uint64_t begin, uint64_t count) const = 0;
+
+  // Does the part of right answers say something?
+  virtual bool has_accuracy() const = 0;
+};
+
+// inputs float32 [examples, 1, rows, cols], normalised; targets [examples]. An example is known by its number.
+std::unique_ptr<Batches> MakeBatches(const ImageDataset* data);
+
+// inputs int64 [examples, context], targets [examples, context]: the byte after each. An example is known by its first
+// byte.
+std::unique_ptr<Batches> MakeBatches(const TextDataset* data);
+
+}  // namespace cddp
+
+#endif  // WORKER_MODEL_BATCHES_H_

@@ -1,0 +1,23 @@
+// A byte-level GPT: what language models are made of, small enough for a processor.
+
+#ifndef WORKER_MODEL_GPT_H_
+#define WORKER_MODEL_GPT_H_
+
+#include <memory>
+
+#include "worker/model/gpt_options.h"
+#include "worker/model/models.h"
+
+namespace cddp {
+
+// Pre-norm layers of causal self-attention and a GELU perceptron of four times the width, learned positions, no
+// dropout, the output's matrix its own; initial weights as GPT-2's (Radford et al. 2019): normal with deviation 0.02,
+// that of a layer's projections back into the residual stream divided by sqrt(2 layers), biases 0. Parameters are named
+// as nanoGPT names them: transformer.wte.weight, ..., transformer.h.0.attn.c_attn.weight, ..., lm_head.weight. forward
+// takes int64 [batch, length], length at most the context, and returns logits [batch, length, 256]. `options` are
+// valid.
+std::shared_ptr<Network> MakeGpt(const GptOptions& options);
+
+}  // namespace cddp
+
+#endif  // WORKER_MODEL_GPT_H_
