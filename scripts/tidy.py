@@ -65,10 +65,12 @@ class Keys:
         return digest.hexdigest()
 
 
-def tidy(build, file):
+def tidy(build, file, stamp):
     run = subprocess.run([*TIDY, "-p", build, os.path.join(ROOT, file)], capture_output=True, text=True, check=False)
-    # A file that clang cannot read is a finding, too.
-    return "" if run.returncode == 0 else run.stdout.replace(ROOT + "/", "") or run.stderr
+    if run.returncode == 0:
+        open(stamp, "w", encoding="utf-8").close()
+        return ""
+    return run.stdout.replace(ROOT + "/", "") or run.stderr  # a file that clang cannot read is a finding, too
 
 
 def main():
@@ -84,9 +86,8 @@ def main():
     begin, bad, told = time.monotonic(), 0, set()
     os.makedirs(CACHE, exist_ok=True)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for file, findings in zip(files, pool.map(lambda file: tidy(build, file), files)):
+        for file, findings in zip(files, pool.map(lambda file: tidy(build, file, stamps[file]), files)):
             if not findings:
-                open(stamps[file], "w", encoding="utf-8").close()
                 continue
             bad += 1
             if findings not in told:
