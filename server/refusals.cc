@@ -37,6 +37,8 @@ absl::string_view RefusalName(Refusal refusal) {
       return "wrong_role";
     case Refusal::kWrongRank:
       return "wrong_rank";
+    case Refusal::kWrongServer:
+      return "wrong_server";
     case Refusal::kCompressed:
       return "compressed";
     case Refusal::kTooFast:

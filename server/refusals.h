@@ -27,13 +27,14 @@ enum class Refusal {
   kNoRole,          // the certificate names no role
   kWrongRole,       // the role may not make this call
   kWrongRank,       // the certificate is another worker's
+  kWrongServer,     // the call is for another shard
   kCompressed,      // the message is compressed by gRPC
   kTooFast,         // --max_rate_per_peer
   kTooManyCalls,    // --max_calls_per_peer
   kTooManyBytes,    // --max_inflight_bytes
   kUnreadAnswers,   // the peer does not read what it was answered
 };
-inline constexpr size_t kRefusalCount = 13;
+inline constexpr size_t kRefusalCount = 14;
 
 // The value of the metric's label.
 absl::string_view RefusalName(Refusal refusal);

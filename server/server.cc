@@ -129,7 +129,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   }
   server->access_ = *std::move(access);
   server->service_ = std::make_unique<ParameterService>(server->shard_.get(), server->metrics_.get(),
-                                                        server->access_.get(), &server->limits_);
+                                                        server->access_.get(), &server->limits_, &server->refusals_);
   if (absl::Status status = server->Listen(options); !status.ok()) return status;
 
   if (!options.metrics_listen.empty()) {

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/codec/crc32c.h"
 #include "common/transport/exchange_wire.h"
+#include "common/transport/intended_server.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
 #include "common/transport/status.h"
@@ -103,8 +104,14 @@ class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
 
 }  // namespace
 
-ParameterService::ParameterService(Shard* shard, ServerMetrics* metrics, Access* access, Limits* limits)
-    : shard_(*shard), metrics_(*metrics), access_(*access), limits_(*limits), started_(absl::Now()) {
+ParameterService::ParameterService(Shard* shard, ServerMetrics* metrics, Access* access, Limits* limits,
+                                   Refusals* refusals)
+    : shard_(*shard),
+      metrics_(*metrics),
+      access_(*access),
+      limits_(*limits),
+      refusals_(*refusals),
+      started_(absl::Now()) {
   auto& family = prometheus::BuildCounter()
                      .Name("cddp_server_calls_total")
                      .Help("Calls that have come, by method, those refused included")
@@ -117,7 +124,15 @@ ParameterService::ParameterService(Shard* shard, ServerMetrics* metrics, Access*
 
 absl::StatusOr<Caller> ParameterService::Admit(const grpc::CallbackServerContext& context, Rpc rpc) {
   calls_[static_cast<size_t>(rpc)]->Increment();
-  return access_.Check(context, rpc);
+  absl::StatusOr<Caller> caller = access_.Check(context, rpc);
+  if (!caller.ok()) return caller;
+  const ShardOptions& options = shard_.options();
+  absl::Status status = CheckIntendedServer(context.client_metadata(), options.shard, options.shard_count);
+  if (!status.ok()) {
+    refusals_.Note(Refusal::kWrongServer, context.peer(), std::string(status.message()));
+    return status;
+  }
+  return caller;
 }
 
 absl::Status ParameterService::Admit(const grpc::CallbackServerContext& context, Rpc rpc, const v1::WorkerId& worker) {

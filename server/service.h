@@ -23,7 +23,7 @@ class ParameterService final
     : public v1::ParameterServer::WithRawCallbackMethod_Exchange<v1::ParameterServer::CallbackService> {
  public:
   // All must outlive the service.
-  ParameterService(Shard* shard, ServerMetrics* metrics, Access* access, Limits* limits);
+  ParameterService(Shard* shard, ServerMetrics* metrics, Access* access, Limits* limits, Refusals* refusals);
 
   grpc::ServerUnaryReactor* ClaimRank(grpc::CallbackServerContext* context, const v1::ClaimRankRequest* request,
                                       v1::ClaimRankResponse* response) override;
@@ -52,7 +52,7 @@ class ParameterService final
  private:
   // Of a checkpoint, or as they are now (version 0).
   absl::StatusOr<Weights> Open(uint64_t version, uint32_t first_bucket);
-  // Counts the call. May this caller make it, and as this worker, and now?
+  // Counts the call. May this caller make it, is it for this server, and may it be made as this worker, and now?
   absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context, Rpc rpc);
   absl::Status Admit(const grpc::CallbackServerContext& context, Rpc rpc, const v1::WorkerId& worker);
   absl::Status FillClaim(const v1::ClaimRankRequest& request, v1::ClaimRankResponse* response);
@@ -62,6 +62,7 @@ class ParameterService final
   ServerMetrics& metrics_;
   Access& access_;
   Limits& limits_;
+  Refusals& refusals_;
   std::array<prometheus::Counter*, kRpcCount> calls_;
   const absl::Time started_;
 };

@@ -9,13 +9,25 @@
 
 namespace cddp {
 
-std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const ClientSecurity* security) {
+grpc::ChannelArguments ClientArguments() {
   grpc::ChannelArguments arguments;
+  // gRPC heeds http_proxy and its kind. A cluster's traffic goes to the servers themselves: a proxy that is meant for
+  // the web would refuse it, or carry every gradient.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  // Despite its name this is what one attempt to connect may take, TLS and HTTP/2's settings included: four round trips
+  // behind what a full link holds. It delays no other attempt, since a refused one fails at once.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10000);
+  // After a lost connection the name is looked up again, for it may lead elsewhere now; by default only after 30 s.
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
+  return arguments;
+}
+
+std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const ClientSecurity* security) {
+  grpc::ChannelArguments arguments = ClientArguments();
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   // A parked Exchange may wait long without traffic; pings find a dead peer. The server allows pings this often. They
   // queue behind what the socket holds, which can be some seconds of a slow link.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20000);

@@ -12,6 +12,9 @@
 
 namespace cddp {
 
+// What all our clients have in common: no proxy, time to connect, quick reconnection.
+grpc::ChannelArguments ClientArguments();
+
 // A long-lived channel to host:port (or any gRPC target) with our message limits, keepalive and quick reconnection. It
 // connects on first use and is safe to use from any thread.
 // `security` null: plaintext, no token.

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/transport/channel.h"
 
 namespace cddp {
 namespace {
@@ -24,7 +25,7 @@ std::string Bytes(const grpc::ByteBuffer& buffer) {
 
 absl::Status CheckHealth(const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
                          absl::Duration timeout) {
-  grpc::GenericStub stub(grpc::CreateChannel(address, credentials));
+  grpc::GenericStub stub(grpc::CreateCustomChannel(address, credentials, ClientArguments()));
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
   const grpc::Slice empty;

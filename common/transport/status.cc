@@ -5,11 +5,14 @@
 namespace cddp {
 
 grpc::Status ToGrpc(const absl::Status& status) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()),
+                      status.GetPayload(kWrongServer).has_value() ? kWrongServer : "");
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  absl::Status same(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  if (status.error_details() == kWrongServer) same.SetPayload(kWrongServer, absl::Cord());
+  return same;
 }
 
 bool IsBusy(const grpc::Status& status) { return status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED; }

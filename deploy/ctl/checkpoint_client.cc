@@ -1,6 +1,7 @@
 #include "deploy/ctl/checkpoint_client.h"
 
 #include <grpcpp/grpcpp.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cstring>
@@ -10,7 +11,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/clock/clock.h"
 #include "common/codec/crc32c.h"
+#include "common/retry/retry_call.h"
 #include "common/transport/channel.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/status.h"
@@ -18,7 +21,8 @@
 namespace cddp::ctl {
 namespace {
 
-constexpr absl::Duration kShortCall = absl::Seconds(5);
+// How long a server may be out of reach.
+constexpr absl::Duration kPatience = absl::Seconds(10);
 constexpr absl::Duration kLook = absl::Milliseconds(100);
 constexpr uint64_t kTries = 4;
 
@@ -32,19 +36,34 @@ CheckpointClient::CheckpointClient(const std::vector<std::string>& addresses, co
   }
 }
 
-absl::Status CheckpointClient::Named(size_t server, const grpc::Status& status) const {
-  return absl::Status(FromGrpc(status).code(),
-                      absl::StrCat("server ", addresses_[server], ": ", status.error_message()));
+absl::Status CheckpointClient::Call(size_t server, absl::Duration try_timeout, const ServerCall& call) {
+  RetryOptions options;
+  options.patience = std::min(kPatience, timeout_);
+  options.try_timeout = try_timeout;
+  Retry retry(options, server);
+  SystemClock clock;
+  bool told = false;
+  const absl::Status status = RetryCall(
+      clock, retry, [&](absl::Duration timeout) { return call(*stubs_[server], retry, timeout); },
+      [&](const absl::Status& failed, absl::Duration) {
+        if (std::exchange(told, true)) return;
+        spdlog::info("event=waiting_for_server server={} reason=\"{}\"", addresses_[server],
+                     std::string(failed.message()));
+      });
+  return status.ok() ? status : GaveUp(addresses_[server], retry.FailingFor(clock.Now()), status);
 }
 
 absl::StatusOr<uint64_t> CheckpointClient::Newest() {
   uint64_t newest = 0;
   for (size_t i = 0; i < stubs_.size(); ++i) {
-    grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + kShortCall));
     v1::StatusResponse response;
-    const grpc::Status status = stubs_[i]->Status(&context, {}, &response);
-    if (!status.ok()) return Named(i, status);
+    const absl::Status status =
+        Call(i, RetryOptions().try_timeout, [&](v1::ParameterServer::Stub& stub, Retry&, absl::Duration timeout) {
+          grpc::ClientContext context;
+          context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+          return FromGrpc(stub.Status(&context, {}, &response));
+        });
+    if (!status.ok()) return status;
     if (response.shard_count() != stubs_.size()) {
       return absl::InvalidArgumentError(absl::StrCat("server ", addresses_[i], " is one of ", response.shard_count(),
                                                      ", but --servers names ", stubs_.size(), ": name all of them"));
@@ -56,26 +75,33 @@ absl::StatusOr<uint64_t> CheckpointClient::Newest() {
 }
 
 absl::Status CheckpointClient::MakeAt(uint64_t version) {
-  std::vector<grpc::Status> results(stubs_.size());
+  const absl::Time end = absl::Now() + timeout_;
+  std::vector<absl::Status> results(stubs_.size());
   std::vector<std::thread> calls;
   for (size_t i = 0; i < stubs_.size(); ++i) {
     calls.emplace_back([&, i] {
-      grpc::ClientContext context;
-      context.set_deadline(absl::ToChronoTime(absl::Now() + timeout_));
-      v1::CheckpointRequest request;
-      request.set_version(version);
-      v1::CheckpointResponse response;
-      results[i] = stubs_[i]->Checkpoint(&context, request, &response);
+      // A call that waits for the version and breaks off is made again: what was written meanwhile is refused as past,
+      // and Make() asks for a later version.
+      bool late = false;
+      results[i] = Call(i, absl::InfiniteDuration(), [&](v1::ParameterServer::Stub& stub, Retry&, absl::Duration) {
+        grpc::ClientContext context;
+        context.set_deadline(absl::ToChronoTime(end));
+        v1::CheckpointRequest request;
+        request.set_version(version);
+        v1::CheckpointResponse response;
+        const grpc::Status status = stub.Checkpoint(&context, request, &response);
+        late = status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+        return late ? absl::AbortedError(status.error_message()) : FromGrpc(status);
+      });
+      if (!late) return;
+      results[i] = absl::DeadlineExceededError(absl::StrCat("server ", addresses_[i], " did not come to version ",
+                                                            version, " in ", absl::FormatDuration(timeout_),
+                                                            ": does the training go on? (cddp status, --timeout)"));
     });
   }
   for (std::thread& call : calls) call.join();
-  for (size_t i = 0; i < stubs_.size(); ++i) {
-    if (results[i].error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
-      return absl::DeadlineExceededError(absl::StrCat("server ", addresses_[i], " did not come to version ", version,
-                                                      " in ", absl::FormatDuration(timeout_),
-                                                      ": does the training go on? (cddp status, --timeout)"));
-    }
-    if (!results[i].ok()) return Named(i, results[i]);
+  for (const absl::Status& result : results) {
+    if (!result.ok()) return result;
   }
   return absl::OkStatus();
 }
@@ -98,44 +124,53 @@ absl::StatusOr<uint64_t> CheckpointClient::Make() {
   return last;
 }
 
-absl::StatusOr<ClusterWeights> CheckpointClient::Read(uint64_t version) {
-  std::optional<ClusterWeights> read;
-  std::vector<bool> taken;
-  for (size_t i = 0; i < stubs_.size(); ++i) {
-    grpc::ClientContext context;
-    v1::SnapshotRequest request;
-    request.set_version(version);
-    const auto reader = stubs_[i]->Snapshot(&context, request);
-    v1::SnapshotChunk chunk;
-    while (reader->Read(&chunk)) {
-      const auto fail = [&](const absl::Status& status) {
-        context.TryCancel();
-        return status;
-      };
-      if (!read.has_value()) {
-        absl::StatusOr<ParameterLayout> layout = FromMessage(chunk.layout());
-        if (!layout.ok()) return fail(layout.status());
-        taken.resize(layout->bucket_count());
-        const uint64_t elements = layout->total_elements();
-        read = ClusterWeights{*std::move(layout), std::vector<float>(elements)};
-      }
-      if (chunk.bucket() >= taken.size() ||
-          chunk.weights().size() != read->layout.bucket_length(chunk.bucket()) * sizeof(float) ||
-          Crc32c(chunk.weights().data(), chunk.weights().size()) != chunk.crc32c()) {
-        return fail(absl::DataLossError(absl::StrCat("server ", addresses_[i], ": bucket ", chunk.bucket(),
-                                                     " came damaged, or is of another model")));
-      }
-      std::memcpy(read->weights.data() + read->layout.bucket_range(chunk.bucket()).begin, chunk.weights().data(),
-                  chunk.weights().size());
-      taken[chunk.bucket()] = true;
-    }
-    if (const grpc::Status status = reader->Finish(); !status.ok()) return Named(i, status);
+absl::Status CheckpointClient::Take(const v1::SnapshotChunk& chunk, Reading* reading) {
+  std::optional<ClusterWeights>& read = reading->weights;
+  if (!read.has_value()) {
+    absl::StatusOr<ParameterLayout> layout = FromMessage(chunk.layout());
+    if (!layout.ok()) return layout.status();
+    reading->taken.resize(layout->bucket_count());
+    const uint64_t elements = layout->total_elements();
+    read = ClusterWeights{*std::move(layout), std::vector<float>(elements)};
   }
-  if (!read.has_value() || std::find(taken.begin(), taken.end(), false) != taken.end()) {
+  if (chunk.bucket() >= reading->taken.size() ||
+      chunk.weights().size() != read->layout.bucket_length(chunk.bucket()) * sizeof(float) ||
+      Crc32c(chunk.weights().data(), chunk.weights().size()) != chunk.crc32c()) {
+    return absl::DataLossError(absl::StrCat("bucket ", chunk.bucket(), " came damaged, or is of another model"));
+  }
+  std::memcpy(read->weights.data() + read->layout.bucket_range(chunk.bucket()).begin, chunk.weights().data(),
+              chunk.weights().size());
+  reading->taken[chunk.bucket()] = true;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ClusterWeights> CheckpointClient::Read(uint64_t version) {
+  Reading reading;
+  v1::SnapshotRequest request;
+  request.set_version(version);
+  SystemClock clock;
+  for (size_t i = 0; i < stubs_.size(); ++i) {
+    const auto stream = [&](v1::ParameterServer::Stub& stub, Retry& retry, absl::Duration) {
+      grpc::ClientContext context;
+      const auto reader = stub.Snapshot(&context, request);
+      v1::SnapshotChunk chunk;
+      absl::Status taken;
+      while (taken.ok() && reader->Read(&chunk)) {
+        taken = Take(chunk, &reading);
+        retry.NoteProgress(clock.Now());
+      }
+      if (!taken.ok()) context.TryCancel();
+      const grpc::Status status = reader->Finish();
+      return taken.ok() ? FromGrpc(status) : taken;
+    };
+    if (absl::Status status = Call(i, absl::InfiniteDuration(), stream); !status.ok()) return status;
+  }
+  if (!reading.weights.has_value() ||
+      std::find(reading.taken.begin(), reading.taken.end(), false) != reading.taken.end()) {
     return absl::InvalidArgumentError(
         "--servers does not name all servers of the cluster: parts of the model are missing");
   }
-  return *std::move(read);
+  return *std::move(reading.weights);
 }
 
 }  // namespace cddp::ctl

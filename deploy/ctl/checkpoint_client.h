@@ -4,7 +4,9 @@
 #define DEPLOY_CTL_CHECKPOINT_CLIENT_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "absl/time/time.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "common/layout/parameter_layout.h"
+#include "common/retry/retry.h"
 #include "common/transport/credentials.h"
 
 namespace cddp::ctl {
@@ -36,7 +39,16 @@ class CheckpointClient {
   absl::StatusOr<ClusterWeights> Read(uint64_t version);
 
  private:
-  absl::Status Named(size_t server, const grpc::Status& status) const;
+  // What has come of the weights so far.
+  struct Reading {
+    std::optional<ClusterWeights> weights;
+    std::vector<bool> taken;  // [bucket]
+  };
+  static absl::Status Take(const v1::SnapshotChunk& chunk, Reading* reading);
+
+  // Makes a call to one server, again while it is out of reach or busy; errors name the server.
+  using ServerCall = std::function<absl::Status(v1::ParameterServer::Stub&, Retry&, absl::Duration timeout)>;
+  absl::Status Call(size_t server, absl::Duration try_timeout, const ServerCall& call);
   // Newest version of any bucket.
   absl::StatusOr<uint64_t> Newest();
   absl::Status MakeAt(uint64_t version);

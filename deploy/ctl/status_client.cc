@@ -2,50 +2,55 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <thread>
+#include <utility>
+
 #include "absl/time/clock.h"
+#include "common/clock/clock.h"
+#include "common/retry/retry_call.h"
 #include "common/transport/channel.h"
 #include "common/transport/status.h"
 
 namespace cddp::ctl {
 namespace {
 
-struct Call {
-  grpc::ClientContext context;
+// As the worker does, a tool tries again: a server may be starting, or its network slow or full.
+ServerStatus Ask(v1::ParameterServer::Stub& stub, const std::string& address, absl::Duration patience,
+                 absl::Duration timeout, uint64_t seed) {
+  RetryOptions options;
+  options.patience = patience;
+  options.try_timeout = timeout;
+  Retry retry(options, seed);
+  SystemClock clock;
   v1::StatusResponse response;
-  grpc::Status status;
-  absl::Time answered_at;
-  std::unique_ptr<grpc::ClientAsyncResponseReader<v1::StatusResponse>> reader;
-};
+  const absl::Status status = RetryCall(clock, retry, [&](absl::Duration try_timeout) {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + try_timeout));
+    return FromGrpc(stub.Status(&context, {}, &response));
+  });
+  if (!status.ok()) return {address, status, absl::Now()};
+  return {address, std::move(response), absl::Now()};
+}
 
 }  // namespace
 
 StatusClient::StatusClient(const std::vector<std::string>& addresses, const ClientSecurity* security)
-    : addresses_(addresses) {
+    : addresses_(addresses), away_(addresses.size()) {
   for (const std::string& address : addresses) {
     stubs_.push_back(v1::ParameterServer::NewStub(CreateChannel(address, security)));
   }
 }
 
 std::vector<ServerStatus> StatusClient::Query(absl::Duration timeout) {
-  grpc::CompletionQueue queue;
-  std::vector<Call> calls(stubs_.size());
-  for (size_t i = 0; i < calls.size(); ++i) {
-    calls[i].context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-    calls[i].reader = stubs_[i]->AsyncStatus(&calls[i].context, v1::StatusRequest(), &queue);
-    calls[i].reader->Finish(&calls[i].response, &calls[i].status, &calls[i]);
+  std::vector<ServerStatus> results(stubs_.size());
+  std::vector<std::thread> calls;
+  for (size_t i = 0; i < stubs_.size(); ++i) {
+    // A look that finds a server still away takes no second patience.
+    const absl::Duration patience = away_[i] ? absl::ZeroDuration() : timeout;
+    calls.emplace_back([&, i, patience] { results[i] = Ask(*stubs_[i], addresses_[i], patience, timeout, i); });
   }
-  void* tag = nullptr;
-  bool ok = false;
-  for (size_t left = calls.size(); left > 0 && queue.Next(&tag, &ok); --left) {
-    static_cast<Call*>(tag)->answered_at = absl::Now();
-  }
-
-  std::vector<ServerStatus> results;
-  for (size_t i = 0; i < calls.size(); ++i) {
-    absl::StatusOr<v1::StatusResponse> response = std::move(calls[i].response);
-    if (!calls[i].status.ok()) response = FromGrpc(calls[i].status);
-    results.push_back({addresses_[i], std::move(response), calls[i].answered_at});
-  }
+  for (std::thread& call : calls) call.join();
+  for (size_t i = 0; i < stubs_.size(); ++i) away_[i] = !results[i].response.ok();
   return results;
 }
 

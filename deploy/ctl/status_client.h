@@ -16,7 +16,7 @@ namespace cddp::ctl {
 
 struct ServerStatus {
   std::string address;
-  absl::StatusOr<v1::StatusResponse> response;  // or why the server did not answer
+  absl::StatusOr<v1::StatusResponse> response = absl::UnknownError("not asked");  // or why the server did not answer
   absl::Time answered_at;
 };
 
@@ -26,11 +26,13 @@ class StatusClient {
   // `security` null: plaintext, no token.
   explicit StatusClient(const std::vector<std::string>& addresses, const ClientSecurity* security = nullptr);
 
-  // Asks all servers at once; each has `timeout` to answer. The results are in the order of the addresses.
+  // Asks all servers at once, and again those that are out of reach; each has `timeout` to answer, and a single try if
+  // it did not answer the last time. The results are in the order of the addresses.
   std::vector<ServerStatus> Query(absl::Duration timeout);
 
  private:
   std::vector<std::string> addresses_;
+  std::vector<bool> away_;  // servers that did not answer the last look
   std::vector<std::unique_ptr<v1::ParameterServer::Stub>> stubs_;
 };
 

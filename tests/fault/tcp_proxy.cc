@@ -8,9 +8,13 @@
 #include <unistd.h>
 
 #include <array>
+#include <deque>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 
 namespace cddp {
 namespace {
@@ -40,9 +44,18 @@ int Socket() {
   return fd;
 }
 
+bool SendAll(int to, const char* bytes, size_t count) {
+  for (size_t done = 0; done < count;) {
+    const ssize_t sent = send(to, bytes + done, count - done, MSG_NOSIGNAL);
+    if (sent <= 0) return false;
+    done += static_cast<size_t>(sent);
+  }
+  return true;
+}
+
 }  // namespace
 
-TcpProxy::TcpProxy(const std::string& target) : target_port_(PortOf(target)) {
+TcpProxy::TcpProxy(const std::string& target, absl::Duration delay) : target_port_(PortOf(target)), delay_(delay) {
   Listen(0);
   address_ = absl::StrCat("127.0.0.1:", port_);
 }
@@ -103,8 +116,40 @@ void TcpProxy::Connect(int client) {
   setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   MutexLock lock(mutex_);
   links_.push_back({client, server});
-  carriers_.emplace_back([=, this] { Carry(client, server); });
-  carriers_.emplace_back([=, this] { Carry(server, client); });
+  const bool late = delay_ > absl::ZeroDuration();
+  for (const auto& [from, to] : {std::pair{client, server}, std::pair{server, client}}) {
+    carriers_.emplace_back([=, this, from = from, to = to] { late ? CarryLate(from, to) : Carry(from, to); });
+  }
+}
+
+void TcpProxy::CarryLate(int from, int to) {
+  struct Piece {
+    std::string bytes;
+    absl::Time due;
+  };
+  absl::Mutex mutex;
+  std::deque<Piece> under_way;
+  std::thread deliverer([&] {
+    while (true) {
+      mutex.LockWhen(absl::Condition(
+          +[](std::deque<Piece>* pieces) { return !pieces->empty(); }, &under_way));
+      const Piece piece = std::move(under_way.front());
+      under_way.pop_front();
+      mutex.Unlock();
+      absl::SleepFor(piece.due - absl::Now());
+      if (piece.bytes.empty() || !SendAll(to, piece.bytes.data(), piece.bytes.size())) break;
+    }
+    shutdown(to, SHUT_RDWR);
+    shutdown(from, SHUT_RDWR);
+  });
+  std::array<char, kPieceBytes> piece;
+  for (ssize_t got = 1; got > 0;) {
+    got = recv(from, piece.data(), piece.size(), 0);
+    const size_t size = got > 0 ? static_cast<size_t>(got) : 0;
+    absl::MutexLock lock(&mutex);
+    under_way.push_back({std::string(piece.data(), size), absl::Now() + delay_});  // an empty one is the end
+  }
+  deliverer.join();
 }
 
 void TcpProxy::Carry(int from, int to) {
@@ -112,11 +157,7 @@ void TcpProxy::Carry(int from, int to) {
   while (true) {
     const ssize_t got = recv(from, piece.data(), piece.size(), 0);
     if (got <= 0) break;
-    for (ssize_t done = 0; done < got;) {
-      const ssize_t sent = send(to, piece.data() + done, static_cast<size_t>(got - done), MSG_NOSIGNAL);
-      if (sent <= 0) break;
-      done += sent;
-    }
+    if (!SendAll(to, piece.data(), static_cast<size_t>(got))) break;
   }
   // One end is gone: the other shall see it.
   shutdown(to, SHUT_RDWR);

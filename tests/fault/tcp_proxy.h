@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
 #include "common/sync/mutex.h"
 
 namespace cddp {
@@ -17,7 +18,8 @@ namespace cddp {
 // test that uses it.
 class TcpProxy {
  public:
-  explicit TcpProxy(const std::string& target);  // 127.0.0.1:port
+  // `target`: 127.0.0.1:port. All bytes arrive `delay` late, in either direction: half a round trip.
+  explicit TcpProxy(const std::string& target, absl::Duration delay = absl::ZeroDuration());
   ~TcpProxy();
   TcpProxy(const TcpProxy&) = delete;
   TcpProxy& operator=(const TcpProxy&) = delete;
@@ -40,8 +42,11 @@ class TcpProxy {
   void AcceptLoop(int listener);
   void Connect(int client);
   void Carry(int from, int to);
+  // As Carry, with the delay.
+  void CarryLate(int from, int to);
 
   const uint16_t target_port_;
+  const absl::Duration delay_;
   uint16_t port_ = 0;
   std::string address_;
   int listener_ = -1;

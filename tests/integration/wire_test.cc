@@ -8,8 +8,10 @@
 #include "common/codec/crc32c.h"
 #include "common/codec/update_codec.h"
 #include "common/transport/channel.h"
+#include "common/transport/intended_server.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
+#include "common/transport/status.h"
 #include "tests/integration/local_cluster.h"
 
 namespace cddp {
@@ -130,6 +132,55 @@ TEST_F(WireTest, ClaimRankRefusesWhatJoinWouldAndIsForShardZero) {
   request.set_worker_count(1);
   request.set_protocol_version(kProtocolVersion + 1);
   EXPECT_THAT(claim(0).error_message(), HasSubstr("protocol version"));
+}
+
+TEST_F(WireTest, ACallForAnotherServerIsRefusedBeforeItChangesAnything) {
+  const auto call = [&](uint32_t shard, uint32_t shards, const auto& make) {
+    grpc::ClientContext context;
+    SetIntendedServer(&context, shard, shards);
+    return make(&context);
+  };
+  const auto join = [&](grpc::ClientContext* context) { return stub_->Join(context, GoodJoin(), &join_response_); };
+  const auto refused = [&](const auto& make) {
+    const grpc::Status status = call(0, 2, make);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+    EXPECT_TRUE(IsWrongServer(FromGrpc(status)));
+    EXPECT_THAT(status.error_message(), HasSubstr("this is shard 1 of 2, and the call is for shard 0 of 2"));
+  };
+  refused(join);
+  EXPECT_EQ(Status().parameters(), 0u);
+  EXPECT_TRUE(IsWrongServer(FromGrpc(call(1, 3, join)))) << "another cluster's";
+  EXPECT_EQ(call(1, 2, join).error_code(), grpc::StatusCode::OK);
+
+  refused([&](grpc::ClientContext* context) {
+    v1::HeartbeatRequest request;
+    *request.mutable_worker() = GoodJoin().worker();
+    v1::HeartbeatResponse response;
+    return stub_->Heartbeat(context, request, &response);
+  });
+  refused([&](grpc::ClientContext* context) {
+    v1::ExchangeResponse response;
+    return stub_->Exchange(context, GoodExchange(0), &response);
+  });
+  refused([&](grpc::ClientContext* context) {
+    v1::LeaveRequest request;
+    *request.mutable_worker() = GoodJoin().worker();
+    v1::LeaveResponse response;
+    return stub_->Leave(context, request, &response);
+  });
+  refused([&](grpc::ClientContext* context) {
+    v1::SnapshotChunk chunk;
+    const auto reader = stub_->Snapshot(context, {});
+    EXPECT_FALSE(reader->Read(&chunk));
+    return reader->Finish();
+  });
+  EXPECT_EQ(Status().workers(0).state(), v1::WorkerStatus::JOINED);
+  EXPECT_EQ(Status().exchanges(), 0u);
+  EXPECT_EQ(servers_.server(1).refusals().count(Refusal::kWrongServer), 6u);
+
+  grpc::ClientContext unreadable;
+  unreadable.AddMetadata(kIntendedServerKey, "first");
+  EXPECT_EQ(stub_->Join(&unreadable, GoodJoin(), &join_response_).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(WireTest, JoinRefusesLayoutsThatCannotBeHeld) {

@@ -148,7 +148,7 @@ constexpr char kNobody[] = "127.0.0.1:1";
 TEST(StatusClientTest, AsksAllServersInOrder) {
   FakeServer a(0), b(1);
   StatusClient client({b.address(), kNobody, a.address()});
-  const std::vector<ServerStatus> servers = client.Query(absl::Seconds(10));
+  const std::vector<ServerStatus> servers = client.Query(absl::Seconds(2));
   ASSERT_EQ(servers.size(), 3u);
   EXPECT_EQ(servers[0].response.value().shard(), 1u);
   EXPECT_EQ(servers[1].response.status().code(), absl::StatusCode::kUnavailable);
@@ -168,7 +168,7 @@ TEST(StatusCommandTest, PrintsTables) {
 TEST(StatusCommandTest, ExitCodeTellsOfAServerThatDoesNotAnswer) {
   FakeServer a(0);
   CddpFolder folder;
-  const Finished run = folder.Run(absl::StrCat("status --interval=0.05 --servers=", a.address(), ",", kNobody));
+  const Finished run = folder.Run(absl::StrCat("status --interval=0.05 --timeout=1 --servers=", a.address(), ",", kNobody));
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_THAT(run.out, HasSubstr("127.0.0.1:1"));
   EXPECT_THAT(run.out, HasSubstr("no answer: UNAVAILABLE"));
@@ -177,7 +177,7 @@ TEST(StatusCommandTest, ExitCodeTellsOfAServerThatDoesNotAnswer) {
 TEST(StatusCommandTest, Json) {
   FakeServer a(0);
   CddpFolder folder;
-  const Finished run = folder.Run(absl::StrCat("status --json --servers=", a.address(), ",", kNobody));
+  const Finished run = folder.Run(absl::StrCat("status --json --timeout=1 --servers=", a.address(), ",", kNobody));
   EXPECT_EQ(run.exit_code, 1);
   const nlohmann::json servers = nlohmann::json::parse(run.out)["servers"];
   EXPECT_EQ(servers[0]["address"], a.address());
