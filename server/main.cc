@@ -25,6 +25,10 @@ namespace {
 constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
 
 absl::Status Healthcheck(const cddp::HealthcheckFlag& flag) {
+  if (!flag.address.empty()) {
+    absl::Status status = cddp::CheckAddress("--healthcheck", flag.address, cddp::PortUse::kConnect);
+    if (!status.ok()) return status;
+  }
   if (const std::string own = absl::GetFlag(FLAGS_health_listen); flag.address.empty() && !own.empty()) {
     return cddp::CheckHealth(cddp::LocalAddressOf(own), grpc::InsecureChannelCredentials(), kHealthcheckTimeout);
   }

@@ -34,9 +34,26 @@ constexpr int kMostIdleMs = 300'000;  // heartbeats keep a worker's connections 
 constexpr int kHandshakeMs = 10'000;
 constexpr uint64_t kUncountedBytes = uint64_t{1} << 30;
 
+// gRPC says less than CheckListenAddress, which found nothing a moment before.
 absl::Status CannotListen(const char* flag, const std::string& address) {
   return absl::InvalidArgumentError(
-      absl::StrCat("cannot listen on ", address, ": is the port taken, or the host not this machine's? (", flag, ")"));
+      absl::StrCat("cannot listen on ", address, " (", flag, "): was the port taken now?"));
+}
+
+// All addresses that the server is told to listen on: are they well written?
+absl::Status CheckAddresses(const ServerOptions& options) {
+  for (const auto& [flag, address] :
+       {std::pair{"--listen", &options.listen}, std::pair{"--metrics_listen", &options.metrics_listen},
+        std::pair{"--health_listen", &options.health_listen}}) {
+    if (address->empty() && address != &options.listen) continue;
+    if (absl::Status status = CheckAddress(flag, *address, PortUse::kListen); !status.ok()) return status;
+  }
+  const absl::StatusOr<HostPort> listen = ParseHostPort(options.listen, PortUse::kListen);
+  if (!listen.ok()) return absl::OkStatus();  // a unix socket
+  if (const std::string warning = LoopbackWarning(*listen); !warning.empty()) {
+    spdlog::warn("event=listens_on_loopback reason=\"{}\"", warning);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -63,6 +80,7 @@ absl::Status Server::Listen(const ServerOptions& options) {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   });
+  if (absl::Status status = CheckListenAddress("--listen", options.listen); !status.ok()) return status;
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(options.listen, *credentials, &port);
@@ -74,8 +92,9 @@ absl::Status Server::Listen(const ServerOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   // So that a certificate is shown again some day; calls under way end as they would have.
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
-                             static_cast<int>(absl::ToInt64Milliseconds(options.max_connection_age)));
+  builder.AddChannelArgument(
+      GRPC_ARG_MAX_CONNECTION_AGE_MS,
+      static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(options.max_connection_age), INT32_MAX)));
   // A peer that does not read, or has vanished, is found out: its calls and answers hold memory.
   const int keepalive_ms = static_cast<int>(absl::ToInt64Milliseconds(options.keepalive));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_ms);
@@ -98,6 +117,7 @@ absl::Status Server::Listen(const ServerOptions& options) {
 }
 
 absl::Status Server::ListenForHealth(const std::string& listen) {
+  if (absl::Status status = CheckListenAddress("--health_listen", listen); !status.ok()) return status;
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
@@ -118,6 +138,7 @@ void Server::SetServing(bool serving) {
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
   if (absl::Status status = Validate(options.shard); !status.ok()) return status;
   if (absl::Status status = Validate(options.limits); !status.ok()) return status;
+  if (absl::Status status = CheckAddresses(options); !status.ok()) return status;
   std::unique_ptr<Server> server(new Server(options));
   if (absl::Status status = server->shard_->Recover(); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<Access>> access = Access::Create(options.security, &server->refusals_);

@@ -1,5 +1,7 @@
 #include "worker/worker_flags.h"
 
+#include <spdlog/spdlog.h>
+
 #include "absl/flags/flag.h"
 #include "absl/flags/reflection.h"
 #include "absl/strings/str_cat.h"
@@ -122,6 +124,13 @@ absl::StatusOr<TrainerOptions> TrainerOptionsFromFlags() {
   absl::StatusOr<std::vector<std::string>> addresses = ParseAddresses(absl::GetFlag(FLAGS_servers));
   if (!addresses.ok()) return addresses.status();
   options.cluster.addresses = *std::move(addresses);
+  if (const std::string warning = LoopbackAmongOthers(options.cluster.addresses); !warning.empty()) {
+    spdlog::warn("event=loopback_among_servers reason=\"{}\"", warning);
+  }
+  if (const std::string listen = absl::GetFlag(FLAGS_metrics_listen); !listen.empty()) {
+    status = CheckAddress("--metrics_listen", listen, PortUse::kListen);
+    if (!status.ok()) return status;
+  }
   absl::StatusOr<std::shared_ptr<const ClientSecurity>> security = ClientSecurity::Create(SecurityFromFlags());
   if (!security.ok()) return security.status();
   options.cluster.security = *std::move(security);

@@ -11,9 +11,11 @@
 #include "absl/flags/commandlineflag.h"
 #include "absl/flags/reflection.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "common/config/similar_name.h"
 
 namespace cddp {
@@ -27,7 +29,31 @@ bool InScope(const FlagScope& scope, const absl::CommandLineFlag& flag) {
 
 namespace {
 
+constexpr absl::Duration kLongestDuration = absl::Hours(24 * 366);
+
+// A duration may be a number alone: seconds. absl::ParseDuration wants a unit.
+absl::Status SetDuration(absl::CommandLineFlag& flag, absl::string_view text) {
+  const auto wrong = [&](absl::string_view why) {
+    return absl::InvalidArgumentError(absl::StrCat("--", flag.Name(), "=", text, " is not understood: ", why,
+                                                   "; write 5s, 500ms or 1.5h, or a number of seconds"));
+  };
+  double seconds = 0;
+  absl::Duration duration;
+  if (absl::SimpleAtod(text, &seconds)) {
+    duration = absl::Seconds(seconds);
+  } else if (!absl::ParseDuration(text, &duration)) {
+    return wrong("it is no duration");
+  }
+  if (!(duration >= absl::ZeroDuration())) return wrong("it is less than nothing");
+  // A wait without an end would be called a hang.
+  if (duration > kLongestDuration) return wrong("it is longer than a year");
+  std::string error;
+  flag.ParseFrom(absl::FormatDuration(duration), &error);
+  return absl::OkStatus();
+}
+
 absl::Status SetFlag(absl::CommandLineFlag& flag, absl::string_view value) {
+  if (flag.IsOfType<absl::Duration>()) return SetDuration(flag, value);
   std::string error;
   if (flag.ParseFrom(value, &error)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("--", flag.Name(), "=", value, " is not understood",

@@ -10,7 +10,7 @@
 
 namespace cddp {
 
-// `address`: IPv4 address and port; 0.0.0.0 means this machine. OK if GET /metrics is answered with 200; Unavailable
+// `address`: host:port; 0.0.0.0 and [::] mean this machine. OK if GET /metrics is answered with 200; Unavailable
 // otherwise, InvalidArgument for what is no address. `timeout` holds for each step of the conversation.
 absl::Status ProbeMetrics(const std::string& address, absl::Duration timeout);
 

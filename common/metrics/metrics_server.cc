@@ -1,31 +1,21 @@
 #include "common/metrics/metrics_server.h"
 
-#include <arpa/inet.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <prometheus/text_serializer.h>
 
 #include <cstring>
 #include <utility>
+#include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/net/host_port.h"
+#include "common/net/listen_check.h"
 
 namespace cddp {
 namespace {
 
 constexpr unsigned kIdleSeconds = 60;
 constexpr unsigned kConnectionLimit = 64;
-
-bool ParseListen(const std::string& listen, sockaddr_in* address) {
-  const size_t colon = listen.rfind(':');
-  uint32_t port = 0;
-  if (colon == std::string::npos || !absl::SimpleAtoi(listen.substr(colon + 1), &port) || port > 65535) return false;
-  *address = {};
-  address->sin_family = AF_INET;
-  address->sin_port = htons(static_cast<uint16_t>(port));
-  return inet_pton(AF_INET, listen.substr(0, colon).c_str(), &address->sin_addr) == 1;
-}
 
 MHD_Result Respond(MHD_Connection* connection, unsigned status, const char* type, const std::string& body) {
   MHD_Response* response =
@@ -55,22 +45,26 @@ MHD_Result Answer(void* registry, MHD_Connection* connection, const char* url, c
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& listen,
                                                                     std::shared_ptr<prometheus::Registry> registry) {
-  sockaddr_in address;
-  if (!ParseListen(listen, &address)) {
+  const auto refused = [&](const absl::Status& status) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--metrics_listen=", listen, " is not an IPv4 address and a port, such as 0.0.0.0:9464"));
-  }
+        absl::StrCat("cannot serve metrics on ", listen, ": ", status.message(), " (--metrics_listen)"));
+  };
+  const absl::StatusOr<HostPort> parsed = ParseHostPort(listen, PortUse::kListen);
+  if (!parsed.ok()) return absl::InvalidArgumentError(absl::StrCat("--metrics_listen: ", parsed.status().message()));
+  if (absl::Status status = CheckListen(*parsed); !status.ok()) return refused(status);
+  const absl::StatusOr<std::vector<SocketAddress>> addresses = Resolve(*parsed, PortUse::kListen);
+  if (!addresses.ok()) return refused(addresses.status());
+  const SocketAddress& address = addresses->front();
+  unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD;
+  // [::] takes IPv4 as well, as the gRPC port does.
+  if (address.family() == AF_INET6) flags |= parsed->host == "::" ? MHD_USE_DUAL_STACK : MHD_USE_IPv6;
   std::unique_ptr<MetricsServer> server(new MetricsServer(std::move(registry)));
-  server->daemon_ =
-      MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, nullptr, nullptr, &Answer, server->registry_.get(),
-                       MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_CONNECTION_LIMIT, kConnectionLimit,
-                       MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds, MHD_OPTION_END);
-  if (server->daemon_ == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("cannot serve metrics on ", listen, ": is the port taken? (--metrics_listen)"));
-  }
+  server->daemon_ = MHD_start_daemon(flags, 0, nullptr, nullptr, &Answer, server->registry_.get(), MHD_OPTION_SOCK_ADDR,
+                                     address.get(), MHD_OPTION_CONNECTION_LIMIT, kConnectionLimit,
+                                     MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds, MHD_OPTION_END);
+  if (server->daemon_ == nullptr) return refused(absl::UnknownError("is the port taken?"));
   const uint16_t port = MHD_get_daemon_info(server->daemon_, MHD_DAEMON_INFO_BIND_PORT)->port;
-  server->address_ = absl::StrCat(listen.substr(0, listen.rfind(':')), ":", port);
+  server->address_ = HostPort{parsed->host, port}.ToString();
   return server;
 }
 

@@ -1,7 +1,6 @@
 #include "common/transport/address.h"
 
-#include <arpa/inet.h>
-
+#include <algorithm>
 #include <cstdint>
 #include <unordered_set>
 #include <utility>
@@ -10,15 +9,26 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "common/net/listen_check.h"
 
 namespace cddp {
 namespace {
 
-bool HasPort(absl::string_view address) {
-  const size_t colon = address.rfind(':');
-  int port = 0;
-  return colon != absl::string_view::npos && colon > 0 && absl::SimpleAtoi(address.substr(colon + 1), &port) &&
-         port > 0 && port < 65536;
+bool IsUnixSocket(absl::string_view address) {
+  return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "unix-abstract:");
+}
+
+// "host:port" of "dns:///host:port".
+absl::string_view WithoutScheme(absl::string_view address) {
+  for (const absl::string_view scheme : {"dns:///", "dns:", "ipv4:", "ipv6:"}) {
+    if (absl::ConsumePrefix(&address, scheme)) break;
+  }
+  return address;
+}
+
+absl::StatusOr<HostPort> Parse(absl::string_view address, PortUse use) {
+  return ParseHostPort(WithoutScheme(address), use);
 }
 
 constexpr uint32_t kMostServers = 10000;
@@ -51,8 +61,8 @@ absl::StatusOr<std::vector<std::string>> ParseAddresses(absl::string_view list) 
     absl::StatusOr<std::vector<std::string>> expanded = ExpandBraces(absl::StripAsciiWhitespace(piece));
     if (!expanded.ok()) return expanded.status();
     for (std::string& address : *expanded) {
-      if (!absl::StartsWith(address, "unix:") && !HasPort(address)) {
-        return absl::InvalidArgumentError(absl::StrCat("'", address, "' is not an address: use host:port"));
+      if (!IsUnixSocket(address)) {
+        if (absl::Status status = Parse(address, PortUse::kConnect).status(); !status.ok()) return status;
       }
       if (!seen.insert(address).second) {
         return absl::InvalidArgumentError(absl::StrCat("address '", address, "' is given twice"));
@@ -66,19 +76,45 @@ absl::StatusOr<std::vector<std::string>> ParseAddresses(absl::string_view list) 
 
 std::string HostOf(absl::string_view address) { return std::string(address.substr(0, address.rfind(':'))); }
 
+absl::Status CheckAddress(absl::string_view flag, absl::string_view address, PortUse use) {
+  if (IsUnixSocket(address)) return absl::OkStatus();
+  const absl::Status status = Parse(address, use).status();
+  return status.ok() ? status : absl::InvalidArgumentError(absl::StrCat(flag, ": ", status.message()));
+}
+
+absl::Status CheckListenAddress(absl::string_view flag, absl::string_view address) {
+  if (absl::Status status = CheckAddress(flag, address, PortUse::kListen); !status.ok()) return status;
+  if (IsUnixSocket(address)) return absl::OkStatus();
+  const absl::Status status = CheckListen(*Parse(address, PortUse::kListen));
+  return status.ok() ? status
+                     : absl::InvalidArgumentError(
+                           absl::StrCat("cannot listen on ", address, ": ", status.message(), " (", flag, ")"));
+}
+
 bool IsLoopback(absl::string_view address) {
-  if (absl::StartsWith(address, "unix:")) return true;
-  const std::string host = HostOf(address);
-  if (host == "localhost" || host == "[::1]") return true;
-  in_addr ipv4;  // the whole host must be an address: 127.0.0.1.example.com is a name
-  return inet_pton(AF_INET, host.c_str(), &ipv4) == 1 && (ntohl(ipv4.s_addr) >> 24) == 127;
+  if (IsUnixSocket(address)) return true;
+  const absl::StatusOr<HostPort> parsed = ParseHostPort(address, PortUse::kListen);
+  if (!parsed.ok()) return false;
+  if (parsed->host == "localhost") return true;
+  if (!IsNumericHost(parsed->host)) return false;  // 127.0.0.1.example.com is a name
+  const absl::StatusOr<std::vector<SocketAddress>> found = Resolve(*parsed, PortUse::kListen);
+  return found.ok() && IsLoopback(found->front());
+}
+
+std::string LoopbackAmongOthers(const std::vector<std::string>& addresses) {
+  const auto is_loopback = [](const std::string& address) { return IsLoopback(address); };
+  const auto own = std::find_if(addresses.begin(), addresses.end(), is_loopback);
+  const auto other = std::find_if_not(addresses.begin(), addresses.end(), is_loopback);
+  if (own == addresses.end() || other == addresses.end()) return "";
+  return absl::StrCat(*own, " is this machine alone and ", *other,
+                      " may be another: on a third, the first means another server than here");
 }
 
 std::string LocalAddressOf(absl::string_view listen) {
-  const std::string host = HostOf(listen);
-  const std::string port(listen.substr(host.size()));
-  if (host == "0.0.0.0") return "127.0.0.1" + port;
-  if (host == "[::]") return "[::1]" + port;
+  const absl::StatusOr<HostPort> parsed = ParseHostPort(listen, PortUse::kListen);
+  if (!parsed.ok()) return std::string(listen);
+  if (parsed->host == "0.0.0.0") return HostPort{"127.0.0.1", parsed->port}.ToString();
+  if (parsed->host == "::") return HostPort{"::1", parsed->port}.ToString();
   return std::string(listen);
 }
 

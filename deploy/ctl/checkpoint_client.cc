@@ -96,7 +96,7 @@ absl::Status CheckpointClient::MakeAt(uint64_t version) {
       if (!late) return;
       results[i] = absl::DeadlineExceededError(absl::StrCat("server ", addresses_[i], " did not come to version ",
                                                             version, " in ", absl::FormatDuration(timeout_),
-                                                            ": does the training go on? (cddp status, --timeout)"));
+                                                            ": does the training go on? (cddp status, --reach_timeout)"));
     });
   }
   for (std::thread& call : calls) call.join();

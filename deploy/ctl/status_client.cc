@@ -25,7 +25,8 @@ ServerStatus Ask(v1::ParameterServer::Stub& stub, const std::string& address, ab
   v1::StatusResponse response;
   const absl::Status status = RetryCall(clock, retry, [&](absl::Duration try_timeout) {
     grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + try_timeout));
+    const bool only_one = patience == absl::ZeroDuration();
+    context.set_deadline(absl::ToChronoTime(absl::Now() + (only_one ? timeout : try_timeout)));
     return FromGrpc(stub.Status(&context, {}, &response));
   });
   if (!status.ok()) return {address, status, absl::Now()};
@@ -41,13 +42,13 @@ StatusClient::StatusClient(const std::vector<std::string>& addresses, const Clie
   }
 }
 
-std::vector<ServerStatus> StatusClient::Query(absl::Duration timeout) {
+std::vector<ServerStatus> StatusClient::Query(absl::Duration timeout, absl::Duration patience) {
   std::vector<ServerStatus> results(stubs_.size());
   std::vector<std::thread> calls;
   for (size_t i = 0; i < stubs_.size(); ++i) {
     // A look that finds a server still away takes no second patience.
-    const absl::Duration patience = away_[i] ? absl::ZeroDuration() : timeout;
-    calls.emplace_back([&, i, patience] { results[i] = Ask(*stubs_[i], addresses_[i], patience, timeout, i); });
+    const absl::Duration own_patience = away_[i] ? absl::ZeroDuration() : patience;
+    calls.emplace_back([&, i, own_patience] { results[i] = Ask(*stubs_[i], addresses_[i], own_patience, timeout, i); });
   }
   for (std::thread& call : calls) call.join();
   for (size_t i = 0; i < stubs_.size(); ++i) away_[i] = !results[i].response.ok();

@@ -26,9 +26,9 @@ class StatusClient {
   // `security` null: plaintext, no token.
   explicit StatusClient(const std::vector<std::string>& addresses, const ClientSecurity* security = nullptr);
 
-  // Asks all servers at once, and again those that are out of reach; each has `timeout` to answer, and a single try if
-  // it did not answer the last time. The results are in the order of the addresses.
-  std::vector<ServerStatus> Query(absl::Duration timeout);
+  // Asks all servers at once. Each try may take `timeout`; one that is out of reach is tried again for `patience`,
+  // unless it did not answer the last time either. The results are in the order of the addresses.
+  std::vector<ServerStatus> Query(absl::Duration timeout, absl::Duration patience);
 
  private:
   std::vector<std::string> addresses_;

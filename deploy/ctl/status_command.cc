@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
@@ -16,13 +16,12 @@
 #include "common/transport/address.h"
 #include "common/transport/security_flags.h"
 #include "deploy/ctl/command_flags.h"
-#include "deploy/ctl/format.h"
 #include "deploy/ctl/status_client.h"
 #include "deploy/ctl/status_table.h"
 
-ABSL_FLAG(double, interval, 1, "seconds between the two looks that rates are made from");
+ABSL_FLAG(absl::Duration, interval, absl::Seconds(1), "time between the two looks that rates are made from");
 ABSL_FLAG(bool, watch, false, "look again and again, every --interval seconds, until Ctrl-C");
-ABSL_FLAG(double, timeout, 3, "seconds that a server may take to answer");
+ABSL_FLAG(absl::Duration, timeout, absl::Seconds(3), "how long a server may take to answer");
 ABSL_FLAG(bool, json, false,
           "one look, as JSON: {\"servers\":[{\"address\":..., \"status\":{...} or \"error\":...}]}; "
           "64-bit numbers are texts there, as in all JSON of Protocol Buffers");
@@ -77,27 +76,25 @@ int RunStatusCommand(int argc, char** argv) {
   }
   absl::StatusOr<std::vector<std::string>> addresses = ParseAddresses(absl::GetFlag(FLAGS_servers));
   if (!addresses.ok()) return ReportError(addresses.status());
-  for (const auto& [name, seconds] :
-       {std::pair{"interval", absl::GetFlag(FLAGS_interval)}, std::pair{"timeout", absl::GetFlag(FLAGS_timeout)}}) {
-    if (!(seconds > 0 && std::isfinite(seconds))) {
-      return ReportError(absl::InvalidArgumentError(
-          absl::StrCat("--", name, "=", FormatExact(seconds), ": must be a number of seconds above 0")));
+  const absl::Duration timeout = absl::GetFlag(FLAGS_timeout);
+  const absl::Duration interval = absl::GetFlag(FLAGS_interval);
+  for (const auto& [flag, duration] : {std::pair{"--timeout", timeout}, std::pair{"--interval", interval}}) {
+    if (duration == absl::ZeroDuration()) {
+      return ReportError(absl::InvalidArgumentError(absl::StrCat(flag, "=0: must be longer than nothing")));
     }
   }
-  const absl::Duration timeout = absl::Seconds(absl::GetFlag(FLAGS_timeout));
-  const absl::Duration interval = absl::Seconds(absl::GetFlag(FLAGS_interval));
 
   absl::StatusOr<std::shared_ptr<const ClientSecurity>> security = ClientSecurity::Create(SecurityFromFlags());
   if (!security.ok()) return ReportError(security.status());
   StatusClient client(*addresses, security->get());
-  std::vector<ServerStatus> before = client.Query(timeout);
+  std::vector<ServerStatus> before = client.Query(timeout, timeout);
   if (absl::GetFlag(FLAGS_json)) {
     std::printf("%s\n", ToJson(before).c_str());
     return AllAnswered(before) ? 0 : kExitFailure;
   }
   for (bool again = false;; again = true) {
     absl::SleepFor(interval);
-    std::vector<ServerStatus> now = client.Query(timeout);
+    std::vector<ServerStatus> now = client.Query(timeout, timeout);
     Show(StatusTables(before, now), again);
     if (!absl::GetFlag(FLAGS_watch)) return AllAnswered(now) ? 0 : kExitFailure;
     before = std::move(now);

@@ -137,7 +137,7 @@ TrainRun::End TrainRun::Judge() {
 std::optional<uint64_t> TrainRun::ServersVersion() {
   if (status_ == nullptr) status_ = std::make_unique<StatusClient>(server_addresses_);
   std::optional<uint64_t> version;
-  for (const ServerStatus& server : status_->Query(kStatusTimeout)) {
+  for (const ServerStatus& server : status_->Query(kStatusTimeout, absl::ZeroDuration())) {
     if (!server.response.ok()) return std::nullopt;
     version = std::min(version.value_or(server.response->min_version()), server.response->min_version());
   }
@@ -149,7 +149,7 @@ void TrainRun::NoteQuiet() {
   const bool workers_run = running_workers_ > 0 && !servers_may_end_;
   if (!workers_run || quiet < quiet_limit_) return;
   if (status_ == nullptr) status_ = std::make_unique<StatusClient>(server_addresses_);
-  progress_->Print(DescribeWaiting(status_->Query(kStatusTimeout), quiet));
+  progress_->Print(DescribeWaiting(status_->Query(kStatusTimeout, absl::ZeroDuration()), quiet));
   quiet_limit_ = 2 * quiet;
 }
 

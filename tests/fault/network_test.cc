@@ -89,6 +89,22 @@ TEST_F(NetworkTest, ConnectionsThatAreCutOrRefusedChangeNothing) {
   printf("result network_connections_cut %d connections\n", connections);
 }
 
+// As a name does that has two addresses, or a pod's address that another pod gets.
+TEST_F(NetworkTest, AnAddressThatLeadsToAnotherServerForAWhileChangesNothing) {
+  const std::vector<float> expected = Undisturbed();
+  const Servers servers = StartServers("60s");
+  TcpProxy proxy(servers[0]->address());
+  const auto weights =
+      Train({{proxy.address(), servers[1]->address()}, steps_}, [&](const std::atomic<uint64_t>& done_steps) {
+        AwaitSteps(done_steps, kTrainingWorkers * steps_ / 3);
+        proxy.Lead(servers[1]->address());
+        EXPECT_GT(proxy.Cut(), 0);
+        absl::SleepFor(absl::Seconds(2));   // of calls that the wrong server refuses, and heartbeats
+        proxy.Lead(servers[0]->address());  // the wrong connections are not cut: the workers must leave them
+      });
+  ExpectEqual(weights, expected);
+}
+
 // A worker's patience is for a server that is away, not for a round that waits for others.
 TEST_F(NetworkTest, ShortOutagesWhileARoundWaitsAreNotOneLongOne) {
   std::vector<std::string> flags = TrainingServerFlags(0, 1);

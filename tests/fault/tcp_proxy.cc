@@ -96,6 +96,8 @@ void TcpProxy::Refuse() {
 
 void TcpProxy::Accept() { Listen(port_); }
 
+void TcpProxy::Lead(const std::string& target) { target_port_ = PortOf(target); }
+
 void TcpProxy::AcceptLoop(int listener) {
   while (true) {
     const int client = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);

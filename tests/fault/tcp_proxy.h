@@ -3,6 +3,7 @@
 #ifndef TESTS_FAULT_TCP_PROXY_H_
 #define TESTS_FAULT_TCP_PROXY_H_
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <thread>
@@ -31,6 +32,8 @@ class TcpProxy {
   // From now on connections are refused, or taken again.
   void Refuse();
   void Accept();
+  // Connections that are made from now on lead to another target.
+  void Lead(const std::string& target);
 
  private:
   struct Link {
@@ -45,7 +48,7 @@ class TcpProxy {
   // As Carry, with the delay.
   void CarryLate(int from, int to);
 
-  const uint16_t target_port_;
+  std::atomic<uint16_t> target_port_;
   const absl::Duration delay_;
   uint16_t port_ = 0;
   std::string address_;

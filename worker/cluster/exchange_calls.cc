@@ -71,6 +71,7 @@ void ExchangeCalls::Send(Call* call) {
   {
     MutexLock lock(mutex_);
     call->context.emplace();
+    call->server->NameIn(&*call->context);
     if (ending_) call->context->TryCancel();
   }
   call->stubs = call->server->stubs.get();
@@ -96,7 +97,7 @@ void ExchangeCalls::Succeeded(Call* call) {
 void ExchangeCalls::Failed(Call* call, const absl::Status& status) {
   const absl::Duration now = MonotonicNow();
   const Failure failure = FailureOf(status);
-  if (failure == Failure::kLost) call->server->stubs.NoteFailure();
+  call->server->stubs.NoteFailure(status);
   call->retry.NoteHeard(call->server->heard());
   const std::optional<absl::Duration> pause = call->retry.NoteFailure(failure, now);
   if (pause.has_value() && SendLater(call, *pause)) {

@@ -26,11 +26,12 @@ void LeaveServer(ServerConnection& server, const v1::LeaveRequest& request, cons
   SystemClock clock;
   const auto attempt = [&](absl::Duration timeout) {
     grpc::ClientContext context;
+    server.NameIn(&context);
     context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
     v1::LeaveResponse response;
     return FromGrpc(server.stubs.get()->typed->Leave(&context, request, &response));
   };
-  const auto renew = [&](const absl::Status&, absl::Duration) { server.stubs.NoteFailure(); };
+  const auto renew = [&](const absl::Status& failed, absl::Duration) { server.stubs.NoteFailure(failed); };
   if (const absl::Status status = RetryCall(clock, retry, attempt, renew); !status.ok()) {
     spdlog::warn("event=leave_failed server={} reason=\"{}\"", server.address(), std::string(status.message()));
   }
@@ -42,8 +43,8 @@ uint64_t PresentIncarnation() { return static_cast<uint64_t>(absl::ToUnixMicros(
 
 GrpcCluster::GrpcCluster(const GrpcClusterOptions& options, const ShardMap& map)
     : options_(options), map_(map), calls_(options.server_timeout, options.rank) {
-  for (const std::string& address : options_.addresses) {
-    servers_.push_back(std::make_unique<ServerConnection>(address, options_.security));
+  for (uint32_t shard = 0; shard < options_.addresses.size(); ++shard) {
+    servers_.push_back(std::make_unique<ServerConnection>(options_, shard));
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/time/clock.h"
+#include "common/transport/status.h"
 
 namespace cddp {
 namespace {
@@ -33,6 +34,7 @@ void Heartbeats::Run() {
     for (size_t i = 0; i < servers_.size(); ++i) {
       Heartbeat& heartbeat = heartbeats[i];
       heartbeat.stubs = servers_[i]->heartbeat_stubs.get();
+      servers_[i]->NameIn(&heartbeat.context);
       heartbeat.context.set_deadline(absl::ToChronoTime(absl::Now() + period_));
       heartbeat.stubs->typed->async()->Heartbeat(
           &heartbeat.context, &request, &heartbeat.response,
@@ -42,7 +44,7 @@ void Heartbeats::Run() {
               server->NoteHeard();
               server->NoteView(heartbeat.response.view());
             } else {
-              server->heartbeat_stubs.NoteFailure();
+              server->heartbeat_stubs.NoteFailure(FromGrpc(status));
               spdlog::warn("event=heartbeat_failed server={} reason=\"{}\"", server->address(), status.error_message());
             }
             unanswered.DecrementCount();

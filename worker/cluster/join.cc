@@ -74,7 +74,7 @@ class Joining {
       return FromGrpc(server.stubs.get()->typed->Join(&context, request_, response));
     };
     const auto tell = [&](const absl::Status& failed, absl::Duration) {
-      if (FailureOf(failed) == Failure::kLost) server.stubs.NoteFailure();
+      server.stubs.NoteFailure(failed);
       if (std::exchange(told, true)) return;
       spdlog::info("event=waiting_for_server server={} reason=\"{}\"", server.address(), std::string(failed.message()));
     };

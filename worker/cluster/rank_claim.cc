@@ -26,7 +26,7 @@ uint64_t RandomNonce() {
 }  // namespace
 
 absl::StatusOr<uint32_t> ClaimRank(const GrpcClusterOptions& options) {
-  ServerConnection server(options.addresses.front(), options.security);
+  ServerConnection server(options, 0);
   v1::ClaimRankRequest request;
   request.set_protocol_version(kProtocolVersion);
   request.set_worker_count(options.worker_count);
@@ -45,7 +45,7 @@ absl::StatusOr<uint32_t> ClaimRank(const GrpcClusterOptions& options) {
     return FromGrpc(server.stubs.get()->typed->ClaimRank(&context, request, &response));
   };
   const auto tell = [&](const absl::Status& failed, absl::Duration) {
-    if (FailureOf(failed) == Failure::kLost) server.stubs.NoteFailure();
+    server.stubs.NoteFailure(failed);
     if (failed.message() == told) return;
     told = std::string(failed.message());
     spdlog::info("event=rank_waited_for server={} reason=\"{}\"", server.address(), told);

@@ -6,12 +6,15 @@
 #include <utility>
 
 #include "common/clock/monotonic.h"
+#include "common/retry/retry.h"
 #include "common/transport/channel.h"
 
 namespace cddp {
 namespace {
 
 constexpr absl::Duration kChannelPatience = absl::Seconds(3);
+// Between two look-ups of a name that leads to another server; a step's calls fail together.
+constexpr absl::Duration kLeastRenewal = absl::Seconds(1);
 constexpr absl::Duration kTellPeriod = absl::Seconds(10);
 
 }  // namespace
@@ -32,16 +35,28 @@ void RenewedStubs::NoteSuccess() {
   failing_since_ = absl::InfiniteDuration();
 }
 
-void RenewedStubs::NoteFailure() {
-  if (security_ == nullptr) return;
+void RenewedStubs::NoteFailure(const absl::Status& status) {
   const absl::Duration now = MonotonicNow();
   MutexLock lock(mutex_);
-  failing_since_ = std::min(failing_since_, now);
-  if (now - failing_since_ < kChannelPatience) return;
+  if (IsWrongServer(status)) {
+    if (now - renewed_ < kLeastRenewal) return;
+  } else {
+    if (security_ == nullptr || FailureOf(status) != Failure::kLost) return;
+    failing_since_ = std::min(failing_since_, now);
+    if (now - failing_since_ < kChannelPatience) return;
+  }
+  renewed_ = now;
   failing_since_ = absl::InfiniteDuration();
   spdlog::info("event=channel_renewed server={}", address_);
   stubs_ = std::make_shared<ServerStubs>(CreateChannel(address_, security_.get()));
 }
+
+ServerConnection::ServerConnection(const GrpcClusterOptions& options, uint32_t shard)
+    : stubs(options.addresses[shard], options.security),
+      heartbeat_stubs(options.addresses[shard], options.security),
+      address_(options.addresses[shard]),
+      shard_(shard),
+      shard_count_(static_cast<uint32_t>(options.addresses.size())) {}
 
 void ServerConnection::TellWaiting(absl::string_view reason) {
   const absl::Duration now = MonotonicNow();

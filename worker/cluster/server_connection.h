@@ -18,6 +18,8 @@
 #include "common/clock/monotonic.h"
 #include "common/sync/mutex.h"
 #include "common/transport/credentials.h"
+#include "common/transport/intended_server.h"
+#include "worker/cluster/grpc_cluster_options.h"
 
 namespace cddp {
 
@@ -38,27 +40,32 @@ class RenewedStubs {
   // To be held for as long as a call lasts.
   std::shared_ptr<ServerStubs> get() const;
 
-  // A call did, or did not, get through. A channel with TLS that has failed for a while is replaced by a new one:
-  // gRPC's own reconnecting may never succeed there (see ClientSecurity::NewCredentials). Calls under way keep the old
-  // one.
+  // A call did, or did not, get through. The channel is replaced by a new one, which looks the name up again, if
+  // another server answered (common/transport/intended_server.h), and, with TLS, if it has failed for a while: gRPC's
+  // own reconnecting may never succeed there (see ClientSecurity::NewCredentials). Calls under way keep the old one.
   void NoteSuccess();
-  void NoteFailure();
+  void NoteFailure(const absl::Status& status);
 
  private:
   const std::string address_;
   const std::shared_ptr<const ClientSecurity> security_;
   mutable Mutex mutex_;
   std::shared_ptr<ServerStubs> stubs_ ABSL_GUARDED_BY(mutex_);
-  absl::Duration failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();  // by MonotonicNow
+  // By MonotonicNow.
+  absl::Duration failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();
+  absl::Duration renewed_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();
 };
 
 // Thread-safe.
 class ServerConnection {
  public:
-  ServerConnection(const std::string& address, const std::shared_ptr<const ClientSecurity>& security)
-      : stubs(address, security), heartbeat_stubs(address, security), address_(address) {}
+  ServerConnection(const GrpcClusterOptions& options, uint32_t shard);
 
   const std::string& address() const { return address_; }
+
+  // Says in a call that it is for this server (common/transport/intended_server.h). A Join does not: its answer tells
+  // whose it is, and one at a wrong place of --servers is no mistake of the network.
+  void NameIn(grpc::ClientContext* context) const { SetIntendedServer(context, shard_, shard_count_); }
 
   RenewedStubs stubs;
   // Over a connection of its own: behind megabytes that a slow network still carries, a heartbeat would come too late.
@@ -77,6 +84,8 @@ class ServerConnection {
 
  private:
   const std::string address_;
+  const uint32_t shard_;
+  const uint32_t shard_count_;
   std::atomic<uint64_t> view_{0};
   std::atomic<int64_t> heard_{std::numeric_limits<int64_t>::min()};
   Mutex mutex_;

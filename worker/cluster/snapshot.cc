@@ -38,6 +38,7 @@ absl::Status ReadServersSnapshot(const GrpcClusterOptions& options, ServerConnec
   v1::SnapshotRequest request;
   const auto attempt = [&](absl::Duration) {
     grpc::ClientContext context;
+    server->NameIn(&context);
     const std::shared_ptr<ServerStubs> stubs = server->stubs.get();  // outlives the reader
     const auto reader = stubs->typed->Snapshot(&context, request);
     v1::SnapshotChunk chunk;
@@ -53,7 +54,7 @@ absl::Status ReadServersSnapshot(const GrpcClusterOptions& options, ServerConnec
     return FromGrpc(reader->Finish());
   };
   const auto tell = [&](const absl::Status& failed, absl::Duration) {
-    if (FailureOf(failed) == Failure::kLost) server->stubs.NoteFailure();
+    server->stubs.NoteFailure(failed);
     server->TellWaiting(failed.message());
   };
   const absl::Status status = RetryCall(clock, retry, attempt, tell);

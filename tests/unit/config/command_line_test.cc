@@ -6,9 +6,12 @@
 #include <fstream>
 
 #include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 
 ABSL_FLAG(int, test_number, 1, "a number");
 ABSL_FLAG(bool, test_switch, false, "a switch");
+ABSL_FLAG(absl::Duration, test_duration, absl::Seconds(1), "a duration");
 ABSL_FLAG(std::string, test_text, "", "a text");
 
 namespace cddp {
@@ -37,6 +40,23 @@ TEST_F(CommandLineTest, ReadsEveryForm) {
   EXPECT_EQ(absl::GetFlag(FLAGS_test_text), "a b");
   ASSERT_TRUE(ParseCommandLine({"--notest_switch"}).ok());
   EXPECT_FALSE(absl::GetFlag(FLAGS_test_switch));
+}
+
+TEST_F(CommandLineTest, ADurationMayBeANumberOfSeconds) {
+  for (const auto& [text, duration] :
+       {std::pair{"5", absl::Seconds(5)}, std::pair{"5s", absl::Seconds(5)}, std::pair{"0.25", absl::Milliseconds(250)},
+        std::pair{"1h30m", absl::Minutes(90)}, std::pair{"0", absl::ZeroDuration()}}) {
+    ASSERT_TRUE(ParseCommandLine({absl::StrCat("--test_duration=", text)}).ok()) << text;
+    EXPECT_EQ(absl::GetFlag(FLAGS_test_duration), duration) << text;
+  }
+  for (const auto& [text, why] :
+       {std::pair{"5 minutes", "no duration"}, std::pair{"", "no duration"}, std::pair{"-5s", "less than nothing"},
+        std::pair{"-5", "less than nothing"}, std::pair{"inf", "longer than a year"}, std::pair{"nan", ""}}) {
+    const absl::Status status = ParseCommandLine({absl::StrCat("--test_duration=", text)}).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
+    EXPECT_THAT(status.message(), HasSubstr(absl::StrCat("--test_duration=", text))) << text;
+    EXPECT_THAT(status.message(), HasSubstr(why)) << text;
+  }
 }
 
 TEST_F(CommandLineTest, ReadsAFlagFile) {

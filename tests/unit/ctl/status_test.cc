@@ -148,7 +148,7 @@ constexpr char kNobody[] = "127.0.0.1:1";
 TEST(StatusClientTest, AsksAllServersInOrder) {
   FakeServer a(0), b(1);
   StatusClient client({b.address(), kNobody, a.address()});
-  const std::vector<ServerStatus> servers = client.Query(absl::Seconds(2));
+  const std::vector<ServerStatus> servers = client.Query(absl::Seconds(2), absl::Seconds(2));
   ASSERT_EQ(servers.size(), 3u);
   EXPECT_EQ(servers[0].response.value().shard(), 1u);
   EXPECT_EQ(servers[1].response.status().code(), absl::StatusCode::kUnavailable);

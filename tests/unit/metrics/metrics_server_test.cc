@@ -57,12 +57,28 @@ TEST(MetricsProbeTest, TellsAPortThatAnswersFromOneThatDoesNot) {
   EXPECT_TRUE(absl::IsInvalidArgument(ProbeMetrics("127.0.0.1:0", absl::Seconds(10))));
 }
 
+TEST(MetricsServerTest, ServesOverIPv6AndUnderNames) {
+  const auto registry = std::make_shared<prometheus::Registry>();
+  for (const char* listen : {"[::1]:0", "localhost:0"}) {
+    const auto server = MetricsServer::Start(listen, registry);
+    ASSERT_TRUE(server.ok()) << server.status();
+    const absl::Status answers = ProbeMetrics((*server)->address(), absl::Seconds(10));
+    EXPECT_TRUE(answers.ok()) << listen << ": " << answers;
+  }
+  const auto both = MetricsServer::Start("[::]:0", registry);
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_TRUE(ProbeMetrics((*both)->address(), absl::Seconds(10)).ok());
+  EXPECT_THAT(Ask((*both)->address(), Request("GET", "/metrics")), StartsWith("HTTP/1.1 200")) << "over IPv4";
+}
+
 TEST(MetricsServerTest, ATakenOrSenselessAddressIsNamed) {
   auto registry = std::make_shared<prometheus::Registry>();
   auto server = *MetricsServer::Start("127.0.0.1:0", registry);
   EXPECT_THAT(std::string(MetricsServer::Start(server->address(), registry).status().message()),
               HasSubstr(server->address()));
-  EXPECT_FALSE(MetricsServer::Start("nonsense", registry).ok());
+  EXPECT_THAT(std::string(MetricsServer::Start(server->address(), registry).status().message()),
+              HasSubstr("another process listens"));
+  EXPECT_THAT(std::string(MetricsServer::Start("nonsense", registry).status().message()), HasSubstr("has no port"));
   EXPECT_FALSE(MetricsServer::Start("127.0.0.1:70000", registry).ok());
 }
 

@@ -15,7 +15,7 @@ TEST(AddressTest, SplitsAndChecks) {
   EXPECT_THAT(*ParseAddresses("a:1, b:2"), ElementsAre("a:1", "b:2"));
   EXPECT_THAT(*ParseAddresses("dns:///server-0.cddp:50051"), ElementsAre("dns:///server-0.cddp:50051"));
   EXPECT_THAT(ParseAddresses("").status().message(), HasSubstr("no server address"));
-  EXPECT_THAT(ParseAddresses("a").status().message(), HasSubstr("'a' is not an address"));
+  EXPECT_THAT(ParseAddresses("a").status().message(), HasSubstr("'a' has no port: write a:50051"));
   EXPECT_FALSE(ParseAddresses("a:0").ok());
   EXPECT_FALSE(ParseAddresses("a:65536").ok());
   EXPECT_FALSE(ParseAddresses(":1").ok());
@@ -42,6 +42,26 @@ TEST(AddressTest, LoopbackIsWhatOtherMachinesCannotReach) {
   EXPECT_EQ(LocalAddressOf("0.0.0.0:50051"), "127.0.0.1:50051");
   EXPECT_EQ(LocalAddressOf("[::]:50051"), "[::1]:50051");
   EXPECT_EQ(LocalAddressOf("10.0.0.1:50051"), "10.0.0.1:50051");
+}
+
+TEST(AddressTest, IsCheckedForItsFlag) {
+  EXPECT_TRUE(CheckAddress("--listen", "[::]:0", PortUse::kListen).ok());
+  EXPECT_TRUE(CheckAddress("--listen", "unix:/tmp/socket", PortUse::kListen).ok());
+  EXPECT_TRUE(CheckAddress("--servers", "ipv6:[::1]:5", PortUse::kConnect).ok());
+  EXPECT_EQ(CheckAddress("--listen", "127.0.0.1", PortUse::kListen).message(),
+            "--listen: '127.0.0.1' has no port: write 127.0.0.1:50051");
+  EXPECT_THAT(CheckAddress("--healthcheck", "a:0", PortUse::kConnect).message(), HasSubstr("port 0"));
+  EXPECT_TRUE(CheckListenAddress("--listen", "127.0.0.1:0").ok());
+  EXPECT_THAT(CheckListenAddress("--listen", "192.0.2.1:0").message(),
+              HasSubstr("cannot listen on 192.0.2.1:0: no network interface"));
+  EXPECT_THAT(ParseAddresses("::1:50051").status().message(), HasSubstr("write [::1]:50051"));
+}
+
+TEST(AddressTest, LoopbackAmongOthersIsSaid) {
+  EXPECT_EQ(LoopbackAmongOthers({"localhost:1", "127.0.0.1:2"}), "");
+  EXPECT_EQ(LoopbackAmongOthers({"a:1", "10.0.0.1:2"}), "");
+  EXPECT_THAT(LoopbackAmongOthers({"10.0.0.1:2", "localhost:1"}), HasSubstr("localhost:1 is this machine alone"));
+  EXPECT_THAT(LoopbackAmongOthers({"a:1", "[::1]:1"}), HasSubstr("[::1]:1"));
 }
 
 TEST(LayoutMessageTest, RoundTripsAndRefusesAForeignFingerprint) {
