@@ -94,9 +94,9 @@ absl::Status CheckpointClient::MakeAt(uint64_t version) {
         return late ? absl::AbortedError(status.error_message()) : FromGrpc(status);
       });
       if (!late) return;
-      results[i] = absl::DeadlineExceededError(absl::StrCat("server ", addresses_[i], " did not come to version ",
-                                                            version, " in ", absl::FormatDuration(timeout_),
-                                                            ": does the training go on? (cddp status, --reach_timeout)"));
+      results[i] = absl::DeadlineExceededError(
+          absl::StrCat("server ", addresses_[i], " did not come to version ", version, " in ",
+                       absl::FormatDuration(timeout_), ": does the training go on? (cddp status, --reach_timeout)"));
     });
   }
   for (std::thread& call : calls) call.join();

@@ -168,7 +168,8 @@ TEST(StatusCommandTest, PrintsTables) {
 TEST(StatusCommandTest, ExitCodeTellsOfAServerThatDoesNotAnswer) {
   FakeServer a(0);
   CddpFolder folder;
-  const Finished run = folder.Run(absl::StrCat("status --interval=0.05 --timeout=1 --servers=", a.address(), ",", kNobody));
+  const Finished run =
+      folder.Run(absl::StrCat("status --interval=0.05 --timeout=1 --servers=", a.address(), ",", kNobody));
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_THAT(run.out, HasSubstr("127.0.0.1:1"));
   EXPECT_THAT(run.out, HasSubstr("no answer: UNAVAILABLE"));

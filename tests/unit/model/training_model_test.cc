@@ -300,7 +300,8 @@ TEST(TrainingModelTest, EvaluationIsWithoutDropoutAndCoversSeveralBatches) {
 TEST(TrainingModelTest, RefusesAnUnknownModel) {
   const ImageDataset data = MakeTestImages(8, 4, 4, 4);
   const absl::Status status = TrainingModel::Create({"x", 1, 0, 1}, &data).status();
-  EXPECT_EQ(status, absl::InvalidArgumentError("unknown model 'x': use mlp, simple_cnn, resnet18, gpt, resnet50_shapes"));
+  EXPECT_EQ(status,
+            absl::InvalidArgumentError("unknown model 'x': use mlp, simple_cnn, resnet18, gpt, resnet50_shapes"));
 }
 
 TEST(TrainingModelTest, RefusesImagesTooSmallForSimpleCnn) {
