@@ -108,6 +108,30 @@ TEST_P(ModesTest, TheSameSeedGivesTheSameWeightsWithAnyNumberOfServers) {
   EXPECT_NE(Report().at("weights_crc32c"), checksum);
 }
 
+// Two workers see in a step what one sees with twice the batch, and exchange all of it: but for the order of additions
+// they learn the same.
+TEST_F(ProcessTest, AGptLearnsTheSameWithTwoWorkersAsWithOne) {
+  std::ofstream text(folder_ / "text");
+  for (int i = 0; i < 400; ++i) text << "line " << i * i << " of a text that is there to be learnt\n";
+  text.close();
+  double losses[3];
+  for (const int workers : {1, 2}) {
+    const std::string output = absl::StrCat("gpt", workers);
+    const Outcome run = RunShell(absl::StrCat(
+        Bin("cddp"),
+        " train --model=gpt --layers=2 --dim=32 --heads=2 --context=32 --epochs=2 --lr=0.1 --nocompress --data=",
+        (folder_ / "text").string(), " --output=", (folder_ / output).string(), " --servers=2 --workers=", workers,
+        " --batch_size=", 8 / workers));
+    ASSERT_EQ(run.exit_code, 0) << run.output;
+    EXPECT_THAT(run.output, HasSubstr("nats of the validation text"));
+    const nlohmann::json epoch = Report(output).at("epochs").back();
+    losses[workers] = epoch.at("test_loss").get<double>();
+    EXPECT_TRUE(epoch.at("test_accuracy").is_null());
+  }
+  EXPECT_LT(losses[1], 4) << "at first it is ln(256), 5.5";
+  EXPECT_NEAR(losses[1], losses[2], 1e-3);
+}
+
 TEST_F(ProcessTest, AdamOnTheServersBehindSparseGradientsIsRefusedByWhoeverStartsIt) {
   const Outcome train = RunShell(Train("--optimizer=adam --optimizer_at=servers"));
   EXPECT_EQ(train.exit_code, 2);

@@ -42,6 +42,18 @@ TEST(ClusterPlanTest, WorkerFlags) {
                   "--train_examples=1000", "--test_examples=0", "--metrics_listen=127.0.0.1:0", "--progress=json"));
 }
 
+TEST(ClusterPlanTest, AGptLearnsTextInThePlaceOfADataSet) {
+  TrainOptions options = SampleOptions(5);
+  options.model = "gpt";
+  EXPECT_THAT(Validate(options).message(), HasSubstr("--data"));
+  options.data = "text";
+  options.layers = 3;
+  EXPECT_TRUE(Validate(options).ok());
+  const std::vector<std::string> flags = WorkerFlags(options, 0, {"a:1"});
+  EXPECT_THAT(flags, ::testing::IsSupersetOf({"--data=text", "--layers=3", "--dim=128", "--heads=0", "--context=128"}));
+  EXPECT_THAT(flags, Not(Contains(StartsWith("--data_dir"))));
+}
+
 TEST(ClusterPlanTest, OnlyTheFirstWorkerSavesTheModel) {
   EXPECT_THAT(WorkerFlags(SampleOptions(5), 0, {"a:1"}), Contains("--model_output=out/model.pt"));
   EXPECT_THAT(WorkerFlags(SampleOptions(5), 1, {"a:1"}), Not(Contains(StartsWith("--model_output"))));

@@ -83,6 +83,22 @@ TEST(PlotTest, DrawsWhatThereIs) {
   EXPECT_THAT(svg, Not(HasSubstr("\"nan\"")));
 }
 
+TEST(PlotTest, DrawsTheValidationLossOfAModelWithoutAnAccuracy) {
+  TrainHistory history(1);
+  for (int epoch : {1, 2}) {
+    EpochEvent event = SampleEpoch(0, epoch);
+    event.test_loss = 3.0 / epoch;
+    event.test_accuracy = NAN;
+    ASSERT_TRUE(history.Add(event).ok());
+  }
+  const std::string svg = PlotSvg(SampleOptions(2), history);
+  EXPECT_TRUE(IsWellFormed(svg));
+  EXPECT_EQ(Count(svg, "<polyline"), 2);
+  EXPECT_THAT(svg, HasSubstr("validation loss, nats"));
+  EXPECT_THAT(svg, HasSubstr("validation loss 1.5000"));
+  EXPECT_THAT(svg, Not(HasSubstr("accuracy")));
+}
+
 TEST(SvgTest, EscapesTexts) {
   EXPECT_EQ(EscapeXml("a<b> & \"c\" 'd'\n"), "a&lt;b&gt; &amp; &quot;c&quot; &#39;d&#39;?");
   Svg svg(10, 10, "<&>");

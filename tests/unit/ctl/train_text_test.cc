@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tests/unit/ctl/samples.h"
 
 namespace cddp::ctl {
@@ -61,6 +63,16 @@ TEST(TrainTextTest, Summary) {
                           "pulled    8.00 MB, 40.0 kB a step: 2.00 % of dense, 50 times less",
                           "saved     99.00 % of the bytes pushed, 98.50 % of both directions",
                           "weights   checksum 1a2b3c4d, the same at all 2 workers"));
+}
+
+TEST(TrainTextTest, SummaryTellsTheLossOfAModelWithoutAnAccuracy) {
+  TrainHistory history(1);
+  EpochEvent event = SampleEpoch(0, 1);
+  event.test_loss = 1.25;
+  event.test_accuracy = NAN;
+  ASSERT_TRUE(history.Add(event).ok());
+  EXPECT_EQ(SummaryLines(SampleOptions(1), history, "0", absl::Seconds(1))[0],
+            "loss      1.2500 nats of the validation text after 1 epoch");
 }
 
 TEST(TrainTextTest, SummaryNamesABetterEpoch) {
