@@ -19,7 +19,7 @@ constexpr size_t kMostKnown = 1000;
 constexpr absl::string_view kRoleUri = "urn:cddp:role:";
 constexpr absl::string_view kRankUri = "urn:cddp:rank:";
 
-absl::string_view View(grpc::string_ref text) { return {text.data(), text.size()}; }
+absl::string_view View(const grpc::string_ref& text) { return {text.data(), text.size()}; }
 
 }  // namespace
 
