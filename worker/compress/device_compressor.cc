@@ -42,7 +42,7 @@ device::PipelineOptions MakeOptions(uint32_t length, const CompressorOptions& op
   made.length = length;
   for (const BucketSlice& slice : options.always_sent) {
     made.wanted.forced += slice.end - slice.begin;
-    made.forced_bits.resize(device::Blocks(length, device::kTile) * (device::kTile / 32));
+    made.forced_bits.resize(size_t{device::Blocks(length, device::kTile)} * (device::kTile / 32));
     for (uint32_t i = slice.begin; i < slice.end; ++i) made.forced_bits[i / 32] |= 1u << i % 32;
   }
   const uint32_t eligible = length - made.wanted.forced;

@@ -142,7 +142,7 @@ struct EncodeKernel {
       uint8_t* const part = bytes + kHeaderBytes;
       const uint32_t offset = begin + shared.before[0];
       if (t == 0 && begin > 0) {
-        uint8_t* const entry = part + (begin / kIndexBlockSize - 1) * kEntryBytes;
+        uint8_t* const entry = part + size_t{begin / kIndexBlockSize - 1} * kEntryBytes;
         StoreBytes(selected.indices[begin - 1] + 1, entry);
         StoreBytes(offset, entry + 4);
       }
@@ -197,14 +197,14 @@ struct EncodeKernel {
     }
     block.Run([=, &shared, *this](uint32_t t) {
       shared.codes[t] = 0;
-      if (t == 0) StoreBytes(shared.scale, to + first / kThreads * 4);
+      if (t == 0) StoreBytes(shared.scale, to + size_t{first / kThreads} * 4);
       if (t >= size) return;
       const Band band = BandOf(code_bits, shared.scale);
       const uint32_t code = Quantise(selected.values[first + t], band, code_bits);
       shared.codes[t] = static_cast<uint8_t>(code);
       Sent(first + t, Dequantise(code, band, code_bits), &shared.sent_sq[t]);
     });
-    uint8_t* const packed = to + Blocks(count, kThreads) * 4 + uint64_t{first} / 8 * code_bits;
+    uint8_t* const packed = to + size_t{Blocks(count, kThreads)} * 4 + uint64_t{first} / 8 * code_bits;
     block.Run([=, &shared, *this](uint32_t t) {
       const uint32_t each = 8 / code_bits;
       if (t * each >= size) return;
