@@ -19,7 +19,8 @@ FILES = {
 
 
 class TidyKeyTest(unittest.TestCase):
-    def key(self, changes=None, command="c++ -O2 server/shard.cc"):
+    def of_files(self, changes, ask):
+        """What `ask` says of the Keys of a tree with these files, given its root."""
         with tempfile.TemporaryDirectory() as root:
             for name, text in {**FILES, **(changes or {})}.items():
                 os.makedirs(os.path.dirname(os.path.join(root, name)), exist_ok=True)
@@ -27,7 +28,10 @@ class TidyKeyTest(unittest.TestCase):
                     file.write(text)
             self.addCleanup(setattr, tidy, "ROOT", tidy.ROOT)
             tidy.ROOT = root
-            return tidy.Keys().key("server/shard.cc", command.replace("ROOT", root))
+            return ask(tidy.Keys(), root)
+
+    def key(self, changes=None, command="c++ -O2 server/shard.cc"):
+        return self.of_files(changes, lambda keys, root: keys.key("server/shard.cc", command.replace("ROOT", root)))
 
     def test_the_same_code_in_another_checkout_has_the_same_key(self):
         self.assertEqual(self.key(command="c++ -IROOT ROOT/server/shard.cc"),
@@ -41,6 +45,12 @@ class TidyKeyTest(unittest.TestCase):
 
     def test_a_header_that_is_not_included_does_not(self):
         self.assertEqual(self.key(), self.key({"common/bytes/other.h": "class Changed;\n"}))
+
+    def test_libtorch_is_seen_through_headers_of_ours(self):
+        def asks(keys, _):
+            return keys.includes_libtorch("server/shard.cc")
+        self.assertFalse(self.of_files({}, asks))
+        self.assertTrue(self.of_files({"common/bytes/bytes.h": "#include <torch/torch.h>\n"}, asks))
 
 
 if __name__ == "__main__":
