@@ -19,9 +19,13 @@ bool IsUnixSocket(absl::string_view address) {
   return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "unix-abstract:");
 }
 
-// "host:port" of "dns:///host:port".
+// "host:port" of "dns:///host:port", or of "dns://10.0.0.2/host:port", which names the server of names.
 absl::string_view WithoutScheme(absl::string_view address) {
-  for (const absl::string_view scheme : {"dns:///", "dns:", "ipv4:", "ipv6:"}) {
+  if (absl::ConsumePrefix(&address, "dns://")) {
+    const size_t slash = address.find('/');
+    return slash == absl::string_view::npos ? "" : address.substr(slash + 1);
+  }
+  for (const absl::string_view scheme : {"dns:", "ipv4:", "ipv6:"}) {
     if (absl::ConsumePrefix(&address, scheme)) break;
   }
   return address;

@@ -288,15 +288,15 @@ TEST_F(ProcessTest, BadInputIsOneClearLineAndExitCodeTwo) {
       {worker + "--ratio=2", "--ratio=2"},
       {worker + "--rank=3 --workers=2", "--rank=3"},
       {worker + "--rank=some", "use a number from 0, or auto"},
-      {worker + "--servers=nonsense", "'nonsense' is not an address"},
+      {worker + "--servers=nonsense", "'nonsense' has no port: write nonsense:50051"},
       {worker + "--data_dir=/no/such/folder", "/no/such/folder"},
       {absl::StrCat(Bin("cddp-server"), " --listen=127.0.0.1:0 --metrics_listen= --shard=2 --shards=2"), "--shard=2"},
       {absl::StrCat(Bin("cddp-server"), " --publish_ratio=1.5"), "--publish_ratio=1.5"},
       {absl::StrCat(Bin("cddp-server"), " --max_inflight_bytes=10"), "--max_inflight_bytes=10"},
       {absl::StrCat(Bin("cddp-server"), " --listen=0.0.0.0:0"), "--insecure"},
-      {absl::StrCat(Bin("cddp-worker"), " --healthcheck"), "port above 0"},
+      {absl::StrCat(Bin("cddp-worker"), " --healthcheck"), "port 0 means any free one, which nobody can connect to"},
       {absl::StrCat(Bin("cddp-server"), " --insecure --listen=256.0.0.1:0 --metrics_listen="),
-       "cannot listen on 256.0.0.1"},
+       "'256.0.0.1:0' is not an IPv4 address"},
   };
   for (const BadCase& bad : cases) {
     const Outcome outcome = RunShell(bad.command);

@@ -14,6 +14,8 @@ using ::testing::HasSubstr;
 TEST(AddressTest, SplitsAndChecks) {
   EXPECT_THAT(*ParseAddresses("a:1, b:2"), ElementsAre("a:1", "b:2"));
   EXPECT_THAT(*ParseAddresses("dns:///server-0.cddp:50051"), ElementsAre("dns:///server-0.cddp:50051"));
+  EXPECT_THAT(*ParseAddresses("dns://10.0.0.2:53/a:50051"), ElementsAre("dns://10.0.0.2:53/a:50051")) << "a DNS server";
+  EXPECT_FALSE(ParseAddresses("dns://a:50051").ok());
   EXPECT_THAT(ParseAddresses("").status().message(), HasSubstr("no server address"));
   EXPECT_THAT(ParseAddresses("a").status().message(), HasSubstr("'a' has no port: write a:50051"));
   EXPECT_FALSE(ParseAddresses("a:0").ok());
