@@ -47,6 +47,7 @@ class Box {
 TEST(MutexTest, EveryChangeCounts) {
   Box box;
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&box] {
       for (int k = 0; k < 1000; ++k) k % 2 == 0 ? box.Add(3) : box.AddInTwoParts(3);
