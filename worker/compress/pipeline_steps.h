@@ -38,7 +38,7 @@ class PipelineSteps : public DevicePipeline {
     if (!device_.Allocate(zeroed_bytes_, &zeroed)) return false;
     state_ = static_cast<StepState*>(zeroed);
     histograms_ = reinterpret_cast<uint32_t*>(state_ + 1);
-    chunk_counts_ = histograms_ + kDigits * kMaxBins;
+    chunk_counts_ = histograms_ + size_t{kDigits} * kMaxBins;
     const uint32_t index_blocks = Blocks(options.most_selected, kIndexBlockSize);
     void *host_state, *host_bytes;
     if (!Array(size_t{tiles} * (kTile / 32), &hits_) || !Array(options.wanted.candidate_room, &candidate_indices_) ||

@@ -80,7 +80,7 @@ CDDP_HD void FixDigits(const Block& block, const uint32_t* histograms, uint32_t 
     if (t == 0) *digits = {0, rank};
   });
   for (uint32_t digit = 0; digit < count; ++digit) {
-    FixDigit(block, histograms + digit * kMaxBins, digit, scan, digits);
+    FixDigit(block, histograms + size_t{digit} * kMaxBins, digit, scan, digits);
   }
 }
 

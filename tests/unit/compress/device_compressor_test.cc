@@ -122,7 +122,7 @@ TEST_P(DeviceCompressorTest, EveryValueEncoding) {
 
 TEST_P(DeviceCompressorTest, AnyDistribution) {
   constexpr uint32_t kLength = 50000;
-  const auto step = [this](double ratio, const std::vector<float>& input) {
+  const auto step = [](double ratio, const std::vector<float>& input) {
     Pair pair(kLength, Options(ratio, ValueEncoding::kInt4), GetParam().make_pipeline);
     for (int i = 0; i < 3; ++i) pair.Step(input);
   };
