@@ -28,7 +28,7 @@ constexpr uint64_t kSteps = 12;
 ParameterLayout Layout() { return *ParameterLayout::Create({{"a", {10}}, {"b", {5}}}, 8); }
 
 std::string Gradient(uint32_t rank, uint32_t bucket, uint64_t step, uint32_t length) {
-  std::mt19937 random(static_cast<uint32_t>(step * 100 + bucket * 10 + rank));
+  std::mt19937 random(static_cast<uint32_t>(step * 100 + uint64_t{bucket} * 10 + rank));
   std::vector<float> values(length);
   // Two thirds are not pushed.
   for (float& value : values) value = random() % 3 != 0 ? 0 : std::normal_distribution<float>()(random);

@@ -57,6 +57,7 @@ TEST_F(TraceFileTest, EventsOfManyThreadsDoNotMix) {
     auto trace = TraceFile::Create(path_, "worker 0", 0);
     ASSERT_TRUE(trace.ok()) << trace.status();
     std::vector<std::jthread> threads;
+    threads.reserve(4);
     for (int thread = 0; thread < 4; ++thread) {
       threads.emplace_back([&] {
         for (int i = 0; i < 1000; ++i) {
