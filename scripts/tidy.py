@@ -66,6 +66,9 @@ class Keys:
     def key(self, file, command):
         digest = hashlib.sha256(self.common)
         digest.update(command.replace(ROOT, ".").encode())
+        rules_of_tests = os.path.join(ROOT, "tests", ".clang-tidy")
+        if file.startswith("tests/") and os.path.exists(rules_of_tests):
+            digest.update(read(rules_of_tests))
         for each in self.closure(file):
             digest.update(each.encode() + b"\0" + read(os.path.join(ROOT, each)))
         return digest.hexdigest()
