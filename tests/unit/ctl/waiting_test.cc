@@ -5,7 +5,7 @@
 namespace cddp::ctl {
 namespace {
 
-ServerStatus WaitsFor(std::vector<uint32_t> ranks, uint64_t ms) {
+ServerStatus WaitsFor(const std::vector<uint32_t>& ranks, uint64_t ms) {
   v1::StatusResponse response;
   for (const uint32_t rank : ranks) response.add_waiting_for(rank);
   response.set_waiting_ms(ms);
