@@ -14,8 +14,8 @@ namespace cddp {
 
 // Splits "host:port,host:port". {N} in an address stands for 0 to N-1, so that a number that is known elsewhere is
 // enough: "server-{2}.cddp:50051" is "server-0.cddp:50051,server-1.cddp:50051". InvalidArgument for an empty list, a
-// repeated address, braces that are not so, or what ParseHostPort refuses. "dns:///host:port", "dns://SERVER/host:port",
-// "ipv4:...", "ipv6:..." and "unix:/path" may stand for host:port.
+// repeated address, braces that are not so, or what ParseHostPort refuses. "dns:///host:port",
+// "dns://SERVER/host:port", "ipv4:...", "ipv6:..." and "unix:/path" may stand for host:port.
 absl::StatusOr<std::vector<std::string>> ParseAddresses(absl::string_view list);
 
 // InvalidArgument, naming the flag, unless `address` is one that a server can listen on, or a client connect to.
