@@ -49,6 +49,8 @@ absl::string_view RefusalName(Refusal refusal) {
       return "too_many_bytes";
     case Refusal::kUnreadAnswers:
       return "unread_answers";
+    case Refusal::kNoDescriptor:
+      return "no_descriptor";
   }
   return "other";
 }

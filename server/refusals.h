@@ -33,8 +33,9 @@ enum class Refusal {
   kTooManyCalls,    // --max_calls_per_peer
   kTooManyBytes,    // --max_inflight_bytes
   kUnreadAnswers,   // the peer does not read what it was answered
+  kNoDescriptor,    // the connection would take one of the last descriptors (acceptor.h)
 };
-inline constexpr size_t kRefusalCount = 14;
+inline constexpr size_t kRefusalCount = 15;
 
 // The value of the metric's label.
 absl::string_view RefusalName(Refusal refusal);

@@ -32,12 +32,11 @@ constexpr absl::Duration kStopGrace = absl::Seconds(2);
 constexpr uint32_t kSpareStreams = 64;
 constexpr int kMostIdleMs = 300'000;  // heartbeats keep a worker's connections longer
 constexpr int kHandshakeMs = 10'000;
+constexpr absl::Duration kProbeUserTimeout = absl::Seconds(20);
 constexpr uint64_t kUncountedBytes = uint64_t{1} << 30;
 
-// gRPC says less than CheckListenAddress, which found nothing a moment before.
-absl::Status CannotListen(const char* flag, const std::string& address) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("cannot listen on ", address, " (", flag, "): was the port taken now?"));
+absl::Status CannotListen(absl::string_view flag, const std::string& address, absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat("cannot listen on ", address, ": ", why, " (", flag, ")"));
 }
 
 // All addresses that the server is told to listen on: are they well written?
@@ -80,10 +79,7 @@ absl::Status Server::Listen(const ServerOptions& options) {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   });
-  if (absl::Status status = CheckListenAddress("--listen", options.listen); !status.ok()) return status;
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort(options.listen, *credentials, &port);
   builder.RegisterService(service_.get());
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
@@ -110,23 +106,52 @@ absl::Status Server::Listen(const ServerOptions& options) {
   grpc::ResourceQuota quota("cddp-server");
   quota.Resize(2 * options.limits.max_inflight_bytes + kUncountedBytes);
   builder.SetResourceQuota(quota);
-  grpc_ = builder.BuildAndStart();
-  if (grpc_ == nullptr || port == 0) return CannotListen("--listen", options.listen);
-  address_ = absl::StrCat(HostOf(options.listen), ":", port);
+  absl::StatusOr<std::unique_ptr<grpc::Server>> started =
+      StartGrpc(builder, "--listen", options.listen, *credentials, options.keepalive, &address_);
+  if (!started.ok()) return started.status();
+  grpc_ = *std::move(started);
   return options.health_listen.empty() ? absl::OkStatus() : ListenForHealth(options.health_listen);
 }
 
 absl::Status Server::ListenForHealth(const std::string& listen) {
-  if (absl::Status status = CheckListenAddress("--health_listen", listen); !status.ok()) return status;
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetMaxReceiveMessageSize(1024);
-  health_ = builder.BuildAndStart();
-  if (health_ == nullptr || port == 0) return CannotListen("--health_listen", listen);
-  health_address_ = absl::StrCat(HostOf(listen), ":", port);
+  absl::StatusOr<std::unique_ptr<grpc::Server>> started = StartGrpc(
+      builder, "--health_listen", listen, grpc::InsecureServerCredentials(), kProbeUserTimeout, &health_address_);
+  if (!started.ok()) return started.status();
+  health_ = *std::move(started);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<grpc::Server>> Server::StartGrpc(
+    grpc::ServerBuilder& builder, const char* flag, const std::string& listen,
+    const std::shared_ptr<grpc::ServerCredentials>& credentials, absl::Duration user_timeout, std::string* address) {
+  const absl::StatusOr<HostPort> parsed = ParseHostPort(listen, PortUse::kListen);
+  std::unique_ptr<Acceptor> acceptor;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections;
+  int port = 0;
+  if (parsed.ok()) {
+    absl::StatusOr<std::unique_ptr<Acceptor>> listening =
+        Acceptor::Listen(*parsed, user_timeout, [this](absl::string_view peer, absl::string_view reason) {
+          refusals_.Note(Refusal::kNoDescriptor, peer, reason);
+        });
+    if (!listening.ok()) return CannotListen(flag, listen, listening.status().message());
+    acceptor = *std::move(listening);
+    port = acceptor->port();
+    connections = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);
+  } else {
+    builder.AddListeningPort(listen, credentials, &port);  // a unix socket
+  }
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr || port == 0) return CannotListen(flag, listen, "gRPC does not start (see the log)");
+  *address = parsed.ok() ? HostPort{parsed->host, static_cast<uint16_t>(port)}.ToString() : listen;
+  if (acceptor != nullptr) {
+    acceptor->Start(std::move(connections));
+    acceptors_.push_back(std::move(acceptor));
+  }
+  return server;
 }
 
 void Server::SetServing(bool serving) {
@@ -159,6 +184,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     if (!metrics_server.ok()) return metrics_server.status();
     server->metrics_server_ = *std::move(metrics_server);
   }
+  if (absl::Status status = CheckDescriptorLimit(options.shard.worker_count); !status.ok()) return status;
   server->watcher_ = std::thread([raw = server.get()] { raw->Watch(); });
   if (!options.shard.state_dir.empty()) {
     server->keeper_ = std::thread([raw = server.get()] { raw->Keep(); });
@@ -192,6 +218,7 @@ void Server::Stop() {
     if (grpc_ == nullptr) return;
     SetServing(false);
     shard_->Close(absl::UnavailableError("the server is ending"));
+    for (const auto& acceptor : acceptors_) acceptor->Stop();
     grpc_->Shutdown(absl::ToChronoTime(absl::Now() + kStopGrace));
     if (health_ != nullptr) health_->Shutdown(absl::ToChronoTime(absl::Now()));
   });

@@ -4,23 +4,23 @@
 #ifndef SERVER_SERVER_H_
 #define SERVER_SERVER_H_
 
+#include <grpcpp/grpcpp.h>
+
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/clock/end_signal.h"
 #include "common/transport/grpc_log.h"
+#include "server/acceptor.h"
 #include "server/access.h"
 #include "server/certificate_expiry.h"
 #include "server/limits.h"
 #include "server/shard.h"
-
-namespace grpc {
-class Server;
-}
 
 namespace cddp {
 
@@ -73,6 +73,11 @@ class Server {
  private:
   explicit Server(const ServerOptions& options);
   absl::Status Listen(const ServerOptions& options);
+  // Starts the server of `builder` at `listen`; its bound address goes to *address.
+  absl::StatusOr<std::unique_ptr<grpc::Server>> StartGrpc(grpc::ServerBuilder& builder, const char* flag,
+                                                          const std::string& listen,
+                                                          const std::shared_ptr<grpc::ServerCredentials>& credentials,
+                                                          absl::Duration user_timeout, std::string* address);
   absl::Status ListenForHealth(const std::string& listen);
   void SetServing(bool serving);
   // Keeps gauges current, retires who is lost, says in the log whom a stuck round waits for, returns free memory.
@@ -91,6 +96,7 @@ class Server {
   std::unique_ptr<ParameterService> service_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<grpc::Server> health_;
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;  // of both
   std::unique_ptr<MetricsServer> metrics_server_;
   std::string address_;
   std::string health_address_;

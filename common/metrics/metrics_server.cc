@@ -2,14 +2,14 @@
 
 #include <microhttpd.h>
 #include <prometheus/text_serializer.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/net/host_port.h"
-#include "common/net/listen_check.h"
+#include "common/net/listen.h"
 
 namespace cddp {
 namespace {
@@ -51,20 +51,19 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::s
   };
   const absl::StatusOr<HostPort> parsed = ParseHostPort(listen, PortUse::kListen);
   if (!parsed.ok()) return absl::InvalidArgumentError(absl::StrCat("--metrics_listen: ", parsed.status().message()));
-  if (absl::Status status = CheckListen(*parsed); !status.ok()) return refused(status);
-  const absl::StatusOr<std::vector<SocketAddress>> addresses = Resolve(*parsed, PortUse::kListen);
-  if (!addresses.ok()) return refused(addresses.status());
-  const SocketAddress& address = addresses->front();
-  unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD;
-  // [::] takes IPv4 as well, as the gRPC port does.
-  if (address.family() == AF_INET6) flags |= parsed->host == "::" ? MHD_USE_DUAL_STACK : MHD_USE_IPv6;
+  const absl::StatusOr<ListenSockets> sockets = ListenOn(*parsed);
+  if (!sockets.ok()) return refused(sockets.status());
+  for (size_t i = 1; i < sockets->fds.size(); ++i) close(sockets->fds[i]);
   std::unique_ptr<MetricsServer> server(new MetricsServer(std::move(registry)));
-  server->daemon_ = MHD_start_daemon(flags, 0, nullptr, nullptr, &Answer, server->registry_.get(), MHD_OPTION_SOCK_ADDR,
-                                     address.get(), MHD_OPTION_CONNECTION_LIMIT, kConnectionLimit,
-                                     MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds, MHD_OPTION_END);
-  if (server->daemon_ == nullptr) return refused(absl::UnknownError("is the port taken?"));
-  const uint16_t port = MHD_get_daemon_info(server->daemon_, MHD_DAEMON_INFO_BIND_PORT)->port;
-  server->address_ = HostPort{parsed->host, port}.ToString();
+  server->daemon_ =
+      MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, nullptr, nullptr, &Answer, server->registry_.get(),
+                       MHD_OPTION_LISTEN_SOCKET, sockets->fds[0], MHD_OPTION_CONNECTION_LIMIT, kConnectionLimit,
+                       MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds, MHD_OPTION_END);
+  if (server->daemon_ == nullptr) {
+    close(sockets->fds[0]);
+    return refused(absl::UnknownError("libmicrohttpd does not start"));
+  }
+  server->address_ = HostPort{parsed->host, sockets->port}.ToString();
   return server;
 }
 

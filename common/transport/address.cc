@@ -10,7 +10,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "common/net/listen_check.h"
 
 namespace cddp {
 namespace {
@@ -84,15 +83,6 @@ absl::Status CheckAddress(absl::string_view flag, absl::string_view address, Por
   if (IsUnixSocket(address)) return absl::OkStatus();
   const absl::Status status = Parse(address, use).status();
   return status.ok() ? status : absl::InvalidArgumentError(absl::StrCat(flag, ": ", status.message()));
-}
-
-absl::Status CheckListenAddress(absl::string_view flag, absl::string_view address) {
-  if (absl::Status status = CheckAddress(flag, address, PortUse::kListen); !status.ok()) return status;
-  if (IsUnixSocket(address)) return absl::OkStatus();
-  const absl::Status status = CheckListen(*Parse(address, PortUse::kListen));
-  return status.ok() ? status
-                     : absl::InvalidArgumentError(
-                           absl::StrCat("cannot listen on ", address, ": ", status.message(), " (", flag, ")"));
 }
 
 bool IsLoopback(absl::string_view address) {

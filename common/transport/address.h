@@ -21,9 +21,6 @@ absl::StatusOr<std::vector<std::string>> ParseAddresses(absl::string_view list);
 // InvalidArgument, naming the flag, unless `address` is one that a server can listen on, or a client connect to.
 absl::Status CheckAddress(absl::string_view flag, absl::string_view address, PortUse use);
 
-// As CheckAddress, and can it be listened on now? (common/net/listen_check.h)
-absl::Status CheckListenAddress(absl::string_view flag, absl::string_view address);
-
 // A list of servers in which some are "localhost" or 127.x and others are not is right on one machine only: what to say
 // about it. Empty otherwise.
 std::string LoopbackAmongOthers(const std::vector<std::string>& addresses);

@@ -1,6 +1,7 @@
 #include "common/transport/credentials.h"
 
 #include <grpcpp/security/tls_credentials_options.h>
+#include <openssl/crypto.h>
 
 #include "absl/strings/str_cat.h"
 #include "common/transport/certificate.h"
@@ -15,6 +16,9 @@ constexpr unsigned kRefreshSeconds = 1;
 
 // gRPC's file watcher would only log what is wrong with a file, and let handshakes wait for it.
 absl::Status CheckFiles(const SecurityOptions& options) {
+  // Before OpenSSL's first use: at exit it would free its tables while gRPC's threads may be in a handshake, a crash in
+  // a process that ends because its server cannot be reached.
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
   if (options.tls_cert_file.empty() != options.tls_key_file.empty()) {
     return absl::InvalidArgumentError("--tls_cert_file and --tls_key_file go together");
   }

@@ -39,6 +39,7 @@ class ClientSecurity {
   // New ones for each channel, because gRPC 1.51's certificate watcher may forget a channel that connects while the
   // last other one of the same credentials goes away; that channel then fails until the files change.
   std::shared_ptr<grpc::ChannelCredentials> NewCredentials() const;
+  bool has_tls() const { return options_.has_tls(); }
   const std::shared_ptr<TokenFile>& token() const { return token_; }  // null: none
 
  private:

@@ -16,6 +16,7 @@
 #include "common/retry/retry_call.h"
 #include "common/transport/channel.h"
 #include "common/transport/layout_message.h"
+#include "common/transport/reach.h"
 #include "common/transport/status.h"
 
 namespace cddp::ctl {
@@ -30,7 +31,7 @@ constexpr uint64_t kTries = 4;
 
 CheckpointClient::CheckpointClient(const std::vector<std::string>& addresses, const ClientSecurity* security,
                                    absl::Duration timeout)
-    : addresses_(addresses), timeout_(timeout) {
+    : addresses_(addresses), security_(security), timeout_(timeout) {
   for (const std::string& address : addresses) {
     stubs_.push_back(v1::ParameterServer::NewStub(CreateChannel(address, security)));
   }
@@ -47,10 +48,13 @@ absl::Status CheckpointClient::Call(size_t server, absl::Duration try_timeout, c
       clock, retry, [&](absl::Duration timeout) { return call(*stubs_[server], retry, timeout); },
       [&](const absl::Status& failed, absl::Duration) {
         if (std::exchange(told, true)) return;
+        const absl::Status why = Explain(addresses_[server], security_, failed);
         spdlog::info("event=waiting_for_server server={} reason=\"{}\"", addresses_[server],
-                     std::string(failed.message()));
+                     std::string(why.message()));
       });
-  return status.ok() ? status : GaveUp(addresses_[server], retry.FailingFor(clock.Now()), status);
+  if (status.ok()) return status;
+  const absl::Duration failing_for = retry.FailingFor(clock.Now());
+  return GaveUp(addresses_[server], failing_for, Explain(addresses_[server], security_, status));
 }
 
 absl::StatusOr<uint64_t> CheckpointClient::Newest() {

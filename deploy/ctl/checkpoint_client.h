@@ -27,7 +27,8 @@ struct ClusterWeights {
 // Keeps a channel to each server. Not thread-safe.
 class CheckpointClient {
  public:
-  // `security` null: plaintext, no token. `timeout`: how long the cluster may take to come to a version.
+  // `security` null: plaintext, no token; it must outlive the client. `timeout`: how long the cluster may take to come
+  // to a version.
   CheckpointClient(const std::vector<std::string>& addresses, const ClientSecurity* security, absl::Duration timeout);
 
   // Has all servers keep the state at one version, as soon as they are there; returns the version. Unavailable if a
@@ -54,6 +55,7 @@ class CheckpointClient {
   absl::Status MakeAt(uint64_t version);
 
   const std::vector<std::string> addresses_;
+  const ClientSecurity* const security_;
   const absl::Duration timeout_;
   std::vector<std::unique_ptr<v1::ParameterServer::Stub>> stubs_;
 };

@@ -9,14 +9,15 @@
 #include "common/clock/clock.h"
 #include "common/retry/retry_call.h"
 #include "common/transport/channel.h"
+#include "common/transport/reach.h"
 #include "common/transport/status.h"
 
 namespace cddp::ctl {
 namespace {
 
 // As the worker does, a tool tries again: a server may be starting, or its network slow or full.
-ServerStatus Ask(v1::ParameterServer::Stub& stub, const std::string& address, absl::Duration patience,
-                 absl::Duration timeout, uint64_t seed) {
+ServerStatus Ask(v1::ParameterServer::Stub& stub, const std::string& address, const ClientSecurity* security,
+                 absl::Duration patience, absl::Duration timeout, uint64_t seed) {
   RetryOptions options;
   options.patience = patience;
   options.try_timeout = timeout;
@@ -29,14 +30,14 @@ ServerStatus Ask(v1::ParameterServer::Stub& stub, const std::string& address, ab
     context.set_deadline(absl::ToChronoTime(absl::Now() + (only_one ? timeout : try_timeout)));
     return FromGrpc(stub.Status(&context, {}, &response));
   });
-  if (!status.ok()) return {address, status, absl::Now()};
+  if (!status.ok()) return {address, Explain(address, security, status), absl::Now()};
   return {address, std::move(response), absl::Now()};
 }
 
 }  // namespace
 
 StatusClient::StatusClient(const std::vector<std::string>& addresses, const ClientSecurity* security)
-    : addresses_(addresses), away_(addresses.size()) {
+    : addresses_(addresses), security_(security), away_(addresses.size()) {
   for (const std::string& address : addresses) {
     stubs_.push_back(v1::ParameterServer::NewStub(CreateChannel(address, security)));
   }
@@ -48,7 +49,8 @@ std::vector<ServerStatus> StatusClient::Query(absl::Duration timeout, absl::Dura
   for (size_t i = 0; i < stubs_.size(); ++i) {
     // A look that finds a server still away takes no second patience.
     const absl::Duration own_patience = away_[i] ? absl::ZeroDuration() : patience;
-    calls.emplace_back([&, i, own_patience] { results[i] = Ask(*stubs_[i], addresses_[i], own_patience, timeout, i); });
+    calls.emplace_back(
+        [&, i, own_patience] { results[i] = Ask(*stubs_[i], addresses_[i], security_, own_patience, timeout, i); });
   }
   for (std::thread& call : calls) call.join();
   for (size_t i = 0; i < stubs_.size(); ++i) away_[i] = !results[i].response.ok();

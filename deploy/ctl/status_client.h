@@ -23,7 +23,7 @@ struct ServerStatus {
 // Keeps a channel to each server. Not thread-safe.
 class StatusClient {
  public:
-  // `security` null: plaintext, no token.
+  // `security` null: plaintext, no token; it must outlive the client.
   explicit StatusClient(const std::vector<std::string>& addresses, const ClientSecurity* security = nullptr);
 
   // Asks all servers at once. Each try may take `timeout`; one that is out of reach is tried again for `patience`,
@@ -32,6 +32,7 @@ class StatusClient {
 
  private:
   std::vector<std::string> addresses_;
+  const ClientSecurity* const security_;
   std::vector<bool> away_;  // servers that did not answer the last look
   std::vector<std::unique_ptr<v1::ParameterServer::Stub>> stubs_;
 };

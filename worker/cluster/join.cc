@@ -15,6 +15,7 @@
 #include "common/retry/retry_call.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
+#include "common/transport/reach.h"
 #include "common/transport/status.h"
 
 namespace cddp {
@@ -76,10 +77,13 @@ class Joining {
     const auto tell = [&](const absl::Status& failed, absl::Duration) {
       server.stubs.NoteFailure(failed);
       if (std::exchange(told, true)) return;
-      spdlog::info("event=waiting_for_server server={} reason=\"{}\"", server.address(), std::string(failed.message()));
+      const absl::Status why = Explain(server.address(), options_.security.get(), failed);
+      spdlog::info("event=waiting_for_server server={} reason=\"{}\"", server.address(), std::string(why.message()));
     };
     const absl::Status status = RetryCall(clock, retry, attempt, tell);
-    return status.ok() ? status : GaveUp(server.address(), retry.FailingFor(clock.Now()), status);
+    if (status.ok()) return status;
+    const absl::Duration failing_for = retry.FailingFor(clock.Now());
+    return GaveUp(server.address(), failing_for, Explain(server.address(), options_.security.get(), status));
   }
 
   absl::Status CheckPlace(uint32_t shard, const v1::JoinResponse& response) const {

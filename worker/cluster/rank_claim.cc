@@ -12,6 +12,7 @@
 #include "common/clock/clock.h"
 #include "common/retry/retry_call.h"
 #include "common/transport/protocol.h"
+#include "common/transport/reach.h"
 #include "common/transport/status.h"
 #include "worker/cluster/server_connection.h"
 
@@ -55,7 +56,8 @@ absl::StatusOr<uint32_t> ClaimRank(const GrpcClusterOptions& options) {
     spdlog::info("event=rank_claimed rank={}", response.rank());
     return response.rank();
   }
-  const std::string named = absl::StrCat("server ", server.address(), ": ", status.message());
+  const std::string named = absl::StrCat("server ", server.address(), ": ",
+                                         Explain(server.address(), options.security.get(), status).message());
   if (FailureOf(status) == Failure::kPermanent) return absl::Status(status.code(), named);
   const absl::Duration waited = absl::Trunc(retry.FailingFor(clock.Now()), absl::Milliseconds(100));
   return absl::UnavailableError(absl::StrCat("no rank within ", absl::FormatDuration(waited), " (", named, ")"));

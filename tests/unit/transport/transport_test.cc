@@ -53,9 +53,6 @@ TEST(AddressTest, IsCheckedForItsFlag) {
   EXPECT_EQ(CheckAddress("--listen", "127.0.0.1", PortUse::kListen).message(),
             "--listen: '127.0.0.1' has no port: write 127.0.0.1:50051");
   EXPECT_THAT(CheckAddress("--healthcheck", "a:0", PortUse::kConnect).message(), HasSubstr("port 0"));
-  EXPECT_TRUE(CheckListenAddress("--listen", "127.0.0.1:0").ok());
-  EXPECT_THAT(CheckListenAddress("--listen", "192.0.2.1:0").message(),
-              HasSubstr("cannot listen on 192.0.2.1:0: no network interface"));
   EXPECT_THAT(ParseAddresses("::1:50051").status().message(), HasSubstr("write [::1]:50051"));
 }
 

@@ -1,0 +1,109 @@
+#include "common/net/listen.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace cddp {
+namespace {
+
+constexpr int kBacklog = 4096;  // the kernel's own limit may be lower
+
+std::string Reason(int error, uint16_t port) {
+  switch (error) {
+    case EADDRINUSE:
+      return "another process listens on this port";
+    case EADDRNOTAVAIL:
+      return "no network interface of this machine has this address";
+    case EACCES:
+      return absl::StrCat("port ", port, " needs root, or the capability CAP_NET_BIND_SERVICE: take one above 1023");
+    case EAFNOSUPPORT:
+      return "this machine has no IPv6";
+    default:
+      return std::strerror(error);
+  }
+}
+
+void SetPort(uint16_t port, SocketAddress* address) {  // sin6_port lies where sin_port does
+  reinterpret_cast<sockaddr_in*>(&address->storage)->sin_port = htons(port);
+}
+
+uint16_t PortOf(int fd) {
+  SocketAddress bound;
+  bound.length = sizeof(bound.storage);
+  getsockname(fd, reinterpret_cast<sockaddr*>(&bound.storage), &bound.length);
+  return ntohs(reinterpret_cast<const sockaddr_in*>(&bound.storage)->sin_port);
+}
+
+// A bound socket, or -1 and errno.
+int Bind(const SocketAddress& address) {
+  const int fd = socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -1;
+  const int on = 1;
+  const int off = 0;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));  // connections that have ended do not hold the port
+  if (address.family() == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  if (bind(fd, address.get(), address.length) == 0) return fd;
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+// Both wildcards are all of this machine; a socket of IPv6 takes IPv4 as well.
+HostPort WithoutFamily(const HostPort& address) {
+  if (address.host != "0.0.0.0" && address.host != "::") return address;
+  const int probe = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (probe < 0) return {"0.0.0.0", address.port};
+  close(probe);
+  return {"::", address.port};
+}
+
+absl::StatusOr<ListenSockets> BindAll(const HostPort& address) {
+  absl::StatusOr<std::vector<SocketAddress>> addresses = Resolve(WithoutFamily(address), PortUse::kListen);
+  if (!addresses.ok()) return addresses.status();
+  ListenSockets sockets;
+  sockets.port = address.port;
+  int error = 0;
+  for (SocketAddress& one : *addresses) {
+    SetPort(sockets.port, &one);
+    const int fd = Bind(one);
+    if (fd < 0) {
+      error = errno;
+      // A name may have an address of a kind that this machine does not use.
+      if (error == EADDRNOTAVAIL || error == EAFNOSUPPORT) continue;
+      break;
+    }
+    sockets.fds.push_back(fd);
+    sockets.port = PortOf(fd);
+    error = 0;
+  }
+  if (sockets.fds.empty() || (error != 0 && error != EADDRNOTAVAIL && error != EAFNOSUPPORT)) {
+    for (const int fd : sockets.fds) close(fd);
+    return absl::InvalidArgumentError(Reason(error, address.port));
+  }
+  return sockets;
+}
+
+}  // namespace
+
+absl::StatusOr<ListenSockets> ListenOn(const HostPort& address) {
+  absl::StatusOr<ListenSockets> sockets = BindAll(address);
+  if (!sockets.ok()) return sockets;
+  for (const int fd : sockets->fds) {
+    if (listen(fd, kBacklog) == 0) continue;
+    const int error = errno;
+    for (const int one : sockets->fds) close(one);
+    return absl::InvalidArgumentError(Reason(error, sockets->port));
+  }
+  return sockets;
+}
+
+}  // namespace cddp

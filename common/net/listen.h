@@ -1,0 +1,27 @@
+// Sockets that listen, and in one line why there are none. Libraries say less, or 700 characters.
+
+#ifndef COMMON_NET_LISTEN_H_
+#define COMMON_NET_LISTEN_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/net/host_port.h"
+
+namespace cddp {
+
+// The caller closes them.
+struct ListenSockets {
+  std::vector<int> fds;  // non-blocking, closed on exec; one for each address of the host
+  uint16_t port = 0;
+};
+
+// Listens on every address of the host, at one port; 0.0.0.0 and :: are all addresses of this machine, IPv4 and IPv6.
+// InvalidArgument that says why this fails: the port is taken, the address is none of this machine's, it needs a right
+// that we lack, or the name has no address.
+absl::StatusOr<ListenSockets> ListenOn(const HostPort& address);
+
+}  // namespace cddp
+
+#endif  // COMMON_NET_LISTEN_H_

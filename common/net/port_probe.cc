@@ -1,0 +1,130 @@
+#include "common/net/port_probe.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstring>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace cddp {
+namespace {
+
+using std::chrono::steady_clock;
+
+// The begin of HTTP/2, with empty settings: a gRPC server in plaintext answers with its own settings.
+constexpr absl::string_view kHttp2Begin("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 24 + 9);
+// No handshake of TLS: a server of TLS answers with an alert or closes, one of HTTP/1 with a status line.
+constexpr absl::string_view kHttp1Request = "GET / HTTP/1.0\r\n\r\n";
+constexpr size_t kHeadBytes = 9;  // of a frame of HTTP/2
+constexpr unsigned char kSettingsFrame = 4;
+constexpr unsigned char kTlsAlert = 0x15;
+constexpr unsigned char kTlsHandshake = 0x16;
+
+// Waits for `events`; false after `end`.
+bool Await(int fd, int16_t events, steady_clock::time_point end) {
+  while (true) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - steady_clock::now());
+    if (left.count() <= 0) return false;
+    pollfd watched = {fd, events, 0};
+    const int ready = poll(&watched, 1, static_cast<int>(left.count()));
+    if (ready > 0) return true;
+    if (ready == 0 || errno != EINTR) return false;
+  }
+}
+
+std::string WhyNoConnection(int error) {
+  switch (error) {
+    case ECONNREFUSED:
+      return "nothing listens there (connection refused): is the server running, and is this its port?";
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+      return "the network has no way there: is the address right, and is the machine up?";
+    case ETIMEDOUT:
+      return "nobody answers there: is the address right, or does a firewall drop the packets?";
+    default:
+      return absl::StrCat("cannot connect: ", std::strerror(error));
+  }
+}
+
+// 0, or why there is no connection.
+int Connect(int fd, const SocketAddress& address, steady_clock::time_point end) {
+  if (connect(fd, address.get(), address.length) == 0) return 0;
+  if (errno != EINPROGRESS) return errno;
+  if (!Await(fd, POLLOUT, end)) return ETIMEDOUT;
+  int error = 0;
+  socklen_t length = sizeof(error);
+  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  return error;
+}
+
+struct Heard {
+  std::string bytes;
+  bool closed = false;
+};
+
+// Says `words`, and hears the first bytes that come.
+Heard Talk(int fd, absl::string_view words, steady_clock::time_point end) {
+  Heard heard;
+  if (send(fd, words.data(), words.size(), MSG_NOSIGNAL) < 0) {
+    heard.closed = true;
+    return heard;
+  }
+  while (heard.bytes.size() < kHeadBytes && Await(fd, POLLIN, end)) {
+    char piece[64];
+    const ssize_t got = recv(fd, piece, sizeof(piece), 0);
+    if (got <= 0) {
+      heard.closed = true;
+      break;
+    }
+    heard.bytes.append(piece, static_cast<size_t>(got));
+  }
+  return heard;
+}
+
+std::string Judge(const Heard& heard, bool tls) {
+  const auto byte = [&heard](size_t i) { return static_cast<unsigned char>(heard.bytes[i]); };
+  // To the begin of HTTP/2 some answer in HTTP/0.9, which has no status line.
+  if (absl::StartsWith(heard.bytes, "HTTP/1.") || absl::StartsWithIgnoreCase(heard.bytes, "<!doctype") ||
+      absl::StartsWithIgnoreCase(heard.bytes, "<html")) {
+    return "it is an HTTP server and no cddp-server: is this the port of /metrics, or another service's?";
+  }
+  const bool is_tls = !heard.bytes.empty() && (byte(0) == kTlsAlert || byte(0) == kTlsHandshake);
+  const bool is_http2 = heard.bytes.size() >= 4 && byte(3) == kSettingsFrame;
+  if (!tls && is_tls) return "it speaks TLS, and we do not: give --tls_ca_file (and what else the server asks for)";
+  if (tls && is_http2)
+    return "it speaks plaintext, and we speak TLS: leave the --tls_* flags out, or give the server some";
+  if (is_tls || is_http2) return "";
+  if (!heard.bytes.empty()) return "it is no cddp-server: it speaks another protocol";
+  // gRPC's servers close a connection of TLS that begins in plaintext without an alert.
+  if (heard.closed && !tls) return "it closes connections at once: does it speak TLS (--tls_ca_file), or is it full?";
+  if (!heard.closed)
+    return "it takes connections and says nothing: does the process stand still, or is it another service?";
+  return "";
+}
+
+}  // namespace
+
+std::string ProbePort(const HostPort& address, bool tls, absl::Duration timeout) {
+  const steady_clock::time_point end = steady_clock::now() + absl::ToChronoNanoseconds(timeout);
+  const absl::StatusOr<std::vector<SocketAddress>> addresses = Resolve(address, PortUse::kConnect);
+  if (!addresses.ok()) return std::string(addresses.status().message());
+  std::string why;
+  for (const SocketAddress& one : *addresses) {
+    const int fd = socket(one.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return "";
+    const absl::Cleanup close_it = [fd] { close(fd); };
+    const int error = Connect(fd, one, end);
+    if (error == 0) return Judge(Talk(fd, tls ? kHttp1Request : kHttp2Begin, end), tls);
+    why = WhyNoConnection(error);
+  }
+  return why;
+}
+
+}  // namespace cddp

@@ -1,0 +1,24 @@
+#include "common/transport/reach.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/net/port_probe.h"
+#include "common/transport/intended_server.h"
+
+namespace cddp {
+namespace {
+
+constexpr absl::Duration kLook = absl::Seconds(1);
+
+}  // namespace
+
+absl::Status Explain(const std::string& address, const ClientSecurity* security, const absl::Status& failed) {
+  const bool lost = absl::IsUnavailable(failed) || absl::IsDeadlineExceeded(failed);
+  if (!lost || IsWrongServer(failed)) return failed;
+  const absl::StatusOr<HostPort> parsed = ParseHostPort(address, PortUse::kConnect);
+  if (!parsed.ok()) return failed;  // a scheme of gRPC's
+  const std::string why = ProbePort(*parsed, security != nullptr && security->has_tls(), kLook);
+  if (why.empty()) return failed;
+  return absl::Status(failed.code(), absl::StrCat(why, " [", failed.message(), "]"));
+}
+
+}  // namespace cddp

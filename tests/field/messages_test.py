@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+"""What tools and workers say about a server that is out of reach: which of the many reasons it is.
+
+usage: messages_test.py FOLDER_OF_PROGRAMS [TEST...]
+"""
+
+import http.server
+import pathlib
+import socket
+import subprocess
+import threading
+
+import programs
+from programs import FieldTest
+
+CERTIFICATES = pathlib.Path(__file__).resolve().parents[1] / "integration" / "certificates"
+
+
+class OutOfReach(FieldTest):
+    def expect(self, address, words, *flags):
+        """Both a tool and a worker give this reason."""
+        status = self.run_to_end("cddp", "status", f"--servers={address}", "--interval=0.05", "--timeout=1", *flags)
+        self.assertEqual(status.code, 1)
+        self.assertIn(words, status.output())
+        worker = self.start_worker(address, "--server_timeout=3", *flags)
+        self.assertEqual(worker.wait(), 1)
+        self.assertIn(words, worker.words().splitlines()[-1])
+        # After the first try too, not only at the end of all patience.
+        self.assertIn(words, next(line for line in worker.words().splitlines() if "waiting_for_server" in line))
+
+    def test_a_closed_port(self):
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{listener.getsockname()[1]}"
+        self.expect(address, "nothing listens there")
+
+    def test_an_http_server(self):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+        server.RequestHandlerClass.log_message = lambda *_: None
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        self.expect(f"127.0.0.1:{server.server_port}", "an HTTP server")
+
+    def test_a_service_that_says_nothing(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            self.expect(f"127.0.0.1:{silent.getsockname()[1]}", "says nothing")
+
+    def test_a_name_that_is_none(self):
+        self.expect("no-such-host.invalid:50051", "has no address")
+
+    def test_tls_on_one_side_only(self):
+        certificates = self.folder / "certificates"
+        certificates.mkdir()
+        subprocess.run([CERTIFICATES, certificates], check=True)
+        trusting = f"--tls_ca_file={certificates}/ca.pem"
+        server = certificates / "server"
+        _, with_tls = self.start_server(f"--tls_cert_file={server}/cert.pem", f"--tls_key_file={server}/key.pem")
+        self.expect(with_tls, "TLS")
+        _, plain = self.start_server()
+        self.expect(plain, "it speaks plaintext", trusting)
+
+
+if __name__ == "__main__":
+    programs.main()
