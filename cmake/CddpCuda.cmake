@@ -1,4 +1,4 @@
-# CUDA for worker/compress: used if nvcc and its static runtime are there, and the build goes on without them. A command
+# CUDA for worker/cuda: used if nvcc and its static runtime are there, and the build goes on without them. A command
 # of our own compiles the one .cu file: CMake 3.25's CUDA language does not know CUDA 13's C++20.
 
 find_program(CDDP_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin)

@@ -11,8 +11,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "tests/bench/gpu_pass.h"
-#include "worker/compress/cuda_pipeline.h"
-#include "worker/compress/device_compressor.h"
+#include "worker/cuda/cuda_pipeline.h"
+#include "worker/cuda/device_compressor.h"
 
 ABSL_FLAG(uint32_t, elements, 25'000'000, "elements of the bucket");
 ABSL_FLAG(double, ratio, 0.01, "fraction sent");

@@ -1,6 +1,6 @@
 // What a build without CUDA has in the place of cuda_pipeline.cc.
 
-#include "worker/compress/cuda_pipeline.h"
+#include "worker/cuda/cuda_pipeline.h"
 
 namespace cddp {
 

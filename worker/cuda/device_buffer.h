@@ -1,7 +1,7 @@
 // Memory of a GPU, or of the host pinned for it, freed with its owner. Plain CUDA runtime, for .cu files.
 
-#ifndef WORKER_COMPRESS_DEVICE_BUFFER_H_
-#define WORKER_COMPRESS_DEVICE_BUFFER_H_
+#ifndef WORKER_CUDA_DEVICE_BUFFER_H_
+#define WORKER_CUDA_DEVICE_BUFFER_H_
 
 #include <cuda_runtime_api.h>
 
@@ -45,4 +45,4 @@ class DeviceBuffer {
 
 }  // namespace cddp::device
 
-#endif  // WORKER_COMPRESS_DEVICE_BUFFER_H_
+#endif  // WORKER_CUDA_DEVICE_BUFFER_H_

@@ -5,8 +5,8 @@
 // the next phase begins. What must outlive a phase lies in Shared. So the host can run the very same code, and in any
 // order of threads and blocks: a result that depended on an order would be a race on the device.
 
-#ifndef WORKER_COMPRESS_DEVICE_CODE_H_
-#define WORKER_COMPRESS_DEVICE_CODE_H_
+#ifndef WORKER_CUDA_DEVICE_CODE_H_
+#define WORKER_CUDA_DEVICE_CODE_H_
 
 #include <cstdint>
 #include <cstring>
@@ -146,4 +146,4 @@ CDDP_HD void SumOf(const Block& block, const T* counts, uint32_t size, T* terms)
 
 }  // namespace cddp::device
 
-#endif  // WORKER_COMPRESS_DEVICE_CODE_H_
+#endif  // WORKER_CUDA_DEVICE_CODE_H_

@@ -1,9 +1,9 @@
 #include <utility>
 #include <vector>
 
-#include "worker/compress/cuda_device.h"
-#include "worker/compress/device_buffer.h"
-#include "worker/compress/pipeline_steps.h"
+#include "worker/cuda/cuda_device.h"
+#include "worker/cuda/device_buffer.h"
+#include "worker/cuda/pipeline_steps.h"
 
 namespace cddp::device {
 namespace {

@@ -1,6 +1,6 @@
 // The device's 16-bit formats against the CPU's codec: codes and what they decode to, bit for bit.
 
-#include "worker/compress/value_coding.h"
+#include "worker/cuda/value_coding.h"
 
 #include <cstdint>
 #include <vector>

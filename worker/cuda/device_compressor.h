@@ -4,8 +4,8 @@
 // Done on the device: every value encoding with 8-bit gaps. Not done: Golomb-Rice codes, bitmaps and ratio 1, for which
 // Create returns Unimplemented; compress these on the CPU.
 
-#ifndef WORKER_COMPRESS_DEVICE_COMPRESSOR_H_
-#define WORKER_COMPRESS_DEVICE_COMPRESSOR_H_
+#ifndef WORKER_CUDA_DEVICE_COMPRESSOR_H_
+#define WORKER_CUDA_DEVICE_COMPRESSOR_H_
 
 #include <cstdint>
 #include <functional>
@@ -16,7 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "common/compress/bucket_compressor.h"
 #include "common/compress/carried_threshold.h"
-#include "worker/compress/device_pipeline.h"
+#include "worker/cuda/device_pipeline.h"
 
 namespace cddp {
 
@@ -58,4 +58,4 @@ class DeviceCompressor {
 
 }  // namespace cddp
 
-#endif  // WORKER_COMPRESS_DEVICE_COMPRESSOR_H_
+#endif  // WORKER_CUDA_DEVICE_COMPRESSOR_H_

@@ -2,14 +2,14 @@
 //
 // In a build without nvcc (CMake option CDDP_CUDA) both functions return Unimplemented.
 
-#ifndef WORKER_COMPRESS_CUDA_PIPELINE_H_
-#define WORKER_COMPRESS_CUDA_PIPELINE_H_
+#ifndef WORKER_CUDA_CUDA_PIPELINE_H_
+#define WORKER_CUDA_CUDA_PIPELINE_H_
 
 #include <memory>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "worker/compress/device_pipeline.h"
+#include "worker/cuda/device_pipeline.h"
 
 namespace cddp {
 
@@ -21,4 +21,4 @@ absl::StatusOr<std::unique_ptr<device::DevicePipeline>> MakeCudaPipeline(const d
 
 }  // namespace cddp
 
-#endif  // WORKER_COMPRESS_CUDA_PIPELINE_H_
+#endif  // WORKER_CUDA_CUDA_PIPELINE_H_

@@ -1,12 +1,12 @@
 // The value encodings of common/codec (half.h, block_scaled.h) as arithmetic of one thread, to the same bits.
 
-#ifndef WORKER_COMPRESS_VALUE_CODING_H_
-#define WORKER_COMPRESS_VALUE_CODING_H_
+#ifndef WORKER_CUDA_VALUE_CODING_H_
+#define WORKER_CUDA_VALUE_CODING_H_
 
 #include <cmath>
 #include <cstdint>
 
-#include "worker/compress/step_state.h"
+#include "worker/cuda/step_state.h"
 
 namespace cddp::device {
 
@@ -69,4 +69,4 @@ CDDP_HD inline float Dequantise(uint32_t code, const Band& band, uint32_t bits) 
 
 }  // namespace cddp::device
 
-#endif  // WORKER_COMPRESS_VALUE_CODING_H_
+#endif  // WORKER_CUDA_VALUE_CODING_H_

@@ -1,13 +1,13 @@
 // What cuda_pipeline.cc needs of the file that nvcc compiles. No absl and no CUDA here, so that each compiler sees only
 // its own headers.
 
-#ifndef WORKER_COMPRESS_CUDA_DEVICE_H_
-#define WORKER_COMPRESS_CUDA_DEVICE_H_
+#ifndef WORKER_CUDA_CUDA_DEVICE_H_
+#define WORKER_CUDA_CUDA_DEVICE_H_
 
 #include <memory>
 #include <string>
 
-#include "worker/compress/device_pipeline.h"
+#include "worker/cuda/device_pipeline.h"
 
 namespace cddp::device {
 
@@ -19,4 +19,4 @@ std::unique_ptr<DevicePipeline> MakeCudaPipeline(const PipelineOptions& options,
 
 }  // namespace cddp::device
 
-#endif  // WORKER_COMPRESS_CUDA_DEVICE_H_
+#endif  // WORKER_CUDA_CUDA_DEVICE_H_

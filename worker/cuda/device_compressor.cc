@@ -1,4 +1,4 @@
-#include "worker/compress/device_compressor.h"
+#include "worker/cuda/device_compressor.h"
 
 #include <algorithm>
 #include <bit>
@@ -10,8 +10,8 @@
 #include "common/codec/update_header.h"
 #include "common/codec/value_codec.h"
 #include "common/compress/candidates.h"
-#include "worker/compress/collect_kernels.h"
-#include "worker/compress/encode_kernels.h"
+#include "worker/cuda/collect_kernels.h"
+#include "worker/cuda/encode_kernels.h"
 
 namespace cddp {
 namespace {

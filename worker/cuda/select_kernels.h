@@ -2,12 +2,12 @@
 // whole bucket when these did not do. A radix search of the threshold by digits of 11, 10 and 10 bits, then a count
 // and a move of what lies above it.
 
-#ifndef WORKER_COMPRESS_SELECT_KERNELS_H_
-#define WORKER_COMPRESS_SELECT_KERNELS_H_
+#ifndef WORKER_CUDA_SELECT_KERNELS_H_
+#define WORKER_CUDA_SELECT_KERNELS_H_
 
 #include <cstdint>
 
-#include "worker/compress/collect_kernels.h"
+#include "worker/cuda/collect_kernels.h"
 
 namespace cddp::device {
 
@@ -223,4 +223,4 @@ struct MoveKernel {
 
 }  // namespace cddp::device
 
-#endif  // WORKER_COMPRESS_SELECT_KERNELS_H_
+#endif  // WORKER_CUDA_SELECT_KERNELS_H_

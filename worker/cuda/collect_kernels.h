@@ -1,11 +1,11 @@
 // The pass over a bucket (error compensation, finding of candidates) and the list of candidates made from it.
 
-#ifndef WORKER_COMPRESS_COLLECT_KERNELS_H_
-#define WORKER_COMPRESS_COLLECT_KERNELS_H_
+#ifndef WORKER_CUDA_COLLECT_KERNELS_H_
+#define WORKER_CUDA_COLLECT_KERNELS_H_
 
 #include <cstdint>
 
-#include "worker/compress/step_state.h"
+#include "worker/cuda/step_state.h"
 
 namespace cddp::device {
 
@@ -147,4 +147,4 @@ struct GatherKernel {
 
 }  // namespace cddp::device
 
-#endif  // WORKER_COMPRESS_COLLECT_KERNELS_H_
+#endif  // WORKER_CUDA_COLLECT_KERNELS_H_

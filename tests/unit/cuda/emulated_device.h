@@ -1,9 +1,9 @@
-// The device of the kernels in worker/compress, on the host: blocks and, within a phase, threads run one by one, in an
+// The device of the kernels in worker/cuda, on the host: blocks and, within a phase, threads run one by one, in an
 // order that differs from launch to launch; fresh memory holds rubbish. What depends on an order, or on memory nobody
 // wrote, gives other bytes than the CPU's compressor.
 
-#ifndef TESTS_UNIT_COMPRESS_EMULATED_DEVICE_H_
-#define TESTS_UNIT_COMPRESS_EMULATED_DEVICE_H_
+#ifndef TESTS_UNIT_CUDA_EMULATED_DEVICE_H_
+#define TESTS_UNIT_CUDA_EMULATED_DEVICE_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "worker/compress/pipeline_steps.h"
+#include "worker/cuda/pipeline_steps.h"
 
 namespace cddp {
 
@@ -78,4 +78,4 @@ inline absl::StatusOr<std::unique_ptr<device::DevicePipeline>> MakeEmulatedPipel
 
 }  // namespace cddp
 
-#endif  // TESTS_UNIT_COMPRESS_EMULATED_DEVICE_H_
+#endif  // TESTS_UNIT_CUDA_EMULATED_DEVICE_H_

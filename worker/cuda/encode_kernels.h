@@ -1,12 +1,12 @@
 // The bytes of an update (common/codec: update_header.h, index_blocks.h, gap8.h, block_scaled.h), and the rounding
 // error left in the residual. A block per 1024 selected elements.
 
-#ifndef WORKER_COMPRESS_ENCODE_KERNELS_H_
-#define WORKER_COMPRESS_ENCODE_KERNELS_H_
+#ifndef WORKER_CUDA_ENCODE_KERNELS_H_
+#define WORKER_CUDA_ENCODE_KERNELS_H_
 
 #include <cstdint>
 
-#include "worker/compress/value_coding.h"
+#include "worker/cuda/value_coding.h"
 
 namespace cddp::device {
 
@@ -269,4 +269,4 @@ struct EncodeKernel {
 
 }  // namespace cddp::device
 
-#endif  // WORKER_COMPRESS_ENCODE_KERNELS_H_
+#endif  // WORKER_CUDA_ENCODE_KERNELS_H_

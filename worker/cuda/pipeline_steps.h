@@ -9,16 +9,16 @@
 //   bool Wait();
 //   const char* error() const;
 
-#ifndef WORKER_COMPRESS_PIPELINE_STEPS_H_
-#define WORKER_COMPRESS_PIPELINE_STEPS_H_
+#ifndef WORKER_CUDA_PIPELINE_STEPS_H_
+#define WORKER_CUDA_PIPELINE_STEPS_H_
 
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
-#include "worker/compress/device_pipeline.h"
-#include "worker/compress/encode_kernels.h"
-#include "worker/compress/select_kernels.h"
+#include "worker/cuda/device_pipeline.h"
+#include "worker/cuda/encode_kernels.h"
+#include "worker/cuda/select_kernels.h"
 
 namespace cddp::device {
 
@@ -147,4 +147,4 @@ class PipelineSteps : public DevicePipeline {
 
 }  // namespace cddp::device
 
-#endif  // WORKER_COMPRESS_PIPELINE_STEPS_H_
+#endif  // WORKER_CUDA_PIPELINE_STEPS_H_

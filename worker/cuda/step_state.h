@@ -1,12 +1,12 @@
 // What the kernels of one compression tell each other and, at its end, the host. Lives in device memory; zeroed before
 // each step.
 
-#ifndef WORKER_COMPRESS_STEP_STATE_H_
-#define WORKER_COMPRESS_STEP_STATE_H_
+#ifndef WORKER_CUDA_STEP_STATE_H_
+#define WORKER_CUDA_STEP_STATE_H_
 
 #include <cstdint>
 
-#include "worker/compress/device_code.h"
+#include "worker/cuda/device_code.h"
 
 namespace cddp::device {
 
@@ -56,4 +56,4 @@ struct Wanted {
 
 }  // namespace cddp::device
 
-#endif  // WORKER_COMPRESS_STEP_STATE_H_
+#endif  // WORKER_CUDA_STEP_STATE_H_

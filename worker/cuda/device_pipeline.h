@@ -1,13 +1,13 @@
 // The kernels of one bucket's compression behind an interface that knows neither CUDA nor absl: implemented for CUDA by
 // cuda_device.cu, and by tests on the host.
 
-#ifndef WORKER_COMPRESS_DEVICE_PIPELINE_H_
-#define WORKER_COMPRESS_DEVICE_PIPELINE_H_
+#ifndef WORKER_CUDA_DEVICE_PIPELINE_H_
+#define WORKER_CUDA_DEVICE_PIPELINE_H_
 
 #include <cstdint>
 #include <vector>
 
-#include "worker/compress/step_state.h"
+#include "worker/cuda/step_state.h"
 
 namespace cddp::device {
 
@@ -46,4 +46,4 @@ class DevicePipeline {
 
 }  // namespace cddp::device
 
-#endif  // WORKER_COMPRESS_DEVICE_PIPELINE_H_
+#endif  // WORKER_CUDA_DEVICE_PIPELINE_H_

@@ -1,7 +1,7 @@
 // The device's compressor against the CPU's: the same bytes, residuals and reports, on the emulated device and, where
 // there is one, on a GPU.
 
-#include "worker/compress/device_compressor.h"
+#include "worker/cuda/device_compressor.h"
 
 #include <cfloat>
 #include <cmath>
@@ -12,8 +12,8 @@
 
 #include "gtest/gtest.h"
 #include "tests/unit/codec/random_updates.h"
-#include "tests/unit/compress/emulated_device.h"
-#include "worker/compress/cuda_pipeline.h"
+#include "tests/unit/cuda/emulated_device.h"
+#include "worker/cuda/cuda_pipeline.h"
 
 namespace cddp {
 namespace {

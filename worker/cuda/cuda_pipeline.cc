@@ -1,9 +1,9 @@
-#include "worker/compress/cuda_pipeline.h"
+#include "worker/cuda/cuda_pipeline.h"
 
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "worker/compress/cuda_device.h"
+#include "worker/cuda/cuda_device.h"
 
 namespace cddp {
 
