@@ -1,12 +1,13 @@
 # CUDA for worker/cuda: used if nvcc and its static runtime are there, and the build goes on without them. A command
-# of our own compiles the one .cu file: CMake 3.25's CUDA language does not know CUDA 13's C++20.
+# of our own compiles the .cu files, which hold kernels and no absl; what only calls CUDA is .cc. CMake 3.25's CUDA language does not know CUDA 13's C++20.
 
 find_program(CDDP_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin)
 if(CDDP_NVCC)
   get_filename_component(cuda_bin ${CDDP_NVCC} DIRECTORY)
   find_library(CDDP_CUDART cudart_static HINTS ${cuda_bin}/../lib64 ${cuda_bin}/../targets/x86_64-linux/lib)
+  find_path(CDDP_CUDA_INCLUDE cuda_runtime_api.h HINTS ${cuda_bin}/../include ${cuda_bin}/../targets/x86_64-linux/include)
 endif()
-if(CDDP_NVCC AND CDDP_CUDART AND NOT CDDP_SANITIZER)
+if(CDDP_NVCC AND CDDP_CUDART AND CDDP_CUDA_INCLUDE AND NOT CDDP_SANITIZER)
   set(cuda_default ON)
 else()
   set(cuda_default OFF)

@@ -65,14 +65,6 @@ class CudaDevice {
 
 }  // namespace
 
-int CountCudaDevices(std::string* error) {
-  int count = 0;
-  const cudaError_t status = cudaGetDeviceCount(&count);
-  if (status == cudaSuccess && count > 0) return count;
-  *error = status == cudaSuccess ? "no GPU" : cudaGetErrorString(status);
-  return 0;
-}
-
 std::unique_ptr<DevicePipeline> MakeCudaPipeline(const PipelineOptions& options, std::string* error) {
   CudaDevice device;
   if (!device.Init()) {

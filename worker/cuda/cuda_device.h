@@ -11,9 +11,6 @@
 
 namespace cddp::device {
 
-// Number of GPUs; 0 with the reason in *error.
-int CountCudaDevices(std::string* error);
-
 // Null with the reason in *error.
 std::unique_ptr<DevicePipeline> MakeCudaPipeline(const PipelineOptions& options, std::string* error);
 

@@ -4,14 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "worker/cuda/cuda_device.h"
+#include "worker/cuda/cuda_stream.h"
 
 namespace cddp {
-
-absl::Status CudaAvailable() {
-  std::string error;
-  if (device::CountCudaDevices(&error) > 0) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("no CUDA device: ", error));
-}
 
 absl::StatusOr<std::unique_ptr<device::DevicePipeline>> MakeCudaPipeline(const device::PipelineOptions& options) {
   if (absl::Status status = CudaAvailable(); !status.ok()) return status;

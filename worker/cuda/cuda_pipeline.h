@@ -1,6 +1,4 @@
-// The compression pipeline on an NVIDIA GPU. Never run on a GPU so far; its kernels run in tests on the host.
-//
-// In a build without nvcc (CMake option CDDP_CUDA) both functions return Unimplemented.
+// The compression pipeline on an NVIDIA GPU. In a build without nvcc (CMake option CDDP_CUDA) it is Unimplemented.
 
 #ifndef WORKER_CUDA_CUDA_PIPELINE_H_
 #define WORKER_CUDA_CUDA_PIPELINE_H_
@@ -12,9 +10,6 @@
 #include "worker/cuda/device_pipeline.h"
 
 namespace cddp {
-
-// Is there a GPU and a driver? Unavailable says why not.
-absl::Status CudaAvailable();
 
 // On the current device, with a stream of its own. ResourceExhausted without memory.
 absl::StatusOr<std::unique_ptr<device::DevicePipeline>> MakeCudaPipeline(const device::PipelineOptions& options);

@@ -41,6 +41,7 @@ absl::Status PushAndApply(const ExchangeParts& parts, size_t count, absl::Functi
   Send(parts, &batch);
   absl::Status status;
   for (size_t left = count; left > 0;) {
+    if (!parts.mailbox->HasNext()) parts.engine.Flush();
     ExchangeMailbox::Event event = parts.mailbox->Next();
     if (std::holds_alternative<ExchangeMailbox::Ended>(event)) return absl::CancelledError("the exchange has ended");
     if (const auto* applied = std::get_if<ExchangeMailbox::Applied>(&event)) {

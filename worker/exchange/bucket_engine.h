@@ -74,6 +74,9 @@ class BucketEngine {
   using Applied = std::function<void(absl::Status)>;
   virtual void Apply(uint32_t bucket, const PushReply& reply, const SharedBytes& pushed, Applied done) = 0;
 
+  // No call follows for now: what Encode and Apply were asked for and wait to do together begins at the latest here.
+  virtual void Flush() {}
+
   // The bucket's weights as a dense fp32 update.
   virtual SharedBytes EncodeWeights(uint32_t bucket) = 0;
   virtual void SetWeights(uint32_t bucket, absl::Span<const float> weights) = 0;  // as many as the bucket is long

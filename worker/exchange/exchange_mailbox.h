@@ -96,12 +96,16 @@ class ExchangeMailbox {
     changed_.NotifyAll();
   }
 
+  // Would Next return without waiting?
+  bool HasNext() {
+    MutexLock lock(mutex_);
+    return HasEvent();
+  }
+
   // Waits for the next event. What leads to a push goes before replies, so that the network is kept busy.
   Event Next() {
     MutexLock lock(mutex_);
-    changed_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return ended_ || ready_.has_value() || !encoded_.empty() || !events_.empty();
-    });
+    changed_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return HasEvent(); });
     if (ended_) return Ended{};
     if (ready_.has_value()) return *std::exchange(ready_, std::nullopt);
     if (!encoded_.empty()) return TakeFront(encoded_);
@@ -109,6 +113,10 @@ class ExchangeMailbox {
   }
 
  private:
+  bool HasEvent() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return ended_ || ready_.has_value() || !encoded_.empty() || !events_.empty();
+  }
+
   void PostEvent(Event event) {
     MutexLock lock(mutex_);
     events_.push_back(std::move(event));

@@ -115,6 +115,7 @@ void GradientExchange::RunStep(bool refuse) {
   first_push_ = absl::InfiniteDuration();
   driver_.Begin(refuse);
   while (!driver_.done()) {
+    if (!mailbox_->HasNext()) engine_->Flush();
     if (!Handle(mailbox_->Next())) return;
   }
   const StepCounts& counts = driver_.counts();

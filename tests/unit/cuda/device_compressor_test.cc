@@ -14,6 +14,7 @@
 #include "tests/unit/codec/random_updates.h"
 #include "tests/unit/cuda/emulated_device.h"
 #include "worker/cuda/cuda_pipeline.h"
+#include "worker/cuda/cuda_stream.h"
 
 namespace cddp {
 namespace {

@@ -1,5 +1,5 @@
-// An engine that completes later, on another thread and in random order, as a GPU's does; the work is the host
-// engine's.
+// An engine that completes later, on another thread and in random order, and begins nothing before Flush, as a GPU's
+// does; the work is the host engine's.
 
 #ifndef TESTS_UNIT_EXCHANGE_ASYNC_BUCKETS_H_
 #define TESTS_UNIT_EXCHANGE_ASYNC_BUCKETS_H_
@@ -57,6 +57,13 @@ class AsyncBuckets final : public BucketEngine {
     });
   }
 
+  void Flush() override {
+    MutexLock lock(mutex_);
+    work_.insert(work_.end(), gathered_.begin(), gathered_.end());
+    gathered_.clear();
+    changed_.NotifyAll();
+  }
+
   void Bind(absl::Span<const float> gradients, absl::Span<float> weights) override {
     MutexLock lock(host_mutex_);
     host_->Bind(gradients, weights);
@@ -93,8 +100,7 @@ class AsyncBuckets final : public BucketEngine {
  private:
   void Later(std::function<void()> work) {
     MutexLock lock(mutex_);
-    work_.push_back(std::move(work));
-    changed_.NotifyAll();
+    gathered_.push_back(std::move(work));
   }
 
   void Run() {
@@ -116,6 +122,7 @@ class AsyncBuckets final : public BucketEngine {
   const uint32_t most_encodings_;
   Mutex mutex_;
   CondVar changed_;
+  std::vector<std::function<void()>> gathered_ ABSL_GUARDED_BY(mutex_);  // begins with the next Flush
   std::vector<std::function<void()>> work_ ABSL_GUARDED_BY(mutex_);
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::mt19937_64 random_;  // the thread's

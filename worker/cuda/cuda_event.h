@@ -1,0 +1,20 @@
+// Events of a GPU from a pool: making one costs more than a whole step may.
+
+#ifndef WORKER_CUDA_CUDA_EVENT_H_
+#define WORKER_CUDA_CUDA_EVENT_H_
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+
+namespace cddp {
+
+// An event without timing, recorded on `stream` of `device`; back in the pool with its last holder. Any thread. What a
+// ReadyToken of RecordReady points to.
+absl::StatusOr<std::shared_ptr<const cudaEvent_t>> RecordEvent(int device, cudaStream_t stream);
+
+}  // namespace cddp
+
+#endif  // WORKER_CUDA_CUDA_EVENT_H_
