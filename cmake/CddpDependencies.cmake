@@ -10,9 +10,18 @@ find_package(prometheus-cpp CONFIG REQUIRED)
 find_package(spdlog CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 find_package(hwy CONFIG REQUIRED)
-find_package(PkgConfig REQUIRED)
-pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)             # crc32c
-pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)  # the /metrics port
+
+# cddp_find_library(TARGET LIBRARY HEADER): a package without CMake files.
+function(cddp_find_library TARGET LIBRARY HEADER)
+  find_library(CDDP_LIBRARY_${LIBRARY} ${LIBRARY} REQUIRED)
+  find_path(CDDP_INCLUDE_${LIBRARY} ${HEADER} REQUIRED)
+  add_library(${TARGET} UNKNOWN IMPORTED GLOBAL)
+  set_target_properties(${TARGET} PROPERTIES
+    IMPORTED_LOCATION ${CDDP_LIBRARY_${LIBRARY}} INTERFACE_INCLUDE_DIRECTORIES ${CDDP_INCLUDE_${LIBRARY}})
+endfunction()
+cddp_find_library(isal::isal isal isa-l/crc.h)                      # crc32c
+cddp_find_library(microhttpd::microhttpd microhttpd microhttpd.h)  # the /metrics port
+
 if(CDDP_WITH_TORCH)
   find_package(Torch REQUIRED)
 endif()
