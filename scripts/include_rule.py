@@ -88,6 +88,8 @@ def read_includes(root, files):
 
 def folder_of(include, files):
     """The folder of ours that an include names, or None for a library's."""
+    if "include/" + include in files:
+        return os.path.dirname("include/" + include)
     if include.startswith("cddp/"):
         return "proto"  # made from the .proto files
     return os.path.dirname(include) if include in files else None

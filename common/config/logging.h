@@ -8,6 +8,9 @@ namespace cddp {
 // Makes spdlog's default logger write to stderr with UTC timestamps. Call once, in main().
 void InitLogging();
 
+// Gives the lines of common/log to spdlog, as InitLogging does.
+void LogToSpdlog();
+
 }  // namespace cddp
 
 #endif  // COMMON_CONFIG_LOGGING_H_

@@ -1,7 +1,5 @@
 #include "common/trace/trace_file.h"
 
-#include <spdlog/spdlog.h>
-
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -9,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/files/durable_file.h"
+#include "common/log/log.h"
 
 namespace cddp {
 namespace {
@@ -54,7 +53,7 @@ absl::StatusOr<std::shared_ptr<TraceFile>> TraceFile::Create(const std::string& 
 TraceFile::~TraceFile() {
   std::fputs("\n]\n", file_.get());
   if (std::fflush(file_.get()) != 0 || std::ferror(file_.get()) != 0) {
-    spdlog::error("event=trace_incomplete file={} reason=\"{}\"", path_, std::strerror(errno));
+    LogError(absl::StrCat("event=trace_incomplete file=", path_, " reason=\"", std::strerror(errno), "\""));
   }
 }
 

@@ -13,18 +13,10 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/transport/security_options.h"
 #include "common/transport/tokens.h"
 
 namespace cddp {
-
-struct SecurityOptions {
-  std::string tls_cert_file;  // PEM, with the chain
-  std::string tls_key_file;   // PEM, without password
-  std::string tls_ca_file;    // PEM; whom we believe. A server that has one asks clients for certificates
-  std::string token_file;     // server: lines `role token`; client: one token
-
-  bool has_tls() const { return !tls_cert_file.empty() || !tls_key_file.empty() || !tls_ca_file.empty(); }
-};
 
 // Credentials of a listening port. InvalidArgument or NotFound naming the flag and file that is wrong, also for a key
 // that is not the certificate's.

@@ -1,14 +1,15 @@
 #include "common/transport/grpc_log.h"
 
 #include <grpc/support/log.h>
-#include <spdlog/spdlog.h>
 
 #include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "common/log/log.h"
 #include "common/sync/mutex.h"
 
 namespace cddp {
@@ -49,8 +50,8 @@ void TakeLine(gpr_log_func_args* line) {
     TellGrpcRefusal(GrpcRefusal::kCompressed, absl::StripSuffix(message, "."));
     return;
   }
-  spdlog::error("event=grpc file={} reason=\"{}\"", line->file,
-                absl::StrReplaceAll(line->message, {{"\n", " "}, {"\"", "'"}}));
+  LogError(absl::StrCat("event=grpc file=", line->file, " reason=\"",
+                        absl::StrReplaceAll(line->message, {{"\n", " "}, {"\"", "'"}}), "\""));
 }
 
 }  // namespace

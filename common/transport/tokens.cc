@@ -1,13 +1,13 @@
 #include "common/transport/tokens.h"
 
 #include <openssl/crypto.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/log/log.h"
 
 namespace cddp {
 namespace {
@@ -68,9 +68,9 @@ std::optional<Role> TokenTable::Find(absl::string_view token) {
     absl::StatusOr<std::vector<Entry>> entries = Parse(file_.path());
     if (entries.ok()) {
       entries_ = *std::move(entries);
-      spdlog::info("event=tokens_read file={} tokens={}", file_.path(), entries_.size());
+      LogInfo(absl::StrCat("event=tokens_read file=", file_.path(), " tokens=", entries_.size()));
     } else {
-      spdlog::error("event=tokens_not_read reason=\"{}; the old ones hold\"", std::string(entries.status().message()));
+      LogError(absl::StrCat("event=tokens_not_read reason=\"", entries.status().message(), "; the old ones hold\""));
     }
   }
   std::optional<Role> role;

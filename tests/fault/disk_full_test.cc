@@ -6,8 +6,6 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
-#include <spdlog/sinks/ostream_sink.h>
-#include <spdlog/spdlog.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
+#include "common/log/log.h"
 #include "common/transport/channel.h"
 #include "tests/fault/child.h"
 #include "tests/fault/server_process.h"
@@ -102,16 +101,14 @@ class DiskFullTest : public ::testing::Test {
 class CapturedLog {
  public:
   CapturedLog() {
-    spdlog::set_default_logger(std::make_shared<spdlog::logger>(
-        "captured", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_, /*force_flush=*/true)));
+    SetLogSink([this](LogLevel, absl::string_view line) { text_.append(line.data(), line.size()).append("\n"); });
   }
-  ~CapturedLog() { spdlog::set_default_logger(before_); }
+  ~CapturedLog() { SetLogSink(nullptr); }
 
-  std::string text() const { return text_.str(); }  // when nobody writes any more
+  const std::string& text() const { return text_; }  // when nobody writes any more
 
  private:
-  const std::shared_ptr<spdlog::logger> before_ = spdlog::default_logger();
-  std::ostringstream text_;
+  std::string text_;
 };
 
 TEST_F(DiskFullTest, WithRoomAndANewStartTrainingGoesOnAsIfNothingHadHappened) {

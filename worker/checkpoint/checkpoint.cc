@@ -17,14 +17,14 @@ namespace {
 constexpr absl::string_view kMagic = "CDDPWORK";
 constexpr uint32_t kFormat = 1;
 
-// Appends to a file without a copy of the large arrays, and keeps the checksum of all of it.
+// Gives bytes on without a copy of the large arrays, and keeps the checksum of all of it.
 class Sink {
  public:
-  explicit Sink(NewFile* file) : file_(*file) {}
+  explicit Sink(WriteBytes write) : write_(write) {}
 
   void Raw(absl::string_view bytes) {
     crc_ = Crc32c(bytes.data(), bytes.size(), crc_);
-    if (status_.ok()) status_ = file_.Write({bytes.data(), bytes.size()});
+    if (status_.ok()) status_ = write_(bytes);
   }
   template <typename T>
   void Put(T value) {
@@ -46,7 +46,7 @@ class Sink {
   }
 
  private:
-  NewFile& file_;
+  const WriteBytes write_;
   uint32_t crc_ = 0;
   absl::Status status_;
 };
@@ -63,9 +63,9 @@ std::vector<T> GetArray(ByteReader* from) {
 
 }  // namespace
 
-absl::Status Append(const WorkerCheckpoint& checkpoint, NewFile* file) {
+absl::Status Append(const WorkerCheckpoint& checkpoint, WriteBytes write) {
   const BucketEngineState& engine = checkpoint.exchange.engine;
-  Sink sink(file);
+  Sink sink(write);
   sink.Raw(kMagic);
   sink.Put<uint32_t>(kFormat);
   sink.Put<uint64_t>(checkpoint.fingerprint);
@@ -83,31 +83,25 @@ absl::Status Append(const WorkerCheckpoint& checkpoint, NewFile* file) {
   return sink.Finish();
 }
 
-absl::StatusOr<WorkerCheckpoint> ReadCheckpoint(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot be opened"));
-  std::error_code error;
-  const uintmax_t size = std::filesystem::file_size(path, error);
-  if (error) return absl::DataLossError(absl::StrCat(path, ": cannot be read: ", error.message()));
-  std::string bytes(size, '\0');
-  if (!file.read(bytes.data(), static_cast<std::streamsize>(size))) {
-    return absl::DataLossError(absl::StrCat(path, ": cannot be read to its end"));
-  }
-  const absl::string_view all = bytes;
+absl::Status Append(const WorkerCheckpoint& checkpoint, NewFile* file) {
+  return Append(checkpoint, [file](absl::string_view bytes) { return file->Write({bytes.data(), bytes.size()}); });
+}
+
+absl::StatusOr<WorkerCheckpoint> ParseCheckpoint(absl::string_view all, const std::string& name) {
   if (all.substr(0, kMagic.size()) != kMagic.substr(0, all.size())) {
-    return absl::DataLossError(absl::StrCat(path, ": is not a worker's checkpoint"));
+    return absl::DataLossError(absl::StrCat(name, ": is not a worker's checkpoint"));
   }
   if (all.size() < kMagic.size() + sizeof(kFormat) + sizeof(uint32_t)) {
-    return absl::DataLossError(absl::StrCat(path, ": is cut off after ", all.size(), " bytes"));
+    return absl::DataLossError(absl::StrCat(name, ": is cut off after ", all.size(), " bytes"));
   }
   const absl::string_view checked = all.substr(0, all.size() - sizeof(uint32_t));
   if (ByteReader(all.substr(checked.size())).Get<uint32_t>() != Crc32c(checked.data(), checked.size())) {
-    return absl::DataLossError(absl::StrCat(path, ": is damaged or cut off (checksum)"));
+    return absl::DataLossError(absl::StrCat(name, ": is damaged or cut off (checksum)"));
   }
   ByteReader from(checked.substr(kMagic.size()));
   if (const uint32_t format = from.Get<uint32_t>(); format != kFormat) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path, ": is of format ", format, ", not ", kFormat, ": use the release that wrote it"));
+        absl::StrCat(name, ": is of format ", format, ", not ", kFormat, ": use the release that wrote it"));
   }
   WorkerCheckpoint checkpoint;
   BucketEngineState& engine = checkpoint.exchange.engine;
@@ -123,8 +117,21 @@ absl::StatusOr<WorkerCheckpoint> ReadCheckpoint(const std::string& path) {
   checkpoint.model = std::string(from.GetBytes());
   checkpoint.optimizer = std::string(from.GetBytes());
   checkpoint.totals = std::string(from.GetBytes());
-  if (!from.ok() || !from.left().empty()) return absl::DataLossError(absl::StrCat(path, ": its fields do not fit"));
+  if (!from.ok() || !from.left().empty()) return absl::DataLossError(absl::StrCat(name, ": its fields do not fit"));
   return checkpoint;
+}
+
+absl::StatusOr<WorkerCheckpoint> ReadCheckpoint(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot be opened"));
+  std::error_code error;
+  const uintmax_t size = std::filesystem::file_size(path, error);
+  if (error) return absl::DataLossError(absl::StrCat(path, ": cannot be read: ", error.message()));
+  std::string bytes(size, '\0');
+  if (!file.read(bytes.data(), static_cast<std::streamsize>(size))) {
+    return absl::DataLossError(absl::StrCat(path, ": cannot be read to its end"));
+  }
+  return ParseCheckpoint(bytes, path);
 }
 
 absl::Status CheckFits(const WorkerCheckpoint& checkpoint, uint64_t fingerprint, const std::string& flags) {

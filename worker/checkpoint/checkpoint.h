@@ -10,8 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/files/durable_file.h"
 #include "worker/exchange/exchange_state.h"
 
@@ -28,8 +30,15 @@ struct WorkerCheckpoint {
   std::string totals;          // of the epoch so far
 };
 
+// Gives the bytes, part by part, to `write`, and returns its first error; after one it is not called again.
+using WriteBytes = absl::FunctionRef<absl::Status(absl::string_view bytes)>;
+absl::Status Append(const WorkerCheckpoint& checkpoint, WriteBytes write);
+
 // Errors of the file.
 absl::Status Append(const WorkerCheckpoint& checkpoint, NewFile* file);
+
+// DataLoss or FailedPrecondition as below, naming `name`.
+absl::StatusOr<WorkerCheckpoint> ParseCheckpoint(absl::string_view bytes, const std::string& name);
 
 // NotFound if there is no such file, errno's status, such as PermissionDenied, if it cannot be opened; DataLoss, saying
 // what is wrong, for any damage; FailedPrecondition for the file of another release. All name the path.

@@ -1,6 +1,5 @@
 #include "worker/checkpoint/checkpoint_files.h"
 
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -8,6 +7,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "common/log/log.h"
 
 namespace cddp {
 
@@ -48,8 +48,8 @@ absl::StatusOr<std::optional<WorkerCheckpoint>> CheckpointFiles::ReadLatest() co
   if (!absl::IsNotFound(latest.status()) && !absl::IsDataLoss(latest.status())) return latest.status();
   absl::StatusOr<WorkerCheckpoint> previous = ReadCheckpoint(previous_);
   if (previous.ok()) {
-    spdlog::warn("event=older_checkpoint step={} reason=\"{}\"", previous->exchange.step,
-                 std::string(latest.status().message()));
+    LogWarning(absl::StrCat("event=older_checkpoint step=", previous->exchange.step, " reason=\"",
+                            latest.status().message(), "\""));
     // Out of the way, or the next Write would put it in the place of the good one.
     rename(latest_.c_str(), absl::StrCat(latest_, ".damaged").c_str());
     return std::optional(*std::move(previous));

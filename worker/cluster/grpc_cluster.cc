@@ -1,14 +1,15 @@
 #include "worker/cluster/grpc_cluster.h"
 
 #include <grpcpp/grpcpp.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/clock/clock.h"
+#include "common/log/log.h"
 #include "common/retry/retry_call.h"
 #include "common/transport/status.h"
 #include "worker/cluster/snapshot.h"
@@ -33,7 +34,7 @@ void LeaveServer(ServerConnection& server, const v1::LeaveRequest& request, cons
   };
   const auto renew = [&](const absl::Status& failed, absl::Duration) { server.stubs.NoteFailure(failed); };
   if (const absl::Status status = RetryCall(clock, retry, attempt, renew); !status.ok()) {
-    spdlog::warn("event=leave_failed server={} reason=\"{}\"", server.address(), std::string(status.message()));
+    LogWarning(absl::StrCat("event=leave_failed server=", server.address(), " reason=\"", status.message(), "\""));
   }
 }
 

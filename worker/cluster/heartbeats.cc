@@ -1,10 +1,11 @@
 #include "worker/cluster/heartbeats.h"
 
 #include <grpcpp/grpcpp.h>
-#include <spdlog/spdlog.h>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/time/clock.h"
+#include "common/log/log.h"
 #include "common/transport/status.h"
 
 namespace cddp {
@@ -45,7 +46,8 @@ void Heartbeats::Run() {
               server->NoteView(heartbeat.response.view());
             } else {
               server->heartbeat_stubs.NoteFailure(FromGrpc(status));
-              spdlog::warn("event=heartbeat_failed server={} reason=\"{}\"", server->address(), status.error_message());
+              LogWarning(absl::StrCat("event=heartbeat_failed server=", server->address(), " reason=\"",
+                                      status.error_message(), "\""));
             }
             unanswered.DecrementCount();
           });

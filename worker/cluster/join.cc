@@ -1,7 +1,6 @@
 #include "worker/cluster/join.h"
 
 #include <grpcpp/grpcpp.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <string>
@@ -12,6 +11,7 @@
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "common/agreement/agreement.h"
 #include "common/clock/clock.h"
+#include "common/log/log.h"
 #include "common/retry/retry_call.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
@@ -78,7 +78,7 @@ class Joining {
       server.stubs.NoteFailure(failed);
       if (std::exchange(told, true)) return;
       const absl::Status why = Explain(server.address(), options_.security.get(), failed);
-      spdlog::info("event=waiting_for_server server={} reason=\"{}\"", server.address(), std::string(why.message()));
+      LogInfo(absl::StrCat("event=waiting_for_server server=", server.address(), " reason=\"", why.message(), "\""));
     };
     const absl::Status status = RetryCall(clock, retry, attempt, tell);
     if (status.ok()) return status;

@@ -1,7 +1,6 @@
 #include "worker/cluster/rank_claim.h"
 
 #include <grpcpp/grpcpp.h>
-#include <spdlog/spdlog.h>
 
 #include <random>
 #include <string>
@@ -10,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "common/clock/clock.h"
+#include "common/log/log.h"
 #include "common/retry/retry_call.h"
 #include "common/transport/protocol.h"
 #include "common/transport/reach.h"
@@ -49,11 +49,11 @@ absl::StatusOr<uint32_t> ClaimRank(const GrpcClusterOptions& options) {
     server.stubs.NoteFailure(failed);
     if (failed.message() == told) return;
     told = std::string(failed.message());
-    spdlog::info("event=rank_waited_for server={} reason=\"{}\"", server.address(), told);
+    LogInfo(absl::StrCat("event=rank_waited_for server=", server.address(), " reason=\"", told, "\""));
   };
   const absl::Status status = RetryCall(clock, retry, attempt, tell);
   if (status.ok()) {
-    spdlog::info("event=rank_claimed rank={}", response.rank());
+    LogInfo(absl::StrCat("event=rank_claimed rank=", response.rank()));
     return response.rank();
   }
   const std::string named = absl::StrCat("server ", server.address(), ": ",

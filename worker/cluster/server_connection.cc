@@ -1,11 +1,11 @@
 #include "worker/cluster/server_connection.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/clock/monotonic.h"
+#include "common/log/log.h"
 #include "common/retry/retry.h"
 #include "common/transport/channel.h"
 
@@ -47,7 +47,7 @@ void RenewedStubs::NoteFailure(const absl::Status& status) {
   }
   renewed_ = now;
   failing_since_ = absl::InfiniteDuration();
-  spdlog::info("event=channel_renewed server={}", address_);
+  LogInfo(absl::StrCat("event=channel_renewed server=", address_));
   stubs_ = std::make_shared<ServerStubs>(CreateChannel(address_, security_.get()));
 }
 
@@ -65,7 +65,7 @@ void ServerConnection::TellWaiting(absl::string_view reason) {
     if (now - told_ < kTellPeriod) return;
     told_ = now;
   }
-  spdlog::warn("event=waiting_for_server server={} reason=\"{}\"", address_, std::string(reason));
+  LogWarning(absl::StrCat("event=waiting_for_server server=", address_, " reason=\"", reason, "\""));
 }
 
 }  // namespace cddp

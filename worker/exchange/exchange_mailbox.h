@@ -14,6 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/sync/mutex.h"
 #include "common/transport/exchange_message.h"
 #include "worker/exchange/bucket_engine.h"
@@ -73,6 +74,13 @@ class ExchangeMailbox {
   void AwaitDone() {
     MutexLock lock(mutex_);
     changed_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !is_open_ || ended_; });
+  }
+
+  // Likewise, but for at most so long; is the task done?
+  bool AwaitDoneFor(absl::Duration timeout) {
+    MutexLock lock(mutex_);
+    return changed_.WaitFor(mutex_, timeout,
+                            [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !is_open_ || ended_; });
   }
 
   // The exchange's thread gets Ended as the next event, and no more tasks.

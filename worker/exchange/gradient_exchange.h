@@ -69,6 +69,9 @@ class GradientExchange {
   // more until Finish has returned.
   void Ready(uint64_t begin, ReadyToken token = nullptr) { mailbox_->NoteReady(begin, std::move(token)); }
 
+  // Waits for at most so long until every reply of the step is applied; are they? Finish ends the step in any case.
+  bool WaitFor(absl::Duration timeout) { return mailbox_->AwaitDoneFor(timeout); }
+
   // Everything is ready; waits until every reply is applied. A bucket whose gradient is not finite at one worker is
   // refused at all alike, and so are all that this worker had not pushed by then (those before it): their residuals and
   // weights stay as they were.

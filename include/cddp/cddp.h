@@ -1,0 +1,306 @@
+/* Compressed-DDP for any program: a training's servers as a C library.
+ *
+ * A program owns its model's tensors, computes gradients or steps its own optimizer, and calls this library to exchange
+ * them with the other workers through parameter servers (cddp-server). Only the largest entries travel; what is left
+ * out is remembered and sent later.
+ *
+ *   cddp_options* options; cddp_client* client;
+ *   cddp_options_create(&options);
+ *   cddp_options_set(options, "servers", "host1:50051,host2:50051");
+ *   cddp_options_set(options, "workers", "4"); cddp_options_set(options, "rank", "0");
+ *   cddp_join(options, tensors, tensor_count, NULL, &client);
+ *   cddp_start(client);                               // all workers hold rank 0's weights from here on
+ *   for each step: compute the loss, then
+ *     cddp_begin(client, NULL);
+ *     for each tensor, last first, as the backward pass completes it: cddp_ready(client, tensor, gradient);
+ *     cddp_finish(client, NULL);                      // the weights are the new ones
+ *   cddp_leave(client, 1); cddp_destroy(client); cddp_options_destroy(options);
+ *
+ * Two ways of use, by the option "push", the same at all workers:
+ *   "gradients"  gradients are pushed while the backward pass runs, and the servers' optimizer makes the steps:
+ *                cddp_begin, cddp_ready of every tensor, cddp_finish.
+ *   "weights"    the program's own optimizer makes the steps. Every "local_steps" of them, cddp_step pushes what they
+ *                have moved, and the servers average (start them with --optimizer=sgd --lr=1 --momentum=0).
+ *
+ * Errors. Functions return a cddp_code, 0 for success. cddp_error_message() then says what is wrong and what to do.
+ * After an error of an argument nothing has changed. After an error of the servers or the network in a step
+ * (CDDP_UNAVAILABLE and others of cddp_finish or cddp_step) the client is over: leave or destroy it, and go on from a
+ * saved state or as a new client.
+ *
+ * Threads. A client's functions may be called from any thread, but one at a time, except that cddp_ready, cddp_wait and
+ * cddp_get_statistics may be called by several threads at once. Options belong to one thread at a time. Different
+ * clients are independent.
+ *
+ * Processes. After fork() a client of the parent is of no use in the child: calls fail with CDDP_FAILED_PRECONDITION,
+ * and cddp_destroy gives back no resources. A child whose parent had joined cannot join either: fork first, or exec.
+ *
+ * The host. The library starts threads of its own. It sets no signal handlers, locale, environment variables or
+ * floating-point modes of the program's threads, and writes nothing to standard output or standard error
+ * (cddp_set_log); gRPC itself prints its own errors to standard error, see its GRPC_VERBOSITY.
+ *
+ * Structs begin with their size, so that a library of a later version knows what a program was compiled with. Fill them
+ * with their initialiser (CDDP_TENSOR_INIT, ...), or with zeros and the size: a member of zero stands for its default.
+ */
+
+#ifndef CDDP_CDDP_H_
+#define CDDP_CDDP_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define CDDP_API __attribute__((visibility("default")))
+#else
+#define CDDP_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What this header describes. A library with the same major number has all of it. */
+#define CDDP_VERSION_MAJOR 1
+#define CDDP_VERSION_MINOR 0
+
+/* The library's version, major * 1000 + minor. */
+CDDP_API uint32_t cddp_version(void);
+
+/* ---- Errors ---- */
+
+/* The numbers are those of gRPC's status codes. */
+typedef enum cddp_code {
+  CDDP_OK = 0,
+  CDDP_CANCELLED = 1, /* the client was destroyed or left meanwhile */
+  CDDP_UNKNOWN = 2,
+  CDDP_INVALID_ARGUMENT = 3, /* an argument, option or tensor is wrong, or not what the servers have */
+  CDDP_DEADLINE_EXCEEDED = 4,
+  CDDP_NOT_FOUND = 5,           /* no such option; no such file */
+  CDDP_ALREADY_EXISTS = 6,      /* the tensors, or the rank, belong to another client of this process */
+  CDDP_PERMISSION_DENIED = 7,   /* the servers want another token or certificate */
+  CDDP_RESOURCE_EXHAUSTED = 8,  /* memory, or a buffer that is too small */
+  CDDP_FAILED_PRECONDITION = 9, /* a call out of order; a rank taken over; servers that have lost their state */
+  CDDP_ABORTED = 10,
+  CDDP_OUT_OF_RANGE = 11,
+  CDDP_UNIMPLEMENTED = 12, /* not in this build or version */
+  CDDP_INTERNAL = 13,
+  CDDP_UNAVAILABLE = 14, /* servers are out of reach, longer than "server_timeout" */
+  CDDP_DATA_LOSS = 15,   /* a saved state, or what came over the network, is damaged */
+  CDDP_UNAUTHENTICATED = 16
+} cddp_code;
+
+/* Of the last call of this thread that failed: one line that says what is wrong and what to do. Never NULL. It is
+ * valid until this thread's next failing call. */
+CDDP_API const char* cddp_error_message(void);
+
+/* "INVALID_ARGUMENT" and so on. */
+CDDP_API const char* cddp_code_name(cddp_code code);
+
+/* ---- Log ---- */
+
+typedef enum cddp_log_level { CDDP_DEBUG = 0, CDDP_INFO = 1, CDDP_WARNING = 2, CDDP_ERROR = 3 } cddp_log_level;
+
+/* `line` is "event=waiting_for_server server=... reason=\"...\"", without a line's end, valid during the call. */
+typedef void (*cddp_log_callback)(void* context, cddp_log_level level, const char* line);
+
+/* Gives the lines of all clients of this process, from `least` on, to `callback`; NULL: to nobody, as before the first
+ * call. The callback is called from any thread, one call at a time, and must not call this library. Once this function
+ * has returned, the callback given before is not called any more. */
+CDDP_API void cddp_set_log(cddp_log_callback callback, void* context, cddp_log_level least);
+
+/* ---- Options ---- */
+
+/* Settings by the names of cddp-worker's flags, without the dashes: "servers", "rank", "workers", "ratio", ... */
+typedef struct cddp_options cddp_options;
+
+CDDP_API cddp_code cddp_options_create(cddp_options** options);
+CDDP_API void cddp_options_destroy(cddp_options* options); /* NULL is fine */
+
+/* CDDP_NOT_FOUND for a name that is unknown, with the one that was probably meant; CDDP_INVALID_ARGUMENT for a value
+ * that is not understood. Options that contradict each other are found by cddp_join. */
+CDDP_API cddp_code cddp_options_set(cddp_options* options, const char* name, const char* value);
+
+/* The value as text. Writes at most `capacity` bytes with the final zero to `value`; *length (may be NULL) is the
+ * text's length without it. CDDP_RESOURCE_EXHAUSTED, with *length set, if the text does not fit. */
+CDDP_API cddp_code cddp_options_get(const cddp_options* options, const char* name, char* value, size_t capacity,
+                                    size_t* length);
+
+/* Something of the program's own that all workers must have alike ("batch_size", "32"; a checksum of the data): the
+ * servers refuse a worker with another value, naming it. Neither text may hold spaces or '='. */
+CDDP_API cddp_code cddp_options_agree(cddp_options* options, const char* name, const char* value);
+
+/* Sets what the environment names: CDDP_SERVERS, CDDP_RANK or RANK, CDDP_WORKERS or WORLD_SIZE, and CDDP_<NAME> for
+ * every other option (CDDP_RATIO=0.05). CDDP_INVALID_ARGUMENT names the variable whose value is not understood. */
+CDDP_API cddp_code cddp_options_read_environment(cddp_options* options);
+
+/* Name and one line of help of every option; NULL from the number of options on. The texts are static. */
+CDDP_API const char* cddp_option_name(size_t index);
+CDDP_API const char* cddp_option_help(size_t index);
+
+/* ---- Tensors ---- */
+
+typedef enum cddp_tensor_kind {
+  CDDP_PARAMETER = 0,
+  CDDP_BUFFER = 1 /* no gradient: averaged over the workers (statistics of a normalisation) */
+} cddp_tensor_kind;
+
+typedef enum cddp_element_type { CDDP_FLOAT32 = 0 } cddp_element_type;
+
+/* One tensor of the model, in C order without gaps. Tensors need not lie next to each other; where all do, in order,
+ * nothing is copied. A tensor without elements takes no part. */
+typedef struct cddp_tensor {
+  uint32_t struct_size; /* sizeof(cddp_tensor), alike in an array */
+  uint32_t kind;        /* cddp_tensor_kind */
+  uint32_t type;        /* cddp_element_type */
+  uint32_t dimensions;  /* 0: a scalar */
+  const int64_t* shape; /* `dimensions` extents */
+  const char* name;     /* as all workers name it; unlike the others' of the model */
+  void* data;           /* the weights: valid and at this address until the client is destroyed */
+} cddp_tensor;
+#define CDDP_TENSOR_INIT \
+  { sizeof(cddp_tensor), CDDP_PARAMETER, CDDP_FLOAT32, 0, NULL, NULL, NULL }
+
+typedef enum cddp_memory_kind { CDDP_HOST = 0, CDDP_CUDA = 1 } cddp_memory_kind;
+
+/* Where all tensors and gradients lie. */
+typedef struct cddp_memory {
+  uint32_t struct_size;
+  uint32_t kind;   /* cddp_memory_kind; CDDP_UNIMPLEMENTED from cddp_join where this build has none of it */
+  int32_t device;  /* CUDA: the device's index */
+  uint32_t unused; /* 0 */
+  void* stream;    /* CUDA: the stream (cudaStream_t) on which gradients are computed; NULL: the default stream */
+} cddp_memory;
+#define CDDP_MEMORY_INIT \
+  { sizeof(cddp_memory), CDDP_HOST, 0, 0, NULL }
+
+/* ---- A client's life ---- */
+
+typedef struct cddp_client cddp_client;
+
+/* Joins the servers as one worker of a training. Waits for servers that are out of reach, up to "server_timeout".
+ * `tensors` is read during the call only, what `data` points to until cddp_destroy. `memory` NULL: the host's. Rank
+ * "auto": one that nobody holds, from the first server. No weight is touched.
+ *
+ * CDDP_INVALID_ARGUMENT: the options or tensors make no sense, or are not those of the servers or the other workers;
+ * CDDP_ALREADY_EXISTS: a tensor's memory, or this rank at these servers, is another client's of this process;
+ * CDDP_UNAVAILABLE: a server is out of reach. */
+CDDP_API cddp_code cddp_join(const cddp_options* options, const cddp_tensor* tensors, size_t tensor_count,
+                             const cddp_memory* memory, cddp_client** client);
+
+/* Gives every worker the same weights: rank 0's in a new training (every worker of it must call this), those of the
+ * servers in a running one. Then steps may begin. */
+CDDP_API cddp_code cddp_start(cddp_client* client);
+
+/* Goes on from a state that cddp_save_state gave, in the place of cddp_start, or after it and before the first step
+ * (what was under way when the state's process ended is then given up). Sets the weights. CDDP_INVALID_ARGUMENT for the
+ * state of another model, rank or options; CDDP_DATA_LOSS if it is damaged; CDDP_FAILED_PRECONDITION if the servers
+ * begin anew. */
+CDDP_API cddp_code cddp_restore(cddp_client* client, const void* state, size_t size);
+
+/* Tells the servers that this worker takes part no more: with `finished` because the training is over (a server with
+ * --exit_when_finished ends when all workers have said so), else because it gives up; the others then go on without it.
+ * Then only statistics and cddp_destroy are left. */
+CDDP_API cddp_code cddp_leave(cddp_client* client, int finished);
+
+/* Ends the threads and forgets the tensors. Without cddp_leave, the servers keep this worker's place for as long as
+ * their --lease, for a process that goes on from a saved state. NULL is fine. Not while another call is under way. */
+CDDP_API void cddp_destroy(cddp_client* client);
+
+/* ---- Steps ---- */
+
+typedef enum cddp_step_flags {
+  CDDP_STEP_NOT_FINITE = 1, /* the loss is NaN or infinite: no worker makes this step */
+  CDDP_STEP_EMPTY = 2       /* this worker has no examples (uneven data): the others' mean counts */
+} cddp_step_flags;
+
+typedef struct cddp_step_options {
+  uint32_t struct_size;
+  uint32_t flags;         /* cddp_step_flags */
+  double weight;          /* of this worker in the mean, relative to the others' (examples of the batch); 0: 1 */
+  double loss;            /* for `cddp status` */
+  const float* gradients; /* all gradients as one array, tensor after tensor as joined; NULL: cddp_ready gives them */
+} cddp_step_options;
+#define CDDP_STEP_OPTIONS_INIT \
+  { sizeof(cddp_step_options), 0, 0, 0, NULL }
+
+/* What a step came to. */
+typedef struct cddp_result {
+  uint32_t struct_size;
+  uint32_t exchanged; /* 0: a local step of "weights", nothing was sent */
+  uint32_t refused;   /* 1: a gradient or weight of some worker was not finite. Its buckets were skipped by all alike,
+                         and what this worker had for them waits in its residual. */
+  uint32_t replaced;  /* buckets whose weights came whole, since the servers' logs did not reach back */
+  uint64_t step;      /* number of the exchange, from 1 */
+  uint64_t missed;    /* steps that the others made without this worker */
+  uint64_t pushed_bytes;
+  uint64_t pulled_bytes;
+  uint64_t pushed_elements;
+  double residual_norm;    /* Euclidean, of what waits to be sent */
+  double compress_seconds; /* during which gradients were compressed, also while the backward pass went on */
+  double wait_seconds;     /* for anything else, in cddp_finish */
+} cddp_result;
+#define CDDP_RESULT_INIT \
+  { sizeof(cddp_result), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/* Begins a step, after the forward pass. `options` may be NULL. With "weights" it is the exchange after a round of the
+ * program's own steps: every tensor counts as ready, and gradients are none. */
+CDDP_API cddp_code cddp_begin(cddp_client* client, const cddp_step_options* options);
+
+/* The gradient of a tensor, by its place in cddp_join's array, is complete, and nothing reads the tensor's weights any
+ * more in this step. `gradient` is copied during the call; with cddp_step_options::gradients give NULL. Otherwise NULL
+ * stands for a gradient of zeros (an unused or frozen parameter). Tensors are pushed last first: those that the
+ * backward pass completes first should stand last. */
+CDDP_API cddp_code cddp_ready(cddp_client* client, size_t tensor, const float* gradient);
+
+/* Waits until the step is done, or, returning CDDP_DEADLINE_EXCEEDED, for `seconds`. So a program can look after
+ * signals meanwhile. The step is ended by cddp_finish in any case. */
+CDDP_API cddp_code cddp_wait(cddp_client* client, double seconds);
+
+/* Waits until every worker's contribution is in, and sets the weights. `result` may be NULL. CDDP_FAILED_PRECONDITION,
+ * and the step goes on, if a tensor is not ready. */
+CDDP_API cddp_code cddp_finish(cddp_client* client, cddp_result* result);
+
+/* With "weights": tells that the program's optimizer has made a step. Every "local_steps"-th call exchanges (cddp_begin
+ * and cddp_finish in one) and sets the weights; the others return at once. Weights that are not finite are not sent:
+ * this round is refused, and the weights are set to the published ones. */
+CDDP_API cddp_code cddp_step(cddp_client* client, const cddp_step_options* options, cddp_result* result);
+
+/* ---- State ---- */
+
+/* All that this worker needs to go on from here, but the program's own (its optimizer, its place in the data): the
+ * weights, what waits to be sent, the position. Between two steps. The servers keep theirs (--state_dir). */
+CDDP_API cddp_code cddp_state_size(cddp_client* client, size_t* size);
+CDDP_API cddp_code cddp_save_state(cddp_client* client, void* state, size_t capacity, size_t* size);
+
+/* ---- Statistics ---- */
+
+typedef struct cddp_statistics {
+  uint32_t struct_size;
+  uint32_t rank;
+  uint32_t workers;
+  uint32_t servers;
+  uint32_t buckets;
+  uint32_t in_place;        /* 1: the tensors lie next to each other, so weights are not copied */
+  uint64_t elements;        /* of all tensors */
+  uint64_t step;            /* number of the coming exchange, from 1; 0 before cddp_start */
+  uint64_t local_steps;     /* "weights": steps since the last exchange */
+  uint64_t version_at_join; /* of the servers' weights; 0: a new training */
+  uint64_t exchanges;       /* by this client; what follows sums over them */
+  uint64_t refused;
+  uint64_t missed;
+  uint64_t pushed_bytes;
+  uint64_t pulled_bytes;
+  uint64_t retries; /* calls that were made again */
+  double compress_seconds;
+  double wait_seconds;
+  double residual_norm; /* after the last exchange */
+} cddp_statistics;
+#define CDDP_STATISTICS_INIT \
+  { sizeof(cddp_statistics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+CDDP_API cddp_code cddp_get_statistics(cddp_client* client, cddp_statistics* statistics);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* CDDP_CDDP_H_ */

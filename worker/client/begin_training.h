@@ -1,0 +1,30 @@
+// What every worker does between joining and its first step, whatever computes its gradients.
+
+#ifndef WORKER_CLIENT_BEGIN_TRAINING_H_
+#define WORKER_CLIENT_BEGIN_TRAINING_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "worker/exchange/cluster.h"
+#include "worker/exchange/gradient_exchange.h"
+
+namespace cddp {
+
+// Error feedback commutes with linear steps only: what waits in a residual is lost to an Adam behind it.
+// InvalidArgument if the servers have Adam and workers push only a part (`ratio` below 1).
+absl::Status CheckServersTakePart(absl::string_view server_settings, double ratio);
+
+// Workers push differences of weights: InvalidArgument unless the servers average (SGD with rate 1 and no momentum, or
+// with Nesterov's).
+absl::Status CheckServersAverage(absl::string_view server_settings);
+
+// Sets `weights` to those of all workers: rank 0's (`is_source`) in a new training, else the published ones.
+absl::Status TakeFirstWeights(const Cluster& cluster, GradientExchange* exchange, absl::Span<float> weights,
+                              bool is_source);
+
+}  // namespace cddp
+
+#endif  // WORKER_CLIENT_BEGIN_TRAINING_H_

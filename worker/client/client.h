@@ -1,0 +1,151 @@
+// What a training program sees of a training: join, start or restore, steps, state, leave. The program owns its
+// tensors and computes by itself; the client exchanges.
+
+#ifndef WORKER_CLIENT_CLIENT_H_
+#define WORKER_CLIENT_CLIENT_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "common/layout/parameter_layout.h"
+#include "common/sync/mutex.h"
+#include "worker/checkpoint/checkpoint.h"
+#include "worker/client/claims.h"
+#include "worker/client/client_options.h"
+#include "worker/client/tensor_memory.h"
+#include "worker/exchange/cluster.h"
+#include "worker/exchange/gradient_exchange.h"
+
+namespace cddp {
+
+struct StepInput {
+  bool not_finite = false;           // the loss: no worker makes this step
+  double loss = 0;                   // for heartbeats
+  const float* gradients = nullptr;  // of all tensors, in the layout's order; null: Ready brings them
+};
+
+struct StepResult {
+  bool exchanged = false;  // false: a local step
+  uint64_t step = 0;       // number of the exchange, from 1
+  StepTraffic traffic;
+};
+
+struct ClientStatistics {
+  uint64_t step = 0;  // the coming exchange; 0 before Start
+  uint64_t local_steps = 0;
+  uint64_t version_at_join = 0;
+  uint64_t exchanges = 0;  // what follows sums over them
+  uint64_t refused = 0;
+  uint64_t missed = 0;
+  uint64_t pushed_bytes = 0;
+  uint64_t pulled_bytes = 0;
+  uint64_t retries = 0;
+  double compress_seconds = 0;
+  double wait_seconds = 0;
+  double residual_norm = 0;  // after the last one
+};
+
+// One call at a time, from any thread, but Ready, Wait and Statistics may be called by several at once. Calls out of
+// order are FailedPrecondition and change nothing. After an error of the servers or the network in a step the client is
+// over: every call but Leave says so.
+class Client {
+ public:
+  // The tensors' elements must stay where they are for as long as the client lives; `options` are checked.
+  // InvalidArgument for options or tensors that make no sense; errors of Claims, GrpcCluster::Join, ClaimRank and the
+  // checks of begin_training.h. FailedPrecondition in the child of a process that has joined before it forked.
+  static absl::StatusOr<std::unique_ptr<Client>> Join(ClientOptions options, std::vector<ClientTensor> tensors);
+
+  // Without Leave, servers keep this worker's place for its lease.
+  ~Client() = default;
+
+  // Gives every worker the same weights: rank 0's in a new training, else the published ones.
+  absl::Status Start();
+
+  // Goes on from a saved state, in the place of Start or directly after it. InvalidArgument if it is of another
+  // training; DataLoss if it is damaged; FailedPrecondition if the servers begin anew.
+  absl::Status Restore(absl::string_view state);
+
+  // PushKind::kGradients: begins a step, none of whose gradients is ready. kWeights: an exchange of what the weights
+  // have moved; all is ready.
+  absl::Status Begin(const StepInput& input);
+
+  // The gradient of a tensor, by its place in Join, is complete; null: zero. It is copied.
+  absl::Status Ready(size_t tensor, const float* gradient);
+
+  // Waits until the step is done, or so long: DeadlineExceeded.
+  absl::Status Wait(absl::Duration timeout);
+
+  // Waits for the step and sets the weights. FailedPrecondition, and the step goes on, if a tensor is not ready.
+  absl::StatusOr<StepResult> Finish();
+
+  // kWeights: the program has made a step. Every local_steps-th call exchanges.
+  absl::StatusOr<StepResult> Step(const StepInput& input);
+
+  // All that Restore needs. Between two steps.
+  absl::StatusOr<std::string> State();
+
+  // Tells the servers. Nothing but Statistics may follow.
+  absl::Status Leave(bool finished);
+
+  ClientStatistics Statistics();
+
+  const ParameterLayout& layout() const { return layout_; }
+  const ClientOptions& options() const { return options_; }  // with the rank that was claimed
+  bool in_place() const { return !memory_.in_place().empty(); }
+
+  // Is this the process that joined? Not after fork(); then nothing of this may be used, not even destroyed: its
+  // threads are gone.
+  bool IsOfThisProcess() const;
+
+ private:
+  enum class Phase { kJoined, kStarting, kBetweenSteps, kInStep, kFinishing, kFailed, kLeft };
+
+  Client(ClientOptions options, const ParameterLayout& layout, const std::vector<ClientTensor>& tensors,
+         std::vector<size_t> places, std::unique_ptr<Claims> claims);
+
+  absl::Status Connect();
+  // FailedPrecondition unless in `wanted`.
+  absl::Status Require(Phase wanted, absl::string_view call) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Fail(const absl::Status& status);
+  void BeginDifference();
+  void SetWeights();  // the program's, to the published ones
+  void NoteFinished(const StepTraffic& traffic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::string NameOf(size_t tensor) const;
+  bool pushes_weights() const { return options_.push == PushKind::kWeights; }
+
+  const pid_t process_;
+  ClientOptions options_;
+  const ParameterLayout layout_;
+  const std::vector<size_t> places_;  // by the program's tensor: the layout's; kNowhere: it has no elements
+  std::unique_ptr<Claims> claims_;
+  TensorMemory memory_;
+  std::vector<float> replica_;   // the published weights, unless gradients are pushed and the tensors lie in one
+  std::vector<float> gathered_;  // gradients, unless they lie in one; differences of the weights
+  absl::Span<float> published_;  // replica_ or the program's own
+
+  Mutex mutex_;
+  Phase phase_ ABSL_GUARDED_BY(mutex_) = Phase::kJoined;
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
+  std::vector<bool> ready_ ABSL_GUARDED_BY(mutex_);  // by the layout's tensor
+  size_t frontier_ ABSL_GUARDED_BY(mutex_) = 0;      // tensors from here on are ready
+  StepInput input_ ABSL_GUARDED_BY(mutex_);
+  bool has_stepped_ ABSL_GUARDED_BY(mutex_) = false;
+  ClientStatistics statistics_ ABSL_GUARDED_BY(mutex_);
+
+  std::unique_ptr<Cluster> cluster_;
+  std::unique_ptr<GradientExchange> exchange_;  // after cluster_ and the arrays: its thread uses them
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_CLIENT_CLIENT_H_

@@ -1,0 +1,55 @@
+// How a training program takes part: which servers, as which worker, and what it pushes.
+
+#ifndef WORKER_CLIENT_CLIENT_OPTIONS_H_
+#define WORKER_CLIENT_CLIENT_OPTIONS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "common/transport/security_options.h"
+#include "worker/buckets/gradient_compressor.h"
+#include "worker/cluster/grpc_cluster_options.h"
+
+namespace cddp {
+
+// What workers push.
+enum class PushKind {
+  kGradients,  // the servers' optimizer makes the steps
+  kWeights,    // what steps of the program's own optimizer have moved; the servers average
+};
+
+// Texts: "gradients", "weights".
+inline bool AbslParseFlag(absl::string_view text, PushKind* kind, std::string* error) {
+  if (text != "gradients" && text != "weights") {
+    *error = "use gradients or weights";
+    return false;
+  }
+  *kind = text == "weights" ? PushKind::kWeights : PushKind::kGradients;
+  return true;
+}
+inline std::string AbslUnparseFlag(PushKind kind) { return kind == PushKind::kWeights ? "weights" : "gradients"; }
+
+struct ClientOptions {
+  ClientOptions() { exchange.small_tensor_elements = 1024; }
+
+  std::string model = "custom";  // what all workers call it
+  PushKind push = PushKind::kGradients;
+  uint32_t local_steps = 1;   // kWeights: between two exchanges
+  bool sparse_adam = false;   // may the servers' optimizer be Adam although not every element is pushed?
+  bool any_outer = false;     // kWeights: may the servers do anything else than to average?
+  uint64_t bucket_bytes = 0;  // of float32; 0: by the model's size
+  GradientCompressorOptions exchange;
+  SecurityOptions security;
+  std::optional<uint32_t> rank = 0;                        // none: one that nobody holds
+  std::vector<std::string> servers;                        // in shard order
+  GrpcClusterOptions cluster;                              // but for what is named above
+  std::vector<std::pair<std::string, std::string>> facts;  // of the program's own, which all workers must have alike
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_CLIENT_CLIENT_OPTIONS_H_
