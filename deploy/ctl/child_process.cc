@@ -7,10 +7,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -23,9 +25,38 @@ constexpr size_t kMaxLineBytes = 1 << 20;
 
 absl::Status Errno(absl::string_view what) { return absl::ErrnoToStatus(errno, what); }
 
+// Ours, with these in place of what has their names.
+std::vector<std::string> EnvironmentWith(const std::vector<std::string>& more) {
+  std::vector<std::string> all = more;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const absl::string_view ours = *entry;
+    const absl::string_view name = ours.substr(0, ours.find('=') + 1);
+    const bool replaced =
+        std::any_of(more.begin(), more.end(), [name](const std::string& m) { return absl::StartsWith(m, name); });
+    if (!replaced) all.emplace_back(ours);
+  }
+  return all;
+}
+
+std::vector<char*> Pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  for (const std::string& text : strings) pointers.push_back(const_cast<char*>(text.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+void WriteAll(int fd, absl::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t wrote = write(fd, bytes.data(), bytes.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote <= 0) return;  // a full disk ends no run
+    bytes.remove_prefix(wrote);
+  }
+}
+
 // Runs in the forked child: only async-signal-safe calls. Ends in the program, or writes errno to `error_fd`.
-[[noreturn]] void Exec(char* const* argv, int stdin_fd, int stdout_fd, int stderr_fd, int error_fd,
-                       const sigset_t& signals, pid_t parent) {
+[[noreturn]] void Exec(char* const* argv, char* const* environment, int stdin_fd, int stdout_fd, int stderr_fd,
+                       int error_fd, const sigset_t& signals, pid_t parent) {
   const auto fail = [error_fd] {
     const int error = errno;
     (void)!write(error_fd, &error, sizeof(error));
@@ -39,7 +70,7 @@ absl::Status Errno(absl::string_view what) { return absl::ErrnoToStatus(errno, w
   }
   signal(SIGPIPE, SIG_DFL);
   pthread_sigmask(SIG_SETMASK, &signals, nullptr);
-  execv(argv[0], argv);
+  execve(argv[0], argv, environment);
   fail();
   __builtin_unreachable();
 }
@@ -64,14 +95,18 @@ absl::StatusOr<ChildProcess> ChildProcess::Spawn(const ChildSpec& spec, const si
   if (pipe2(error, O_CLOEXEC) != 0) return Errno("pipe");
   to_close.insert(to_close.end(), {error[0], error[1]});
 
-  std::vector<char*> argv;
-  for (const std::string& argument : spec.argv) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
+  const std::vector<char*> argv = Pointers(spec.argv);
+  const std::vector<std::string> environment = EnvironmentWith(spec.environment);
+  const std::vector<char*> environment_pointers = Pointers(environment);
+  const int child_stdout = spec.output == ChildOutput::kAllToLog ? log_fd : out[1];
+  const int child_stderr = spec.output == ChildOutput::kAllToPipe ? out[1] : log_fd;
 
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid < 0) return Errno(absl::StrCat("cannot start ", spec.name));
-  if (pid == 0) Exec(argv.data(), stdin_fd, out[1], log_fd, error[1], signals, parent);
+  if (pid == 0) {
+    Exec(argv.data(), environment_pointers.data(), stdin_fd, child_stdout, child_stderr, error[1], signals, parent);
+  }
 
   close(error[1]);
   to_close.pop_back();
@@ -86,7 +121,9 @@ absl::StatusOr<ChildProcess> ChildProcess::Spawn(const ChildSpec& spec, const si
   }
   fcntl(out[0], F_SETFL, O_NONBLOCK);
   std::erase(to_close, out[0]);
-  return ChildProcess(spec, pid, out[0]);
+  const bool copies = spec.output == ChildOutput::kAllToPipe;
+  if (copies) std::erase(to_close, log_fd);
+  return ChildProcess(spec, pid, out[0], copies ? log_fd : -1);
 }
 
 ChildProcess::ChildProcess(ChildProcess&& other) noexcept
@@ -94,11 +131,13 @@ ChildProcess::ChildProcess(ChildProcess&& other) noexcept
       log_path_(std::move(other.log_path_)),
       pid_(other.pid_),
       stdout_fd_(std::exchange(other.stdout_fd_, -1)),
+      log_fd_(std::exchange(other.log_fd_, -1)),
       partial_line_(std::move(other.partial_line_)),
       wait_status_(other.wait_status_) {}
 
 ChildProcess::~ChildProcess() {
   if (stdout_fd_ >= 0) close(stdout_fd_);
+  if (log_fd_ >= 0) close(log_fd_);
 }
 
 std::vector<std::string> ChildProcess::ReadLines() {
@@ -113,6 +152,7 @@ std::vector<std::string> ChildProcess::ReadLines() {
       stdout_fd_ = -1;
       break;
     }
+    if (log_fd_ >= 0) WriteAll(log_fd_, absl::string_view(chunk, got));
     for (absl::string_view rest(chunk, got); !rest.empty();) {
       const size_t end = rest.find('\n');
       const absl::string_view piece = rest.substr(0, end);
@@ -127,6 +167,9 @@ std::vector<std::string> ChildProcess::ReadLines() {
 }
 
 bool ChildProcess::TryReap() {
+  siginfo_t ended = {};
+  if (waitid(P_PID, pid_, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid != pid_) return false;
+  Kill(SIGKILL);  // before the reaping, as long as nobody else can have its number
   int wait_status = 0;
   if (waitpid(pid_, &wait_status, WNOHANG) != pid_) return false;
   wait_status_ = wait_status;

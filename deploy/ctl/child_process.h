@@ -15,15 +15,25 @@
 
 namespace cddp::ctl {
 
+// Where a child's output goes; its log is a file of its own.
+enum class ChildOutput {
+  kStdoutToPipe,  // standard output to the pipe, standard error to the log
+  kAllToPipe,     // both to the pipe; what is read there is copied to the log
+  kAllToLog,      // both to the log; the pipe stays empty
+};
+
 struct ChildSpec {
-  std::string name;               // for people: "worker 3"
-  std::vector<std::string> argv;  // argv[0] is the path of the program
-  std::string log_path;           // its standard error goes there; an old file is replaced
+  std::string name;                           // for people: "worker 3"
+  std::vector<std::string> argv;              // argv[0] is the path of the program
+  std::string log_path;                       // an old file is replaced
+  std::vector<std::string> environment = {};  // "NAME=value", in place of ours of that name
+  ChildOutput output = ChildOutput::kStdoutToPipe;
 };
 
 // A running or ended child. Its standard input is /dev/null, its standard output a pipe that we read in lines, its
-// standard error a file (written by the child itself, so nothing of its last words is lost, whatever happens to us). It
-// leads a process group of its own: Ctrl-C at the terminal reaches us alone, and we decide how the child ends.
+// standard error a file (written by the child itself, so nothing of its last words is lost, whatever happens to us),
+// unless the spec says otherwise. It leads a process group of its own: Ctrl-C at the terminal reaches us alone, and we
+// decide how the child ends; what it has started in that group ends with it.
 //
 // The kernel kills the child with SIGKILL when the thread that called Spawn ends; that must be the main thread. Not
 // thread-safe. The destructor closes the pipe and leaves the process alone: Supervisor ends it.
@@ -48,20 +58,21 @@ class ChildProcess {
   // the pipe the rest counts as a line, too, and the pipe is closed.
   std::vector<std::string> ReadLines();
 
-  // Has it ended? Reaps it then. Does not wait.
+  // Has it ended? Reaps it then, and kills what it has left behind in its group. Does not wait.
   bool TryReap();
 
   // Sends a signal to the child and whatever it has started.
   void Kill(int signal) const;
 
  private:
-  ChildProcess(const ChildSpec& spec, pid_t pid, int stdout_fd)
-      : name_(spec.name), log_path_(spec.log_path), pid_(pid), stdout_fd_(stdout_fd) {}
+  ChildProcess(const ChildSpec& spec, pid_t pid, int stdout_fd, int log_fd)
+      : name_(spec.name), log_path_(spec.log_path), pid_(pid), stdout_fd_(stdout_fd), log_fd_(log_fd) {}
 
   std::string name_;
   std::string log_path_;
   pid_t pid_;
   int stdout_fd_;
+  int log_fd_;  // -1: the child alone writes the log
   std::string partial_line_;
   std::optional<int> wait_status_;
 };

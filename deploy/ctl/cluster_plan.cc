@@ -141,29 +141,43 @@ std::vector<std::string> DataFlags(const TrainOptions& options) {
 
 }  // namespace
 
+absl::Status ValidateCluster(const TrainOptions& options) {
+  const auto& o = options;
+  for (const absl::Status& status : {
+           CheckRange("workers", o.workers, 1, kMaxProcesses),
+           CheckRange("servers", o.servers, 1, kMaxProcesses),
+           CheckNumber("lr", o.lr, o.lr >= 0, "must be above 0, or 0 for the optimizer's own"),
+           CheckNumber("momentum", o.momentum, o.momentum >= 0 && o.momentum < 1, "must be in [0, 1)"),
+           CheckNumber("weight_decay", o.weight_decay, o.weight_decay >= 0, "must not be negative"),
+           CheckNumber("publish_ratio", o.publish_ratio, o.publish_ratio >= 0 && o.publish_ratio <= 1,
+                       "must be in (0, 1], or 0 for as much as was pushed"),
+           CheckRange("quorum", o.quorum, 0, o.workers),
+           CheckAtLeast("max_staleness", o.max_staleness, 0),
+           CheckNumber("outer_lr", o.outer_lr, o.outer_lr > 0, "must be above 0"),
+           CheckNumber("outer_momentum", o.outer_momentum, o.outer_momentum >= 0 && o.outer_momentum < 1,
+                       "must be in [0, 1)"),
+           CheckOptimizer(o),
+           CheckAtLeast("checkpoint_every", o.checkpoint_every, 0),
+       }) {
+    if (!status.ok()) return status;
+  }
+  if (o.nesterov && o.momentum == 0) {
+    return absl::InvalidArgumentError("--nesterov: needs --momentum above 0");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Validate(const TrainOptions& options) {
   const auto& o = options;
   for (const absl::Status& status : {
            CheckName("model", o.model),
            CheckName("dataset", o.dataset),
-           CheckRange("workers", o.workers, 1, kMaxProcesses),
-           CheckRange("servers", o.servers, 1, kMaxProcesses),
+           ValidateCluster(o),
            CheckAtLeast("epochs", o.epochs, 1),
            CheckAtLeast("batch_size", o.batch_size, 1),
-           CheckNumber("lr", o.lr, o.lr >= 0, "must be above 0, or 0 for the optimizer's own"),
-           CheckNumber("momentum", o.momentum, o.momentum >= 0 && o.momentum < 1, "must be in [0, 1)"),
-           CheckNumber("weight_decay", o.weight_decay, o.weight_decay >= 0, "must not be negative"),
            CheckNumber("ratio", o.ratio, o.ratio >= 0 && o.ratio <= 1,
                        "must be in (0, 1], or 0 for what suits the optimizer"),
-           CheckNumber("publish_ratio", o.publish_ratio, o.publish_ratio >= 0 && o.publish_ratio <= 1,
-                       "must be in (0, 1], or 0 for as much as was pushed"),
-           CheckRange("quorum", o.quorum, 0, o.workers),
-           CheckAtLeast("max_staleness", o.max_staleness, 0),
            CheckAtLeast("local_steps", o.local_steps, 0),
-           CheckNumber("outer_lr", o.outer_lr, o.outer_lr > 0, "must be above 0"),
-           CheckNumber("outer_momentum", o.outer_momentum, o.outer_momentum >= 0 && o.outer_momentum < 1,
-                       "must be in [0, 1)"),
-           CheckOptimizer(o),
            CheckAtLeast("layers", o.layers, 1),
            CheckAtLeast("dim", o.dim, 1),
            CheckAtLeast("heads", o.heads, 0),
@@ -172,15 +186,11 @@ absl::Status Validate(const TrainOptions& options) {
            CheckAtLeast("train_examples", o.train_examples, 0),
            CheckAtLeast("test_examples", o.test_examples, 0),
            CheckRange("threads", o.threads, 0, kMaxProcesses),
-           CheckAtLeast("checkpoint_every", o.checkpoint_every, 0),
        }) {
     if (!status.ok()) return status;
   }
   if (o.learns_text() && o.data.empty()) {
     return absl::InvalidArgumentError("--model=gpt: learns text: name a file or folder of it with --data");
-  }
-  if (o.nesterov && o.momentum == 0) {
-    return absl::InvalidArgumentError("--nesterov: needs --momentum above 0");
   }
   return absl::OkStatus();
 }

@@ -1,4 +1,4 @@
-// What `cddp train` was asked for, and the command lines that this means for servers and workers.
+// What `cddp train` or `cddp run` was asked for, and the command lines that this means for servers and workers.
 
 #ifndef DEPLOY_CTL_CLUSTER_PLAN_H_
 #define DEPLOY_CTL_CLUSTER_PLAN_H_
@@ -84,6 +84,9 @@ struct TrainOptions {
 
 // InvalidArgument names the flag whose value makes no sense.
 absl::Status Validate(const TrainOptions& options);
+
+// The same for what concerns servers and how many processes there are.
+absl::Status ValidateCluster(const TrainOptions& options);
 
 // Command lines without the program's own name. Servers and workers pick free ports of the loopback interface.
 std::vector<std::string> ServerFlags(const TrainOptions& options, int shard);

@@ -4,8 +4,8 @@
 #include "common/config/flag_effects.h"
 
 ABSL_FLAG(std::string, servers, "",
-          "train: how many parameter servers to start, 2 if not given; status, checkpoint: addresses of the servers, "
-          "host:port,host:port");
+          "train, run: how many parameter servers to start, 2 if not given; status, checkpoint, and run with servers "
+          "that run already: their addresses, host:port,host:port");
 
 namespace cddp::ctl {
 

@@ -13,6 +13,7 @@
 #include "common/config/similar_name.h"
 #include "deploy/ctl/checkpoint_command.h"
 #include "deploy/ctl/plan_command.h"
+#include "deploy/ctl/run_command.h"
 #include "deploy/ctl/status_command.h"
 #include "deploy/ctl/train_command.h"
 
@@ -28,6 +29,8 @@ struct Command {
 constexpr Command kCommands[] = {
     {"train", "train a model on a cluster of processes on this machine", "cddp train --epochs=5 --ratio=0.01",
      cddp::ctl::RunTrainCommand},
+    {"run", "run a program of yours, such as a PyTorch script, as the workers of a cluster",
+     "cddp run --workers=4 --servers=2 -- python3 train.py", cddp::ctl::RunRunCommand},
     {"status", "show what a running cluster is doing", "cddp status --servers=127.0.0.1:50051 --watch",
      cddp::ctl::RunStatusCommand},
     {"checkpoint", "keep a running cluster's state at one version, and export its model",

@@ -73,6 +73,24 @@ std::vector<std::string> PassFlagsOn(const std::vector<std::string>& args,
   return left;
 }
 
+std::vector<std::string> PassServerFlagsOn(const std::vector<std::string>& args,
+                                           const std::function<bool(absl::string_view name)>& is_own) {
+  std::vector<std::string> left;
+  std::vector<std::string> to_servers;
+  for (size_t i = 0; i < args.size(); ++i) {
+    const std::string name = args[i].substr(0, args[i].find('='));
+    const bool has_value = name.size() < args[i].size();
+    if (!IsPassed(ServerSettings(), name) || is_own(absl::StripPrefix(name, "--")) ||
+        (!has_value && i + 1 == args.size())) {
+      left.push_back(args[i]);
+      continue;
+    }
+    to_servers.push_back(has_value ? args[i] : absl::StrCat(name, "=", args[++i]));
+  }
+  AddWords("--server_flags", to_servers, &left);
+  return left;
+}
+
 std::string PassedFlagNames(const std::function<bool(absl::string_view name)>& is_own) {
   std::set<absl::string_view> names;
   for (const absl::Span<const Setting> settings : {ServerSettings(), WorkerSettings()}) {

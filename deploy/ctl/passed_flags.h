@@ -1,4 +1,4 @@
-// Flags of cddp-server and cddp-worker on the command line of `cddp train`.
+// Flags of cddp-server and cddp-worker on the command line of `cddp train` and `cddp run`.
 
 #ifndef DEPLOY_CTL_PASSED_FLAGS_H_
 #define DEPLOY_CTL_PASSED_FLAGS_H_
@@ -16,6 +16,10 @@ namespace cddp::ctl {
 // both programs have goes to both, but for the optimizer's, which become words of --optimizer_flags.
 std::vector<std::string> PassFlagsOn(const std::vector<std::string>& args,
                                      const std::function<bool(absl::string_view name)>& is_own);
+
+// The same for those of servers alone: they become words of --server_flags.
+std::vector<std::string> PassServerFlagsOn(const std::vector<std::string>& args,
+                                           const std::function<bool(absl::string_view name)>& is_own);
 
 // The names of those flags, for --help: "--beta1 --beta2".
 std::string PassedFlagNames(const std::function<bool(absl::string_view name)>& is_own);

@@ -10,12 +10,11 @@
 
 #include "absl/time/time.h"
 #include "deploy/ctl/cluster_plan.h"
+#include "deploy/ctl/run_end.h"
 #include "deploy/ctl/run_result.h"
 #include "deploy/ctl/train_history.h"
 
 namespace cddp::ctl {
-
-enum class RunState { kRunning, kFinished, kFailed, kInterrupted };
 
 struct RunOutcome {
   RunState state = RunState::kRunning;

@@ -17,6 +17,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/files/durable_file.h"
 
 namespace cddp::ctl {
@@ -76,7 +78,7 @@ absl::StatusOr<FolderLock> FolderLock::Take(const std::string& folder, bool make
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return CannotWrite(folder, absl::StrCat("no lock on ", path, ": ", std::strerror(errno)));
     const std::string holder(absl::StripAsciiWhitespace(ReadAll(path)));
-    return absl::InvalidArgumentError(absl::StrCat("--output=", folder, " is in use by another cddp train",
+    return absl::InvalidArgumentError(absl::StrCat("--output=", folder, " is in use by another cddp",
                                                    holder.empty() ? "" : absl::StrCat(", process ", holder),
                                                    ": wait for its end, or choose another folder"));
   }
@@ -91,6 +93,18 @@ FolderLock::FolderLock(FolderLock&& other) noexcept : fd_(std::exchange(other.fd
 
 FolderLock::~FolderLock() {
   if (fd_ >= 0) close(fd_);
+}
+
+std::string NewRunFolder(const std::string& name) {
+  const std::string base =
+      absl::StrCat("runs/", absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()), "-", name);
+  std::error_code error;
+  fs::create_directories("runs", error);
+  std::string folder = base;
+  for (int attempt = 2; !fs::create_directory(folder, error) && !error; ++attempt) {
+    folder = absl::StrCat(base, "-", attempt);
+  }
+  return folder;
 }
 
 absl::Status ClearRunFolder(const TrainOptions& options, bool overwrite) {

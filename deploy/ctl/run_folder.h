@@ -28,6 +28,9 @@ class FolderLock {
   int fd_;  // -1: moved from
 };
 
+// Makes runs/<time>-<name>, which did not exist: runs started in the same second get different folders.
+std::string NewRunFolder(const std::string& name);
+
 // To be called with the lock held, before a run that begins anew: InvalidArgument if the folder holds the result or the
 // state of another run and `overwrite` is false. A run that failed, and kept no state, may be begun again. Then removes
 // what an earlier run has left, and nothing else.

@@ -1,7 +1,5 @@
 #include "deploy/ctl/train_command.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -17,7 +15,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/codec/encoding.h"
 #include "common/config/available_cores.h"
 #include "common/config/command_line.h"
@@ -28,6 +25,7 @@
 #include "deploy/ctl/command_flags.h"
 #include "deploy/ctl/job_check.h"
 #include "deploy/ctl/passed_flags.h"
+#include "deploy/ctl/programs.h"
 #include "deploy/ctl/progress.h"
 #include "deploy/ctl/run_folder.h"
 #include "deploy/ctl/split_words.h"
@@ -264,31 +262,12 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   return options;
 }
 
-// The programs that were built and installed with this one lie beside it.
 absl::StatusOr<Binaries> FindBinaries() {
-  std::error_code error;
-  const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
-  if (error) return absl::InternalError(absl::StrCat("/proc/self/exe: ", error.message()));
-  const Binaries binaries = {folder / "cddp-server", folder / "cddp-worker"};
-  for (const std::string& path : {binaries.server, binaries.worker}) {
-    if (access(path.c_str(), X_OK) != 0) {
-      return absl::NotFoundError(absl::StrCat("there is no program ", path, ": build it with scripts/build"));
-    }
-  }
-  return binaries;
-}
-
-// Makes a folder that did not exist: runs started in the same second get different ones.
-std::string NewRunFolder(const std::string& model) {
-  const std::string base =
-      absl::StrCat("runs/", absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()), "-", model);
-  std::error_code error;
-  fs::create_directories("runs", error);
-  std::string folder = base;
-  for (int attempt = 2; !fs::create_directory(folder, error) && !error; ++attempt) {
-    folder = absl::StrCat(base, "-", attempt);
-  }
-  return folder;
+  absl::StatusOr<std::string> server = FindOwnProgram("cddp-server");
+  if (!server.ok()) return server.status();
+  absl::StatusOr<std::string> worker = FindOwnProgram("cddp-worker");
+  if (!worker.ok()) return worker.status();
+  return Binaries{*std::move(server), *std::move(worker)};
 }
 
 // Claims the folder, and then puts it in order for this run.

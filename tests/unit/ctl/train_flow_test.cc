@@ -232,7 +232,7 @@ TEST_F(TrainFlowTest, AFolderInUseIsNotTouched) {
   ChildProcess cddp = folder_.Start(durable, "FAKE_WORKER_HANGS=1");
   ASSERT_TRUE(WaitForLine(&cddp, "has 1,000,000 parameters"));
   const std::string report = ReadFile(folder_.File("out/report.json"));
-  const std::string holder = absl::StrCat("is in use by another cddp train, process ", folder_.LockHolder("out"));
+  const std::string holder = absl::StrCat("is in use by another cddp, process ", folder_.LockHolder("out"));
   for (const std::string& other : {std::string(kTrain), durable, absl::StrCat(kTrain, " --overwrite"),
                                    std::string("train --resume --output=out")}) {
     const Finished second = folder_.Run(other);

@@ -1,0 +1,221 @@
+#include "deploy/ctl/script_run.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "common/config/command_line.h"
+#include "common/files/durable_file.h"
+#include "deploy/ctl/format.h"
+
+namespace cddp::ctl {
+namespace {
+
+constexpr absl::Duration kStatusTimeout = absl::Milliseconds(500);  // of the servers' answer; Ctrl-C waits for it
+constexpr int kFruitlessLives = 3;  // after so many in a row a worker would not get further either
+
+std::string Count(size_t count, absl::string_view what) {
+  return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
+}
+
+std::string Absolute(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::absolute(path, error).lexically_normal().string();
+}
+
+// "[rank 0] " and what a terminal would show of a line over which others were drawn.
+std::string Shown(int rank, const std::string& line) {
+  std::string text = line.substr(0, line.find_last_not_of('\r') + 1);
+  if (const size_t drawn_over = text.rfind('\r'); drawn_over != std::string::npos) text.erase(0, drawn_over + 1);
+  return absl::StrCat("[rank ", rank, "] ", text);
+}
+
+}  // namespace
+
+std::vector<std::string> ScriptEnvironment(const ScriptOptions& options, int worker,
+                                           const std::vector<std::string>& addresses) {
+  std::vector<std::string> environment = {
+      absl::StrCat("CDDP_SERVERS=", absl::StrJoin(addresses, ",")),
+      absl::StrCat("RANK=", options.node_rank * options.local_workers + worker),
+      absl::StrCat("WORLD_SIZE=", options.cluster.workers),
+      absl::StrCat("LOCAL_RANK=", worker),
+      absl::StrCat("LOCAL_WORLD_SIZE=", options.local_workers),
+      absl::StrCat("CDDP_OUTPUT=", Absolute(options.cluster.output)),
+  };
+  if (options.cluster.durable) {
+    environment.push_back(absl::StrCat("CDDP_STATE=", Absolute(CheckpointPath(options.cluster))));
+  }
+  // Otherwise what a program prints stays in its memory until there is much of it.
+  if (std::getenv("PYTHONUNBUFFERED") == nullptr) environment.push_back("PYTHONUNBUFFERED=1");
+  // Otherwise each worker takes all cores for itself.
+  if (std::getenv("OMP_NUM_THREADS") == nullptr) {
+    environment.push_back(absl::StrCat("OMP_NUM_THREADS=", options.cluster.threads));
+  }
+  return environment;
+}
+
+ScriptRun::ScriptRun(const ScriptOptions& options, const std::string& server, Progress* progress)
+    : options_(options),
+      server_(server),
+      progress_(progress),
+      started_at_(absl::Now()),
+      plan_(Plan()),
+      launcher_(&plan_, this, progress),
+      fruitless_lives_(options.local_workers),
+      step_at_death_(options.local_workers) {}
+
+LaunchPlan ScriptRun::Plan() {
+  LaunchPlan plan;
+  plan.servers = options_.addresses.empty() ? options_.cluster.servers : 0;
+  plan.addresses = options_.addresses;
+  plan.workers = options_.local_workers;
+  plan.first_rank = options_.node_rank * options_.local_workers;
+  plan.durable = options_.cluster.durable;
+  plan.log_folder = LogFolder(options_.cluster);
+  plan.left_behind = absl::StrCat("the logs are in ", plan.log_folder);
+  plan.worker_exit_codes = true;
+  plan.server = [this](int shard) {
+    std::vector<std::string> flags = ServerFlags(options_.cluster, shard);
+    flags.insert(flags.begin(), server_);
+    return flags;
+  };
+  plan.worker = [this](int worker, const std::vector<std::string>& addresses) -> WorkerCommand {
+    return {options_.command, ScriptEnvironment(options_, worker, addresses),
+            worker == 0 && options_.node_rank == 0 ? ChildOutput::kAllToPipe : ChildOutput::kAllToLog};
+  };
+  return plan;
+}
+
+int ScriptRun::Run() {
+  progress_->Print(absl::StrCat(
+      Count(options_.cluster.workers, "worker"),
+      options_.local_workers == options_.cluster.workers ? ""
+                                                         : absl::StrCat(", ", options_.local_workers, " of them here"),
+      " and ", Count(options_.addresses.empty() ? options_.cluster.servers : options_.addresses.size(), "server"), ": ",
+      absl::StrJoin(options_.command, " "), "; logs: ", plan_.log_folder));
+  if (absl::Status saved = Save({RunState::kRunning, 0, ""}); !saved.ok()) return ReportError(saved);
+  if (absl::Status prepared = launcher_.Prepare(); !prepared.ok()) return ReportError(prepared);
+
+  RunEnd end = launcher_.Drive([this] {
+    if (std::optional<View> view = QueryView()) view_ = *std::move(view);
+  });
+  progress_->Clear();
+  launcher_.EndAll(end, options_.cluster.durable);
+  if (absl::Status saved = Save(end); !saved.ok() && end.exit_code == 0) {
+    end = {RunState::kFailed, kExitFailure, std::string(saved.message())};
+  }
+  if (!end.error.empty()) std::fprintf(stderr, "cddp: %s\n", end.error.c_str());
+  if (end.state == RunState::kFinished) PrintSummary();
+  return end.exit_code;
+}
+
+void ScriptRun::WorkerSaid(int worker, const std::string& line) {
+  progress_->Print(Shown(plan_.first_rank + worker, line));
+}
+
+bool ScriptRun::EndedWell(int worker, const ChildProcess& child) {
+  return WIFEXITED(child.wait_status()) && WEXITSTATUS(child.wait_status()) == 0;
+}
+
+bool ScriptRun::CanGoOn(int worker) {
+  if (const std::optional<View> view = QueryView()) view_ = *view;
+  const auto step = view_.steps.find(plan_.first_rank + worker);
+  if (step == view_.steps.end()) return false;  // one that ended before it had joined would end again
+  const bool got_further = step->second > step_at_death_[worker];
+  fruitless_lives_[worker] = got_further ? 0 : fruitless_lives_[worker] + 1;
+  step_at_death_[worker] = step->second;
+  return fruitless_lives_[worker] < kFruitlessLives;
+}
+
+void ScriptRun::Look() {
+  std::optional<View> view = QueryView();
+  if (!view.has_value()) return;
+  if (view_.parameters == 0 && view->parameters > 0) {
+    progress_->Print(absl::StrCat("the model has ", FormatCount(view->parameters), " parameters"));
+  }
+  if (view->version > 0 && !first_version_at_.has_value()) first_version_at_ = absl::Now();
+  if (view->version != view_.version || view->joined != view_.joined) launcher_.NoteProgress();
+  view_ = *std::move(view);
+  progress_->Redraw(ProgressParts(view_));
+}
+
+std::optional<ScriptRun::View> ScriptRun::QueryView() {
+  View view;
+  view.version = UINT64_MAX;
+  std::map<uint32_t, double> losses;
+  std::set<uint32_t> joined;
+  for (const ServerStatus& server : launcher_.Query(kStatusTimeout)) {
+    if (!server.response.ok()) return std::nullopt;
+    const v1::StatusResponse& status = *server.response;
+    view.version = std::min<uint64_t>(view.version, status.min_version());
+    view.parameters = std::max<uint64_t>(view.parameters, status.parameters());
+    view.pushed_bytes += status.received_bytes();
+    view.pulled_bytes += status.sent_bytes();
+    for (const v1::WorkerStatus& worker : status.workers()) {
+      const uint32_t rank = worker.worker().rank();
+      view.steps[rank] = std::max<uint64_t>(view.steps[rank], worker.step());
+      if (worker.state() != v1::WorkerStatus::JOINED) continue;
+      joined.insert(rank);
+      if (std::isfinite(worker.loss()) && worker.loss() != 0) losses[rank] = worker.loss();
+    }
+  }
+  view.joined = joined.size();
+  for (const auto& [rank, loss] : losses) view.loss = view.loss.value_or(0) + loss / losses.size();
+  return view;
+}
+
+std::vector<std::string> ScriptRun::ProgressParts(const View& view) const {
+  if (view.version == 0) {
+    return {absl::StrCat(view.joined, " of ", options_.cluster.workers, " workers take part; no exchange yet")};
+  }
+  std::vector<std::string> parts = {absl::StrCat("exchange ", FormatCount(view.version - 1)),
+                                    absl::StrCat(view.joined, " of ", options_.cluster.workers, " workers")};
+  if (view.loss.has_value()) parts.push_back(absl::StrFormat("loss %.4f", *view.loss));
+  const double seconds = absl::ToDoubleSeconds(absl::Now() - first_version_at_.value_or(absl::Now()));
+  if (seconds > 1) parts.push_back(absl::StrFormat("%.1f exchanges/s", (view.version - 1) / seconds));
+  parts.push_back(absl::StrCat("push ", FormatBytes(static_cast<double>(view.pushed_bytes) / view.version), " pull ",
+                               FormatBytes(static_cast<double>(view.pulled_bytes) / view.version), " an exchange"));
+  return parts;
+}
+
+void ScriptRun::PrintSummary() const {
+  std::string line = absl::StrCat("all workers are done after ", FormatElapsed(absl::Now() - started_at_));
+  if (view_.version > 0) {
+    absl::StrAppend(&line, ": ", FormatCount(view_.version - 1), " exchanges, pushed ", FormatBytes(view_.pushed_bytes),
+                    ", pulled ", FormatBytes(view_.pulled_bytes));
+  }
+  progress_->Print(line);
+}
+
+absl::Status ScriptRun::Save(const RunEnd& end) const {
+  constexpr const char* kStates[] = {"running", "finished", "failed", "interrupted"};
+  const nlohmann::ordered_json report = {
+      {"state", kStates[static_cast<int>(end.state)]},
+      {"error", end.error},
+      {"exit_code", end.exit_code},
+      {"command", options_.command},
+      {"workers", options_.cluster.workers},
+      {"servers", options_.addresses.empty() ? options_.cluster.servers : options_.addresses.size()},
+      {"seconds", absl::ToDoubleSeconds(absl::Now() - started_at_)},
+      {"parameters", view_.parameters},
+      {"version", view_.version},
+      {"pushed_bytes", view_.pushed_bytes},
+      {"pulled_bytes", view_.pulled_bytes},
+  };
+  return ReplaceFile(ReportPath(options_.cluster),
+                     absl::StrCat(report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace), "\n"));
+}
+
+}  // namespace cddp::ctl

@@ -1,0 +1,82 @@
+// One `cddp run`: a person's own program as the workers of a cluster.
+
+#ifndef DEPLOY_CTL_SCRIPT_RUN_H_
+#define DEPLOY_CTL_SCRIPT_RUN_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "deploy/ctl/cluster_plan.h"
+#include "deploy/ctl/launcher.h"
+#include "deploy/ctl/progress.h"
+#include "deploy/ctl/run_end.h"
+#include "deploy/ctl/status_client.h"
+
+namespace cddp::ctl {
+
+struct ScriptOptions {
+  TrainOptions cluster;                // what concerns servers and folders; `workers` are those of all machines
+  std::vector<std::string> addresses;  // of servers that run already; any: none is started
+  int local_workers = 0;               // workers of this machine
+  int node_rank = 0;                   // number of this machine
+  std::vector<std::string> command;    // what each worker runs; command[0] is the path of a program
+};
+
+// What a worker finds in its environment: CDDP_SERVERS, RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, CDDP_OUTPUT
+// (the run's folder) and, of a durable run, CDDP_STATE (a folder of it for what a worker goes on from when it is
+// started again).
+std::vector<std::string> ScriptEnvironment(const ScriptOptions& options, int worker,
+                                           const std::vector<std::string>& addresses);
+
+// Has a launcher start servers and workers and shows what the servers know of them. What rank 0 prints appears on the
+// terminal. To be used once, by the main thread.
+class ScriptRun : private LaunchListener {
+ public:
+  // The output folder exists. `server`: the program. `progress` outlives this object.
+  ScriptRun(const ScriptOptions& options, const std::string& server, Progress* progress);
+
+  // Returns the exit code of `cddp run`: that of the first worker that failed. No child is left when it does.
+  int Run();
+
+ private:
+  // What the servers know together.
+  struct View {
+    uint64_t version = 0;  // of the least advanced bucket; 0: there is no model yet
+    uint64_t parameters = 0;
+    uint64_t pushed_bytes = 0;
+    uint64_t pulled_bytes = 0;
+    size_t joined = 0;                   // workers that take part
+    std::map<uint32_t, uint64_t> steps;  // by rank: the last step that a worker contributed to; all that ever joined
+    std::optional<double> loss;          // mean of what the workers told
+  };
+
+  void WorkerSaid(int worker, const std::string& line) override;
+  bool EndedWell(int worker, const ChildProcess& child) override;
+  bool CanGoOn(int worker) override;
+  void Look() override;
+
+  LaunchPlan Plan();
+  std::optional<View> QueryView();  // none: a server does not answer
+  std::vector<std::string> ProgressParts(const View& view) const;
+  void PrintSummary() const;
+  absl::Status Save(const RunEnd& end) const;  // report.json
+
+  const ScriptOptions options_;
+  const std::string server_;
+  Progress* const progress_;
+  const absl::Time started_at_;
+  const LaunchPlan plan_;
+  Launcher launcher_;
+  View view_;  // as of the last look
+  std::optional<absl::Time> first_version_at_;
+  std::vector<int> fruitless_lives_;     // by worker: times in a row that it was killed without a step of its own
+  std::vector<uint64_t> step_at_death_;  // by worker
+};
+
+}  // namespace cddp::ctl
+
+#endif  // DEPLOY_CTL_SCRIPT_RUN_H_
