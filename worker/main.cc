@@ -1,5 +1,7 @@
 // cddp-worker: one data-parallel replica.
 
+#include <cstdio>
+
 #include "absl/flags/flag.h"
 #include "common/config/command_line.h"
 #include "common/config/flag_effects.h"
@@ -10,6 +12,7 @@
 #include "common/metrics/metrics_probe.h"
 #include "common/transport/security_flags.h"
 #include "worker/cluster/rank_claim.h"
+#include "worker/model/device.h"
 #include "worker/trainer/trainer.h"
 #include "worker/worker_flags.h"
 
@@ -28,6 +31,17 @@ absl::Status Train(const cddp::StopSignal& stop) {
   return cddp::RunTraining(*options);
 }
 
+// --check_device: its exit code.
+int CheckDevice() {
+  const absl::StatusOr<cddp::TrainerOptions> options = cddp::TrainerOptionsFromFlags();
+  if (!options.ok()) return cddp::ReportError(options.status());
+  const absl::StatusOr<cddp::ChosenDevice> chosen =
+      cddp::ChooseDevice(options->device, options->cluster.rank, cddp::FindGpus());
+  if (!chosen.ok()) return cddp::ReportError(chosen.status());
+  std::printf("%s (%s)\n", cddp::Name(chosen->device).c_str(), chosen->reason.c_str());
+  return 0;
+}
+
 constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
 
 }  // namespace
@@ -43,6 +57,7 @@ int main(int argc, char** argv) {
         flag.address.empty() ? absl::GetFlag(FLAGS_metrics_listen) : flag.address, kHealthcheckTimeout);
     return healthy.ok() ? 0 : cddp::ReportError(healthy);
   }
+  if (absl::GetFlag(FLAGS_check_device)) return CheckDevice();
   cddp::TuneProcess();
   const cddp::StopSignal& stop = cddp::StopSignal::Install(absl::GetFlag(FLAGS_stop_timeout));
   const absl::Status status = Train(stop);

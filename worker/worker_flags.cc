@@ -61,6 +61,14 @@ ABSL_FLAG(uint64_t, ratio_warmup_steps, 0, "steps in which the ratio falls from 
 ABSL_FLAG(cddp::Selection, selection, cddp::Selection::kTopK,
           "top_k: exactly the fraction --ratio; threshold: half to twice of it, by a threshold that is carried over");
 ABSL_FLAG(int32_t, threads, 1, "threads of forward and backward passes");
+ABSL_FLAG(cddp::DeviceChoice, device, {},
+          "where the worker computes and compresses: cpu; cuda, the workers share the NVIDIA GPUs here; cuda:N; auto: "
+          "cuda if all is there that it needs, else cpu (docs/gpu.md)");
+ABSL_FLAG(bool, check_device, false, "print what --device means here and exit: 0, or 2 if it cannot be used");
+ABSL_FLAG(
+    bool, check_engine, false,
+    "compress every bucket on the host as well, and end with an error where the bytes differ; for a GPU that is in "
+    "doubt, at a multiple of the time");
 ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient sent each step, in (0, 1]; 1: dense");
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::kDefaultValueEncoding, "encoding of the values sent");
 ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent");

@@ -98,8 +98,11 @@ constexpr Setting kWorkerSettings[] = {
     {"--beta2", kAll, kRestart},
     {"--epsilon", kAll, kRestart},
     {"--param_groups", kAll, kRestart},
-    // None of these changes a result; --threads does by rounding, and a machine decides it.
+    // None of these changes a result; --threads and --device do by rounding, and a machine decides them.
     {"--threads"},
+    {"--device"},
+    {"--check_device"},
+    {"--check_engine"},
     {"--servers"},
     {"--data_dir"},
     {"--data"},

@@ -7,12 +7,25 @@
 #include <cstddef>
 #include <string>
 
+#include "worker/model/torch_device.h"
+
 namespace cddp {
 namespace {
 
+// Of the host, in memory that a GPU copies from by itself if there is one.
+torch::Tensor Empty(c10::IntArrayRef sizes, at::ScalarType type, const Device& device) {
+  return at::empty(sizes, at::TensorOptions(type).pinned_memory(device.is_gpu));
+}
+
+Batch On(const Device& device, const Batch& batch) {
+  if (!device.is_gpu) return batch;
+  const at::TensorOptions there = at::TensorOptions().device(TorchDevice(device));
+  return {batch.inputs.to(there, /*non_blocking=*/true), batch.targets.to(there, /*non_blocking=*/true)};
+}
+
 class ImageBatches final : public Batches {
  public:
-  explicit ImageBatches(const ImageDataset* data) : data_(*data) {
+  ImageBatches(const ImageDataset* data, const Device& device) : data_(*data), device_(device) {
     for (size_t pixel = 0; pixel < normalised_.size(); ++pixel) {
       normalised_[pixel] =
           static_cast<float>((static_cast<double>(pixel) / 255 - data_.pixel_mean) / data_.pixel_stddev);
@@ -35,8 +48,8 @@ class ImageBatches final : public Batches {
   template <typename IndexOf>
   Batch Make(const ImageSet& set, uint64_t examples, const IndexOf& index_of) const {
     const size_t image_pixels = size_t{set.rows} * set.cols;
-    Batch batch = {torch::empty({static_cast<int64_t>(examples), 1, set.rows, set.cols}),
-                   torch::empty({static_cast<int64_t>(examples)}, torch::kInt64)};
+    const Batch batch = {Empty({static_cast<int64_t>(examples), 1, set.rows, set.cols}, torch::kFloat, device_),
+                         Empty({static_cast<int64_t>(examples)}, torch::kInt64, device_)};
     float* image = batch.inputs.data_ptr<float>();
     int64_t* label = batch.targets.data_ptr<int64_t>();
     for (uint64_t i = 0; i < examples; ++i) {
@@ -46,16 +59,17 @@ class ImageBatches final : public Batches {
           std::transform(pixels, pixels + image_pixels, image, [this](uint8_t pixel) { return normalised_[pixel]; });
       *label++ = set.labels[index];
     }
-    return batch;
+    return On(device_, batch);
   }
 
   const ImageDataset& data_;
+  const Device device_;
   std::array<float, 256> normalised_;  // pixel -> input
 };
 
 class TextBatches final : public Batches {
  public:
-  explicit TextBatches(const TextDataset* data) : data_(*data) {}
+  TextBatches(const TextDataset* data, const Device& device) : data_(*data), device_(device) {}
 
   uint64_t train_end() const override { return data_.train.size() - data_.context; }
   Batch Train(absl::Span<const uint32_t> examples) const override {
@@ -72,7 +86,7 @@ class TextBatches final : public Batches {
   template <typename BeginOf>
   Batch Make(const std::string& text, uint64_t examples, const BeginOf& begin_of) const {
     const std::array<int64_t, 2> shape = {static_cast<int64_t>(examples), static_cast<int64_t>(data_.context)};
-    Batch batch = {torch::empty(shape, torch::kInt64), torch::empty(shape, torch::kInt64)};
+    const Batch batch = {Empty(shape, torch::kInt64, device_), Empty(shape, torch::kInt64, device_)};
     int64_t* input = batch.inputs.data_ptr<int64_t>();
     int64_t* target = batch.targets.data_ptr<int64_t>();
     for (uint64_t i = 0; i < examples; ++i) {
@@ -80,16 +94,21 @@ class TextBatches final : public Batches {
       input = std::copy(bytes, bytes + data_.context, input);
       target = std::copy(bytes + 1, bytes + 1 + data_.context, target);
     }
-    return batch;
+    return On(device_, batch);
   }
 
   const TextDataset& data_;
+  const Device device_;
 };
 
 }  // namespace
 
-std::unique_ptr<Batches> MakeBatches(const ImageDataset* data) { return std::make_unique<ImageBatches>(data); }
+std::unique_ptr<Batches> MakeBatches(const ImageDataset* data, const Device& device) {
+  return std::make_unique<ImageBatches>(data, device);
+}
 
-std::unique_ptr<Batches> MakeBatches(const TextDataset* data) { return std::make_unique<TextBatches>(data); }
+std::unique_ptr<Batches> MakeBatches(const TextDataset* data, const Device& device) {
+  return std::make_unique<TextBatches>(data, device);
+}
 
 }  // namespace cddp

@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "worker/data/dataset.h"
 #include "worker/data/text_dataset.h"
+#include "worker/model/device.h"
 
 namespace cddp {
 
@@ -19,7 +20,7 @@ struct Batch {
   torch::Tensor targets;  // int64, for each of the network's rows of logits the right class
 };
 
-// The data must outlive it.
+// The data must outlive it. Batches lie on the device that it was made for; on the way to a GPU nobody waits for them.
 class Batches {
  public:
   virtual ~Batches() = default;
@@ -38,11 +39,11 @@ class Batches {
 };
 
 // inputs float32 [examples, 1, rows, cols], normalised; targets [examples]. An example is known by its number.
-std::unique_ptr<Batches> MakeBatches(const ImageDataset* data);
+std::unique_ptr<Batches> MakeBatches(const ImageDataset* data, const Device& device);
 
 // inputs int64 [examples, context], targets [examples, context]: the byte after each. An example is known by its first
 // byte.
-std::unique_ptr<Batches> MakeBatches(const TextDataset* data);
+std::unique_ptr<Batches> MakeBatches(const TextDataset* data, const Device& device);
 
 }  // namespace cddp
 

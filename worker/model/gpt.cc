@@ -35,6 +35,7 @@ class Attention : public nn::Module {
     // [batch, length, 3, heads, width] -> three of [batch, heads, length, width]
     const torch::Tensor parts = c_attn_(input).view({batch, length, 3, heads_, width}).permute({2, 0, 3, 1, 4});
     const torch::Tensor query = parts[0] * (1 / std::sqrt(static_cast<double>(width)));
+    if (later_.device() != input.device()) later_ = later_.to(input.device());
     const torch::Tensor scores =
         query.matmul(parts[1].transpose(2, 3)) + later_.slice(0, 0, length).slice(1, 0, length);
     const torch::Tensor mixed = scores.softmax(-1).matmul(parts[2]);
@@ -96,7 +97,7 @@ class Transformer : public nn::Module {
   }
 
   torch::Tensor forward(const torch::Tensor& bytes) {
-    torch::Tensor hidden = wte_(bytes) + wpe_(torch::arange(bytes.size(1)));
+    torch::Tensor hidden = wte_(bytes) + wpe_(torch::arange(bytes.size(1), bytes.options()));
     for (const auto& layer : layers_) hidden = layer->forward(hidden);
     return ln_f_(hidden);
   }

@@ -8,6 +8,7 @@
 #include "common/clock/monotonic.h"
 #include "common/codec/byte_io.h"
 #include "common/config/model_names.h"
+#include "worker/cuda/cuda_memory.h"
 #include "worker/model/resnet50_shapes.h"
 
 namespace cddp {
@@ -54,14 +55,29 @@ ShapesModel::ShapesModel(const ShapesModelOptions& options) : compute_(options.c
     tensors_.push_back(tensor.spec);
   }
   std::reverse(layers_.begin(), layers_.end());
-  weights_.resize(begin);
-  pool_.resize(begin + kPoolSlack);
-  FillNormal(1e-2f, options.seed, absl::MakeSpan(weights_));
+  memory_.resize(2 * begin + kPoolSlack);
+  weights_ = absl::MakeSpan(memory_).first(begin);
+  pool_ = absl::MakeSpan(memory_).subspan(begin);
+  FillNormal(1e-2f, options.seed, weights_);
   random_ = options.seed * 1000003 + options.rank;
-  FillNormal(kGradientDeviation, ~random_, absl::MakeSpan(pool_));
+  FillNormal(kGradientDeviation, ~random_, pool_);
 }
 
-absl::StatusOr<double> ShapesModel::ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) {
+absl::Status ShapesModel::MoveTo(const Device& device) {
+  if (device == device_) return absl::OkStatus();
+  absl::StatusOr<std::shared_ptr<void>> memory = AllocateOnDevice(device.gpu, memory_.size() * sizeof(float));
+  if (!memory.ok()) return memory.status();
+  const absl::Span<float> all(static_cast<float*>(memory->get()), memory_.size());
+  if (absl::Status status = CopyFromHost(device, memory_, all); !status.ok()) return status;
+  device_ = device;
+  device_memory_ = *std::move(memory);
+  weights_ = all.first(weights_.size());
+  pool_ = all.subspan(weights_.size());
+  memory_ = {};
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PassLoss> ShapesModel::ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) {
   const absl::Duration begin = MonotonicNow();
   const absl::Duration forward = compute_ * kForwardPart;
   SplitMix random{random_};

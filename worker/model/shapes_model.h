@@ -4,6 +4,7 @@
 #ifndef WORKER_MODEL_SHAPES_MODEL_H_
 #define WORKER_MODEL_SHAPES_MODEL_H_
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,11 +28,15 @@ class ShapesModel final : public TrainingModel {
  public:
   explicit ShapesModel(const ShapesModelOptions& options);
 
+  // Weights and gradients lie in a device's memory from now on. Errors of AllocateOnDevice.
+  absl::Status MoveTo(const Device& device);
+
   std::vector<TensorSpec> tensors() const override { return tensors_; }
-  absl::Span<float> weights() override { return absl::MakeSpan(weights_); }
+  Device device() const override { return device_; }
+  absl::Span<float> weights() override { return weights_; }
   absl::Span<const float> weights() const override { return weights_; }
-  absl::Span<float> gradients() override { return absl::MakeSpan(pool_).subspan(begin_, weights_.size()); }
-  absl::StatusOr<double> ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) override;
+  absl::Span<float> gradients() override { return pool_.subspan(begin_, weights_.size()); }
+  absl::StatusOr<PassLoss> ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) override;
   absl::StatusOr<Evaluation> Evaluate() override { return Evaluation{}; }
   // FailedPrecondition: there is nothing to save.
   absl::Status Save(const std::string& path) const override;
@@ -47,8 +52,11 @@ class ShapesModel final : public TrainingModel {
   const absl::Duration compute_;
   std::vector<TensorSpec> tensors_;
   std::vector<Layer> layers_;  // last first
-  std::vector<float> weights_;
-  std::vector<float> pool_;
+  Device device_;
+  std::vector<float> memory_;            // of weights_, then pool_; empty on a GPU
+  std::shared_ptr<void> device_memory_;  // likewise on a GPU
+  absl::Span<float> weights_;
+  absl::Span<float> pool_;
   uint64_t random_;
   uint64_t begin_ = 0;  // in pool_, of this step's gradients
 };

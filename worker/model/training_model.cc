@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 #include <limits>
 #include <utility>
 
@@ -22,25 +21,15 @@
 #include "common/config/model_names.h"
 #include "common/files/durable_file.h"
 #include "worker/model/batches.h"
+#include "worker/model/catch_torch.h"
 #include "worker/model/gpt.h"
 #include "worker/model/gradient_frontier.h"
 #include "worker/model/models.h"
 #include "worker/model/shapes_model.h"
+#include "worker/model/torch_device.h"
 
 namespace cddp {
 namespace {
-
-// Runs `function`, which returns a Status or StatusOr, and turns LibTorch's exceptions into a Status.
-template <typename Function>
-auto CatchTorch(const Function& function) -> decltype(function()) {
-  try {
-    return function();
-  } catch (const c10::Error& error) {
-    return absl::InternalError(absl::StrCat("LibTorch: ", error.what_without_backtrace()));
-  } catch (const std::exception& error) {
-    return absl::InternalError(absl::StrCat("LibTorch: ", error.what()));
-  }
-}
 
 // OpenBLAS has threads of its own, as many as the machine has cores, and LibTorch does not tell it about its setting.
 void SetBlasThreads(int threads) {
@@ -49,7 +38,8 @@ void SetBlasThreads(int threads) {
   if (set_threads != nullptr) set_threads(threads);
 }
 
-void SetUpProcess(int threads) {
+void SetUpProcess(int threads, const Device& device) {
+  if (device.is_gpu) at::globalContext().setDeterministicCuDNN(true);
   at::set_num_threads(threads);
   if (at::get_num_interop_threads() != 1) at::set_num_interop_threads(1);
   SetBlasThreads(threads);
@@ -104,10 +94,11 @@ class TorchModel final : public TrainingModel {
   absl::Status Make(const ModelOptions& options, std::unique_ptr<Batches> batches, MakeNetwork make);
 
   std::vector<TensorSpec> tensors() const override;
+  Device device() const override { return device_; }
   absl::Span<float> weights() override { return weights_; }
   absl::Span<const float> weights() const override { return weights_; }
   absl::Span<float> gradients() override { return gradients_; }
-  absl::StatusOr<double> ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) override;
+  absl::StatusOr<PassLoss> ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) override;
   absl::StatusOr<Evaluation> Evaluate() override;
   absl::Status Save(const std::string& path) const override;
   std::string State() const override;
@@ -117,6 +108,8 @@ class TorchModel final : public TrainingModel {
   void FlattenParameters();
   void WatchGradients();
   bool GradientsAreViews() const;
+  PassLoss SendLoss(const torch::Tensor& loss);
+  Device device_;
   std::unique_ptr<Batches> batches_;
   std::unique_ptr<GradientFrontier> frontier_;  // before the model: its hooks refer to it
   std::shared_ptr<Network> model_;
@@ -125,16 +118,19 @@ class TorchModel final : public TrainingModel {
   torch::Tensor flat_gradients_;           // likewise their gradients
   absl::Span<float> weights_;              // flat_weights_' elements
   absl::Span<float> gradients_;            // flat_gradients_' elements
+  torch::Tensor loss_;                     // on a GPU: the last pass's, which others look at there
   std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;  // LibTorch itself keeps them only while in use
 };
 
 absl::Status TorchModel::Make(const ModelOptions& options, std::unique_ptr<Batches> batches, MakeNetwork make) {
+  device_ = options.device;
   batches_ = std::move(batches);
-  SetUpProcess(options.threads);
+  SetUpProcess(options.threads, device_);
   torch::manual_seed(options.seed);
   absl::StatusOr<std::shared_ptr<Network>> made = make();
   if (!made.ok()) return made.status();
   model_ = *std::move(made);
+  model_->to(TorchDevice(device_));
   FlattenParameters();
   WatchGradients();
   return absl::OkStatus();
@@ -145,8 +141,8 @@ void TorchModel::FlattenParameters() {
   parameters_ = model_->parameters();
   int64_t elements = 0;
   for (const torch::Tensor& parameter : parameters_) elements += parameter.numel();
-  flat_weights_ = torch::zeros({elements});
-  flat_gradients_ = torch::zeros({elements});
+  flat_weights_ = torch::zeros({elements}, TorchDevice(device_));
+  flat_gradients_ = torch::zeros_like(flat_weights_);
   weights_ = {flat_weights_.data_ptr<float>(), static_cast<size_t>(elements)};
   gradients_ = {flat_gradients_.data_ptr<float>(), static_cast<size_t>(elements)};
   int64_t offset = 0;
@@ -196,7 +192,16 @@ std::vector<TensorSpec> TorchModel::tensors() const {
   return specs;
 }
 
-absl::StatusOr<double> TorchModel::ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) {
+PassLoss TorchModel::SendLoss(const torch::Tensor& loss) {
+  if (!device_.is_gpu) return loss.item<double>();
+  loss_ = loss.detach();
+  const auto arriving =
+      std::make_shared<torch::Tensor>(torch::empty(torch::IntArrayRef(), torch::TensorOptions().pinned_memory(true)));
+  arriving->copy_(loss_, /*non_blocking=*/true);
+  return {std::shared_ptr<const float>(arriving, arriving->data_ptr<float>()), loss_.data_ptr<float>()};
+}
+
+absl::StatusOr<PassLoss> TorchModel::ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) {
   if (examples.empty()) return absl::InvalidArgumentError("a training step needs at least one example");
   for (const uint32_t example : examples) {
     if (example >= batches_->train_end()) {
@@ -204,12 +209,12 @@ absl::StatusOr<double> TorchModel::ForwardBackward(absl::Span<const uint32_t> ex
           absl::StrCat("example ", example, " is outside the training set of ", batches_->train_end()));
     }
   }
-  return CatchTorch([&]() -> absl::StatusOr<double> {
+  return CatchTorch([&]() -> absl::StatusOr<PassLoss> {
     model_->train();
     flat_gradients_.zero_();
     const Batch batch = batches_->Train(examples);
     const torch::Tensor loss = MeanLoss(model_->forward(batch.inputs), batch.targets);
-    const double mean_loss = loss.item<double>();
+    const PassLoss mean_loss = SendLoss(loss);
     if (listener != nullptr) listener->OnLoss(mean_loss);
     frontier_->Start(listener);
     loss.backward();
@@ -248,10 +253,10 @@ absl::Status TorchModel::Save(const std::string& path) const {
     c10::Dict<std::string, torch::Tensor> tensors;
     // Clones: a view would be written with the whole flat array behind it.
     for (const auto& parameter : model_->named_parameters()) {
-      tensors.insert(parameter.key(), parameter.value().detach().clone());
+      tensors.insert(parameter.key(), parameter.value().detach().cpu().clone());
     }
     for (const auto& buffer : model_->named_buffers()) {
-      tensors.insert(buffer.key(), buffer.value().detach().clone());
+      tensors.insert(buffer.key(), buffer.value().detach().cpu().clone());
     }
     return ReplaceFile(path, PickleTensors(tensors));
   });
@@ -262,7 +267,8 @@ std::string TorchModel::State() const {
   ByteWriter to(&state);
   to.Put<uint64_t>(model_->dropout() == nullptr ? 0 : model_->dropout()->state());
   for (const torch::Tensor& buffer : model_->buffers()) {
-    to.PutBytes({static_cast<const char*>(buffer.data_ptr()), buffer.nbytes()});
+    const torch::Tensor host = buffer.cpu();
+    to.PutBytes({static_cast<const char*>(host.data_ptr()), host.nbytes()});
   }
   return state;
 }
@@ -278,8 +284,11 @@ absl::Status TorchModel::SetState(absl::string_view state) {
   }
   if (!from.ok() || !from.left().empty()) return absl::InvalidArgumentError("the buffers are of another model");
   if (model_->dropout() != nullptr) model_->dropout()->set_state(random);
-  for (size_t i = 0; i < buffers.size(); ++i)
-    std::memcpy(buffers[i].data_ptr(), contents[i].data(), contents[i].size());
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    torch::Tensor host = torch::empty_like(buffers[i], torch::kCPU);
+    std::memcpy(host.data_ptr(), contents[i].data(), contents[i].size());
+    buffers[i].copy_(host);
+  }
   return absl::OkStatus();
 }
 
@@ -297,14 +306,16 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> MakeTorchModel(const ModelOptions
 absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Create(const ModelOptions& options,
                                                                      const ImageDataset* data) {
   if (IsShapesModel(options.name)) {
-    return std::make_unique<ShapesModel>(ShapesModelOptions{options.seed, options.rank, options.compute});
+    auto model = std::make_unique<ShapesModel>(ShapesModelOptions{options.seed, options.rank, options.compute});
+    if (absl::Status status = model->MoveTo(options.device); !status.ok()) return status;
+    return model;
   }
   if (options.name == kGptName) {
     return absl::InvalidArgumentError("--model=gpt learns text, not images: name it with --data");
   }
   // Odd multiples of the rank keep the workers' dropout streams apart; the stream itself mixes the bits.
   const uint64_t dropout_seed = options.seed ^ (uint64_t{0xd1342543de82ef95} * (uint64_t{options.rank} + 1));
-  return MakeTorchModel(options, MakeBatches(data), [&] {
+  return MakeTorchModel(options, MakeBatches(data, options.device), [&] {
     return MakeModel(options.name, {data->train.rows, data->train.cols, data->classes, dropout_seed});
   });
 }
@@ -317,7 +328,7 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Create(const Model
   GptOptions gpt = options.gpt;
   gpt.context = data->context;
   if (absl::Status status = Validate(gpt); !status.ok()) return status;
-  return MakeTorchModel(options, MakeBatches(data),
+  return MakeTorchModel(options, MakeBatches(data, options.device),
                         [&]() -> absl::StatusOr<std::shared_ptr<Network>> { return MakeGpt(gpt); });
 }
 

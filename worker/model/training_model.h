@@ -21,6 +21,7 @@
 #include "common/layout/parameter_layout.h"
 #include "worker/data/dataset.h"
 #include "worker/data/text_dataset.h"
+#include "worker/model/device.h"
 #include "worker/model/gpt_options.h"
 #include "worker/model/gradient_listener.h"
 
@@ -33,6 +34,7 @@ struct ModelOptions {
   int threads = 1;                                   // of LibTorch, for the whole process
   absl::Duration compute = absl::Milliseconds(500);  // resnet50_shapes: what a forward and backward pass lasts
   GptOptions gpt = {};                               // its context is the text's
+  Device device = {};
 };
 
 struct Evaluation {
@@ -42,7 +44,8 @@ struct Evaluation {
 };
 
 // Initial weights depend on the seed alone, dropout on seed and rank: the same options and calls give the same bits in
-// every process on one kind of machine. Not thread-safe. LibTorch's exceptions come out as Internal errors.
+// every process on one kind of machine; on a GPU but for LibTorch's operations that add in no fixed order. Not
+// thread-safe. LibTorch's exceptions come out as Internal errors.
 class TrainingModel {
  public:
   // `data` must outlive the model. InvalidArgument for an unknown name, one that is of another kind of data, or images
@@ -59,6 +62,9 @@ class TrainingModel {
   // The parameters in model order, named as PyTorch names them.
   virtual std::vector<TensorSpec> tensors() const = 0;
 
+  // In whose memory the spans below lie: the host reads and writes those of a GPU by copies alone.
+  virtual Device device() const = 0;
+
   // All parameters, all gradients; valid as long as the model. Weights may be written between calls.
   virtual absl::Span<float> weights() = 0;
   virtual absl::Span<const float> weights() const = 0;
@@ -67,9 +73,10 @@ class TrainingModel {
 
   // Mean loss of the training examples with these indices (of text: with these first bytes); the gradients are those of
   // this mean. `listener`, if any, hears of them as they are made and may write the weights of those it has heard of.
-  // InvalidArgument for no examples or an index outside the training set.
-  virtual absl::StatusOr<double> ForwardBackward(absl::Span<const uint32_t> examples,
-                                                 GradientListener* listener = nullptr) = 0;
+  // On a GPU both passes have been queued when it returns. InvalidArgument for no examples or an index outside the
+  // training set.
+  virtual absl::StatusOr<PassLoss> ForwardBackward(absl::Span<const uint32_t> examples,
+                                                   GradientListener* listener = nullptr) = 0;
 
   // Over the whole test set, without dropout and with the running statistics of batch normalisation.
   virtual absl::StatusOr<Evaluation> Evaluate() = 0;

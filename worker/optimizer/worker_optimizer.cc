@@ -10,22 +10,22 @@
 #include "common/compress/momentum_correction.h"
 
 namespace cddp {
-namespace {
 
-constexpr uint64_t kMostElements = uint64_t{1} << 16;  // gradient, weights and momentum fit the second-level cache
-
-}  // namespace
+absl::Status Validate(const WorkerOptimizerOptions& options) {
+  if (absl::Status status = Validate(options.optimizer); !status.ok()) return status;
+  if (!(options.clip_norm >= 0) || std::isinf(options.clip_norm)) {
+    return absl::InvalidArgumentError(absl::StrCat("--clip_norm=", options.clip_norm, " is below 0"));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::unique_ptr<WorkerOptimizer>> WorkerOptimizer::Create(const WorkerOptimizerOptions& options,
                                                                          const ParameterLayout& layout,
                                                                          absl::Span<const float> weights,
                                                                          uint64_t steps_before) {
-  if (absl::Status status = Validate(options.optimizer); !status.ok()) return status;
-  if (!(options.clip_norm >= 0) || std::isinf(options.clip_norm)) {
-    return absl::InvalidArgumentError(absl::StrCat("--clip_norm=", options.clip_norm, " is below 0"));
-  }
+  if (absl::Status status = Validate(options); !status.ok()) return status;
   absl::StatusOr<std::vector<ParameterRun>> runs =
-      MakeParameterRuns(layout, options.optimizer, options.groups, kMostElements);
+      MakeParameterRuns(layout, options.optimizer, options.groups, kMostRunElements);
   if (!runs.ok()) return runs.status();
   std::unique_ptr<WorkerOptimizer> made(new WorkerOptimizer(*std::move(runs), options.clip_norm, weights));
   made->MakeOptimizers(steps_before);
@@ -37,7 +37,7 @@ WorkerOptimizer::WorkerOptimizer(std::vector<ParameterRun> runs, double clip_nor
       clip_norm_(clip_norm),
       replica_(weights.begin(), weights.end()),
       difference_(weights.size()),
-      change_(kMostElements) {}
+      change_(kMostRunElements) {}
 
 void WorkerOptimizer::MakeOptimizers(uint64_t steps_before) {
   steps_before_ = steps_before;
@@ -49,7 +49,7 @@ void WorkerOptimizer::MakeOptimizers(uint64_t steps_before) {
   }
 }
 
-void WorkerOptimizer::Begin(bool skip) {
+void WorkerOptimizer::Begin(bool skip, const float* loss) {
   skips_ = skip;
   scale_ = 1;
   left_ = runs_.size();
@@ -57,6 +57,7 @@ void WorkerOptimizer::Begin(bool skip) {
 
 uint64_t WorkerOptimizer::Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights,
                                bool with_difference) {
+  const bool was_done = left_ == 0;
   if (clip_norm_ > 0 && left_ == runs_.size()) {
     if (ready > 0) return replica_.size();
     const double sum_sq = SumOfSquares(gradients);
@@ -69,7 +70,9 @@ uint64_t WorkerOptimizer::Step(uint64_t ready, absl::Span<const float> gradients
     const ElementRange& range = runs_[left_].range;
     for (uint64_t i = range.begin; i < range.end; ++i) difference_[i] = replica_[i] - weights[i];
   }
-  return left_ == 0 ? 0 : runs_[left_ - 1].range.end;
+  if (left_ > 0) return runs_[left_ - 1].range.end;
+  if (!was_done && skips_) ++skipped_steps_;
+  return 0;
 }
 
 void WorkerOptimizer::StepRun(size_t run, absl::Span<const float> gradients, absl::Span<float> weights) {
@@ -85,6 +88,16 @@ void WorkerOptimizer::StepRun(size_t run, absl::Span<const float> gradients, abs
   const absl::Span<float> own = weights.subspan(range.begin, range.size());
   optimizers_[run]->Step(change, own, /*residual=*/{});
   for (uint64_t i = 0; i < change.size(); ++i) own[i] += change[i];
+}
+
+absl::Status WorkerOptimizer::TakePublished(absl::Span<float> weights) {
+  std::copy(replica_.begin(), replica_.end(), weights.begin());
+  return absl::OkStatus();
+}
+
+absl::Status WorkerOptimizer::SetReplica(absl::Span<const float> weights) {
+  std::copy(weights.begin(), weights.end(), replica_.begin());
+  return absl::OkStatus();
 }
 
 std::string WorkerOptimizer::State() const {

@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -19,6 +20,7 @@
 #include "absl/types/span.h"
 #include "common/layout/parameter_layout.h"
 #include "common/optimizer/optimizer.h"
+#include "worker/optimizer/local_optimizer.h"
 #include "worker/optimizer/parameter_groups.h"
 
 namespace cddp {
@@ -29,10 +31,15 @@ struct WorkerOptimizerOptions {
   double clip_norm = 0;  // limit of the norm of this worker's gradient; 0: none
 };
 
-// All spans have as many elements as the parameter space. A step is made run by run, as the backward pass completes the
-// gradients, last first; with clipping, at once when all are complete. A run whose gradient is not finite, and all
-// before it, are left out of the step: neither weights nor the optimizer's state ever hold a NaN. Not thread-safe.
-class WorkerOptimizer {
+// InvalidArgument naming the flag whose value makes no sense.
+absl::Status Validate(const WorkerOptimizerOptions& options);
+
+// Elements of a part that is stepped at once: gradient, weights and momentum fit the second-level cache. A saved state
+// holds one part after the other.
+inline constexpr uint64_t kMostRunElements = uint64_t{1} << 16;
+
+// On the host, whose memory all spans lie in. A part is a run of parameters (parameter_groups.h).
+class WorkerOptimizer final : public LocalOptimizer {
  public:
   // `weights`: the published weights to begin with. `steps_before`: steps that the training had made by then; the
   // learning rate goes on from there. Errors of MakeParameterRuns and Validate.
@@ -41,26 +48,21 @@ class WorkerOptimizer {
                                                                  absl::Span<const float> weights,
                                                                  uint64_t steps_before = 0);
 
-  // Begins a step. `skip`: the loss is not finite, so the step changes nothing.
-  void Begin(bool skip);
-
-  // Gradients from `ready` on are complete: steps the runs that lie there, and no run twice in a step. With
-  // `with_difference` it also notes for them what the steps since the last exchange have moved. Returns where the runs
-  // that are done begin; all are after a call with 0.
-  uint64_t Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights, bool with_difference);
+  void Begin(bool skip, const float* loss = nullptr) override;
+  uint64_t Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights,
+                bool with_difference) override;
+  uint64_t TakeSkipped() override { return std::exchange(skipped_steps_, 0); }
+  absl::Span<const float> difference() const override { return difference_; }
+  absl::Span<float> replica() override { return absl::MakeSpan(replica_); }
+  absl::Status TakePublished(absl::Span<float> weights) override;
+  absl::Status SetReplica(absl::Span<const float> weights) override;
+  absl::StatusOr<std::string> SaveState() const override { return State(); }
+  absl::Status SetState(absl::string_view state) override;
 
   // Was a part of the last step left out?
   bool skipped() const { return skips_; }
 
-  // Published weights minus weights: what the steps have moved, with a gradient's sign.
-  absl::Span<const float> difference() const { return difference_; }
-
-  // The published weights; the exchange adds its replies here.
-  absl::Span<float> replica() { return absl::MakeSpan(replica_); }
-
-  // The optimizer's state, for a checkpoint after an exchange. SetState: InvalidArgument if it is of another one.
   std::string State() const;
-  absl::Status SetState(absl::string_view state);
 
  private:
   WorkerOptimizer(std::vector<ParameterRun> runs, double clip_norm, absl::Span<const float> weights);
@@ -80,6 +82,7 @@ class WorkerOptimizer {
   bool skips_ = false;  // from here on
   float scale_ = 1;     // of the gradient
   size_t left_ = 0;     // runs that have not made their step, from the front
+  uint64_t skipped_steps_ = 0;
 };
 
 }  // namespace cddp

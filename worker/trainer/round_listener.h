@@ -8,9 +8,11 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "worker/cuda/cuda_buckets.h"
+#include "worker/cuda/cuda_stream.h"
 #include "worker/exchange/gradient_exchange.h"
 #include "worker/model/training_model.h"
-#include "worker/optimizer/worker_optimizer.h"
+#include "worker/optimizer/local_optimizer.h"
 
 namespace cddp {
 
@@ -18,39 +20,63 @@ namespace cddp {
 // finished by the caller.
 class RoundListener final : public GradientListener {
  public:
-  // `optimizer`: null if the servers' optimizer makes the steps, so that gradients are exchanged.
-  RoundListener(TrainingModel* model, WorkerOptimizer* optimizer, GradientExchange* exchange)
-      : model_(*model), optimizer_(optimizer), exchange_(*exchange) {}
+  // `optimizer`: null if the servers' optimizer makes the steps, so that gradients are exchanged. `gpu`: the exchange's
+  // engine if the model is on a GPU, else null. `waits_for_loss`: know the loss before the backward pass, also on a
+  // GPU.
+  RoundListener(TrainingModel* model, LocalOptimizer* optimizer, GradientExchange* exchange, CudaBuckets* gpu,
+                bool waits_for_loss)
+      : model_(*model), optimizer_(optimizer), exchange_(*exchange), gpu_(gpu), waits_for_loss_(waits_for_loss) {}
 
   // Is the coming step a round's last, after which workers exchange?
   void set_exchanges(bool exchanges) { exchanges_ = exchanges; }
 
-  // When the last forward pass was over.
+  // When the last forward pass was over; on a GPU, queued.
   absl::Time loss_time() const { return loss_time_; }
 
-  void OnLoss(double loss) override {
+  // For the exchange's Finish: complete when the last pass is.
+  ReadyToken last_token() const { return token_; }
+
+  void OnLoss(const PassLoss& loss) override {
     loss_time_ = absl::Now();
-    const bool is_finite = std::isfinite(loss);
+    token_ = nullptr;
+    const float* on_device = loss.on_device();
+    if (on_device != nullptr && waits_for_loss_ && SynchroniseStream(model_.device().gpu, kModelStream).ok()) {
+      on_device = nullptr;
+    }
+    const bool is_finite = on_device != nullptr || std::isfinite(loss.Value());
     if (optimizer_ == nullptr) {
+      if (on_device != nullptr) gpu_->CheckLoss(on_device);
       exchange_.Begin(model_.gradients(), model_.weights(), /*refuse=*/!is_finite);
       return;
     }
-    optimizer_->Begin(/*skip=*/!is_finite);
+    optimizer_->Begin(/*skip=*/!is_finite, on_device);
     // What the worker's steps have moved is finite in any case.
     if (exchanges_) exchange_.Begin(optimizer_->difference(), optimizer_->replica());
   }
 
   void OnGradients(uint64_t begin) override {
     if (optimizer_ != nullptr) begin = optimizer_->Step(begin, model_.gradients(), model_.weights(), exchanges_);
-    if (exchanges_) exchange_.Ready(begin);
+    if (!exchanges_) return;
+    token_ = Token();
+    exchange_.Ready(begin, token_);
   }
 
  private:
+  // Complete when all is that the model's stream was given until now. None after a device's error, of which the engine
+  // will hear as well: it then waits by itself.
+  ReadyToken Token() const {
+    if (gpu_ == nullptr) return nullptr;
+    return RecordReady(model_.device().gpu, kModelStream).value_or(nullptr);
+  }
+
   TrainingModel& model_;
-  WorkerOptimizer* const optimizer_;
+  LocalOptimizer* const optimizer_;
   GradientExchange& exchange_;
+  CudaBuckets* const gpu_;
+  const bool waits_for_loss_;
   bool exchanges_ = true;
   absl::Time loss_time_;
+  ReadyToken token_;
 };
 
 }  // namespace cddp

@@ -60,29 +60,32 @@ void RunCheckpoints::BeforeStep(const RunParts& parts, const EpochTotals& totals
     spdlog::warn("event=checkpoint_left_out step={} reason=\"the last one is still being written\"", step);
     return;
   }
-  Take(parts, totals);
-  if (is_first) writer_.Wait().IgnoreError();  // it is in the log
+  if (Take(parts, totals) && is_first) writer_.Wait().IgnoreError();  // it is in the log
 }
 
 void RunCheckpoints::Last(const RunParts& parts, const EpochTotals& totals) {
-  Take(parts, totals);
-  writer_.Wait().IgnoreError();  // it is in the log
+  if (Take(parts, totals)) writer_.Wait().IgnoreError();  // it is in the log
 }
 
-void RunCheckpoints::Take(const RunParts& parts, const EpochTotals& totals) {
+bool RunCheckpoints::Take(const RunParts& parts, const EpochTotals& totals) {
   const absl::Duration begin = MonotonicNow();
-  const absl::Span<const float> weights = std::as_const(*parts.model).weights();
-  WorkerCheckpoint checkpoint = {fingerprint_,
-                                 flags_,
-                                 parts.exchange->State(),
-                                 {weights.begin(), weights.end()},
-                                 parts.model->State(),
-                                 parts.optimizer == nullptr ? "" : parts.optimizer->State(),
-                                 ""};
+  absl::StatusOr<std::vector<float>> weights = OnHost(parts.model->device(), std::as_const(*parts.model).weights());
+  absl::StatusOr<std::string> optimizer = "";
+  if (parts.optimizer != nullptr) optimizer = parts.optimizer->SaveState();
+  if (!weights.ok() || !optimizer.ok()) {
+    const absl::Status& status = weights.ok() ? optimizer.status() : weights.status();
+    spdlog::error("event=checkpoint_failed step={} reason=\"{}\"", parts.exchange->step(),
+                  std::string(status.message()));
+    return false;
+  }
+  WorkerCheckpoint checkpoint = {
+      fingerprint_,          flags_, parts.exchange->State(), *std::move(weights), parts.model->State(),
+      *std::move(optimizer), ""};
   ByteWriter to(&checkpoint.totals);
   ForEachField(totals, [&to](auto field) { to.Put(field); });
   metrics_.NoteCheckpointCopy(MonotonicNow() - begin);
   writer_.Write(std::move(checkpoint));
+  return true;
 }
 
 absl::StatusOr<EpochTotals> Restore(const WorkerCheckpoint& checkpoint, const RunParts& parts) {
@@ -93,11 +96,11 @@ absl::StatusOr<EpochTotals> Restore(const WorkerCheckpoint& checkpoint, const Ru
   absl::Status status = parts.exchange->SetState(checkpoint.exchange);
   if (status.ok()) status = parts.model->SetState(checkpoint.model);
   if (status.ok() && parts.optimizer != nullptr) {
-    std::copy(checkpoint.weights.begin(), checkpoint.weights.end(), parts.optimizer->replica().begin());
-    status = parts.optimizer->SetState(checkpoint.optimizer);
+    status = parts.optimizer->SetReplica(checkpoint.weights);
+    if (status.ok()) status = parts.optimizer->SetState(checkpoint.optimizer);
   }
+  if (status.ok()) status = CopyFromHost(parts.model->device(), checkpoint.weights, weights);
   if (!status.ok()) return status;
-  std::copy(checkpoint.weights.begin(), checkpoint.weights.end(), weights.begin());
   EpochTotals totals;
   ByteReader from(checkpoint.totals);
   ForEachField(totals, [&from](auto& field) { field = from.Get<std::decay_t<decltype(field)>>(); });

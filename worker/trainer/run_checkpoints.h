@@ -14,7 +14,7 @@
 #include "worker/checkpoint/checkpoint_writer.h"
 #include "worker/exchange/gradient_exchange.h"
 #include "worker/model/training_model.h"
-#include "worker/optimizer/worker_optimizer.h"
+#include "worker/optimizer/local_optimizer.h"
 #include "worker/trainer/progress.h"
 #include "worker/trainer/worker_metrics.h"
 #include "worker/trainer/worker_settings.h"
@@ -25,7 +25,7 @@ namespace cddp {
 struct RunParts {
   TrainingModel* model;
   GradientExchange* exchange;
-  WorkerOptimizer* optimizer;  // null without one of its own
+  LocalOptimizer* optimizer;  // null without one of its own
 };
 
 // Not thread-safe.
@@ -45,7 +45,8 @@ class RunCheckpoints {
   void Last(const RunParts& parts, const EpochTotals& totals);
 
  private:
-  void Take(const RunParts& parts, const EpochTotals& totals);
+  // False: there is nothing to write, for a device's error, which is in the log.
+  bool Take(const RunParts& parts, const EpochTotals& totals);
 
   const CheckpointFiles files_;
   const std::string flags_;

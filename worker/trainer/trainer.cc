@@ -18,9 +18,13 @@
 #include "common/files/save_output.h"
 #include "common/metrics/metrics_server.h"
 #include "common/trace/trace_file.h"
+#include "worker/buckets/checked_buckets.h"
 #include "worker/buckets/host_buckets.h"
 #include "worker/cluster/grpc_cluster.h"
+#include "worker/cuda/cuda_buckets.h"
 #include "worker/data/sampler.h"
+#include "worker/model/device.h"
+#include "worker/model/tensor_optimizer.h"
 #include "worker/model/training_model.h"
 #include "worker/optimizer/parameter_groups.h"
 #include "worker/optimizer/worker_optimizer.h"
@@ -44,6 +48,10 @@ class Trainer {
       : options_(options), rank_(options.cluster.rank), metrics_(rank_), progress_(rank_, options.json_progress) {}
 
   absl::Status Prepare() {
+    absl::StatusOr<ChosenDevice> device = ChooseDevice(options_.device, rank_, FindGpus());
+    if (!device.ok()) return device.status();
+    spdlog::info("event=device device={} reason=\"{}\"", Name(device->device), device->reason);
+
     absl::StatusOr<std::unique_ptr<TrainingData>> data =
         TrainingData::Load({options_.model, options_.data_dir, options_.data, options_.gpt, options_.train_examples,
                             options_.test_examples});
@@ -69,8 +77,8 @@ class Trainer {
       spdlog::info("event=metrics address={}", metrics_server_->address());
     }
 
-    absl::StatusOr<std::unique_ptr<TrainingModel>> model =
-        data_->MakeModel({options_.model, options_.seed, rank_, options_.threads, options_.compute, options_.gpt});
+    absl::StatusOr<std::unique_ptr<TrainingModel>> model = data_->MakeModel(
+        {options_.model, options_.seed, rank_, options_.threads, options_.compute, options_.gpt, device->device});
     if (!model.ok()) return model.status();
     model_ = *std::move(model);
 
@@ -100,7 +108,9 @@ class Trainer {
     // Before the model is saved: the cluster does not wait for a disk.
     cluster_->Leave(/*finished=*/true);
     absl::Status saved = SaveModel();
-    progress_.Done(exchange_->step() - 1, Crc32c(model_->weights().data(), model_->weights().size() * sizeof(float)));
+    const absl::StatusOr<std::vector<float>> weights = OnHost(model_->device(), model_->weights());
+    if (!weights.ok()) return weights.status();
+    progress_.Done(exchange_->step() - 1, Crc32c(weights->data(), weights->size() * sizeof(float)));
     return saved.ok() ? Judge() : saved;
   }
 
@@ -147,9 +157,9 @@ class Trainer {
     if (absl::Status status = CheckServersOptimizer(); !status.ok()) return status;
     GradientCompressorOptions push = options_.exchange;
     if (options_.optimizer.kind.has_value()) push.clip_norm = 0;  // see MakeOptimizer
-    absl::StatusOr<std::unique_ptr<GradientExchange>> exchange = MakeHostExchange(layout, push, cluster_.get());
-    if (!exchange.ok()) return exchange.status();
-    exchange_ = *std::move(exchange);
+    absl::StatusOr<std::unique_ptr<BucketEngine>> engine = MakeEngine(layout, push);
+    if (!engine.ok()) return engine.status();
+    exchange_ = std::make_unique<GradientExchange>(layout, *std::move(engine), cluster_.get());
     exchange_->set_trace(trace_);
     progress_.Joined({options_.model, layout.total_elements(), layout.tensors().size(), layout.bucket_count(),
                       sampler_->steps_per_epoch()});
@@ -162,10 +172,39 @@ class Trainer {
       status = exchange_->CatchUp(model_->weights());
       if (status.ok()) spdlog::info("event=caught_up step={}", exchange_->step());
     }
+    if (status.ok()) status = WaitForWeights();
     if (status.ok()) status = MakeOptimizer(layout);
     if (status.ok() && restored_.has_value()) status = GoOn();
-    listener_.emplace(model_.get(), optimizer_.get(), exchange_.get());
+    listener_.emplace(model_.get(), optimizer_.get(), exchange_.get(), gpu_engine_, options_.check_engine);
     return status;
+  }
+
+  // Of the model's device; also notes it in gpu_engine_ if that is a GPU.
+  absl::StatusOr<std::unique_ptr<BucketEngine>> MakeEngine(const ParameterLayout& layout,
+                                                           const GradientCompressorOptions& push) {
+    const Device device = model_->device();
+    const uint32_t workers = options_.cluster.worker_count;
+    std::unique_ptr<BucketEngine> engine;
+    if (device.is_gpu) {
+      absl::StatusOr<std::unique_ptr<CudaBuckets>> gpu =
+          MakeCudaBuckets(layout, push, workers, {device.gpu, kModelStream});
+      if (!gpu.ok()) return gpu.status();
+      gpu_engine_ = gpu->get();
+      engine = *std::move(gpu);
+    }
+    if (engine != nullptr && !options_.check_engine) return engine;
+    absl::StatusOr<std::unique_ptr<HostBuckets>> host = HostBuckets::Create(layout, push, workers);
+    if (!host.ok()) return host.status();
+    if (!options_.check_engine) return *std::move(host);
+    if (engine == nullptr) engine = *HostBuckets::Create(layout, push, workers);
+    return std::make_unique<CheckedBuckets>(
+        layout, std::move(engine), *std::move(host),
+        [device](absl::Span<const float> from, absl::Span<float> to) { return CopyToHost(device, from, to); });
+  }
+
+  // What reads the weights from now on finds all replies in them.
+  absl::Status WaitForWeights() {
+    return gpu_engine_ == nullptr ? absl::OkStatus() : gpu_engine_->WaitForWeights(kModelStream);
   }
 
   // The worker's own optimizer, if it has one. Clipping then comes before the optimizer, not before the push.
@@ -174,9 +213,19 @@ class Trainer {
     absl::StatusOr<std::vector<ParameterGroup>> groups = ParseParameterGroups(options_.param_groups);
     if (!groups.ok()) return groups.status();
     const uint64_t steps_before = (exchange_->step() - 1) * options_.local_steps;
-    auto optimizer =
-        WorkerOptimizer::Create({options_.own_optimizer(), *std::move(groups), options_.exchange.clip_norm}, layout,
-                                model_->weights(), restored_.has_value() ? 0 : steps_before);
+    return TakeOptimizer({options_.own_optimizer(), *std::move(groups), options_.exchange.clip_norm}, layout,
+                         restored_.has_value() ? 0 : steps_before);
+  }
+
+  // One that works on the model's device.
+  absl::Status TakeOptimizer(const WorkerOptimizerOptions& options, const ParameterLayout& layout,
+                             uint64_t steps_before) {
+    absl::StatusOr<std::unique_ptr<LocalOptimizer>> optimizer;
+    if (model_->device().is_gpu) {
+      optimizer = MakeTensorOptimizer(options, layout, model_->device(), model_->weights(), steps_before);
+    } else {
+      optimizer = WorkerOptimizer::Create(options, layout, model_->weights(), steps_before);
+    }
     if (!optimizer.ok()) return optimizer.status();
     optimizer_ = *std::move(optimizer);
     return absl::OkStatus();
@@ -263,28 +312,29 @@ class Trainer {
   absl::Status TrainRound(uint64_t begin, uint64_t end, uint32_t epoch, EpochTotals* totals) {
     const absl::Duration start = MonotonicNow();
     const auto exchange_step = static_cast<int64_t>(exchange_->step());  // not to be asked while it is under way
-    double loss_sum = 0;
-    uint64_t skipped = 0;  // steps
+    std::vector<PassLoss> losses;
     for (uint64_t step = begin; step < end; ++step) {
       listener_->set_exchanges(step + 1 == end);
       const absl::Time step_begin = absl::Now();
-      absl::StatusOr<double> loss = model_->ForwardBackward(sampler_->Batch(step), &*listener_);
+      absl::StatusOr<PassLoss> loss = model_->ForwardBackward(sampler_->Batch(step), &*listener_);
       if (!loss.ok()) return loss.status();
-      loss_sum += *loss;
-      if (optimizer_ != nullptr && optimizer_->skipped()) ++skipped;
+      losses.push_back(*std::move(loss));
       if (trace_ != nullptr) TracePasses(step_begin, exchange_step);
     }
     const double compute_seconds = SecondsSince(start);
     const absl::Time wait_begin = absl::Now();
-    absl::StatusOr<StepTraffic> traffic = exchange_->Finish();
+    absl::StatusOr<StepTraffic> traffic = exchange_->Finish(listener_->last_token());
     if (trace_ != nullptr) {
       trace_->Span(TraceFile::Row::kTraining, "wait", wait_begin, absl::Now(), {exchange_step});
     }
-    if (traffic.ok() && optimizer_ != nullptr) {
-      const absl::Span<const float> replica = optimizer_->replica();
-      std::copy(replica.begin(), replica.end(), model_->weights().begin());
-    }
     if (!traffic.ok()) return traffic.status();
+    absl::Status taken = WaitForWeights();
+    if (taken.ok() && optimizer_ != nullptr) taken = optimizer_->TakePublished(model_->weights());
+    if (!taken.ok()) return taken;
+    // The last gradient has arrived, so losses have.
+    double loss_sum = 0;
+    for (const PassLoss& loss : losses) loss_sum += loss.Value();
+    uint64_t skipped = optimizer_ == nullptr ? 0 : optimizer_->TakeSkipped();  // steps
     if (traffic->refused) skipped = end - begin;
     if (absl::Status status = NoteSkipped(skipped, end - begin); !status.ok()) return status;
     NoteAbsence(*traffic);
@@ -363,8 +413,9 @@ class Trainer {
   Result result_;
   uint64_t skipped_in_row_ = 0;  // rounds
   std::unique_ptr<Cluster> cluster_;
-  std::unique_ptr<WorkerOptimizer> optimizer_;  // null: the servers' makes the steps
+  std::unique_ptr<LocalOptimizer> optimizer_;   // null: the servers' makes the steps
   std::unique_ptr<GradientExchange> exchange_;  // after cluster_ and optimizer_: its thread uses them
+  CudaBuckets* gpu_engine_ = nullptr;           // the exchange's, if the model is on a GPU
   std::optional<RoundListener> listener_;
 };
 

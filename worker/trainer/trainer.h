@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "common/config/device_choice.h"
 #include "common/optimizer/optimizer.h"
 #include "worker/buckets/gradient_compressor.h"
 #include "worker/cluster/grpc_cluster_options.h"
@@ -32,6 +33,8 @@ struct TrainerOptions {
   uint32_t local_steps = 1;   // likewise: steps between two exchanges
   bool sparse_adam = false;   // may the servers' optimizer be Adam although not every element is pushed?
   int threads = 1;            // of LibTorch
+  DeviceChoice device;
+  bool check_engine = false;  // compare every bucket's bytes with the host engine's (worker/buckets/checked_buckets.h)
   absl::Duration compute = absl::Milliseconds(500);  // of a step of a model of shapes alone
   uint64_t bucket_elements = 0;                      // 0: by the model's size
   GradientCompressorOptions exchange;

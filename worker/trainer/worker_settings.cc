@@ -52,6 +52,8 @@ std::vector<Binding<RunSettings>> MakeBindings() {
       NoFlag([](auto& s) -> auto& { return s.options.step.kind; }),             // by --optimizer
       NoFlag([](auto& s) -> auto& { return s.options.step.lr.steps_before; }),  // by the step at which it joins
       Flag("--threads", [](auto& s) -> auto& { return s.options.threads; }),
+      Flag("--device", [](auto& s) -> auto& { return s.options.device; }),
+      Flag("--check_engine", [](auto& s) -> auto& { return s.options.check_engine; }),
       ByHand("--compute_ms", [](auto& s) -> auto& { return s.options.compute; }),
       BindText<RunSettings>(
           "--bucket_bytes", [](auto& s) -> auto& { return s.options.bucket_elements; },

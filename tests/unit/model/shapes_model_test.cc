@@ -14,7 +14,7 @@ using ::testing::ElementsAre;
 
 class Recorder : public GradientListener {
  public:
-  void OnLoss(double loss) override { losses.push_back(loss); }
+  void OnLoss(const PassLoss& loss) override { losses.push_back(loss.Value()); }
   void OnGradients(uint64_t begin) override { begins.push_back(begin); }
   std::vector<double> losses;
   std::vector<uint64_t> begins;

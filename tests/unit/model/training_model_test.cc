@@ -44,9 +44,9 @@ std::vector<uint32_t> FirstExamples(uint32_t count) {
 std::vector<float> Copy(absl::Span<const float> values) { return {values.begin(), values.end()}; }
 
 double StepOrDie(TrainingModel* model, absl::Span<const uint32_t> examples) {
-  const absl::StatusOr<double> loss = model->ForwardBackward(examples);
+  const absl::StatusOr<PassLoss> loss = model->ForwardBackward(examples);
   EXPECT_TRUE(loss.ok()) << loss.status();
-  return *loss;
+  return loss->Value();
 }
 
 void Descend(TrainingModel* model, float rate) {
@@ -153,7 +153,7 @@ TEST_P(EveryModelTest, GradientsRepeatBitForBit) {
 class SpoilingListener : public GradientListener {
  public:
   explicit SpoilingListener(TrainingModel* model) : model_(*model), told_(model->gradients().size()) {}
-  void OnLoss(double loss) override { loss_ = loss; }
+  void OnLoss(const PassLoss& loss) override { loss_ = loss.Value(); }
   void OnGradients(uint64_t begin) override {
     EXPECT_LT(begin, begin_);
     for (uint64_t i = begin; i < begin_; ++i) {
@@ -175,12 +175,12 @@ TEST_P(EveryModelTest, GradientsAreCompleteAndWeightsFreeWhenTheListenerHears) {
   auto plain = MakeOrDie(GetParam(), data_);
   auto model = MakeOrDie(GetParam(), data_);
   SpoilingListener listener(model.get());
-  const absl::StatusOr<double> loss = model->ForwardBackward(FirstExamples(32), &listener);
+  const absl::StatusOr<PassLoss> loss = model->ForwardBackward(FirstExamples(32), &listener);
   ASSERT_TRUE(loss.ok()) << loss.status();
   EXPECT_EQ(listener.begin_, 0u);
   EXPECT_GE(listener.calls_, 4);  // along the pass, not at its end
-  EXPECT_EQ(listener.loss_, *loss);
-  EXPECT_EQ(StepOrDie(plain.get(), FirstExamples(32)), *loss);
+  EXPECT_EQ(listener.loss_, loss->Value());
+  EXPECT_EQ(StepOrDie(plain.get(), FirstExamples(32)), loss->Value());
   EXPECT_EQ(listener.told_, Copy(plain->gradients()));
   EXPECT_EQ(Copy(model->gradients()), Copy(plain->gradients()));
 }

@@ -1,0 +1,59 @@
+// An optimizer of the worker's own, as the training loop sees it: on the host (worker_optimizer.h) or where a GPU's
+// arrays are (worker/model/tensor_optimizer.h).
+
+#ifndef WORKER_OPTIMIZER_LOCAL_OPTIMIZER_H_
+#define WORKER_OPTIMIZER_LOCAL_OPTIMIZER_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace cddp {
+
+// All spans have as many elements as the parameter space and lie in the model's kind of memory, unless it says the
+// host's. A step is made part by part, as the backward pass completes the gradients, last first; with clipping, at once
+// when all are complete. A part whose gradient is not finite, and all before it, are left out of the step: neither
+// weights nor the optimizer's state ever hold a NaN. Not thread-safe.
+class LocalOptimizer {
+ public:
+  virtual ~LocalOptimizer() = default;
+
+  // Begins a step. `skip`: the loss is not finite, so the step changes nothing. `loss`: where it lies on a GPU, if the
+  // host does not know it yet; null: `skip` says all.
+  virtual void Begin(bool skip, const float* loss) = 0;
+
+  // Gradients from `ready` on are complete: steps the parts that lie there, and no part twice in a step. With
+  // `with_difference` it also notes for them what the steps since the last exchange have moved. Returns where the parts
+  // that are done begin; all are after a call with 0. On a GPU all of this is queued on the model's stream.
+  virtual uint64_t Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights,
+                        bool with_difference) = 0;
+
+  // Of how many steps since the last call was a part left out? On a GPU to be asked when something is known to be
+  // complete that the model's stream was given after the last Step.
+  virtual uint64_t TakeSkipped() = 0;
+
+  // Published weights minus weights: what the steps have moved, with a gradient's sign.
+  virtual absl::Span<const float> difference() const = 0;
+
+  // The published weights; the exchange adds its replies here.
+  virtual absl::Span<float> replica() = 0;
+
+  // After an exchange: the weights become the published ones.
+  virtual absl::Status TakePublished(absl::Span<float> weights) = 0;
+
+  // Sets the published weights from the host's memory.
+  virtual absl::Status SetReplica(absl::Span<const float> weights) = 0;
+
+  // The optimizer's state, for a checkpoint after an exchange: the same bytes on all devices. SetState: InvalidArgument
+  // if it is of another one.
+  virtual absl::StatusOr<std::string> SaveState() const = 0;
+  virtual absl::Status SetState(absl::string_view state) = 0;
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_OPTIMIZER_LOCAL_OPTIMIZER_H_
