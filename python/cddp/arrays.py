@@ -1,0 +1,77 @@
+"""Training of NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy
+
+from .client import Client, Tensor
+from .errors import ConfigurationError
+
+
+class Arrays:
+    """Named float32 arrays that all workers train together; they are changed in place.
+
+    Change the arrays as you like, then call step(): every `local_steps` calls what has moved is exchanged, and the
+    arrays are the new ones. Servers, rank and workers come from the arguments, else from the environment. More options,
+    by the names of cddp-worker's flags.
+    """
+
+    def __init__(self, arrays: Mapping[str, numpy.ndarray], *, local_steps: int | None = None, ratio: float | None = None,
+                 servers: str | list[str] | None = None, rank: int | str | None = None, workers: int | None = None,
+                 agree: Mapping[str, object] | None = None, **options: object) -> None:
+        for name, array in arrays.items():
+            if not isinstance(array, numpy.ndarray) or array.dtype != numpy.float32:
+                raise ConfigurationError(f"{name} must be a NumPy array of float32: array.astype(numpy.float32)")
+            if not array.flags.c_contiguous or not array.flags.writeable:
+                raise ConfigurationError(f"{name} must be writable and contiguous: numpy.ascontiguousarray(array)")
+        self.arrays = dict(arrays)
+        tensors = [Tensor(name, array.shape, array.ctypes.data) for name, array in self.arrays.items()]
+        self._client = Client(tensors, servers=servers, rank=rank, workers=workers,
+                              defaults={"local_steps": 1, "ratio": 0.1},
+                              options={"local_steps": local_steps, "ratio": ratio, **options, "push": "weights"},
+                              agree=agree or {}, keep=self.arrays)
+        self.local_steps = int(self._client.option("local_steps"))
+        self._round = 0
+        self._weight = 0.0
+        self._client.start()
+
+    def step(self, *, weight: float = 1.0, loss: float | None = None) -> None:
+        """Tells that the arrays have made a step. `weight`: its examples, where batches differ."""
+        self._round += 1
+        self._weight += weight
+        if self._round < self.local_steps:
+            self._client.note_step()
+            return
+        self._client.begin(weight=self._weight / self._round, loss=loss)
+        self._round = 0
+        self._weight = 0.0
+        self._client.finish()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that this worker needs to go on from here: weights, what waits to be sent, position."""
+        return {"state": self._client.save(), "round": self._round, "weight": self._weight}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a state_dict() of this rank, before the first step."""
+        self._client.restore(state["state"])
+        self._round = state["round"]
+        self._weight = state["weight"]
+
+    def summary(self) -> dict[str, int | float]:
+        return {**self._client.statistics().as_dict(), "loss": self._client.loss}
+
+    def leave(self, finished: bool = True) -> None:
+        """Takes part no more; the other workers go on without this one."""
+        self._client.leave(finished)
+
+    def __enter__(self) -> Arrays:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.leave()
+        else:
+            self._client.end_at_exit(finished=False)

@@ -1,0 +1,92 @@
+"""A PyTorch model's parameters and buffers as one float32 array in the host's memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import torch
+
+from . import library
+from .client import Tensor
+from .errors import ConfigurationError, StateError
+
+_HALVES = (torch.float16, torch.bfloat16)
+
+
+@dataclasses.dataclass
+class Part:
+    """One parameter or buffer. `array` is its run of the flat array, in the tensor's shape."""
+
+    name: str
+    tensor: torch.Tensor
+    array: torch.Tensor
+    kind: int
+    address: int = 0  # of the tensor's memory, which must not change
+
+    @property
+    def in_place(self) -> bool:
+        """Is the tensor's memory that of the array?"""
+        return self.tensor.dtype == torch.float32 and self.address == self.array.data_ptr()
+
+
+def _check(name: str, tensor: torch.Tensor) -> None:
+    if tensor.dtype not in (torch.float32, *_HALVES):
+        raise ConfigurationError(f"{name} is of type {tensor.dtype}: train float32, float16 or bfloat16 (model.float())")
+    if tensor.is_sparse or tensor.layout != torch.strided:
+        raise ConfigurationError(f"{name} is sparse: only dense parameters can be trained")
+    if tensor.device.type == "meta":
+        raise ConfigurationError(f"{name} has no memory yet (device meta): initialise the model first")
+
+
+class FlatParameters:
+    """Contiguous float32 tensors in the host's memory become views of the array; others are copied to and fro.
+
+    A tensor that appears under several names (tied weights) is one part. Parameters of half precision have a float32
+    master in the array, which the optimizer steps in their place.
+    """
+
+    def __init__(self, parameters: Iterable[tuple[str, torch.Tensor]], buffers: Iterable[tuple[str, torch.Tensor]]) -> None:
+        tensors = [(name, tensor, library.PARAMETER) for name, tensor in parameters]
+        # Differences of the weights are averaged, which is right for statistics, too.
+        tensors += [(name, tensor, library.PARAMETER) for name, tensor in buffers if tensor.is_floating_point()]
+        for name, tensor, _ in tensors:
+            _check(name, tensor)
+        self.flat = torch.zeros(sum(tensor.numel() for _, tensor, _ in tensors), dtype=torch.float32)
+        self.parts: list[Part] = []
+        offset = 0
+        for name, tensor, kind in tensors:
+            array = self.flat[offset : offset + tensor.numel()].view(tensor.shape)
+            offset += tensor.numel()
+            with torch.no_grad():
+                array.copy_(tensor)
+                if tensor.dtype == torch.float32 and tensor.device.type == "cpu" and tensor.is_contiguous():
+                    tensor.data = array
+            self.parts.append(Part(name, tensor, array, kind, tensor.data_ptr()))
+        self._copied = [part for part in self.parts if not part.in_place and part.tensor.numel() > 0]
+
+    def tensors(self) -> list[Tensor]:
+        """For the library."""
+        return [Tensor(part.name, tuple(part.array.shape), part.array.data_ptr(), part.kind) for part in self.parts]
+
+    def has_master(self, part: Part) -> bool:
+        return isinstance(part.tensor, torch.nn.Parameter) and part.tensor.dtype in _HALVES
+
+    @torch.no_grad()
+    def gather(self) -> None:
+        """Brings what the optimizer has stepped into the array. StateError if a tensor lies elsewhere than at the start."""
+        for part in self.parts:
+            if part.tensor.data_ptr() != part.address or part.tensor.shape != part.array.shape:
+                raise StateError(f"{part.name} was given other memory or another shape since this worker joined (by "
+                                 "model.to(), .half(), a new layer or load_state_dict(assign=True)): change the model "
+                                 "before the optimizer is made")
+        for part in self._copied:
+            if not self.has_master(part):
+                part.array.copy_(part.tensor)
+
+    @torch.no_grad()
+    def scatter(self, masters_only: bool = False) -> None:
+        """Brings the array's values into the tensors that do not lie in it."""
+        for part in self._copied:
+            if self.has_master(part) or not masters_only:
+                part.tensor.copy_(part.array)

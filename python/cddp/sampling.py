@@ -1,0 +1,50 @@
+"""A worker's part of a data set, for a DataLoader's `sampler`. Needs neither PyTorch nor NumPy."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sized
+
+from . import environment
+from .errors import ConfigurationError
+
+
+class Shard:
+    """The places of this worker's examples, in another order each epoch; all workers have as many.
+
+    What does not divide by the number of workers is left out of the epoch, other examples each time.
+    """
+
+    def __init__(self, count: int, rank: int, workers: int, shuffle: bool, seed: int) -> None:
+        self._count = count
+        self._rank = rank
+        self._workers = workers
+        self._shuffle = shuffle
+        self._seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The order follows from the seed and this number; it grows by itself with each pass."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self._count // self._workers
+
+    def __iter__(self) -> Iterator[int]:
+        order = list(range(self._count))
+        if self._shuffle:
+            random.Random(f"{self._seed}:{self.epoch}").shuffle(order)
+        self.epoch += 1
+        return iter(order[self._rank : len(self) * self._workers : self._workers])
+
+
+def shard(dataset: Sized | int, *, shuffle: bool = True, seed: int = 0, rank: int | None = None,
+          workers: int | None = None) -> Shard:
+    """This worker's shard of a data set, or of so many examples: DataLoader(dataset, sampler=cddp.shard(dataset))."""
+    place = environment.place("-", rank, workers)
+    if place.rank == "auto":
+        raise ConfigurationError("shard(): give rank=, for rank 'auto' is known only after joining")
+    count = dataset if isinstance(dataset, int) else len(dataset)
+    if count < int(place.workers):
+        raise ConfigurationError(f"{count} examples are too few for {place.workers} workers: each needs one")
+    return Shard(count, int(place.rank), int(place.workers), shuffle, seed)

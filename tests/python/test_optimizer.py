@@ -1,0 +1,263 @@
+"""DistributedOptimizer with real servers: what it computes, and how it takes the place of another optimizer."""
+
+import copy
+import io
+
+import pytest
+import torch
+from conftest import together
+from torch import nn
+
+import cddp
+
+SMALL = {"bucket_bytes": 256}  # a small model's parameters lie at several servers, too
+EXACT = "--value_encoding=fp32"  # of servers
+DENSE = {"ratio": 1.0, "value_encoding": "fp32", **SMALL}
+
+
+def batches(count, rank=0, inputs=6):
+    numbers = torch.Generator().manual_seed(100 + rank)
+    return [(torch.randn(8, inputs, generator=numbers), torch.randint(3, (8,), generator=numbers)) for _ in range(count)]
+
+
+def train(model, optimizer, data):
+    for x, y in data:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+
+def small_model(seed=1):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+
+
+def weights(model):
+    return torch.cat([parameter.detach().float().reshape(-1) for parameter in model.parameters()])
+
+
+def test_workers_begin_and_end_with_the_same_weights(start_servers):
+    servers = start_servers(2, 3)
+
+    models = [small_model(seed=rank) for rank in range(3)]
+
+    def worker(rank):
+        model = models[rank]
+        optimizer = cddp.DistributedOptimizer(torch.optim.Adam(model.parameters(), lr=0.01), model, servers=servers,
+                                              rank=rank, workers=3, local_steps=2, ratio=0.2, **SMALL)
+        first = weights(model).clone()
+        train(model, optimizer, batches(10, rank))
+        optimizer.leave()
+        return first, weights(model)
+
+    (first, last), *others = together(*[lambda rank=rank: worker(rank) for rank in range(3)])
+    assert torch.equal(first, weights(small_model(seed=0)))
+    assert not torch.equal(first, last)
+    for other_first, other_last in others:
+        assert torch.equal(first, other_first) and torch.equal(last, other_last)
+
+
+def test_dense_sgd_is_that_of_one_process_with_the_global_batch(start_servers):
+    servers = start_servers(2, 2, EXACT)
+    models = [small_model(), small_model()]
+
+    def worker(rank):
+        model = models[rank]
+        optimizer = cddp.DistributedOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model, servers=servers,
+                                              rank=rank, workers=2, local_steps=1, **DENSE)
+        train(model, optimizer, batches(20, rank))
+        optimizer.leave()
+        return weights(model)
+
+    mine, other = together(lambda: worker(0), lambda: worker(1))
+    model = small_model()
+    train(model, torch.optim.SGD(model.parameters(), lr=0.1),
+          [(torch.cat([a[0], b[0]]), torch.cat([a[1], b[1]])) for a, b in zip(batches(20, 0), batches(20, 1))])
+    assert torch.equal(mine, other)
+    torch.testing.assert_close(mine, weights(model), rtol=0, atol=1e-6)
+
+
+class Odd(nn.Module):
+    """Parameters of all kinds."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.frozen = nn.Linear(6, 6)
+        self.frozen.weight.requires_grad_(False)
+        self.unused = nn.Linear(2, 2)
+        self.empty = nn.Parameter(torch.zeros(0, 3))
+        self.scale = nn.Parameter(torch.tensor(1.5))
+        self.turned = nn.Parameter((torch.randn(4, 6) / 3).t())
+        self.tied = nn.Linear(4, 4)
+        self.tied_too = nn.Linear(4, 4)
+        self.tied_too.weight = self.tied.weight
+        self.head = nn.Parameter((torch.randn(4, 3) / 2).to(dtype))
+
+    def forward(self, x):
+        x = torch.tanh(self.frozen(x)) @ self.turned
+        return torch.tanh(self.tied_too(torch.tanh(self.tied(x)))) @ self.head.float() * self.scale
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("local_steps", [1, 3])
+def test_parameters_of_all_kinds(start_servers, dtype, local_steps):
+    torch.manual_seed(3)
+    model = Odd(dtype)
+    plain = copy.deepcopy(model)
+    half = nn.Parameter(plain.head.detach().float())  # the reference: a float32 master
+
+    def groups(model, half):
+        rest = [parameter for name, parameter in model.named_parameters() if name not in ("head", "scale")]
+        return [{"params": rest}, {"params": [model.scale, half], "lr": 0.02}]
+
+    reference = torch.optim.SGD(groups(plain, half), lr=0.1, momentum=0.9)
+    optimizer = cddp.DistributedOptimizer(
+        torch.optim.SGD(groups(model, model.head), lr=0.1, momentum=0.9), model, servers=start_servers(2, 1, EXACT), rank=0,
+        workers=1, local_steps=local_steps, **DENSE)
+    for x, y in batches(12):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        plain.zero_grad()
+        plain.head.data.copy_(half.data)
+        nn.functional.cross_entropy(plain(x), y).backward()
+        half.grad = plain.head.grad.float()
+        reference.step()
+    for (name, mine), other in zip(model.named_parameters(), plain.parameters()):
+        wanted = half.to(dtype) if name == "head" else other
+        torch.testing.assert_close(mine, wanted, rtol=0, atol=2e-5, msg=name)
+        assert mine.stride() == other.stride() or mine.numel() == 0, name
+    optimizer.leave()
+
+
+def test_it_is_an_optimizer_as_the_one_within(start_servers):
+    model = small_model()
+    within = torch.optim.SGD(model.parameters(), lr=0.5)
+    optimizer = cddp.DistributedOptimizer(within, model, servers=start_servers(), rank=0, workers=1, local_steps=2)
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    assert optimizer.param_groups is within.param_groups and optimizer.defaults["lr"] == 0.5
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.4, total_steps=10)
+    rates = []
+    for x, y in batches(4):
+        train(model, optimizer, [(x, y)])
+        scheduler.step()
+        rates.append(within.param_groups[0]["lr"])
+    assert len(set(rates)) == 4
+    result = optimizer.step(lambda: 3.5)
+    assert result == 3.5
+    optimizer.zero_grad(set_to_none=True)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert cddp.summary()["step"] == optimizer.summary()["step"] == 3
+    optimizer.leave()
+
+
+def test_gradient_accumulation_and_clipping_are_the_users(start_servers):
+    def train_with(model, optimizer):
+        for first, second in zip(batches(8, 0), batches(8, 1)):
+            optimizer.zero_grad()
+            for x, y in (first, second):
+                nn.functional.cross_entropy(model(x), y).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            optimizer.step()
+
+    model, plain = small_model(), small_model()
+    optimizer = cddp.DistributedOptimizer(torch.optim.SGD(model.parameters(), lr=0.5), model,
+                                          servers=start_servers(1, 1, EXACT), rank=0, workers=1, **DENSE)
+    train_with(model, optimizer)
+    train_with(plain, torch.optim.SGD(plain.parameters(), lr=0.5))
+    torch.testing.assert_close(weights(model), weights(plain), rtol=0, atol=1e-6)
+    optimizer.leave()
+
+
+def test_batch_norm_statistics_are_averaged(start_servers):
+    servers = start_servers(2, 2, EXACT)
+    models = [nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 3)) for _ in range(2)]
+
+    def worker(rank):
+        model = models[rank]
+        optimizer = cddp.DistributedOptimizer(torch.optim.SGD(model.parameters(), lr=0.0), model, servers=servers,
+                                              rank=rank, workers=2, local_steps=1, **{**DENSE, "bucket_bytes": 128})
+        x = torch.full((8, 6), 10.0 * rank)
+        train(model, optimizer, [(x, torch.zeros(8, dtype=torch.long))])
+        optimizer.leave()
+        return model[0].running_mean
+
+    first, second = together(lambda: worker(0), lambda: worker(1))
+    torch.testing.assert_close(first, torch.full((6,), 0.5))  # momentum 0.1 of the mean of 0 and 10
+    assert torch.equal(first, second)
+
+
+def test_a_state_goes_on_where_it_was(start_servers):
+    data = batches(12)
+
+    def new(servers):
+        model = small_model()
+        within = torch.optim.Adam(model.parameters(), lr=0.01)
+        return model, cddp.DistributedOptimizer(within, model, servers=servers, rank=0, workers=1, local_steps=4, ratio=0.3)
+
+    model, optimizer = new(start_servers())
+    train(model, optimizer, data)
+    optimizer.leave()
+
+    servers = start_servers()
+    first, before = new(servers)
+    train(first, before, data[:6])  # within a round of local steps
+    file = io.BytesIO()
+    torch.save(before.state_dict(), file)
+    before._client.close()  # as a process that is killed
+    second, after = new(servers)
+    file.seek(0)
+    after.load_state_dict(torch.load(file))
+    train(second, after, data[6:])
+    after.leave()
+    assert torch.equal(weights(second), weights(model))
+
+
+def test_a_late_worker_gets_the_weights_of_the_others(start_servers):
+    servers = start_servers(1, 2, EXACT)
+    models = [small_model(seed=seed) for seed in range(3)]
+
+    def join(model, rank):
+        return cddp.DistributedOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model, servers=servers, rank=rank,
+                                         workers=2, local_steps=1, **DENSE)
+
+    first, second = together(lambda: join(models[0], 0), lambda: join(models[1], 1))
+    second.leave(finished=False)
+    train(models[0], first, batches(5))
+    late = join(models[2], 1)
+    assert torch.equal(weights(models[2]), weights(models[0]))
+    assert not torch.equal(weights(models[0]), weights(small_model(seed=0)))
+    together(late.leave, first.leave)
+
+
+class FakeScaler:
+    """What PyTorch's GradScaler does with an optimizer; it itself needs a GPU in PyTorch 1.13."""
+
+    def __init__(self, scale):
+        self.scale = scale
+
+    def step(self, optimizer):
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        assert optimizer._step_supports_amp_scaling
+        optimizer.grad_scale = torch.tensor(self.scale)
+        optimizer.found_inf = torch.tensor(float(not all(torch.isfinite(g).all() for g in gradients)))
+        optimizer.step()
+        del optimizer.grad_scale, optimizer.found_inf
+
+
+def test_a_step_with_infinities_is_left_out_and_counted(start_servers):
+    model, plain = small_model(), small_model()
+    optimizer = cddp.DistributedOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model,
+                                          servers=start_servers(1, 1, EXACT), rank=0, workers=1, local_steps=2, **DENSE)
+    reference = torch.optim.SGD(plain.parameters(), lr=0.1)
+    for number, (x, y) in enumerate(batches(6)):
+        optimizer.zero_grad()
+        (64.0 * nn.functional.cross_entropy(model(x), y)).backward()
+        if number == 2:
+            model[0].weight.grad[0, 0] = float("inf")
+        FakeScaler(64.0).step(optimizer)
+        if number != 2:
+            train(plain, reference, [(x, y)])
+    assert optimizer.summary()["exchanges"] == 3
+    torch.testing.assert_close(weights(model), weights(plain), rtol=0, atol=1e-6)
+    optimizer.leave()
