@@ -226,8 +226,9 @@ typedef struct cddp_step_options {
 typedef struct cddp_result {
   uint32_t struct_size;
   uint32_t exchanged; /* 0: a local step of "weights", nothing was sent */
-  uint32_t refused;   /* 1: a gradient or weight of some worker was not finite. Its buckets were skipped by all alike,
-                         and what this worker had for them waits in its residual. */
+  uint32_t refused;   /* 1: a gradient or weight of some worker was not finite. Its buckets were skipped by all alike;
+                         what is finite waits to be sent with the next ones, but where CDDP_STEP_NOT_FINITE was
+                         given, or weights were not finite, it is given up */
   uint32_t replaced;  /* buckets whose weights came whole, since the servers' logs did not reach back */
   uint64_t step;      /* number of the exchange, from 1 */
   uint64_t missed;    /* steps that the others made without this worker */

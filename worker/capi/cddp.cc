@@ -2,7 +2,6 @@
 
 #include "cddp/cddp.h"
 
-#include <cmath>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -114,8 +113,7 @@ absl::StatusOr<StepInput> ReadStepOptions(const cddp_step_options* options) {
   if (read->weight != 0 && read->weight != 1) {
     return absl::UnimplementedError("step options have a weight: all workers count alike in this version");
   }
-  return StepInput{(read->flags & CDDP_STEP_NOT_FINITE) != 0 || !std::isfinite(read->loss), read->loss,
-                   read->gradients};
+  return StepInput{(read->flags & CDDP_STEP_NOT_FINITE) != 0, read->loss, read->gradients};
 }
 
 // Checks before a step that its result can be told afterwards.

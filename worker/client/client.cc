@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -198,7 +200,8 @@ absl::Status Client::Begin(const StepInput& input) {
   phase_ = Phase::kInStep;
   has_stepped_ = true;
   input_ = input;
-  bool refuse = input.not_finite;
+  if (!pushes_weights() && !std::isfinite(input.loss)) input_.not_finite = true;
+  bool refuse = input_.not_finite;
   absl::Span<const float> pushed(input.gradients, layout_.total_elements());
   if (pushes_weights()) {
     BeginDifference();
@@ -350,10 +353,13 @@ absl::Status Client::Restore(absl::string_view state) {
   if (checkpoint->fingerprint != layout_.fingerprint() || checkpoint->weights.size() != layout_.total_elements()) {
     return absl::InvalidArgumentError("restore: the state is of another model or bucket length");
   }
-  if (cluster_->version() == 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "restore: the state is of step ", checkpoint->exchange.step,
-        ", but the servers begin anew: start them with their --state_dir, or call start for a new training"));
+  // The servers' version when this joined, or what start has made of it.
+  const uint64_t reached = std::max(cluster_->version(), statistics_.step);
+  if (reached == 0 || (cluster_->is_sync() && reached < checkpoint->exchange.step)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("restore: the state is of step ", checkpoint->exchange.step, ", but the servers ",
+                     cluster_->version() == 0 ? "begin anew" : absl::StrCat("are at ", reached),
+                     ": start them with their --state_dir, or call start for a new training"));
   }
   if (absl::Status status = exchange_->SetState(checkpoint->exchange); !status.ok()) return status;
   std::copy(checkpoint->weights.begin(), checkpoint->weights.end(), published_.begin());

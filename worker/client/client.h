@@ -29,7 +29,7 @@
 namespace cddp {
 
 struct StepInput {
-  bool not_finite = false;           // the loss: no worker makes this step
+  bool not_finite = false;           // the loss (kGradients: also by its value): no worker makes this step
   double loss = 0;                   // for heartbeats
   const float* gradients = nullptr;  // of all tensors, in the layout's order; null: Ready brings them
 };
