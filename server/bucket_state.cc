@@ -7,6 +7,7 @@
 #include "common/check/check.h"
 #include "common/codec/crc32c.h"
 #include "common/codec/update_codec.h"
+#include "common/transport/exchange_message.h"
 #include "common/transport/protocol.h"
 
 namespace cddp {
@@ -19,6 +20,19 @@ CompressorOptions PublishOptions(const BucketOptions& options) {
   CompressorOptions publish = options.publish;
   if (options.consistency.mode != Consistency::kSync && publish.ratio < 1) publish.ratio /= options.worker_count;
   return publish;
+}
+
+// What a contribution counts with; 0: the worker's usual weight.
+float WeightOf(const Contribution& contribution) {
+  return contribution.weight.value_or(contribution.update.empty() ? 0.0f : 1.0f);
+}
+
+// sum += weight * update
+void AddTimes(float weight, const CheckedUpdate& update, absl::Span<float> sum) {
+  if (weight == 1) return UpdateReader(update).AddTo(0, sum);
+  std::vector<float> values(sum.size());
+  UpdateReader(update).AddTo(0, absl::MakeSpan(values));
+  for (size_t i = 0; i < sum.size(); ++i) sum[i] += weight * values[i];
 }
 
 size_t BytesOf(const std::vector<SharedBytes>& runs) {
@@ -60,7 +74,7 @@ absl::Status BucketState::Check(const Contribution& contribution) const {
                                                       contribution.base_version,
                                                       ": in synchronous training they are equal"));
   }
-  return absl::OkStatus();
+  return CheckWeight(contribution.weight);
 }
 
 std::optional<RoundTiming> BucketState::Exchange(const Contribution& contribution, ExchangeDone done) {
@@ -152,6 +166,8 @@ void BucketState::Count(const Contribution& contribution, const std::optional<Ch
   if (journal_ != nullptr) journalled_ = journal_->Counted(contribution);
   slot.active = true;
   staleness_ = std::max(staleness_, version_ - contribution.base_version);
+  const float weight = WeightOf(contribution);
+  if (weight > 0 && version_ > 0) slot.usual_weight = weight;
   const bool late = RoundsAreShared() && contribution.step < version_;
   if (late || slot.contributed) {
     if (options_.consistency.mode == Consistency::kSync) {
@@ -161,11 +177,12 @@ void BucketState::Count(const Contribution& contribution, const std::optional<Ch
     if (contribution.step >= slot.next_step) slot.last_refused = contribution.non_finite;
     if (!contribution.non_finite && update.has_value()) {
       late_.resize(length_);
-      UpdateReader(*update).AddTo(0, absl::MakeSpan(late_));
+      AddTimes(weight, *update, absl::MakeSpan(late_));
     }
   } else {
     slot.contributed = true;
     slot.non_finite = contribution.non_finite;
+    slot.weight = weight;
     slot.update = update;
     slot.bytes = contribution.update;
     if (contributed_++ == 0) open_since_ = absl::Now();
@@ -174,9 +191,19 @@ void BucketState::Count(const Contribution& contribution, const std::optional<Ch
   ++slot.clock;
 }
 
-uint32_t BucketState::active_count() const {
-  return static_cast<uint32_t>(
-      std::count_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.active; }));
+double BucketState::SumOfShares() const {
+  double known = 0;
+  uint32_t with_weight = 0;
+  uint32_t taking_part = 0;
+  for (const Slot& slot : slots_) {
+    if (!slot.active && !slot.contributed) continue;
+    ++taking_part;
+    const float share = slot.contributed && slot.weight > 0 ? slot.weight : slot.usual_weight;
+    known += share;
+    with_weight += share > 0 ? 1 : 0;
+  }
+  if (with_weight == 0) return std::max(taking_part, 1u);
+  return known + (taking_part - with_weight) * (known / with_weight);
 }
 
 bool BucketState::RoundIsComplete() const {
@@ -198,6 +225,7 @@ std::optional<RoundTiming> BucketState::Advance(std::vector<Reply>* replies) {
     for (Slot& slot : slots_) {
       if (slot.contributed) refused = slot.last_refused;
       slot.contributed = false;
+      slot.weight = 0;
       slot.update.reset();
       slot.bytes = {};
     }
@@ -292,18 +320,35 @@ ExchangeAnswer BucketState::AnswerFor(const Slot& slot, const Waiter& waiter) {
   return answer;
 }
 
+BucketWeights::Round BucketState::MakeRound() const {
+  BucketWeights::Round round;
+  std::vector<float> weights;
+  for (const Slot& slot : slots_) {
+    if (!slot.contributed || !slot.update.has_value()) continue;
+    round.contributions.push_back(*slot.update);
+    weights.push_back(slot.weight);
+  }
+  round.carried = late_;
+  const double shares = SumOfShares();
+  const float first = weights.empty() ? 1 : weights.front();
+  const bool alike = std::all_of(weights.begin(), weights.end(), [first](float weight) { return weight == first; });
+  if (alike && (late_.empty() || first == 1)) {
+    round.scale = static_cast<float>(first / shares);
+    return round;
+  }
+  for (const float weight : weights) round.factors.push_back(static_cast<float>(weight / shares));
+  round.carried_factor = static_cast<float>(1 / shares);
+  return round;
+}
+
 absl::Status BucketState::CloseRound() {
   std::string update;
   const bool refused =
       std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.contributed && slot.non_finite; });
-  BucketWeights::Round round;
-  for (Slot& slot : slots_) {  // in rank order
-    if (!slot.contributed) continue;
-    slot.last_refused = refused;
-    if (slot.update.has_value()) round.contributions.push_back(*slot.update);
+  for (Slot& slot : slots_) {
+    if (slot.contributed) slot.last_refused = refused;
   }
-  round.carried = late_;
-  round.scale = 1.0f / static_cast<float>(std::max(active_count(), 1u));
+  const BucketWeights::Round round = MakeRound();
   if (!refused && version_ == 0) {
     weights_->Initialize(round, &update);
   } else if (!refused) {

@@ -5,6 +5,13 @@
 // (bucket_weights.h). Stale and asynchronous training apply each contribution as a round of its own; with W workers
 // each then counts 1/W and publishes what it pushed, or 1/W of a fixed ratio, so that a step of all workers moves and
 // costs as much as a synchronous one.
+//
+// Contributions may have weights. A worker's share of a round is the weight of its contribution or, where it has none
+// in this round, its usual weight, that of its last one (of a worker that has not contributed yet, the mean of the
+// others'); each contribution counts as its weight in the sum of all shares, of workers that are active or have
+// contributed. So a full round makes sum(w g) / sum(w); one of a quorum leaves room for those that are late, and these
+// count in a later round by their weight in that one's shares; and where each contribution is a round of its own, the
+// steps of all workers together still make one step. Without weights every share is 1.
 
 #ifndef SERVER_BUCKET_STATE_H_
 #define SERVER_BUCKET_STATE_H_
@@ -54,6 +61,8 @@ struct Contribution {
   SharedBytes update;  // empty: zero; referred to until its round is closed
   bool non_finite = false;
   std::optional<uint32_t> replica_crc32c = std::nullopt;  // of the worker's replica at base_version
+  // In the mean; none: 1, or the worker's usual share if `update` is empty.
+  std::optional<float> weight = std::nullopt;
 };
 
 // Makes a bucket's events durable. Given the same events in the same order, a new bucket is in the same state, bit for
@@ -175,8 +184,10 @@ class BucketState {
     std::vector<uint64_t> late;  // likewise: steps whose round had closed, so that they counted in a later one
     uint64_t clock = 0;          // contributions counted
     bool last_refused = false;   // the round of its last contribution was refused
-    bool contributed = false;    // to the open round, the three below
+    float usual_weight = 0;      // of its last contribution that told; 0: none has
+    bool contributed = false;    // to the open round, the four below
     bool non_finite = false;
+    float weight = 0;                     // 0: its usual
     std::optional<CheckedUpdate> update;  // points into `bytes`; none: zero
     SharedBytes bytes;
     std::vector<Waiter> waiting;  // more than one after retries
@@ -201,10 +212,13 @@ class BucketState {
   // Notes a contribution that has not been counted before, and whose update has been checked.
   void Count(const Contribution& contribution, const std::optional<CheckedUpdate>& update)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  uint32_t active_count() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // The sum of all shares of the open round.
+  double SumOfShares() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   bool RoundIsComplete() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // Closes the open round if it is complete, then moves every call that may go on from its slot to `replies`.
   std::optional<RoundTiming> Advance(std::vector<Reply>* replies) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The open round's contributions, in rank order, and how much each counts.
+  BucketWeights::Round MakeRound() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // Applies the open round and appends to the log.
   absl::Status CloseRound() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayGoOn(const Slot& slot, const Waiter& waiter) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
@@ -222,8 +236,9 @@ class BucketState {
   const std::unique_ptr<BucketWeights> weights_ ABSL_PT_GUARDED_BY(mutex_);
   UpdateLog log_ ABSL_GUARDED_BY(mutex_);
   ReplicaChecks checks_ ABSL_GUARDED_BY(mutex_);
-  SharedBytes snapshot_ ABSL_GUARDED_BY(mutex_);     // published weights; empty until a call asks for them
-  std::vector<float> late_ ABSL_GUARDED_BY(mutex_);  // sum of contributions to rounds that had closed; empty: none
+  SharedBytes snapshot_ ABSL_GUARDED_BY(mutex_);  // published weights; empty until a call asks for them
+  // Sum of contributions to rounds that had closed, each times its weight; empty: none.
+  std::vector<float> late_ ABSL_GUARDED_BY(mutex_);
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // by rank
   BucketJournal* journal_ ABSL_GUARDED_BY(mutex_) = nullptr;
   uint64_t journalled_ ABSL_GUARDED_BY(mutex_) = 0;  // position of the last event

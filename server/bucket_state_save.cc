@@ -40,6 +40,8 @@ void BucketState::SaveLocked(std::string* state) const {
     for (const uint64_t step : slot.late) to.Put<uint64_t>(step);
     to.Put<uint64_t>(slot.clock);
     to.Put<uint8_t>(slot.last_refused);
+    to.Put<float>(slot.usual_weight);
+    to.Put<float>(slot.weight);
     to.Put<uint8_t>(slot.contributed);
     to.Put<uint8_t>(slot.non_finite);
     to.PutBytes(slot.update.has_value() ? slot.update->bytes() : absl::string_view());
@@ -71,6 +73,8 @@ absl::Status BucketState::Load(absl::string_view state) {
     for (uint32_t left = from.Get<uint32_t>(); left > 0 && from.ok(); --left) slot.late.push_back(from.Get<uint64_t>());
     slot.clock = from.Get<uint64_t>();
     slot.last_refused = from.Get<uint8_t>() != 0;
+    slot.usual_weight = from.Get<float>();
+    slot.weight = from.Get<float>();
     slot.contributed = from.Get<uint8_t>() != 0;
     slot.non_finite = from.Get<uint8_t>() != 0;
     if (slot.contributed) ++contributed_;

@@ -13,8 +13,11 @@ namespace {
 // Makes the sum of a round piece by piece.
 class RoundSum {
  public:
-  explicit RoundSum(const BucketWeights::Round& round)
-      : carried_(round.carried), readers_(round.contributions.begin(), round.contributions.end()) {}
+  explicit RoundSum(const BucketWeights::Round& round, bool with_factors)
+      : carried_(round.carried),
+        readers_(round.contributions.begin(), round.contributions.end()),
+        factors_(with_factors ? round.factors : absl::Span<const float>()),
+        carried_factor_(factors_.empty() ? 1 : round.carried_factor) {}
 
   // sum = elements [begin, begin + sum.size()); calls go from the first element to the last.
   void Read(uint32_t begin, absl::Span<float> sum) {
@@ -24,12 +27,28 @@ class RoundSum {
     } else {
       std::copy_n(carried_.begin() + begin, sum.size(), sum.begin());
     }
-    for (UpdateReader& reader : readers_) reader.AddTo(begin, sum);
+    if (factors_.empty()) {
+      for (UpdateReader& reader : readers_) reader.AddTo(begin, sum);
+    } else {
+      AddTimesFactors(begin, sum);
+    }
   }
 
  private:
+  void AddTimesFactors(uint32_t begin, absl::Span<float> sum) {
+    for (float& value : sum) value *= carried_factor_;
+    for (size_t i = 0; i < readers_.size(); ++i) {
+      values_.assign(sum.size(), 0.0f);
+      readers_[i].AddTo(begin, absl::MakeSpan(values_));
+      for (size_t j = 0; j < sum.size(); ++j) sum[j] += factors_[i] * values_[j];
+    }
+  }
+
   const absl::Span<const float> carried_;
   std::vector<UpdateReader> readers_;
+  const absl::Span<const float> factors_;
+  const float carried_factor_;
+  std::vector<float> values_;  // of one contribution's piece
 };
 
 // Does an optimizer move elements that the round did not touch?
@@ -61,12 +80,12 @@ BucketWeights::BucketWeights(uint32_t length, const OptimizerOptions& optimizer)
     : published_(length), residual_(length), optimizer_(Optimizer::Create(optimizer, length)) {}
 
 void BucketWeights::Initialize(const Round& round, std::string* update) {
-  RoundSum(round).Read(0, absl::MakeSpan(published_));
+  RoundSum(round, /*with_factors=*/false).Read(0, absl::MakeSpan(published_));
   EncodeAll(absl::MakeSpan(published_), ValueEncoding::kFp32, update);
 }
 
 absl::Status BucketWeights::Step(const Round& round, std::string* update) {
-  RoundSum sum(round);
+  RoundSum sum(round, /*with_factors=*/true);
   optimizer_->BeginStep();
   float piece[BucketCompressor::kInputPiece];
   const auto read = [&](uint32_t begin, uint32_t end) {

@@ -39,14 +39,16 @@ class BucketWeights {
                                                                const CompressorOptions& publish);
 
   // A round's gradient: carried + the contributions, added in their order (float addition is not associative), times
-  // `scale`.
+  // `scale`; or, where these count differently, each of them times its factor.
   struct Round {
     std::vector<CheckedUpdate> contributions;
     absl::Span<const float> carried;  // of earlier rounds; empty: zeros
     float scale = 1;
+    std::vector<float> factors;  // of the contributions; empty: all 1
+    float carried_factor = 1;    // only with factors
   };
 
-  // The sum of the contributions becomes the weights, without a scale. Replaces *update by them, encoded
+  // The sum of the contributions becomes the weights, without scale and factors. Replaces *update by them, encoded
   // without loss.
   void Initialize(const Round& round, std::string* update);
 

@@ -28,10 +28,10 @@ void ExchangeCall::Start(PushRequest request) {
       continue;
     }
     pushes_[i].bytes = *std::move(bytes);
-    shard_.Exchange(
-        request.incarnation, request.view, push.bucket,
-        {request.rank, push.step, push.base_version, std::move(push.update), push.non_finite, push.replica_crc32c},
-        [this, i](absl::StatusOr<ExchangeAnswer> answer) { Answered(i, std::move(answer)); });
+    shard_.Exchange(request.incarnation, request.view, push.bucket,
+                    {request.rank, push.step, push.base_version, std::move(push.update), push.non_finite,
+                     push.replica_crc32c, push.weight},
+                    [this, i](absl::StatusOr<ExchangeAnswer> answer) { Answered(i, std::move(answer)); });
   }
 }
 

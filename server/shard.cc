@@ -27,6 +27,20 @@ absl::Status Validate(const ShardOptions& options) {
   return Validate(options.optimizer);
 }
 
+namespace {
+
+// Of a bucket of buffers: the published ones become the workers' mean, in fp32.
+void AverageOnly(BucketOptions* options) {
+  options->optimizer = OptimizerOptions();
+  options->optimizer.lr.base = 1;
+  options->optimizer.momentum = 0;
+  options->publish = CompressorOptions();
+  options->publish.ratio = 1;
+  options->publish.value_encoding = ValueEncoding::kFp32;
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLayout& layout) const {
   absl::StatusOr<ShardMap> map = ShardMap::Create(layout.bucket_count(), options_.shard_count);
   if (!map.ok()) return map.status();
@@ -47,20 +61,21 @@ absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLa
                      " in all: raise the workers' --bucket_bytes, or it, or use more servers"));
   }
   auto space = std::make_unique<Space>(Space{layout, run, {}, {}, std::vector<uint64_t>(run.end - run.begin)});
-  BucketOptions bucket_options = {run.begin,
-                                  options_.worker_count,
-                                  options_.consistency,
-                                  options_.optimizer,
-                                  options_.publish,
-                                  options_.log_versions,
-                                  options_.durability != Durability::kVersion};
+  const BucketOptions of_parameters = {run.begin,
+                                       options_.worker_count,
+                                       options_.consistency,
+                                       options_.optimizer,
+                                       options_.publish,
+                                       options_.log_versions,
+                                       options_.durability != Durability::kVersion};
   for (uint32_t bucket = run.begin; bucket < run.end; ++bucket) {
+    BucketOptions bucket_options = of_parameters;
     bucket_options.bucket = bucket;
-    bucket_options.publish.always_sent.clear();
     for (const ElementRange& range : layout.SmallTensorRanges(bucket, options_.small_tensor_elements)) {
       bucket_options.publish.always_sent.push_back(
           {static_cast<uint32_t>(range.begin), static_cast<uint32_t>(range.end)});
     }
+    if (layout.bucket_kind(bucket) == TensorKind::kBuffer) AverageOnly(&bucket_options);
     absl::StatusOr<std::unique_ptr<BucketState>> state =
         BucketState::Create(layout.bucket_length(bucket), bucket_options);
     if (!state.ok()) return state.status();
@@ -241,13 +256,16 @@ ShardStatus Shard::status() const {
   const Space* space = this->space();
   if (space == nullptr) return status;
   status.buckets = space->run;
-  status.parameters = space->layout.total_elements();
+  status.parameters = space->layout.parameter_elements();
   status.min_version = UINT64_MAX;
-  for (const auto& bucket : space->buckets) {
+  for (uint32_t i = 0; i < space->buckets.size(); ++i) {
+    const auto& bucket = space->buckets[i];
     const uint64_t version = bucket->version();
     status.min_version = std::min(status.min_version, version);
     status.max_version = std::max(status.max_version, version);
-    status.shard_parameters += bucket->length();
+    if (space->layout.bucket_kind(space->run.begin + i) == TensorKind::kParameter) {
+      status.shard_parameters += bucket->length();
+    }
     status.log_bytes += bucket->log_bytes();
     BucketState::Waiting waiting = bucket->waiting();
     if (waiting.since < status.waiting.since) status.waiting = std::move(waiting);

@@ -31,6 +31,7 @@ struct HeadWriter {
     to.Put<uint64_t>(contribution.step);
     to.Put<uint64_t>(contribution.base_version);
     to.Put<uint8_t>(contribution.non_finite);
+    to.Put<float>(contribution.weight.value_or(0));
     return Tail(contribution.update.view());
   }
   absl::string_view operator()(const AdmitEvent& event) {
@@ -83,6 +84,7 @@ void Read(Reader& reader, CountEvent* event) {
   event->contribution.step = from.Get<uint64_t>();
   event->contribution.base_version = from.Get<uint64_t>();
   event->contribution.non_finite = from.Get<uint8_t>() != 0;
+  if (const auto weight = from.Get<float>(); weight != 0) event->contribution.weight = weight;
   event->contribution.update = reader.Take(from.GetBytes());
 }
 void Read(Reader& reader, AdmitEvent* event) { *event = {reader.from.Get<uint32_t>(), reader.from.Get<uint32_t>()}; }

@@ -16,7 +16,8 @@ ABSL_FLAG(cddp::RankFlag, rank, {0},
           "index of this worker, from 0; auto: one that nobody holds, from the first server");
 ABSL_FLAG(uint32_t, workers, 1, "number of workers");
 ABSL_FLAG(std::string, servers, "127.0.0.1:50051", "addresses of all servers, host:port,..., in shard order");
-ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn, resnet18; gpt: text; resnet50_shapes: random gradients");
+ABSL_FLAG(std::string, model, "simple_cnn",
+          "mlp, simple_cnn, bn_cnn, resnet18; gpt: text; resnet50_shapes: random gradients");
 ABSL_FLAG(double, compute_ms, 500, "resnet50_shapes: how long a forward and backward pass idles");
 ABSL_FLAG(std::string, data_dir, "data/mnist", "folder with the four IDX files of the data set");
 ABSL_FLAG(std::string, data, "", "gpt: text to learn, a file or all files of a folder; the last tenth is to validate");

@@ -47,7 +47,7 @@ constexpr Dependency kDependencies[] = {
     {"dim", "model", "gpt"},
     {"heads", "model", "gpt"},
     {"context", "model", "gpt"},
-    {"dataset", "model", "mlp|simple_cnn|resnet18|resnet50_shapes"},
+    {"dataset", "model", "mlp|simple_cnn|bn_cnn|resnet18|resnet50_shapes"},
     {"durability", "state_dir", "*"},
     {"snapshot_bytes", "state_dir", "*"},
     {"keep_checkpoints", "state_dir", "*"},

@@ -10,7 +10,7 @@ inline constexpr char kShapesModelName[] = "resnet50_shapes";
 // Learns text instead of images.
 inline constexpr char kGptName[] = "gpt";
 
-inline constexpr const char* kModelNames[] = {"mlp", "simple_cnn", "resnet18", kGptName, kShapesModelName};
+inline constexpr const char* kModelNames[] = {"mlp", "simple_cnn", "bn_cnn", "resnet18", kGptName, kShapesModelName};
 
 }  // namespace cddp
 

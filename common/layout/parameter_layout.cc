@@ -11,7 +11,8 @@ namespace cddp {
 namespace {
 
 std::string Describe(const TensorSpec& tensor) {
-  return absl::StrCat(tensor.name, "[", absl::StrJoin(tensor.shape, ","), "]");
+  constexpr const char* kKinds[] = {"", " (buffer)", " (counter)"};
+  return absl::StrCat(tensor.name, "[", absl::StrJoin(tensor.shape, ","), "]", kKinds[static_cast<int>(tensor.kind)]);
 }
 
 absl::StatusOr<uint64_t> ElementCount(const TensorSpec& tensor) {
@@ -37,39 +38,56 @@ uint64_t Fnv1a(absl::string_view text) {
 
 }  // namespace
 
-uint64_t ParameterLayout::DefaultBucketElements(uint64_t total_elements) {
-  return std::clamp<uint64_t>(std::bit_ceil(total_elements / 32), uint64_t{1} << 14, uint64_t{1} << 19);
+uint64_t ParameterLayout::DefaultBucketElements(uint64_t parameter_elements) {
+  return std::clamp<uint64_t>(std::bit_ceil(parameter_elements / 32), uint64_t{1} << 14, uint64_t{1} << 19);
 }
 
 absl::StatusOr<ParameterLayout> ParameterLayout::Create(std::vector<TensorSpec> tensors, uint64_t bucket_elements) {
-  if (tensors.empty()) return absl::InvalidArgumentError("a model needs at least one parameter");
+  if (tensors.empty() || tensors.front().kind != TensorKind::kParameter) {
+    return absl::InvalidArgumentError("a model needs at least one parameter");
+  }
   ParameterLayout layout;
   layout.offsets_.push_back(0);
   std::set<std::string> names;
   std::string description;
+  TensorKind last = TensorKind::kParameter;
   for (const TensorSpec& tensor : tensors) {
     absl::StatusOr<uint64_t> count = ElementCount(tensor);
     if (!count.ok()) return count.status();
     if (!names.insert(tensor.name).second) {
       return absl::InvalidArgumentError(absl::StrCat("two tensors are named '", tensor.name, "'"));
     }
-    layout.total_elements_ += *count;
+    if (tensor.kind < last) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor ", Describe(tensor), " is out of order: first parameters, then buffers, then counters"));
+    }
+    if (tensor.kind == TensorKind::kCounter && *count != 1) {
+      return absl::InvalidArgumentError(absl::StrCat("tensor ", Describe(tensor), " must be one number"));
+    }
+    last = tensor.kind;
+    if (tensor.kind != TensorKind::kCounter) layout.total_elements_ += *count;
+    if (tensor.kind == TensorKind::kParameter) layout.parameter_elements_ = layout.total_elements_;
     if (layout.total_elements_ > kMaxElements) {
       return absl::InvalidArgumentError(absl::StrCat("more than ", kMaxElements, " parameters"));
     }
     layout.offsets_.push_back(layout.total_elements_);
     absl::StrAppend(&description, Describe(tensor), ";");
   }
-  layout.bucket_elements_ = bucket_elements != 0 ? bucket_elements : DefaultBucketElements(layout.total_elements_);
+  layout.bucket_elements_ = bucket_elements != 0 ? bucket_elements : DefaultBucketElements(layout.parameter_elements_);
   if (layout.bucket_elements_ > kMaxBucketElements) {
     return absl::InvalidArgumentError(
         absl::StrCat("a bucket of ", layout.bucket_elements_, " elements is too long: at most ", kMaxBucketElements));
   }
-  const uint64_t buckets = (layout.total_elements_ + layout.bucket_elements_ - 1) / layout.bucket_elements_;
+  const auto cut = [&layout](uint64_t elements) {
+    return (elements + layout.bucket_elements_ - 1) / layout.bucket_elements_;
+  };
+  const uint64_t parameter_buckets = cut(layout.parameter_elements_);
+  const uint64_t buckets = parameter_buckets + cut(layout.total_elements_ - layout.parameter_elements_);
   if (buckets > UINT32_MAX) {
     return absl::InvalidArgumentError(absl::StrCat(buckets, " buckets are too many: use a larger bucket"));
   }
   layout.bucket_count_ = static_cast<uint32_t>(buckets);
+  layout.parameter_buckets_ = static_cast<uint32_t>(parameter_buckets);
   layout.tensors_ = std::move(tensors);
 
   absl::StrAppend(&description, layout.bucket_elements_);
@@ -78,7 +96,11 @@ absl::StatusOr<ParameterLayout> ParameterLayout::Create(std::vector<TensorSpec> 
 }
 
 ElementRange ParameterLayout::bucket_range(uint32_t bucket) const {
-  const uint64_t begin = bucket * bucket_elements_;
+  if (bucket < parameter_buckets_) {
+    const uint64_t begin = bucket * bucket_elements_;
+    return {begin, std::min(begin + bucket_elements_, parameter_elements_)};
+  }
+  const uint64_t begin = parameter_elements_ + (bucket - parameter_buckets_) * bucket_elements_;
   return {begin, std::min(begin + bucket_elements_, total_elements_)};
 }
 

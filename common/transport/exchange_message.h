@@ -8,6 +8,8 @@
 #include <optional>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "common/bytes/shared_bytes.h"
 
 namespace cddp {
@@ -20,7 +22,20 @@ struct Push {
   SharedBytes update;  // encoded (common/codec/update_codec.h); empty: zero
   bool non_finite = false;
   std::optional<uint32_t> replica_crc32c = std::nullopt;
+  std::optional<float> weight = std::nullopt;  // in the round's mean; see CheckWeight
 };
+
+// Weights are examples or tokens, most often. Their products with gradients must stay far from a float's limits.
+inline constexpr float kLeastWeight = 0x1p-40f;
+inline constexpr float kLargestWeight = 0x1p40f;
+
+// InvalidArgument, saying so, for a weight outside of these two, NaN included.
+inline absl::Status CheckWeight(std::optional<float> weight) {
+  if (!weight.has_value() || (*weight >= kLeastWeight && *weight <= kLargestWeight)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("a contribution's weight is ", *weight, ": it must be above 0, from ",
+                                                 kLeastWeight, " to ", kLargestWeight,
+                                                 ", such as the number of its examples"));
+}
 
 // v1::ExchangeRequest.
 struct PushRequest {

@@ -1,5 +1,6 @@
 #include "common/transport/exchange_wire.h"
 
+#include <bit>
 #include <string>
 #include <utility>
 
@@ -86,6 +87,12 @@ bool ReadPush(SliceReader& reader, uint64_t end, Push* push) {
     if (tag.Is(Field::kUpdateFieldNumber, FieldTag::kLengthDelimited)) {
       return ReadUpdate(reader, end, kLeastSharedBytes, &push->update);
     }
+    if (tag.Is(Field::kWeightFieldNumber, FieldTag::kFixed32)) {
+      uint32_t bits = 0;
+      if (!reader.ReadFixed32(&bits)) return false;
+      push->weight = std::bit_cast<float>(bits);
+      return true;
+    }
     if (tag.type != FieldTag::kVarint) return reader.SkipValue(tag);
     switch (tag.field) {
       case Field::kBucketFieldNumber:
@@ -160,6 +167,7 @@ grpc::ByteBuffer SerializeExchangeRequest(const PushRequest& request) {
     before.set_base_version(push.base_version);
     after.set_non_finite(push.non_finite);
     if (push.replica_crc32c.has_value()) after.set_replica_crc32c(*push.replica_crc32c);
+    if (push.weight.has_value()) after.set_weight(*push.weight);
     const std::string update_head =
         push.update.empty() ? "" : FieldHead(v1::BucketPush::kUpdateFieldNumber, push.update.size());
     writer.fields() +=

@@ -10,7 +10,7 @@
 namespace cddp {
 
 // Raised when a message or the bytes of an update change their meaning.
-inline constexpr uint32_t kProtocolVersion = 3;
+inline constexpr uint32_t kProtocolVersion = 4;
 
 // Pushes in one Exchange.
 inline constexpr int kMostPushes = 64;

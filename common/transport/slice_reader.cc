@@ -41,6 +41,14 @@ bool SliceReader::ReadTag(FieldTag* tag) {
   return tag->field != 0;
 }
 
+bool SliceReader::ReadFixed32(uint32_t* value) {
+  SharedBytes bytes;
+  if (!ReadBytes(sizeof(*value), sizeof(*value) + 1, &bytes)) return false;
+  *value = 0;
+  for (int i = 0; i < 4; ++i) *value |= uint32_t{static_cast<uint8_t>(bytes.data()[i])} << (8 * i);
+  return true;
+}
+
 bool SliceReader::ReadLength(uint64_t end, uint64_t* length) {
   return ReadVarint(length) && position_ <= end && *length <= end - position_;
 }

@@ -34,6 +34,7 @@ class SliceReader {
   uint64_t size() const { return size_; }          // of the whole buffer
 
   bool ReadVarint(uint64_t* value);
+  bool ReadFixed32(uint32_t* value);
   bool ReadTag(FieldTag* tag);
   // The length of a field, which ends at or before `end`.
   bool ReadLength(uint64_t end, uint64_t* length);

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/codec/byte_io.h"
 #include "common/codec/little_endian.h"
 #include "common/files/durable_file.h"
 
@@ -11,17 +12,27 @@ absl::Status WriteSafetensors(const std::string& path, const ParameterLayout& la
                               uint64_t version) {
   nlohmann::ordered_json header;
   header["__metadata__"] = {{"format", "pt"}, {"version", std::to_string(version)}};
+  std::string counters;  // in front, where they are aligned
+  for (const TensorSpec& tensor : layout.tensors()) {
+    if (tensor.kind != TensorKind::kCounter) continue;
+    const size_t begin = counters.size();
+    ByteWriter(&counters).Put<int64_t>(static_cast<int64_t>(version) - 1);
+    header[tensor.name] = {{"dtype", "I64"}, {"shape", tensor.shape}, {"data_offsets", {begin, counters.size()}}};
+  }
   for (size_t i = 0; i < layout.tensors().size(); ++i) {
+    const TensorSpec& tensor = layout.tensors()[i];
+    if (tensor.kind == TensorKind::kCounter) continue;
     const ElementRange range = layout.tensor_range(i);
-    header[layout.tensors()[i].name] = {{"dtype", "F32"},
-                                        {"shape", layout.tensors()[i].shape},
-                                        {"data_offsets", {range.begin * sizeof(float), range.end * sizeof(float)}}};
+    const size_t begin = counters.size() + range.begin * sizeof(float);
+    header[tensor.name] = {
+        {"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {begin, begin + range.size() * sizeof(float)}}};
   }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data is aligned
   std::string bytes(8, '\0');
   StoreLe<uint64_t>(text.size(), bytes.data());
   bytes += text;
+  bytes += counters;
   bytes.append(reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(float));
   return ReplaceFile(path, bytes);
 }

@@ -31,7 +31,7 @@
 #include "deploy/ctl/split_words.h"
 #include "deploy/ctl/train_run.h"
 
-ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn or resnet18; gpt, which learns --data");
+ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn, bn_cnn or resnet18; gpt, which learns --data");
 ABSL_FLAG(std::string, dataset, "mnist", "name of the data set; it lies in data/<name>");
 ABSL_FLAG(std::string, data_dir, "", "folder with the four IDX files, if it is not data/<dataset>");
 ABSL_FLAG(std::string, data, "", "gpt: text to learn, a file or all files of a folder; the last tenth is to validate");

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/codec/update_codec.h"
+#include "common/compress/finite.h"
 
 namespace cddp {
 namespace {
@@ -49,8 +50,9 @@ absl::StatusOr<std::unique_ptr<GradientCompressor>> GradientCompressor::Create(c
 
 GradientCompressor::GradientCompressor(const ParameterLayout& layout, const GradientCompressorOptions& options,
                                        int worker_count)
-    : layout_(layout), options_(options), worker_count_(worker_count), residual_(layout.total_elements()) {
+    : layout_(layout), options_(options), worker_count_(worker_count), residual_(layout.parameter_elements()) {
   for (uint32_t bucket = 0; options.momentum_correction > 0 && bucket < layout.bucket_count(); ++bucket) {
+    if (IsBuffers(bucket)) break;
     corrections_.emplace_back(layout.bucket_length(bucket), static_cast<float>(options.momentum_correction));
   }
 }
@@ -60,6 +62,7 @@ absl::Status GradientCompressor::MakeCompressors(double ratio) {
   options.ratio = ratio;
   compressors_.clear();
   for (uint32_t bucket = 0; bucket < layout_.bucket_count(); ++bucket) {
+    if (IsBuffers(bucket)) break;
     options.always_sent.clear();
     for (const ElementRange& range : layout_.SmallTensorRanges(bucket, options_.small_tensor_elements)) {
       options.always_sent.push_back({static_cast<uint32_t>(range.begin), static_cast<uint32_t>(range.end)});
@@ -83,12 +86,22 @@ void GradientCompressor::BeginStep(uint64_t step, absl::Span<const float> gradie
   if (const double ratio = RatioOfStep(options_, step); ratio != ratio_) MakeCompressors(ratio).IgnoreError();
   scale_ = 1;
   if (!needs_whole_gradient()) return;
-  const double sum_sq = SumOfSquares(gradients);
+  const double sum_sq = SumOfSquares(gradients.first(layout_.parameter_elements()));
   if (std::isfinite(sum_sq)) scale_ = ClipScale(sum_sq, options_.clip_norm, worker_count_);
+}
+
+absl::StatusOr<CompressResult> GradientCompressor::SendWhole(absl::Span<const float> gradient, std::string* update) {
+  if (!AllFinite(gradient)) return absl::InvalidArgumentError("a buffer is not finite");
+  scaled_.assign(gradient.begin(), gradient.end());
+  EncodeDense(absl::MakeSpan(scaled_), ValueEncoding::kFp32, update);
+  CompressResult result;
+  result.selected = static_cast<uint32_t>(gradient.size());
+  return result;
 }
 
 absl::StatusOr<CompressResult> GradientCompressor::Compress(uint32_t bucket, absl::Span<const float> gradient,
                                                             std::string* update) {
+  if (IsBuffers(bucket)) return SendWhole(gradient, update);
   const absl::Span<float> residual = ResidualOf(bucket);
   if (options_.residual_decay != 1) {
     const auto decay = static_cast<float>(options_.residual_decay);
@@ -108,11 +121,12 @@ absl::StatusOr<CompressResult> GradientCompressor::Compress(uint32_t bucket, abs
 
 void GradientCompressor::Accepted(uint32_t bucket, absl::string_view update) {
   // Our own bytes: they decode.
-  if (!corrections_.empty() && !update.empty()) corrections_[bucket].ClearSent(update).IgnoreError();
+  if (!corrections_.empty() && !update.empty() && !IsBuffers(bucket))
+    corrections_[bucket].ClearSent(update).IgnoreError();
 }
 
 void GradientCompressor::Refused(uint32_t bucket, absl::string_view update) {
-  if (!update.empty()) AddUpdate(update, ResidualOf(bucket)).IgnoreError();
+  if (!update.empty() && !IsBuffers(bucket)) AddUpdate(update, ResidualOf(bucket)).IgnoreError();
 }
 
 BucketEngineState GradientCompressor::State() const {

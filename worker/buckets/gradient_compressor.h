@@ -1,6 +1,9 @@
 // From a worker's gradient to the bytes it pushes: local clipping, momentum correction, and error-feedback compression
 // of every bucket, with a ratio that starts high.
 //
+// Buckets of buffers pass all of that by: what comes as their gradient, the published ones minus the worker's own
+// (worker/exchange/buffer_difference.h), is pushed whole in fp32, so that nothing of it ever waits.
+//
 // Lin et al. 2018, "Deep Gradient Compression": sections 3.1 (momentum correction), 3.2 (local clipping) and 3.3
 // (warm-up: the ratio falls from 25 % by powers of four).
 
@@ -49,7 +52,8 @@ class GradientCompressor {
   // Clipping needs the norm of the whole gradient, so that no bucket can be compressed before all are complete.
   bool needs_whole_gradient() const { return options_.clip_norm > 0; }
 
-  // Begins `step`, from 1. `gradients` (total_elements) need be complete only if needs_whole_gradient().
+  // Begins `step`, from 1. `gradients` (total_elements, buffers' differences included) need be complete only if
+  // needs_whole_gradient(). Their norm is that of the parameters.
   void BeginStep(uint64_t step, absl::Span<const float> gradients);
 
   // Replaces *update by the bytes to push for a bucket. InvalidArgument, and nothing has changed, if the gradient is
@@ -57,7 +61,7 @@ class GradientCompressor {
   absl::StatusOr<CompressResult> Compress(uint32_t bucket, absl::Span<const float> gradient, std::string* update);
 
   // What became of the bytes of the last Compress of a bucket: they count, or the step was refused and they go back
-  // into the residual.
+  // into the residual; of buffers they are forgotten, for a worker's buffers become the published ones in any case.
   void Accepted(uint32_t bucket, absl::string_view update);
   void Refused(uint32_t bucket, absl::string_view update);
 
@@ -71,18 +75,20 @@ class GradientCompressor {
  private:
   GradientCompressor(const ParameterLayout& layout, const GradientCompressorOptions& options, int worker_count);
 
+  bool IsBuffers(uint32_t bucket) const { return layout_.bucket_kind(bucket) == TensorKind::kBuffer; }
+  absl::StatusOr<CompressResult> SendWhole(absl::Span<const float> gradient, std::string* update);
   absl::Status MakeCompressors(double ratio);
   absl::Span<float> ResidualOf(uint32_t bucket);
 
   const ParameterLayout layout_;
   const GradientCompressorOptions options_;
   const int worker_count_;
-  std::vector<float> residual_;
-  std::vector<MomentumCorrection> corrections_;  // by bucket; empty without momentum correction
-  std::vector<std::unique_ptr<BucketCompressor>> compressors_;
-  double ratio_ = 0;  // of compressors_
-  float scale_ = 1;   // of this step's gradient
-  std::vector<float> scaled_;
+  std::vector<float> residual_;                  // of the parameters
+  std::vector<MomentumCorrection> corrections_;  // by bucket of parameters; empty without momentum correction
+  std::vector<std::unique_ptr<BucketCompressor>> compressors_;  // by bucket of parameters
+  double ratio_ = 0;                                            // of compressors_
+  float scale_ = 1;                                             // of this step's gradient
+  std::vector<float> scaled_;                                   // a bucket's gradient, to be changed
 };
 
 }  // namespace cddp

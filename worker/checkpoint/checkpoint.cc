@@ -15,7 +15,7 @@ namespace cddp {
 namespace {
 
 constexpr absl::string_view kMagic = "CDDPWORK";
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kFormat = 2;
 
 // Gives bytes on without a copy of the large arrays, and keeps the checksum of all of it.
 class Sink {

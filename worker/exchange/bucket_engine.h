@@ -33,9 +33,9 @@ struct EncodedBucket {
 // All that the bytes of the coming steps depend on besides options, gradients and weights.
 struct BucketEngineState {
   double ratio = 0;               // of the last step
-  std::vector<float> residual;    // total_elements()
+  std::vector<float> residual;    // parameter_elements()
   std::vector<float> velocity;    // likewise; empty without momentum correction
-  std::vector<float> thresholds;  // by bucket; see BucketCompressor::threshold
+  std::vector<float> thresholds;  // by bucket of parameters; see BucketCompressor::threshold
 
   bool operator==(const BucketEngineState&) const = default;
 };
@@ -61,11 +61,12 @@ class BucketEngine {
   // Begins the gradients of `step`, from 1. The whole gradient is complete if needs_whole_gradient().
   virtual void BeginGradients(uint64_t step) = 0;
 
-  // Compresses the bucket's gradient with error feedback, once `ready` is.
+  // Compresses the bucket's gradient with error feedback, once `ready` is; of a bucket of buffers
+  // (ParameterLayout::bucket_kind), encodes it whole as a dense fp32 update, and nothing of it waits in a residual.
   using Encoded = std::function<void(EncodedBucket)>;
   virtual void Encode(uint32_t bucket, const ReadyToken& ready, bool with_checksum, Encoded done) = 0;
 
-  // Adds an encoded update, which will not be pushed, back to the bucket's residual.
+  // Adds an encoded update, which will not be pushed, back to the bucket's residual; buffers have none.
   virtual void TakeBack(uint32_t bucket, const SharedBytes& update) = 0;
 
   // Adds a reply's updates to the bucket's weights, or sets these if the reply replaces them. `pushed` is the update

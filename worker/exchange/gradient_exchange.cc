@@ -86,10 +86,11 @@ absl::Status GradientExchange::CatchUp(absl::Span<float> weights) {
   });
 }
 
-void GradientExchange::Begin(absl::Span<const float> gradients, absl::Span<float> weights, bool refuse) {
-  mailbox_->Start([this, gradients, weights, refuse] {
+void GradientExchange::Begin(absl::Span<const float> gradients, absl::Span<float> weights, bool refuse,
+                             std::optional<float> weight) {
+  mailbox_->Start([this, gradients, weights, refuse, weight] {
     engine_->Bind(gradients, weights);
-    RunStep(refuse);
+    RunStep(refuse, weight);
   });
 }
 
@@ -107,13 +108,13 @@ absl::StatusOr<StepTraffic> GradientExchange::Step(absl::Span<const float> gradi
   return Finish();
 }
 
-void GradientExchange::RunStep(bool refuse) {
+void GradientExchange::RunStep(bool refuse, std::optional<float> weight) {
   traffic_ = {};
   token_ = nullptr;
   encoding_ = 0;
   encoded_ = -absl::InfiniteDuration();
   first_push_ = absl::InfiniteDuration();
-  driver_.Begin(refuse);
+  driver_.Begin(refuse, weight);
   while (!driver_.done()) {
     if (!mailbox_->HasNext()) engine_->Flush();
     if (!Handle(mailbox_->Next())) return;

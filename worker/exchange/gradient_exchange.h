@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -61,9 +62,12 @@ class GradientExchange {
   // Writes each bucket's compression, exchange and application from the next step on; null: nothing.
   void set_trace(std::shared_ptr<TraceFile> trace) { trace_ = std::move(trace); }
 
-  // Begins a step. Both spans have total_elements() and stay valid until Finish. `refuse`: the loss is not finite, so
-  // push nothing but a mark for every bucket: the step is then refused at all workers alike, whole.
-  void Begin(absl::Span<const float> gradients, absl::Span<float> weights, bool refuse = false);
+  // Begins a step. Both spans have total_elements() and stay valid until Finish; behind the parameters, `gradients` has
+  // the buffers' differences (buffer_difference.h) and `weights` the published buffers. `refuse`: the loss is not
+  // finite, so push nothing but a mark for every bucket: the step is then refused at all workers alike, whole.
+  // `weight`: how much this worker's contribution counts, examples or tokens (CheckWeight); none: 1.
+  void Begin(absl::Span<const float> gradients, absl::Span<float> weights, bool refuse = false,
+             std::optional<float> weight = std::nullopt);
 
   // The gradients of all elements from `begin` on are complete once `token` is, and nothing reads their weights any
   // more until Finish has returned.
@@ -94,7 +98,7 @@ class GradientExchange {
   void Run();  // the thread
   // Runs `task` on the thread and waits for it.
   absl::Status Await(const std::function<absl::Status()>& task);
-  void RunStep(bool refuse);
+  void RunStep(bool refuse, std::optional<float> weight);
   bool Handle(ExchangeMailbox::Event event);  // false: give up
   void Perform(std::vector<StepAction> actions);
   void Perform(BeginGradients& begin);

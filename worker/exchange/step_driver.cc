@@ -17,7 +17,8 @@ StepDriver::StepDriver(const ParameterLayout& layout, StepRules rules)
 
 uint64_t StepDriver::newest_version() const { return *std::max_element(versions_.begin(), versions_.end()); }
 
-void StepDriver::Begin(bool refuse) {
+void StepDriver::Begin(bool refuse, std::optional<float> weight) {
+  weight_ = weight;
   ready_from_ = UINT64_MAX;
   encodes_ = !refuse;
   refuse_ = refuse;
@@ -121,6 +122,7 @@ void StepDriver::Release(uint32_t bucket, bool non_finite, std::optional<Encoded
     counts_.residual_sq += encoded->residual_sq;
     pushed_[bucket] = encoded->update;
     push.update = std::move(encoded->update);
+    push.weight = weight_;
   }
   ++unanswered_;
   awaited_[bucket] = true;

@@ -92,7 +92,8 @@ class StepDriver {
   void set_full_call_bytes(uint64_t bytes) { batch_.set_full_bytes(bytes); }
 
   // Begins a step, none of whose gradients is ready. `refuse`: the loss is not finite, so push marks for all buckets.
-  void Begin(bool refuse);
+  // `weight`: of the contributions (Push).
+  void Begin(bool refuse, std::optional<float> weight = std::nullopt);
 
   // Events. Each returns the actions that follow from it.
   // The gradients of all elements from `begin` on are complete.
@@ -129,6 +130,7 @@ class StepDriver {
 
   // Of the step under way.
   uint64_t ready_from_ = UINT64_MAX;
+  std::optional<float> weight_;
   bool encodes_ = true;                                // false: the whole step is refused
   bool refuse_ = false;                                // release marks from here on
   uint32_t to_encode_ = 0;                             // buckets below it are not yet being encoded

@@ -40,6 +40,9 @@ std::shared_ptr<Network> MakeMlp(const ImageOptions& options);
 // PyTorch's MNIST example: conv1 and conv2 of 3x3, pooling, dropout, fc1, dropout, fc2. InvalidArgument below 6x6.
 absl::StatusOr<std::shared_ptr<Network>> MakeSimpleCnn(const ImageOptions& options);
 
+// conv1 and conv2 of 3x3 with stride 2, each with batch normalisation, fc: small and quick.
+std::shared_ptr<Network> MakeBnCnn(const ImageOptions& options);
+
 // torchvision's resnet18 with one input channel.
 std::shared_ptr<Network> MakeResnet18(const ImageOptions& options);
 

@@ -36,6 +36,10 @@ class ShapesModel final : public TrainingModel {
   absl::Span<float> weights() override { return weights_; }
   absl::Span<const float> weights() const override { return weights_; }
   absl::Span<float> gradients() override { return pool_.subspan(begin_, weights_.size()); }
+  absl::Span<const float> buffers() const override { return {}; }
+  void WriteBufferDifference(absl::Span<const float> published, absl::Span<float> difference) override {}
+  void TakePublishedBuffers() override {}
+  void SetCounters(uint64_t steps) override {}
   absl::StatusOr<PassLoss> ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) override;
   absl::StatusOr<Evaluation> Evaluate() override { return Evaluation{}; }
   // FailedPrecondition: there is nothing to save.

@@ -98,7 +98,7 @@ class TensorOptimizer final : public LocalOptimizer {
     return total - std::exchange(skipped_told_, total);
   }
 
-  absl::Span<const float> difference() const override { return Elements(difference_); }
+  absl::Span<float> difference() override { return Elements(difference_); }
   absl::Span<float> replica() override { return Elements(replica_); }
 
   absl::Status TakePublished(absl::Span<float> weights) override {

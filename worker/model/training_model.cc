@@ -87,6 +87,10 @@ class GradientHook : public torch::autograd::FunctionPostHook {
   const size_t tensor_;
 };
 
+absl::Span<float> ElementsOf(const torch::Tensor& flat) {
+  return {flat.data_ptr<float>(), static_cast<size_t>(flat.numel())};
+}
+
 class TorchModel final : public TrainingModel {
  public:
   // Takes LibTorch's threads and seed, then the network of `make`, which draws its initial weights.
@@ -98,6 +102,10 @@ class TorchModel final : public TrainingModel {
   absl::Span<float> weights() override { return weights_; }
   absl::Span<const float> weights() const override { return weights_; }
   absl::Span<float> gradients() override { return gradients_; }
+  absl::Span<const float> buffers() const override { return ElementsOf(flat_buffers_); }
+  void WriteBufferDifference(absl::Span<const float> published, absl::Span<float> difference) override;
+  void TakePublishedBuffers() override;
+  void SetCounters(uint64_t steps) override;
   absl::StatusOr<PassLoss> ForwardBackward(absl::Span<const uint32_t> examples, GradientListener* listener) override;
   absl::StatusOr<Evaluation> Evaluate() override;
   absl::Status Save(const std::string& path) const override;
@@ -105,7 +113,8 @@ class TorchModel final : public TrainingModel {
   absl::Status SetState(absl::string_view state) override;
 
  private:
-  void FlattenParameters();
+  void SortBuffers();
+  void Flatten();
   void WatchGradients();
   bool GradientsAreViews() const;
   PassLoss SendLoss(const torch::Tensor& loss);
@@ -113,12 +122,15 @@ class TorchModel final : public TrainingModel {
   std::unique_ptr<Batches> batches_;
   std::unique_ptr<GradientFrontier> frontier_;  // before the model: its hooks refer to it
   std::shared_ptr<Network> model_;
-  std::vector<torch::Tensor> parameters_;  // in model order
-  torch::Tensor flat_weights_;             // [all elements] float32; the parameters are views of it
-  torch::Tensor flat_gradients_;           // likewise their gradients
-  absl::Span<float> weights_;              // flat_weights_' elements
-  absl::Span<float> gradients_;            // flat_gradients_' elements
-  torch::Tensor loss_;                     // on a GPU: the last pass's, which others look at there
+  std::vector<torch::Tensor> parameters_;                            // in model order
+  std::vector<std::pair<std::string, torch::Tensor>> own_buffers_;   // float32, likewise
+  std::vector<std::pair<std::string, torch::Tensor>> own_counters_;  // int64, likewise
+  torch::Tensor flat_weights_;    // [all elements] float32; the parameters are views of it, the buffers are not
+  torch::Tensor flat_gradients_;  // likewise their gradients
+  torch::Tensor flat_buffers_;    // [elements of the buffers] float32; these are views of it
+  absl::Span<float> weights_;     // flat_weights_' elements
+  absl::Span<float> gradients_;   // flat_gradients_' elements
+  torch::Tensor loss_;            // on a GPU: the last pass's, which others look at there
   std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;  // LibTorch itself keeps them only while in use
 };
 
@@ -131,21 +143,40 @@ absl::Status TorchModel::Make(const ModelOptions& options, std::unique_ptr<Batch
   if (!made.ok()) return made.status();
   model_ = *std::move(made);
   model_->to(TorchDevice(device_));
-  FlattenParameters();
+  SortBuffers();
+  Flatten();
   WatchGradients();
   return absl::OkStatus();
 }
 
-void TorchModel::FlattenParameters() {
+void TorchModel::SortBuffers() {
+  for (const auto& buffer : model_->named_buffers()) {
+    const bool is_counter = buffer.value().scalar_type() == torch::kInt64;
+    (is_counter ? own_counters_ : own_buffers_).emplace_back(buffer.key(), buffer.value());
+  }
+}
+
+void TorchModel::Flatten() {
   const torch::NoGradGuard no_grad;
   parameters_ = model_->parameters();
   int64_t elements = 0;
+  int64_t buffer_elements = 0;
   for (const torch::Tensor& parameter : parameters_) elements += parameter.numel();
-  flat_weights_ = torch::zeros({elements}, TorchDevice(device_));
+  for (const auto& [name, buffer] : own_buffers_) buffer_elements += buffer.numel();
+  flat_weights_ = torch::zeros({elements + buffer_elements}, TorchDevice(device_));
   flat_gradients_ = torch::zeros_like(flat_weights_);
-  weights_ = {flat_weights_.data_ptr<float>(), static_cast<size_t>(elements)};
-  gradients_ = {flat_gradients_.data_ptr<float>(), static_cast<size_t>(elements)};
+  flat_buffers_ = torch::zeros({buffer_elements}, TorchDevice(device_));
+  weights_ = ElementsOf(flat_weights_);
+  gradients_ = ElementsOf(flat_gradients_);
   int64_t offset = 0;
+  for (auto& [name, buffer] : own_buffers_) {
+    const torch::Tensor view = flat_buffers_.narrow(0, offset, buffer.numel()).view(buffer.sizes());
+    view.copy_(buffer);
+    buffer.set_data(view);
+    offset += buffer.numel();
+  }
+  flat_weights_.narrow(0, elements, buffer_elements).copy_(flat_buffers_);
+  offset = 0;
   for (torch::Tensor& parameter : parameters_) {
     const int64_t length = parameter.numel();
     const torch::Tensor view = flat_weights_.narrow(0, offset, length).view(parameter.sizes());
@@ -189,7 +220,32 @@ std::vector<TensorSpec> TorchModel::tensors() const {
   for (const auto& parameter : model_->named_parameters()) {
     specs.push_back({parameter.key(), parameter.value().sizes().vec()});
   }
+  for (const auto& [name, buffer] : own_buffers_) specs.push_back({name, buffer.sizes().vec(), TensorKind::kBuffer});
+  for (const auto& [name, counter] : own_counters_) {
+    specs.push_back({name, counter.sizes().vec(), TensorKind::kCounter});
+  }
   return specs;
+}
+
+void TorchModel::WriteBufferDifference(absl::Span<const float> published, absl::Span<float> difference) {
+  if (flat_buffers_.numel() == 0) return;
+  const torch::NoGradGuard no_grad;
+  const auto part = [this](const float* elements, size_t size) {  // of the buffers
+    return torch::from_blob(const_cast<float*>(elements) + size - flat_buffers_.numel(), {flat_buffers_.numel()},
+                            flat_buffers_.options());
+  };
+  const torch::Tensor moved = part(published.data(), published.size()) - flat_buffers_;
+  part(difference.data(), difference.size()).copy_(moved.masked_fill_(moved.isfinite().logical_not_(), 0));
+}
+
+void TorchModel::TakePublishedBuffers() {
+  const torch::NoGradGuard no_grad;
+  flat_buffers_.copy_(flat_weights_.narrow(0, flat_weights_.numel() - flat_buffers_.numel(), flat_buffers_.numel()));
+}
+
+void TorchModel::SetCounters(uint64_t steps) {
+  const torch::NoGradGuard no_grad;
+  for (auto& [name, counter] : own_counters_) counter.fill_(static_cast<int64_t>(steps));
 }
 
 PassLoss TorchModel::SendLoss(const torch::Tensor& loss) {
@@ -266,8 +322,8 @@ std::string TorchModel::State() const {
   std::string state;
   ByteWriter to(&state);
   to.Put<uint64_t>(model_->dropout() == nullptr ? 0 : model_->dropout()->state());
-  for (const torch::Tensor& buffer : model_->buffers()) {
-    const torch::Tensor host = buffer.cpu();
+  for (const auto& [name, counter] : own_counters_) {
+    const torch::Tensor host = counter.cpu();
     to.PutBytes({static_cast<const char*>(host.data_ptr()), host.nbytes()});
   }
   return state;
@@ -276,18 +332,17 @@ std::string TorchModel::State() const {
 absl::Status TorchModel::SetState(absl::string_view state) {
   ByteReader from(state);
   const uint64_t random = from.Get<uint64_t>();
-  std::vector<torch::Tensor> buffers = model_->buffers();
   std::vector<absl::string_view> contents;
-  for (const torch::Tensor& buffer : buffers) {
+  for (const auto& [name, counter] : own_counters_) {
     contents.push_back(from.GetBytes());
-    if (contents.back().size() != buffer.nbytes()) from.Fail();
+    if (contents.back().size() != counter.nbytes()) from.Fail();
   }
-  if (!from.ok() || !from.left().empty()) return absl::InvalidArgumentError("the buffers are of another model");
+  if (!from.ok() || !from.left().empty()) return absl::InvalidArgumentError("the counters are of another model");
   if (model_->dropout() != nullptr) model_->dropout()->set_state(random);
-  for (size_t i = 0; i < buffers.size(); ++i) {
-    torch::Tensor host = torch::empty_like(buffers[i], torch::kCPU);
+  for (size_t i = 0; i < contents.size(); ++i) {
+    torch::Tensor host = torch::empty_like(own_counters_[i].second, torch::kCPU);
     std::memcpy(host.data_ptr(), contents[i].data(), contents[i].size());
-    buffers[i].copy_(host);
+    own_counters_[i].second.copy_(host);
   }
   return absl::OkStatus();
 }

@@ -2,8 +2,9 @@
 // that only measure the network, nothing (worker/model/shapes_model.h).
 //
 // All parameters lie, in model order, in one flat array and all their gradients in another; LibTorch's tensors are
-// views of the two, so that the exchange reads gradients and writes weights where LibTorch keeps them. No header but
-// models.h and dropout.h knows LibTorch.
+// views of the two, so that the exchange reads gradients and writes weights where LibTorch keeps them. Behind the
+// parameters lie the buffers (common/layout/parameter_layout.h) as published; those that forward passes change are in
+// an array of their own. No header but models.h and dropout.h knows LibTorch.
 
 #ifndef WORKER_MODEL_TRAINING_MODEL_H_
 #define WORKER_MODEL_TRAINING_MODEL_H_
@@ -28,7 +29,7 @@
 namespace cddp {
 
 struct ModelOptions {
-  std::string name;  // mlp, simple_cnn, resnet18, gpt or resnet50_shapes
+  std::string name;  // mlp, simple_cnn, bn_cnn, resnet18, gpt or resnet50_shapes
   uint64_t seed = 42;
   uint32_t rank = 0;
   int threads = 1;                                   // of LibTorch, for the whole process
@@ -59,17 +60,30 @@ class TrainingModel {
   TrainingModel(const TrainingModel&) = delete;
   TrainingModel& operator=(const TrainingModel&) = delete;
 
-  // The parameters in model order, named as PyTorch names them.
+  // The parameters in model order, then buffers and counters, named as PyTorch names them.
   virtual std::vector<TensorSpec> tensors() const = 0;
 
   // In whose memory the spans below lie: the host reads and writes those of a GPU by copies alone.
   virtual Device device() const = 0;
 
-  // All parameters, all gradients; valid as long as the model. Weights may be written between calls.
+  // All parameters and published buffers, all gradients; valid as long as the model. Weights may be written between
+  // calls.
   virtual absl::Span<float> weights() = 0;
   virtual absl::Span<const float> weights() const = 0;
-  // From OnLoss on, those of the step under way; resnet50_shapes keeps each step's in another place.
+  // From OnLoss on, those of the step under way, and behind them room for the buffers' differences; resnet50_shapes
+  // keeps each step's in another place.
   virtual absl::Span<float> gradients() = 0;
+
+  // The model's own buffers, in the order of those at the end of weights(): a training step's forward pass has changed
+  // them when OnLoss is called, and Evaluate uses them.
+  virtual absl::Span<const float> buffers() const = 0;
+  // Writes the buffers' part of a gradient: what lies at the end of `published` minus the model's own, and zero where
+  // that is not finite (worker/exchange/buffer_difference.h). Both are as long as weights(). On a GPU it is queued.
+  virtual void WriteBufferDifference(absl::Span<const float> published, absl::Span<float> difference) = 0;
+  // The model's own become those at the end of weights().
+  virtual void TakePublishedBuffers() = 0;
+  // Sets the counters of training steps, for a model that joins after so many.
+  virtual void SetCounters(uint64_t steps) = 0;
 
   // Mean loss of the training examples with these indices (of text: with these first bytes); the gradients are those of
   // this mean. `listener`, if any, hears of them as they are made and may write the weights of those it has heard of.
@@ -85,7 +99,7 @@ class TrainingModel {
   // load_state_dict takes. The file is replaced whole or not at all.
   virtual absl::Status Save(const std::string& path) const = 0;
 
-  // All that the coming steps depend on besides the weights: buffers (batch normalisation) and random streams.
+  // All that the coming steps depend on besides weights and buffers: counters and random streams.
   // SetState: InvalidArgument if it is not of such a model.
   virtual std::string State() const = 0;
   virtual absl::Status SetState(absl::string_view state) = 0;

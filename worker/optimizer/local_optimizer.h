@@ -15,9 +15,10 @@
 namespace cddp {
 
 // All spans have as many elements as the parameter space and lie in the model's kind of memory, unless it says the
-// host's. A step is made part by part, as the backward pass completes the gradients, last first; with clipping, at once
-// when all are complete. A part whose gradient is not finite, and all before it, are left out of the step: neither
-// weights nor the optimizer's state ever hold a NaN. Not thread-safe.
+// host's; behind the parameters lie the buffers, which no step touches. A step is made part by part, as the backward
+// pass completes the gradients, last first; with clipping, at once when all are complete. A part whose gradient is not
+// finite, and all before it, are left out of the step: neither weights nor the optimizer's state ever hold a NaN. Not
+// thread-safe.
 class LocalOptimizer {
  public:
   virtual ~LocalOptimizer() = default;
@@ -36,8 +37,9 @@ class LocalOptimizer {
   // complete that the model's stream was given after the last Step.
   virtual uint64_t TakeSkipped() = 0;
 
-  // Published weights minus weights: what the steps have moved, with a gradient's sign.
-  virtual absl::Span<const float> difference() const = 0;
+  // Published weights minus weights: what the steps have moved, with a gradient's sign. Its buffers' part is the
+  // caller's to write.
+  virtual absl::Span<float> difference() = 0;
 
   // The published weights; the exchange adds its replies here.
   virtual absl::Span<float> replica() = 0;

@@ -76,13 +76,15 @@ absl::StatusOr<std::vector<ParameterRun>> MakeParameterRuns(const ParameterLayou
                                                             uint64_t most_elements) {
   const std::vector<TensorSpec>& tensors = layout.tensors();
   for (const ParameterGroup& group : groups) {
-    if (std::none_of(tensors.begin(), tensors.end(), [&](const auto& tensor) { return Matches(group, tensor.name); })) {
+    if (std::none_of(tensors.begin(), tensors.end(), [&](const TensorSpec& tensor) {
+          return tensor.kind == TensorKind::kParameter && Matches(group, tensor.name);
+        })) {
       return absl::InvalidArgumentError(absl::StrCat("--param_groups: no tensor is named '", group.pattern,
                                                      "'; the first is '", tensors.front().name, "'"));
     }
   }
   std::vector<ParameterRun> runs;
-  for (size_t i = 0; i < tensors.size(); ++i) {
+  for (size_t i = 0; i < tensors.size() && tensors[i].kind == TensorKind::kParameter; ++i) {
     const OptimizerOptions own = OptionsOf(tensors[i], options, groups);
     ElementRange left = layout.tensor_range(i);
     if (!runs.empty() && Alike(runs.back().options, own)) {

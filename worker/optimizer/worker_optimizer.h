@@ -52,7 +52,7 @@ class WorkerOptimizer final : public LocalOptimizer {
   uint64_t Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights,
                 bool with_difference) override;
   uint64_t TakeSkipped() override { return std::exchange(skipped_steps_, 0); }
-  absl::Span<const float> difference() const override { return difference_; }
+  absl::Span<float> difference() override { return absl::MakeSpan(difference_); }
   absl::Span<float> replica() override { return absl::MakeSpan(replica_); }
   absl::Status TakePublished(absl::Span<float> weights) override;
   absl::Status SetReplica(absl::Span<const float> weights) override;

@@ -46,12 +46,12 @@ class RoundListener final : public GradientListener {
     const bool is_finite = on_device != nullptr || std::isfinite(loss.Value());
     if (optimizer_ == nullptr) {
       if (on_device != nullptr) gpu_->CheckLoss(on_device);
-      exchange_.Begin(model_.gradients(), model_.weights(), /*refuse=*/!is_finite);
+      BeginExchange(model_.gradients(), model_.weights(), /*refuse=*/!is_finite);
       return;
     }
     optimizer_->Begin(/*skip=*/!is_finite, on_device);
     // What the worker's steps have moved is finite in any case.
-    if (exchanges_) exchange_.Begin(optimizer_->difference(), optimizer_->replica());
+    if (exchanges_) BeginExchange(optimizer_->difference(), optimizer_->replica(), /*refuse=*/false);
   }
 
   void OnGradients(uint64_t begin) override {
@@ -62,6 +62,14 @@ class RoundListener final : public GradientListener {
   }
 
  private:
+  // The buffers are as complete as the forward pass.
+  void BeginExchange(absl::Span<float> gradients, absl::Span<float> published, bool refuse) {
+    model_.WriteBufferDifference(published, gradients);
+    exchange_.Begin(gradients, published, refuse);
+    const size_t buffers = model_.buffers().size();
+    if (buffers > 0) exchange_.Ready(gradients.size() - buffers, Token());
+  }
+
   // Complete when all is that the model's stream was given until now. None after a device's error, of which the engine
   // will hear as well: it then waits by itself.
   ReadyToken Token() const {

@@ -101,6 +101,7 @@ absl::StatusOr<EpochTotals> Restore(const WorkerCheckpoint& checkpoint, const Ru
   }
   if (status.ok()) status = CopyFromHost(parts.model->device(), checkpoint.weights, weights);
   if (!status.ok()) return status;
+  parts.model->TakePublishedBuffers();
   EpochTotals totals;
   ByteReader from(checkpoint.totals);
   ForEachField(totals, [&from](auto& field) { field = from.Get<std::decay_t<decltype(field)>>(); });

@@ -161,7 +161,7 @@ class Trainer {
     if (!engine.ok()) return engine.status();
     exchange_ = std::make_unique<GradientExchange>(layout, *std::move(engine), cluster_.get());
     exchange_->set_trace(trace_);
-    progress_.Joined({options_.model, layout.total_elements(), layout.tensors().size(), layout.bucket_count(),
+    progress_.Joined({options_.model, layout.parameter_elements(), layout.tensors().size(), layout.bucket_count(),
                       sampler_->steps_per_epoch()});
     absl::Status status;
     if (restored_.has_value()) {
@@ -171,8 +171,10 @@ class Trainer {
     } else {
       status = exchange_->CatchUp(model_->weights());
       if (status.ok()) spdlog::info("event=caught_up step={}", exchange_->step());
+      model_->SetCounters(steps_before());
     }
     if (status.ok()) status = WaitForWeights();
+    if (status.ok() && !restored_.has_value()) model_->TakePublishedBuffers();
     if (status.ok()) status = MakeOptimizer(layout);
     if (status.ok() && restored_.has_value()) status = GoOn();
     listener_.emplace(model_.get(), optimizer_.get(), exchange_.get(), gpu_engine_, options_.check_engine);
@@ -212,9 +214,8 @@ class Trainer {
     if (!options_.optimizer.kind.has_value()) return absl::OkStatus();
     absl::StatusOr<std::vector<ParameterGroup>> groups = ParseParameterGroups(options_.param_groups);
     if (!groups.ok()) return groups.status();
-    const uint64_t steps_before = (exchange_->step() - 1) * options_.local_steps;
     return TakeOptimizer({options_.own_optimizer(), *std::move(groups), options_.exchange.clip_norm}, layout,
-                         restored_.has_value() ? 0 : steps_before);
+                         restored_.has_value() ? 0 : steps_before());
   }
 
   // One that works on the model's device.
@@ -260,6 +261,9 @@ class Trainer {
     restored_.reset();
     return absl::OkStatus();
   }
+
+  // That this worker's training had made when it joined.
+  uint64_t steps_before() const { return (exchange_->step() - 1) * options_.local_steps; }
 
   RunParts parts() { return {model_.get(), exchange_.get(), optimizer_.get()}; }
 
@@ -331,6 +335,7 @@ class Trainer {
     absl::Status taken = WaitForWeights();
     if (taken.ok() && optimizer_ != nullptr) taken = optimizer_->TakePublished(model_->weights());
     if (!taken.ok()) return taken;
+    model_->TakePublishedBuffers();
     // The last gradient has arrived, so losses have.
     double loss_sum = 0;
     for (const PassLoss& loss : losses) loss_sum += loss.Value();

@@ -164,5 +164,40 @@ TEST(GradientCompressorTest, RefusesWhatMakesNoSenseAndNamesTheFlag) {
   EXPECT_THAT(Validate(options).message(), HasSubstr("--residual_decay=1.5"));
 }
 
+TEST(GradientCompressorTest, BuffersAreSentWholeInFp32AndNothingOfThemWaits) {
+  const ParameterLayout layout = *ParameterLayout::Create({{"w", {500}}, {"mean", {100}, TensorKind::kBuffer}}, 512);
+  GradientCompressorOptions options = Options(0.01);
+  options.compressor.value_encoding = ValueEncoding::kTernary;
+  options.momentum_correction = 0.9;
+  options.clip_norm = 1e-3;
+  options.residual_decay = 0.5;
+  options.ratio_warmup_steps = 8;
+  const auto compressor = *GradientCompressor::Create(layout, options, 2);
+  std::vector<float> gradient = Noise(1);
+  gradient.resize(600);
+  const absl::Span<const float> buffers = absl::MakeConstSpan(gradient).subspan(500);
+  for (uint64_t step = 1; step <= 3; ++step) {
+    compressor->BeginStep(step, gradient);
+    std::string update;
+    const absl::StatusOr<CompressResult> result = compressor->Compress(1, buffers, &update);
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->selected, 100u);
+    std::vector<float> sent(100);
+    ASSERT_TRUE(AddUpdate(update, absl::MakeSpan(sent)).ok());
+    EXPECT_EQ(absl::MakeConstSpan(sent), buffers);
+    if (step == 2) {
+      compressor->Refused(1, update);
+    } else {
+      compressor->Accepted(1, update);
+    }
+  }
+  EXPECT_EQ(compressor->residual().size(), 500u);
+  EXPECT_EQ(NonZeros({compressor->residual().begin(), compressor->residual().end()}), 0u);
+  EXPECT_TRUE(compressor->SetState(compressor->State()).ok());
+  gradient[550] = std::numeric_limits<float>::infinity();
+  std::string update;
+  EXPECT_FALSE(compressor->Compress(1, buffers, &update).ok());
+}
+
 }  // namespace
 }  // namespace cddp

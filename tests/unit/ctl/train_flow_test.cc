@@ -346,7 +346,7 @@ TEST_F(TrainFlowTest, BadInputIsOneLineAndCodeTwo) {
            BadInput{"trian", "did you mean train?"},
            BadInput{"train --value_encoding=fp12", "--value_encoding=fp12"},
            BadInput{"train --model=simple_cmm", "unknown model 'simple_cmm': did you mean simple_cnn?"},
-           BadInput{"train --model=transformer", "use mlp, simple_cnn, resnet18, gpt, resnet50_shapes"},
+           BadInput{"train --model=transformer", "use mlp, simple_cnn, bn_cnn, resnet18, gpt, resnet50_shapes"},
            BadInput{"train --batch_size=20000", "4 workers need 80000 examples a step, there are 60000"},
            BadInput{"train --train_examples=100", "4 workers need 256 examples a step, there are 100"},
            BadInput{"train --data_dir=.", "cannot read ./train-images-idx3-ubyte"},

@@ -25,6 +25,40 @@ TEST(ParameterLayoutTest, ConcatenatesTensorsInModelOrder) {
   EXPECT_EQ(layout.bucket_range(2), (ElementRange{14, 18}));
 }
 
+TEST(ParameterLayoutTest, BuffersHaveBucketsOfTheirOwnBehindTheParametersAndCountersNoElements) {
+  const ParameterLayout layout = Make({{"w", {17}},
+                                       {"mean", {3}, TensorKind::kBuffer},
+                                       {"var", {8}, TensorKind::kBuffer},
+                                       {"batches", {}, TensorKind::kCounter}},
+                                      10);
+  EXPECT_EQ(layout.parameter_elements(), 17u);
+  EXPECT_EQ(layout.total_elements(), 28u);
+  EXPECT_EQ(layout.bucket_count(), 4u);
+  const std::vector<ElementRange> ranges = {{0, 10}, {10, 17}, {17, 27}, {27, 28}};
+  for (uint32_t bucket = 0; bucket < 4; ++bucket) {
+    EXPECT_EQ(layout.bucket_range(bucket), ranges[bucket]);
+    EXPECT_EQ(layout.bucket_kind(bucket), bucket < 2 ? TensorKind::kParameter : TensorKind::kBuffer);
+  }
+  EXPECT_EQ(layout.tensor_range(2), (ElementRange{20, 28}));
+  EXPECT_EQ(layout.tensor_range(3).size(), 0u);
+  EXPECT_THAT(layout.SmallTensorRanges(2, 5), ElementsAre(ElementRange{0, 3}));
+  EXPECT_THAT(layout.SmallTensorRanges(3, 100), ElementsAre(ElementRange{0, 1}));
+}
+
+TEST(ParameterLayoutTest, AKindIsPartOfTheLayout) {
+  const ParameterLayout plain = Make({{"w", {4}}, {"mean", {3}}}, 10);
+  const ParameterLayout buffered = Make({{"w", {4}}, {"mean", {3}, TensorKind::kBuffer}}, 10);
+  EXPECT_NE(plain.fingerprint(), buffered.fingerprint());
+  EXPECT_EQ(plain.DescribeDifference(buffered), "tensor 1 is mean[3] here, mean[3] (buffer) there");
+  EXPECT_EQ(Make({{"w", {4}}}, 10).bucket_range(0), (ElementRange{0, 4}));
+  for (const auto& [tensors, says] : std::vector<std::pair<std::vector<TensorSpec>, const char*>>{
+           {{{"mean", {3}, TensorKind::kBuffer}}, "at least one parameter"},
+           {{{"w", {4}}, {"mean", {3}, TensorKind::kBuffer}, {"v", {2}}}, "v[2] is out of order"},
+           {{{"w", {4}}, {"n", {2}, TensorKind::kCounter}}, "n[2] (counter) must be one number"}}) {
+    EXPECT_THAT(ParameterLayout::Create(tensors).status().message(), HasSubstr(says));
+  }
+}
+
 TEST(ParameterLayoutTest, SmallTensorsAreFoundWithinEachBucketAndMerged) {
   const ParameterLayout layout = Make({{"w", {10}}, {"a", {2}}, {"b", {2}}, {"v", {10}}, {"c", {3}}}, 13);
   EXPECT_THAT(layout.SmallTensorRanges(0, 10), ElementsAre(ElementRange{10, 13}));

@@ -45,6 +45,20 @@ class SimpleCnn(nn.Module):
         return self.fc2(x)
 
 
+class BnCnn(nn.Module):
+    def __init__(self, extent, classes):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 16, 3, 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.conv2 = nn.Conv2d(16, 32, 3, 2, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(32)
+        self.fc = nn.Linear(32 * ((extent + 3) // 4) ** 2, classes)
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        return self.fc(torch.flatten(F.relu(self.bn2(self.conv2(x))), 1))
+
+
 class BasicBlock(nn.Module):
     def __init__(self, inputs, outputs, stride):
         super().__init__()
@@ -86,7 +100,7 @@ def main():
     name, folder = sys.argv[1:3]
     extent, classes = map(int, sys.argv[3:5])
     mean, stddev, expected = map(float, sys.argv[5:8])
-    model = {"mlp": Mlp, "simple_cnn": SimpleCnn, "resnet18": Resnet18}[name](extent, classes)
+    model = {"mlp": Mlp, "simple_cnn": SimpleCnn, "bn_cnn": BnCnn, "resnet18": Resnet18}[name](extent, classes)
     model.load_state_dict(torch.load(f"{folder}/model.pt", weights_only=True))
     model.eval()
     with open(f"{folder}/pixels", "rb") as pixels, open(f"{folder}/labels", "rb") as labels:

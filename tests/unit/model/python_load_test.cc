@@ -52,7 +52,7 @@ TEST_P(PythonLoadTest, PythonFindsTheSameLoss) {
   EXPECT_EQ(std::system(command.c_str()), 0) << command;
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, PythonLoadTest, testing::Values("mlp", "simple_cnn", "resnet18"),
+INSTANTIATE_TEST_SUITE_P(Models, PythonLoadTest, testing::Values("mlp", "simple_cnn", "bn_cnn", "resnet18"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

@@ -82,12 +82,15 @@ TEST(TrainingModelTest, Resnet18HasTorchvisionsNames) {
   const ImageDataset data = MakeTestImages(28, 10, 1, 1);
   const auto model = MakeOrDie("resnet18", data);
   const std::vector<std::string> tensors = Describe(model->tensors());
-  EXPECT_EQ(tensors.size(), 62u);
+  EXPECT_EQ(tensors.size(), 122u);
   EXPECT_EQ(tensors.front(), "conv1.weight[64,1,7,7]");
   EXPECT_EQ(tensors[3], "layer1.0.conv1.weight[64,64,3,3]");
   EXPECT_THAT(tensors, testing::Contains("layer2.0.downsample.0.weight[128,64,1,1]"));
-  EXPECT_EQ(tensors.back(), "fc.bias[10]");
-  EXPECT_EQ(model->weights().size(), 11175370u);
+  EXPECT_EQ(tensors[61], "fc.bias[10]");
+  EXPECT_EQ(tensors[62], "bn1.running_mean[64]");
+  EXPECT_EQ(tensors.back(), "layer4.1.bn2.num_batches_tracked[]");
+  EXPECT_EQ(model->weights().size(), 11175370u + model->buffers().size());
+  EXPECT_EQ(model->buffers().size(), 9600u);
 }
 
 class EveryModelTest : public testing::TestWithParam<std::string> {
@@ -114,6 +117,7 @@ TEST_P(EveryModelTest, EveryTensorGetsAGradientInPlace) {
     StepOrDie(model.get(), FirstExamples(32));
     ASSERT_EQ(model->gradients().data(), gradients);
     for (size_t i = 0; i < layout.tensors().size(); ++i) {
+      if (layout.tensors()[i].kind != TensorKind::kParameter) continue;
       const ElementRange range = layout.tensor_range(i);
       const auto values = model->gradients().subspan(range.begin, range.size());
       EXPECT_TRUE(std::ranges::any_of(values, [](float value) { return value != 0; })) << layout.tensors()[i].name;
@@ -225,15 +229,19 @@ TEST_P(EveryModelTest, GoesOnFromItsState) {
     StepOrDie(model.get(), FirstExamples(32));
     Descend(model.get(), 0.01f);
   }
+  // What an exchange of one worker does.
+  std::copy(model->buffers().begin(), model->buffers().end(), model->weights().end() - model->buffers().size());
   auto other = MakeOrDie(GetParam(), data_);
   ASSERT_TRUE(other->SetState(model->State()).ok());
   std::copy(model->weights().begin(), model->weights().end(), other->weights().begin());
+  other->TakePublishedBuffers();
+  EXPECT_EQ(model->buffers(), other->buffers());
   for (int step = 0; step < 2; ++step) {
     EXPECT_EQ(StepOrDie(model.get(), FirstExamples(32)), StepOrDie(other.get(), FirstExamples(32)));
     Descend(model.get(), 0.01f);
     Descend(other.get(), 0.01f);
   }
-  EXPECT_EQ(model->Evaluate()->loss, other->Evaluate()->loss) << "running statistics are of the state";
+  EXPECT_EQ(model->Evaluate()->loss, other->Evaluate()->loss);
   EXPECT_EQ(model->State(), other->State());
   EXPECT_TRUE(absl::IsInvalidArgument(other->SetState(model->State() + "x")));
 }
@@ -249,7 +257,7 @@ TEST_P(EveryModelTest, SaveReplacesTheFile) {
   std::remove(path.c_str());
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, EveryModelTest, testing::Values("mlp", "simple_cnn", "resnet18"),
+INSTANTIATE_TEST_SUITE_P(Models, EveryModelTest, testing::Values("mlp", "simple_cnn", "bn_cnn", "resnet18"),
                          [](const auto& info) { return info.param; });
 
 // Runs itself in a second process, which finds the name of the file for its gradients in the environment.
@@ -277,6 +285,21 @@ TEST_P(EveryModelTest, GradientsRepeatInAnotherProcess) {
   EXPECT_TRUE(theirs == gradients);
 }
 
+TEST(TrainingModelTest, PublishedBuffersStayUntilTheyAreWrittenAndTheModelTakesThem) {
+  const ImageDataset data = MakeTestImages(8, 4, 8, 8);
+  auto model = MakeOrDie("bn_cnn", data);
+  const absl::Span<float> published = model->weights().subspan(model->weights().size() - model->buffers().size());
+  EXPECT_EQ(model->buffers(), published) << "at first";
+  const std::vector<float> initial = Copy(published);
+  StepOrDie(model.get(), FirstExamples(8));
+  EXPECT_NE(model->buffers(), published) << "the pass has moved the model's own";
+  EXPECT_EQ(Copy(published), initial);
+  const double drifted = model->Evaluate()->loss;
+  model->TakePublishedBuffers();
+  EXPECT_EQ(Copy(model->buffers()), initial);
+  EXPECT_NE(model->Evaluate()->loss, drifted) << "an evaluation uses the model's own";
+}
+
 TEST(TrainingModelTest, DropoutDiffersBetweenRanksAndSteps) {
   const ImageDataset data = MakeTestImages(8, 4, 8, 1);
   auto first = MakeOrDie("simple_cnn", data, 1, 0);
@@ -300,8 +323,8 @@ TEST(TrainingModelTest, EvaluationIsWithoutDropoutAndCoversSeveralBatches) {
 TEST(TrainingModelTest, RefusesAnUnknownModel) {
   const ImageDataset data = MakeTestImages(8, 4, 4, 4);
   const absl::Status status = TrainingModel::Create({"x", 1, 0, 1}, &data).status();
-  EXPECT_EQ(status,
-            absl::InvalidArgumentError("unknown model 'x': use mlp, simple_cnn, resnet18, gpt, resnet50_shapes"));
+  EXPECT_EQ(status, absl::InvalidArgumentError(
+                        "unknown model 'x': use mlp, simple_cnn, bn_cnn, resnet18, gpt, resnet50_shapes"));
 }
 
 TEST(TrainingModelTest, RefusesImagesTooSmallForSimpleCnn) {

@@ -42,14 +42,23 @@ class BucketDriver {
   // Pushes and returns the call's number. Without a base version it is the step, as in synchronous training.
   size_t Push(uint32_t rank, uint64_t step, std::string update, std::optional<uint64_t> base_version = std::nullopt,
               bool non_finite = false, std::optional<uint32_t> replica_crc32c = std::nullopt) {
+    return Push(
+        {rank, step, base_version.value_or(step), SharedBytes::Own(std::move(update)), non_finite, replica_crc32c});
+  }
+
+  size_t PushWeighted(float weight, uint32_t rank, uint64_t step, std::string update,
+                      std::optional<uint64_t> base_version = std::nullopt) {
+    return Push(
+        {rank, step, base_version.value_or(step), SharedBytes::Own(std::move(update)), false, std::nullopt, weight});
+  }
+
+  size_t Push(const Contribution& contribution) {
     const size_t call = answers_.size();
     answers_.emplace_back();
-    const uint64_t base = base_version.value_or(step);
-    timing_ = state_->Exchange({rank, step, base, SharedBytes::Own(std::move(update)), non_finite, replica_crc32c},
-                               [this, call](const absl::StatusOr<ExchangeAnswer>& answer) {
-                                 EXPECT_FALSE(answers_[call].has_value()) << "answered twice";
-                                 answers_[call] = answer;
-                               });
+    timing_ = state_->Exchange(contribution, [this, call](const absl::StatusOr<ExchangeAnswer>& answer) {
+      EXPECT_FALSE(answers_[call].has_value()) << "answered twice";
+      answers_[call] = answer;
+    });
     return call;
   }
 

@@ -216,7 +216,7 @@ TEST(MembersTest, RoundsGoOnWithoutARetiredWorkerAndWhatItContributedCounts) {
   EXPECT_FALSE(bucket.answered(waiting));
   bucket.state().Retire(1);
   ASSERT_TRUE(bucket.answered(waiting));
-  EXPECT_EQ(bucket.weights()[0], -4) << "the mean over the one active worker";
+  EXPECT_EQ(bucket.weights()[0], -2) << "the mean of those that have contributed";
   EXPECT_TRUE(bucket.answered(bucket.Push(0, 2, ""))) << "alone now";
 }
 

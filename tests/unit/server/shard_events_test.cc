@@ -13,7 +13,7 @@ namespace {
 std::string AllKinds() {
   std::string bytes;
   AppendEvent(BeginEvent{"options", "layout"}, &bytes);
-  AppendEvent(CountEvent{2, {1, 7, 6, SharedBytes::Own("update"), true}}, &bytes);
+  AppendEvent(CountEvent{2, {1, 7, 6, SharedBytes::Own("update"), true, std::nullopt, 3.5F}}, &bytes);
   AppendEvent(AdmitEvent{3, 4}, &bytes);
   AppendEvent(RetireEvent{5, 6}, &bytes);
   AppendEvent(MemberEvent{1, 99, MemberState::kFinished, 12}, &bytes);
@@ -40,6 +40,7 @@ TEST(ShardEventsTest, AllKindsComeBackAndNoneThatIsCut) {
     EXPECT_EQ(count.contribution.base_version, 6u);
     EXPECT_EQ(count.contribution.update.view(), "update");
     EXPECT_TRUE(count.contribution.non_finite);
+    EXPECT_EQ(count.contribution.weight, 3.5F);
     EXPECT_EQ(std::get<AdmitEvent>(events[2]).rank, 4u);
     EXPECT_EQ(std::get<RetireEvent>(events[3]).bucket, 5u);
     EXPECT_EQ(std::get<MemberEvent>(events[4]).incarnation, 99u);

@@ -62,6 +62,7 @@ v1::ExchangeRequest ToMessage(const PushRequest& request) {
     to.set_update(push.update.data(), push.update.size());
     to.set_non_finite(push.non_finite);
     if (push.replica_crc32c.has_value()) to.set_replica_crc32c(*push.replica_crc32c);
+    if (push.weight.has_value()) to.set_weight(*push.weight);
   }
   return message;
 }
@@ -94,8 +95,8 @@ std::vector<PackedReply> Packed(const std::vector<PushReply>& replies) {
 PushRequest Request() {
   PushRequest request = {3, 1'700'000'000'000'000, 9, {}};
   request.pushes.push_back({1u << 31, UINT64_MAX, 1ull << 40, SharedBytes::Own(std::string(300, 'u')), true, 0});
-  request.pushes.push_back({700, 5, 4, SharedBytes::Own("update"), false, UINT32_MAX});
-  request.pushes.push_back({1, 0, 0, SharedBytes(), true});
+  request.pushes.push_back({700, 5, 4, SharedBytes::Own("update"), false, UINT32_MAX, 96.5F});
+  request.pushes.push_back({1, 0, 0, SharedBytes(), true, std::nullopt, 0.0F});
   request.pushes.push_back({});
   return request;
 }

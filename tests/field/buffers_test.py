@@ -1,0 +1,56 @@
+#!/usr/bin/python3
+"""Batch normalisation's running statistics are the cluster's: who joins has them, and what is exported is complete.
+
+usage: buffers_test.py FOLDER_OF_PROGRAMS [TEST...]
+"""
+
+import json
+import pathlib
+import subprocess
+import unittest
+
+import programs
+from programs import FieldTest, end
+
+# Debian's, which has PyTorch.
+PYTHON = "/usr/bin/python3"
+CHECK = pathlib.Path(__file__).with_name("load_buffers.py")
+HAS_TORCH = subprocess.run([PYTHON, "-c", "import torch"], capture_output=True).returncode == 0
+
+
+class Buffers(FieldTest):
+    def setUp(self):
+        super().setUp()
+        self.small += ["--model=bn_cnn", "--workers=2", "--epochs=3"]
+
+    def train_with_two(self, name, kill_rank_0):
+        """Trains with two workers; rank 0 may be killed after an epoch, and another takes its place when rank 1 is done.
+        Returns a file with rank 0's model and one with the servers'."""
+        _, address = self.start_server("--workers=2", "--lease=1s", f"--state_dir={self.folder}/{name}")
+        output = f"--model_output={self.folder}/{name}.pt"
+        first = self.start_worker(address, "--rank=0", "--progress=json", output)
+        second = self.start_worker(address, "--rank=1")
+        if kill_rank_0:
+            first.until('"event":"epoch"')
+            end(first.process)
+            self.assertEqual(second.wait(), 0, second.words())
+            first = self.start_worker(address, "--rank=0", "--progress=json", output)
+        self.assertEqual(first.wait(), 0, first.words())
+        self.assertEqual(second.wait(), 0, second.words())
+        exported = self.folder / f"{name}.safetensors"
+        checkpoint = self.run_to_end("cddp", "checkpoint", f"--servers={address}", f"--export_to={exported}")
+        self.assertEqual(checkpoint.code, 0, checkpoint.words())
+        return self.folder / f"{name}.pt", exported
+
+    @unittest.skipUnless(HAS_TORCH, f"{PYTHON} has no torch")
+    def test_a_new_rank_0_saves_what_the_servers_hold_and_python_loads_both_strictly(self):
+        for kill_rank_0 in (False, True):
+            name = "killed" if kill_rank_0 else "calm"
+            files = self.train_with_two(name, kill_rank_0)
+            check = subprocess.run([PYTHON, CHECK, self.folder / "data", *files], capture_output=True, text=True)
+            self.assertEqual(check.returncode, 0, check.stdout + check.stderr)
+            self.assertGreater(json.loads(check.stdout)["accuracy"], 0.95, name)
+
+
+if __name__ == "__main__":
+    programs.main()

@@ -1,0 +1,26 @@
+// What a worker pushes for its buffers, in the place of a gradient.
+
+#ifndef WORKER_EXCHANGE_BUFFER_DIFFERENCE_H_
+#define WORKER_EXCHANGE_BUFFER_DIFFERENCE_H_
+
+#include <cmath>
+#include <cstddef>
+
+#include "absl/types/span.h"
+
+namespace cddp {
+
+// difference = published - own, with a gradient's sign: servers that take the mean off the published buffers come to
+// the mean of the workers' own. An element that is finite no longer is left as published: unlike a gradient's, its harm
+// would outlast the step.
+inline void BufferDifference(absl::Span<const float> published, absl::Span<const float> own,
+                             absl::Span<float> difference) {
+  for (size_t i = 0; i < difference.size(); ++i) {
+    const float moved = published[i] - own[i];
+    difference[i] = std::isfinite(moved) ? moved : 0.0f;
+  }
+}
+
+}  // namespace cddp
+
+#endif  // WORKER_EXCHANGE_BUFFER_DIFFERENCE_H_
