@@ -68,6 +68,7 @@ constexpr TrainSetting kTrainSettings[] = {
     {"--local_steps", [](const TrainOptions& o) { return absl::StrCat(o.steps_alone()); }},
     {"--bucket_bytes", [](const TrainOptions& o) { return absl::StrCat(o.bucket_bytes); }},
     {"--threads", [](const TrainOptions& o) { return absl::StrCat(o.threads); }},
+    {"--device", [](const TrainOptions& o) { return o.device; }},
 };
 
 const char* Bool(bool value) { return value ? "true" : "false"; }

@@ -50,15 +50,16 @@ struct TrainOptions {
   double publish_ratio = 0;  // 0: as much as was pushed
   ValueEncoding value_encoding = kDefaultValueEncoding;
   IndexEncoding index_encoding = IndexEncoding::kGap8;
-  int bucket_bytes = 0;      // 0: the worker chooses
-  int train_examples = 0;    // 0: all
-  int test_examples = 0;     // 0: all
-  int threads = 0;           // per worker
-  bool trace = false;        // by every worker
-  bool durable = false;      // servers keep journals, workers checkpoints, and whoever is killed is started again
-  bool resume = false;       // go on with the run in `output`
-  int checkpoint_every = 0;  // with durable: exchanges between two checkpoints of a worker; 0: by the ratio
-  std::string output;        // folder
+  int bucket_bytes = 0;        // 0: the worker chooses
+  int train_examples = 0;      // 0: all
+  int test_examples = 0;       // 0: all
+  int threads = 0;             // per worker
+  std::string device = "cpu";  // of the workers: cpu, cuda, cuda:N or auto
+  bool trace = false;          // by every worker
+  bool durable = false;        // servers keep journals, workers checkpoints, and whoever is killed is started again
+  bool resume = false;         // go on with the run in `output`
+  int checkpoint_every = 0;    // with durable: exchanges between two checkpoints of a worker; 0: by the ratio
+  std::string output;          // folder
 
   bool learns_text() const { return model == kGptName; }
   // Does the optimizer step at the workers, before compression? What normalises must, for error feedback passes through

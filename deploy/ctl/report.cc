@@ -83,7 +83,8 @@ Json Configuration(const TrainOptions& options) {
           {"bucket_bytes", options.bucket_bytes},
           {"train_examples", options.train_examples},
           {"test_examples", options.test_examples},
-          {"threads", options.threads}};
+          {"threads", options.threads},
+          {"device", options.device}};
 }
 
 Json Epoch(const EpochSummary& epoch) {

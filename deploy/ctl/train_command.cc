@@ -18,11 +18,13 @@
 #include "common/codec/encoding.h"
 #include "common/config/available_cores.h"
 #include "common/config/command_line.h"
+#include "common/config/device_choice.h"
 #include "common/config/flag_effects.h"
 #include "common/config/passive_waiting.h"
 #include "common/files/durable_file.h"
 #include "deploy/ctl/cluster_plan.h"
 #include "deploy/ctl/command_flags.h"
+#include "deploy/ctl/device_check.h"
 #include "deploy/ctl/job_check.h"
 #include "deploy/ctl/passed_flags.h"
 #include "deploy/ctl/programs.h"
@@ -82,6 +84,10 @@ ABSL_FLAG(int, bucket_bytes, 0, "gradient bytes of a bucket; 0: by the model's s
 ABSL_FLAG(int, train_examples, 0, "use only the first so many training examples; 0: all");
 ABSL_FLAG(int, test_examples, 0, "use only the first so many test examples; 0: all");
 ABSL_FLAG(int, threads, 0, "threads of each worker; 0: the cores that this process may use shared evenly");
+ABSL_FLAG(
+    cddp::DeviceChoice, device, {},
+    "where workers compute and compress: cpu; cuda, they share the NVIDIA GPUs here; cuda:N; auto: cuda if all is "
+    "there that it needs, else cpu (docs/gpu.md)");
 ABSL_FLAG(bool, trace, false,
           "write trace-<rank>.json of each worker's steps, for chrome://tracing or ui.perfetto.dev");
 ABSL_FLAG(
@@ -241,6 +247,7 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.train_examples = absl::GetFlag(FLAGS_train_examples);
   options.test_examples = absl::GetFlag(FLAGS_test_examples);
   options.threads = absl::GetFlag(FLAGS_threads);
+  options.device = AbslUnparseFlag(absl::GetFlag(FLAGS_device));
   options.trace = absl::GetFlag(FLAGS_trace);
   options.durable = absl::GetFlag(FLAGS_durable);
   options.resume = absl::GetFlag(FLAGS_resume);
@@ -316,10 +323,17 @@ int RunTrainCommand(int argc, char** argv) {
   if (!options.ok()) return ReportError(options.status());
   absl::StatusOr<Binaries> binaries = FindBinaries();
   if (!binaries.ok()) return ReportError(binaries.status());
+  std::string device;
+  if (options->device != "cpu") {
+    absl::StatusOr<std::string> checked = CheckDevice(binaries->worker, options->device);
+    if (!checked.ok()) return ReportError(checked.status());
+    device = *std::move(checked);
+  }
   const absl::StatusOr<FolderLock> lock = PrepareOutput(&*options);
   if (!lock.ok()) return ReportError(lock.status());
   SetPassiveWaiting();
   Progress progress(stdout);
+  if (!device.empty()) progress.Print(absl::StrCat("device    ", device));
   return TrainRun(*options, *binaries, &progress).Run();
 }
 

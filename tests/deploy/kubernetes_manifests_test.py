@@ -308,6 +308,7 @@ class ManifestsTest(unittest.TestCase):
         worker, = templates["cddp-worker"]["spec"]["containers"]
         self.assertEqual(worker["image"], "cddp-worker-cuda:0.1.0")
         self.assertEqual(worker["resources"]["limits"]["nvidia.com/gpu"], 1)
+        self.assertEqual(flags_of(documents, worker)["device"], "cuda")
         for role, template in templates.items():
             container, = template["spec"]["containers"]
             self.assertIn("tls_ca_file", flags_of(documents, container), role)

@@ -38,7 +38,7 @@ TEST(ClusterPlanTest, WorkerFlags) {
               ::testing::UnorderedElementsAre(
                   "--rank=1", "--workers=2", "--servers=a:1,b:2,c:3", "--model=simple_cnn", "--data_dir=data/mnist",
                   "--epochs=5", "--batch_size=64", "--seed=42", "--ratio=0.01", "--value_encoding=int4",
-                  "--index_encoding=gap8", "--bucket_bytes=0", "--threads=1", "--local_steps=1",
+                  "--index_encoding=gap8", "--bucket_bytes=0", "--threads=1", "--device=cpu", "--local_steps=1",
                   "--train_examples=1000", "--test_examples=0", "--metrics_listen=127.0.0.1:0", "--progress=json"));
 }
 

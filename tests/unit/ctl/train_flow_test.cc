@@ -124,6 +124,22 @@ TEST_F(TrainFlowTest, EverySettingReachesTheProcesses) {
   }
 }
 
+TEST_F(TrainFlowTest, ADeviceIsCheckedBeforeAnyProcessIsStarted) {
+  const Finished refused = folder_.Run(absl::StrCat(kTrain, " --device=cuda"), "FAKE_WORKER_NO_GPU=1");
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--device=cuda: no GPU can be used here"));
+  EXPECT_TRUE(folder_.Pids().empty());
+  EXPECT_FALSE(std::filesystem::exists(folder_.File("out")));
+
+  const Finished finished = folder_.Run(absl::StrCat(kTrain, " --device=auto"));
+  EXPECT_EQ(finished.exit_code, 0) << finished.err;
+  EXPECT_THAT(finished.out, HasSubstr("device    cuda:0 (because)"));
+  EXPECT_THAT(ReadFile(folder_.File("out/logs/worker-2.log")), HasSubstr(" --device=auto"));
+  EXPECT_EQ(Report()["configuration"]["device"], "auto");
+
+  EXPECT_THAT(folder_.Run("train --device=gpu").err, HasSubstr("use cpu, cuda, cuda:N"));
+}
+
 TEST_F(TrainFlowTest, RunsGetFoldersOfTheirOwn) {
   for (int i = 0; i < 2; ++i) EXPECT_EQ(folder_.Run("train --workers=1 --servers=1 --epochs=1").exit_code, 0);
   const std::filesystem::directory_iterator runs(folder_.File("runs"));
