@@ -11,9 +11,13 @@
 
 namespace cddp {
 
-// A lower threshold for exact top-k: the last step's less a margin. Only speed depends on it, never a result. The
-// margin follows the candidates: a few more than k are wanted. A margin too small costs a second pass, one too large
-// only some more candidates, so it grows at once and shrinks slowly.
+// A lower threshold for exact top-k: the last step's, moved on as it moved before, less a margin. Only speed depends on
+// it, never a result. The margin follows the candidates: a few more than k are wanted. A margin too small costs a
+// second pass, one too large only some more candidates, so it grows at once and shrinks slowly.
+//
+// Why the trend counts: where gradients keep their direction, residuals grow, and with a small ratio so does the
+// threshold, by 1 % a step after a hundred steps. Most of what is not sent then lies just below it, so that the last
+// threshold lets four times as many pass as are wanted, step after step.
 class CarriedThreshold {
  public:
   bool known() const { return least_key_ > 0; }
@@ -33,14 +37,22 @@ class CarriedThreshold {
     } else {
       margin_ *= 1.05f;
     }
-    margin_ = std::clamp(margin_, 0.005f, 0.5f);
+    margin_ = std::clamp(margin_, 0.0075f, 0.5f);
   }
 
   // The threshold of the step just made.
-  void Carry(float threshold) { least_key_ = std::bit_cast<uint32_t>(threshold * (1 - margin_)); }
+  void Carry(float threshold) {
+    if (last_ > 0 && threshold > 0) growth_ += (std::clamp(threshold / last_, 0.5f, 2.0f) - growth_) / 4;
+    last_ = threshold;
+    least_key_ = std::min(std::bit_cast<uint32_t>(threshold * growth_ * (1 - margin_)), kLargestKey);
+  }
 
  private:
+  static constexpr uint32_t kLargestKey = 0x7f7fffff;  // of a finite number
+
   float margin_ = 0.1f;
+  float last_ = 0;
+  float growth_ = 1;  // of a step, by and by
   uint32_t least_key_ = 0;
 };
 

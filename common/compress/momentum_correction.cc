@@ -19,23 +19,32 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Plain loops: the compiler turns the eight sums into vectors of each target, and may not reorder them.
-double SumSquares(const float* values, size_t size) {
-  constexpr size_t kSums = 8;
-  double sums[kSums] = {};
-  size_t i = 0;
-  for (; i + kSums <= size; i += kSums) {
-    for (size_t j = 0; j < kSums; ++j) {
-      const auto value = static_cast<double>(values[i + j]);
-      sums[j] += value * value;
-    }
-  }
-  for (size_t j = 0; i + j < size; ++j)
-    sums[j] += static_cast<double>(values[i + j]) * static_cast<double>(values[i + j]);
-  for (size_t half = kSums / 2; half > 0; half /= 2) {
+constexpr size_t kLanes = 256;
+constexpr size_t kTile = 16 * kLanes;
+
+double SumByHalving(double* sums) {
+  for (size_t half = kLanes / 2; half > 0; half /= 2) {
     for (size_t j = 0; j < half; ++j) sums[j] += sums[j + half];
   }
   return sums[0];
+}
+
+// Plain loops: the compiler turns the sums into vectors of each target, and may not reorder them.
+double SumSquares(const float* values, size_t size) {
+  double tiles[kLanes] = {};
+  for (size_t begin = 0; begin < size; begin += kTile) {
+    double sums[kLanes] = {};
+    const size_t end = std::min(size, begin + kTile);
+    for (size_t i = begin; i < end; i += kLanes) {
+      const size_t count = std::min(kLanes, end - i);
+      for (size_t j = 0; j < count; ++j) {
+        const auto value = static_cast<double>(values[i + j]);
+        sums[j] += value * value;
+      }
+    }
+    tiles[begin / kTile % kLanes] += SumByHalving(sums);
+  }
+  return SumByHalving(tiles);
 }
 
 // No FMA: a processor without would find another result.

@@ -24,8 +24,9 @@
 
 namespace cddp {
 
-// Sum of squares of a worker's gradient, or of a bucket of it, for ClipScale: in double, over elements i = 0 ... 7
-// modulo 8 apart, these added by halving. Any thread.
+// Sum of squares of a worker's gradient, for ClipScale, in double: for each 4096 elements, those 256 apart are summed
+// in order, and the 256 sums added by halving (the first to the 129th, ...); the results of all 4096s likewise. So a
+// GPU finds the same bits. Any thread.
 double SumOfSquares(absl::Span<const float> values);
 
 // By what a worker's gradient is multiplied so that its norm is at most norm_limit / sqrt(workers), and the norm of the

@@ -8,7 +8,7 @@
 namespace cddp {
 
 // residual += input, 12 bytes an element, and waits; device memory. False on a device error.
-bool GpuPass(const float* input, float* residual, uint32_t length);
+bool GpuPass(const float* input, float* residual, uint64_t length);
 
 }  // namespace cddp
 

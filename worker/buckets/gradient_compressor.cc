@@ -104,6 +104,7 @@ absl::StatusOr<CompressResult> GradientCompressor::Compress(uint32_t bucket, abs
   if (IsBuffers(bucket)) return SendWhole(gradient, update);
   const absl::Span<float> residual = ResidualOf(bucket);
   if (options_.residual_decay != 1) {
+    if (!AllFinite(gradient)) return absl::InvalidArgumentError("input holds NaN or infinity");
     const auto decay = static_cast<float>(options_.residual_decay);
     for (float& held : residual) held *= decay;
   }

@@ -5,143 +5,226 @@
 
 #include <cstdint>
 
-#include "worker/cuda/step_state.h"
+#include "worker/cuda/bucket_batch.h"
 
 namespace cddp::device {
 
-inline constexpr uint32_t kTile = 4096;        // elements a block passes over
-inline constexpr uint32_t kChunk = 8 * kTile;  // elements whose candidates are counted together
+// What is added to the residual, and how: GradientCompressor::Compress (worker/buckets).
+struct StepInput {
+  const float* gradients = nullptr;
+  const float* loss = nullptr;   // null: not looked at
+  const float* scale = nullptr;  // by which the gradient is multiplied; null: 1
+  float decay = 1;               // by which the residual is multiplied before
+  float momentum = 0;            // with momentum correction
+};
 
-// Sets state->input_bad if the input is not finite. A block per tile; 4 bytes an element.
-struct CheckInputKernel {
-  const float* input;
-  uint32_t length;
-  StepState* state;
+CDDP_HD inline float Saturated(float value) {
+  const uint32_t bits = BitsOf(value);
+  return (bits & kMagnitudeBits) == kInfinityBits ? FloatOf((bits & ~kMagnitudeBits) | kLargestFloatBits) : value;
+}
 
-  struct Shared {};
+// A bucket's part of the arrays that a step reads and writes.
+struct Pieces {
+  const float* gradient;
+  const float* residual;
+  const float* velocity;  // null without momentum correction
+  float* new_residual;
+  float* new_velocity;
+  float scale;
 
-  template <typename Block>
-  CDDP_HD void operator()(const Block& block, Shared&) const {
-    const uint32_t begin = block.index() * kTile;
-    block.Run([=, *this](uint32_t t) {
-      uint32_t largest = 0;
-      for (uint32_t j = 0; j < kTile / kThreads; ++j) {
-        const uint32_t i = begin + j * kThreads + t;
-        if (i < length) largest = Max(largest, BitsOf(input[i]) & kMagnitudeBits);
-      }
-      if (largest >= kInfinityBits) AtomicMax(&state->input_bad, 1);
-    });
+  CDDP_HD Pieces(const StepInput& input, const Arrays& arrays, const Slot& slot)
+      : gradient(input.gradients + slot.plan.begin),
+        residual(slot.OldResidual(arrays)),
+        velocity(nullptr),
+        new_residual(slot.NewResidual(arrays)),
+        new_velocity(nullptr),
+        scale(input.scale == nullptr ? 1.0f : *input.scale) {
+    if (arrays.velocities[0] == nullptr) return;
+    velocity = arrays.velocities[slot.second ? 1 : 0] + slot.plan.begin;
+    new_velocity = arrays.velocities[slot.second ? 0 : 1] + slot.plan.begin;
+  }
+
+  // The new residual of one element, which may be infinite; *velocity is of the element, and replaced by the new one.
+  CDDP_HD float Compensate(const StepInput& input, float gradient, float residual, float* velocity_of) const {
+    float added = gradient * scale;
+    if (velocity != nullptr) added = *velocity_of = Saturated(input.momentum * *velocity_of + added);
+    return residual * input.decay + added;
   }
 };
 
-// residual += input, saturating at the largest float; marks what reaches least_key in `hits` (one bit an element, whole
-// tiles) and counts it by chunks. A block per tile; 12 bytes an element and 2 bits.
-struct CompensateKernel {
-  const float* input;
-  float* residual;
-  uint32_t length;
-  uint32_t least_key;
-  ForcedElements forced;
-  uint32_t* hits;
-  uint32_t* chunk_counts;
-  StepState* state;
+// New residual = old residual + input, saturating at the largest float; marks what reaches the least key in `hits` and
+// counts it by tile. A block per tile; 12 bytes an element and 1 bit, 20 with momentum correction. The old residual
+// stays as it is, and counts again if the input turns out not to be finite.
+struct PassKernel {
+  static constexpr uint32_t kBlockThreads = kThreads;
+
+  Batch batch;
+  Arrays arrays;
+  StepInput input;
 
   struct Shared {
     uint32_t hits[kTile / 32];
-    uint32_t count;
+    uint32_t counts[kThreads];
     float squares[kThreads];
   };
 
   template <typename Block>
   CDDP_HD void operator()(const Block& block, Shared& shared) const {
-    if (state->input_bad != 0) return;
+    const Slot slot(batch, arrays, block.slot());
     const uint32_t begin = block.index() * kTile;
-    block.Run([&shared](uint32_t t) {
+    if (begin >= slot.plan.length) return;
+    const Pieces pieces(input, arrays, slot);
+    block.Run([&](uint32_t t) {
       if (t < kTile / 32) shared.hits[t] = 0;
-      if (t == 0) shared.count = 0;
     });
-    block.Run([&shared, begin, *this](uint32_t t) { shared.squares[t] = PassThread(begin, t, shared.hits); });
-    block.Run([&shared, begin, *this](uint32_t t) {
+    block.Run([&](uint32_t t) {
+      shared.squares[t] = PassThread(slot, pieces, begin, t, shared.hits);
+      if (begin == 0 && t == 0 && input.loss != nullptr) NoteBad(IsBadNumber(*input.loss), &slot.state->input_bad);
+    });
+    const uint32_t tile = slot.plan.first_tile + block.index();
+    block.Run([&](uint32_t t) {
+      shared.counts[t] = 0;
       if (t >= kTile / 32) return;
-      hits[begin / 32 + t] = shared.hits[t];
-      if (shared.hits[t] != 0) AtomicAdd(&shared.count, PopulationCount(shared.hits[t]));
+      arrays.hits[uint64_t{tile} * (kTile / 32) + t] = shared.hits[t];
+      shared.counts[t] = PopulationCount(shared.hits[t]);
     });
-    SumOverThreads(block, shared.squares);
-    block.Run([&shared, begin, *this](uint32_t t) {
+    block.Sum(shared.counts);
+    block.Sum(shared.squares);
+    block.Run([&](uint32_t t) {
       if (t != 0) return;
-      if (shared.count > 0) AtomicAdd(&chunk_counts[begin / kChunk], shared.count);
-      AtomicAdd(&state->sum_sq, static_cast<double>(shared.squares[0]));
+      arrays.tile_hits[tile] = shared.counts[0];
+      AtomicAdd(&slot.state->sum_sq, static_cast<double>(shared.squares[0]));
     });
   }
 
  private:
-  CDDP_HD float PassThread(uint32_t begin, uint32_t t, uint32_t* tile_hits) const {
-    float squares = 0;
-    for (uint32_t j = 0; j < kTile / kThreads; ++j) {
-      const uint32_t i = begin + j * kThreads + t;
-      if (i >= length) break;
-      float value = residual[i] + input[i];
-      const uint32_t bits = BitsOf(value);
-      if ((bits & kMagnitudeBits) > kInfinityBits) AtomicMax(&state->residual_bad, 1);
-      if ((bits & kMagnitudeBits) == kInfinityBits) value = FloatOf((bits & ~kMagnitudeBits) | kLargestFloatBits);
-      residual[i] = value;
-      squares += value * value;
-      if (least_key != kNoCandidatesKey && forced.KeyOf(i, value) >= least_key) {
-        AtomicOr(&tile_hits[(i - begin) / 32], 1u << (i - begin) % 32);
+  // Four neighbours: one access to memory.
+  static constexpr uint32_t kQuad = 4;
+  static constexpr uint32_t kQuads = kTile / kThreads / kQuad;  // of a thread
+  struct alignas(16) Quad {
+    float at[kQuad];
+  };
+
+  CDDP_HD static bool IsBadNumber(float value) { return (BitsOf(value) & kMagnitudeBits) >= kInfinityBits; }
+  CDDP_HD static void NoteBad(bool bad, uint32_t* flag) {
+    if (bad) AtomicMax(flag, 1);
+  }
+
+  // All of a thread's memory accesses are under way before the first is used.
+  CDDP_HD float PassThread(const Slot& slot, const Pieces& pieces, uint32_t begin, uint32_t t,
+                           uint32_t* tile_hits) const {
+    Quad gradient[kQuads], residual[kQuads], velocity[kQuads];
+    const uintptr_t address =
+        reinterpret_cast<uintptr_t>(pieces.gradient) | reinterpret_cast<uintptr_t>(pieces.residual);
+    const bool whole = address % sizeof(Quad) == 0 && begin + kTile <= slot.plan.length;
+    for (uint32_t j = 0; j < kQuads; ++j) {
+      const uint32_t i = begin + (j * kThreads + t) * kQuad;
+      if (whole) {
+        gradient[j] = *reinterpret_cast<const Quad*>(pieces.gradient + i);
+        residual[j] = *reinterpret_cast<const Quad*>(pieces.residual + i);
+        if (pieces.velocity != nullptr) velocity[j] = *reinterpret_cast<const Quad*>(pieces.velocity + i);
+      } else {
+        LoadEach(pieces, i, slot.plan.length, &gradient[j], &residual[j], &velocity[j]);
       }
     }
+    bool input_bad = false, residual_bad = false, saturated = false;
+    float squares = 0;
+    for (uint32_t j = 0; j < kQuads; ++j) {
+      const uint32_t i = begin + (j * kThreads + t) * kQuad;
+      uint32_t hits = 0;
+      for (uint32_t q = 0; q < kQuad; ++q) {
+        if (!whole && i + q >= slot.plan.length) break;
+        input_bad |= IsBadNumber(gradient[j].at[q]);
+        const float sum = pieces.Compensate(input, gradient[j].at[q], residual[j].at[q], &velocity[j].at[q]);
+        residual_bad |= (BitsOf(sum) & kMagnitudeBits) > kInfinityBits;
+        saturated |= (BitsOf(sum) & kMagnitudeBits) == kInfinityBits;
+        const float value = Saturated(sum);
+        residual[j].at[q] = value;
+        squares += value * value;
+        if (slot.plan.KeyOf(i + q, value) >= slot.least_key) hits |= 1u << q;
+      }
+      if (hits != 0) AtomicOr(&tile_hits[(i - begin) / 32], hits << (i - begin) % 32);
+      if (whole) {
+        *reinterpret_cast<Quad*>(pieces.new_residual + i) = residual[j];
+        if (pieces.velocity != nullptr) *reinterpret_cast<Quad*>(pieces.new_velocity + i) = velocity[j];
+      } else {
+        StoreEach(pieces, i, slot.plan.length, residual[j], velocity[j]);
+      }
+    }
+    NoteBad(input_bad, &slot.state->input_bad);
+    NoteBad(residual_bad && !input_bad, &slot.state->residual_bad);
+    NoteBad(saturated, &slot.state->saturated);
     return squares;
+  }
+
+  CDDP_HD static void LoadEach(const Pieces& pieces, uint32_t i, uint32_t length, Quad* gradient, Quad* residual,
+                               Quad* velocity) {
+    for (uint32_t q = 0; q < kQuad && i + q < length; ++q) {
+      gradient->at[q] = pieces.gradient[i + q];
+      residual->at[q] = pieces.residual[i + q];
+      if (pieces.velocity != nullptr) velocity->at[q] = pieces.velocity[i + q];
+    }
+  }
+  CDDP_HD static void StoreEach(const Pieces& pieces, uint32_t i, uint32_t length, const Quad& residual,
+                                const Quad& velocity) {
+    for (uint32_t q = 0; q < kQuad && i + q < length; ++q) {
+      pieces.new_residual[i + q] = residual.at[q];
+      if (pieces.velocity != nullptr) pieces.new_velocity[i + q] = velocity.at[q];
+    }
   }
 };
 
-// Lists the marked elements in index order. A block per chunk.
+// Lists the marked elements in index order. A block per kChunk elements.
 struct GatherKernel {
-  const float* residual;
-  uint32_t length;
-  ForcedElements forced;
-  Wanted wanted;
-  const uint32_t* hits;
-  const uint32_t* chunk_counts;
-  uint32_t* indices;  // room for wanted.candidate_room; more are counted and dropped
-  float* values;
-  StepState* state;
+  static constexpr uint32_t kBlockThreads = kThreads;
+  static constexpr uint32_t kChunk = 32 * kThreads;  // a word of hits a thread
+
+  Batch batch;
+  Arrays arrays;
 
   struct Shared {
-    uint32_t before[kThreads];  // [0]: candidates of the chunks before
-    ThreadScan<uint32_t> scan;
+    uint32_t before[kThreads];  // [0]: candidates of the tiles before
+    uint32_t counts[kThreads];
+    uint32_t scratch[kThreads];
   };
 
   template <typename Block>
   CDDP_HD void operator()(const Block& block, Shared& shared) const {
-    if (state->input_bad != 0) return;
-    const uint32_t chunk = block.index();
-    SumOf(block, chunk_counts, chunk, shared.before);
-    constexpr uint32_t kWords = kChunk / 32 / kThreads;
-    const uint32_t words = Blocks(length, kTile) * (kTile / 32);
-    const uint32_t first_word = chunk * (kChunk / 32);
-    block.Run([=, &shared, *this](uint32_t t) {
-      uint32_t count = 0;
-      for (uint32_t w = first_word + t * kWords; w < Min(words, first_word + (t + 1) * kWords); ++w) {
-        count += PopulationCount(hits[w]);
-      }
-      shared.scan.terms[t] = count;
+    const Slot slot(batch, arrays, block.slot());
+    const uint32_t begin = block.index() * kChunk;
+    if (begin >= slot.plan.length || slot.IsBad()) return;
+    const uint32_t tiles_before = begin / kTile, tiles = Blocks(slot.plan.length, kTile);
+    const uint32_t words = tiles * (kTile / 32);
+    const uint32_t* const hits = arrays.hits + uint64_t{slot.plan.first_tile} * (kTile / 32);
+    SumOf(block, arrays.tile_hits + slot.plan.first_tile, tiles_before, shared.before);
+    block.Run([&](uint32_t t) {
+      const uint32_t word = begin / 32 + t;
+      shared.counts[t] = word < words ? PopulationCount(hits[word]) : 0;
     });
-    shared.scan.Exclusive(block);
-    block.Run([=, &shared, *this](uint32_t t) {
-      uint32_t to = shared.before[0] + shared.scan.terms[t];
-      uint32_t largest_inverted = 0;
-      for (uint32_t w = first_word + t * kWords; w < Min(words, first_word + (t + 1) * kWords); ++w) {
-        for (uint32_t bits = hits[w]; bits != 0; bits &= bits - 1, ++to) {
-          if (to >= wanted.candidate_room) continue;
-          const uint32_t i = w * 32 + LowestBit(bits);
-          indices[to] = i;
-          values[to] = residual[i];
-          if (!forced.Has(i)) largest_inverted = Max(largest_inverted, ~(BitsOf(values[to]) & kMagnitudeBits));
-        }
+    block.Scan(shared.counts, shared.scratch);
+    block.Run([&](uint32_t t) {
+      const uint32_t word = begin / 32 + t;
+      if (word < words) List(slot, word, hits[word], shared.before[0] + shared.counts[t]);
+      if (t == kThreads - 1 && begin + kChunk >= slot.plan.length) {
+        slot.state->candidates = shared.before[0] + shared.counts[t] + (word < words ? PopulationCount(hits[word]) : 0);
       }
-      if (largest_inverted != 0) AtomicMax(&state->largest_inverted, largest_inverted);
-      if (t == 0 && chunk + 1 == block.count()) state->candidates = shared.before[0] + chunk_counts[chunk];
     });
+  }
+
+ private:
+  // Lists the candidates of one word from position `to` on; more than there is room for are counted and dropped.
+  CDDP_HD void List(const Slot& slot, uint32_t word, uint32_t bits, uint32_t to) const {
+    const float* const residual = slot.NewResidual(arrays);
+    uint32_t largest_inverted = 0;
+    for (; bits != 0; bits &= bits - 1, ++to) {
+      if (to >= slot.plan.wanted.candidate_room) continue;
+      const uint32_t i = word * 32 + LowestBit(bits);
+      const float value = residual[i];
+      arrays.candidate_indices[slot.plan.candidates_at + to] = i;
+      arrays.candidate_values[slot.plan.candidates_at + to] = value;
+      if (!slot.plan.IsForced(i)) largest_inverted = Max(largest_inverted, ~(BitsOf(value) & kMagnitudeBits));
+    }
+    if (slot.near && largest_inverted != 0) AtomicMax(&slot.state->largest_inverted, largest_inverted);
   }
 };
 

@@ -2,7 +2,6 @@
 
 #include "worker/cuda/cuda_buckets.h"
 #include "worker/cuda/cuda_memory.h"
-#include "worker/cuda/cuda_pipeline.h"
 #include "worker/cuda/cuda_stream.h"
 
 namespace cddp {
@@ -24,10 +23,6 @@ absl::StatusOr<std::unique_ptr<CudaBuckets>> MakeCudaBuckets(const ParameterLayo
                                                              const GradientCompressorOptions& options,
                                                              uint32_t worker_count,
                                                              const CudaBucketsOptions& cuda_options) {
-  return CudaAvailable();
-}
-
-absl::StatusOr<std::unique_ptr<device::DevicePipeline>> MakeCudaPipeline(const device::PipelineOptions& options) {
   return CudaAvailable();
 }
 

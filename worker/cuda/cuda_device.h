@@ -1,5 +1,5 @@
-// What cuda_pipeline.cc needs of the file that nvcc compiles. No absl and no CUDA here, so that each compiler sees only
-// its own headers.
+// What the host's compiler needs of the file that nvcc compiles. No absl and no CUDA here, so that each compiler sees
+// only its own headers.
 
 #ifndef WORKER_CUDA_CUDA_DEVICE_H_
 #define WORKER_CUDA_CUDA_DEVICE_H_
@@ -7,12 +7,19 @@
 #include <memory>
 #include <string>
 
-#include "worker/cuda/device_pipeline.h"
+#include "worker/cuda/device_queue.h"
+#include "worker/cuda/kernels.h"
 
 namespace cddp::device {
 
-// Null with the reason in *error.
-std::unique_ptr<DevicePipeline> MakeCudaPipeline(const PipelineOptions& options, std::string* error);
+// A device's two interfaces, of one object.
+struct DeviceParts {
+  std::shared_ptr<DeviceQueue> queue;
+  std::shared_ptr<Kernels> kernels;
+};
+
+// `model_stream` is a cudaStream_t. Null queue with the reason in *error.
+DeviceParts MakeCudaDevice(int device, void* model_stream, std::string* error);
 
 }  // namespace cddp::device
 

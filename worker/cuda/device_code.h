@@ -1,9 +1,13 @@
 // Code that runs as a thread of a GPU and, in tests, as a loop on the host.
 //
-// A kernel is a struct with its arguments as members, its `Shared` memory, and a call operator that is given a block of
-// kThreads threads. It does its work in phases, block.Run(f): every thread t runs f(t), and all have finished before
-// the next phase begins. What must outlive a phase lies in Shared. So the host can run the very same code, and in any
-// order of threads and blocks: a result that depended on an order would be a race on the device.
+// A kernel is a struct with its arguments as members, its `Shared` memory, the number of its threads kBlockThreads, and
+// a call operator that is given a block. It does its work in phases, block.Run(f): every thread t runs f(t), and all
+// have finished before the next phase begins. What must outlive a phase lies in Shared. So the host can run the very
+// same code, and in any order of threads and blocks: a result that depended on an order would be a race on the device.
+//
+// A grid has two dimensions: block.slot() says which bucket of a batch (or which update) a block works for, and
+// block.index() which part of it. A kernel is launched with as many blocks as the largest needs; those that the others
+// do not need return at once.
 
 #ifndef WORKER_CUDA_DEVICE_CODE_H_
 #define WORKER_CUDA_DEVICE_CODE_H_
@@ -19,16 +23,75 @@
 
 namespace cddp::device {
 
-inline constexpr uint32_t kThreads = 256;  // of every block
+inline constexpr uint32_t kThreads = 256;  // of most blocks
 
 #ifdef __CUDACC__
-// The block a thread of the GPU belongs to.
+// The block a thread of the GPU belongs to. Sum, Max and Scan take an array in shared memory with one term a thread,
+// and end with a barrier; their order is their own.
+template <uint32_t Threads>
 struct CudaBlock {
+  static constexpr uint32_t kWarps = Threads / 32;
+
   __device__ uint32_t index() const { return blockIdx.x; }
   __device__ uint32_t count() const { return gridDim.x; }
+  __device__ uint32_t slot() const { return blockIdx.y; }
+
   template <typename Phase>
   __device__ void Run(const Phase& phase) const {
     phase(threadIdx.x);
+    __syncthreads();
+  }
+
+  // The sum of all terms, in terms[0].
+  template <typename T>
+  __device__ void Sum(T* terms) const {
+    Reduce(terms, [](T a, T b) { return a + b; });
+  }
+  template <typename T>
+  __device__ void Max(T* terms) const {
+    Reduce(terms, [](T a, T b) { return a < b ? b : a; });
+  }
+
+  // terms[t] = the sum of terms[0] ... terms[t - 1]; scratch has as many elements.
+  template <typename T>
+  __device__ void Scan(T* terms, T* scratch) const {
+    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const T own = terms[threadIdx.x];
+    const T through = ScanWarp(own, lane);
+    if (lane == 31) scratch[warp] = through;
+    __syncthreads();
+    if (warp == 0) {
+      const T sum = ScanWarp(lane < kWarps ? scratch[lane] : T{}, lane);
+      if (lane < kWarps) scratch[lane] = sum;
+    }
+    __syncthreads();
+    terms[threadIdx.x] = through - own + (warp == 0 ? T{} : scratch[warp - 1]);
+    __syncthreads();
+  }
+
+ private:
+  template <typename T>
+  __device__ static T ScanWarp(T term, uint32_t lane) {
+    for (uint32_t distance = 1; distance < 32; distance *= 2) {
+      const T before = __shfl_up_sync(0xffffffffu, term, distance);
+      if (lane >= distance) term += before;
+    }
+    return term;
+  }
+
+  template <typename T, typename Combine>
+  __device__ static void Reduce(T* terms, const Combine& combine) {
+    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    T term = terms[threadIdx.x];
+    for (uint32_t half = 16; half > 0; half /= 2) term = combine(term, __shfl_down_sync(0xffffffffu, term, half));
+    __syncthreads();  // all have read their terms
+    if (lane == 0) terms[warp] = term;
+    __syncthreads();
+    if (warp == 0) {
+      term = lane < kWarps ? terms[lane] : T{};
+      for (uint32_t half = 16; half > 0; half /= 2) term = combine(term, __shfl_down_sync(0xffffffffu, term, half));
+      if (lane == 0) terms[0] = term;
+    }
     __syncthreads();
   }
 };
@@ -101,47 +164,25 @@ CDDP_HD inline void AtomicOr(uint32_t* to, uint32_t bits) {
 #endif
 }
 
-// The sum of terms[kThreads] of a block's threads, in terms[0] afterwards; by halving, so it is always the same.
+// terms[0] += terms[1] + ... + terms[kThreads - 1], by halving: the order of the codec's sums (block_scaled.h).
 template <typename Block, typename T>
-CDDP_HD void SumOverThreads(const Block& block, T* terms) {
+CDDP_HD void SumByHalving(const Block& block, T* terms) {
   for (uint32_t half = kThreads / 2; half > 0; half /= 2) {
-    block.Run([=](uint32_t t) {
+    block.Run([&](uint32_t t) {
       if (t < half) terms[t] += terms[t + half];
     });
   }
 }
 
-// For each thread the sum of all threads' terms before its own. Two buffers take turns; the result is in the first.
-template <typename T>
-struct ThreadScan {
-  T terms[kThreads];
-  T other[kThreads];
-
-  template <typename Block>
-  CDDP_HD void Exclusive(const Block& block) {
-    T* from = terms;
-    T* to = other;
-    for (uint32_t distance = 1; distance < kThreads; distance *= 2) {
-      block.Run([=](uint32_t t) { to[t] = t < distance ? from[t] : from[t] + from[t - distance]; });
-      T* const swap = from;
-      from = to;
-      to = swap;
-    }
-    // Eight rounds: the inclusive sums are back in `terms`.
-    block.Run([this](uint32_t t) { other[t] = t == 0 ? T{} : terms[t - 1]; });
-    block.Run([this](uint32_t t) { terms[t] = other[t]; });
-  }
-};
-
 // terms[0] = counts[0] + ... + counts[size - 1].
 template <typename Block, typename T>
 CDDP_HD void SumOf(const Block& block, const T* counts, uint32_t size, T* terms) {
-  block.Run([=](uint32_t t) {
+  block.Run([&](uint32_t t) {
     T sum{};
     for (uint32_t i = t; i < size; i += kThreads) sum += counts[i];
     terms[t] = sum;
   });
-  SumOverThreads(block, terms);
+  block.Sum(terms);
 }
 
 }  // namespace cddp::device

@@ -6,9 +6,11 @@
 #include <cmath>
 #include <cstdint>
 
-#include "worker/cuda/step_state.h"
+#include "worker/cuda/bucket_batch.h"
 
 namespace cddp::device {
+
+inline constexpr uint32_t kFp32Code = 0, kFp16Code = 1, kBf16Code = 2;  // ValueEncoding
 
 CDDP_HD inline uint32_t EncodeHalf(float value) {
   const uint32_t bits = BitsOf(value);

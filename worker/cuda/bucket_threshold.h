@@ -1,0 +1,55 @@
+// The threshold that one bucket carries from step to step, as TopKCompressor (common/compress) carries its own: with
+// Selection::kThreshold, results depend on it.
+
+#ifndef WORKER_CUDA_BUCKET_THRESHOLD_H_
+#define WORKER_CUDA_BUCKET_THRESHOLD_H_
+
+#include <bit>
+#include <cstdint>
+
+#include "common/compress/bucket_compressor.h"
+#include "common/compress/carried_threshold.h"
+#include "worker/cuda/bucket_batch.h"
+
+namespace cddp {
+
+class BucketThreshold {
+ public:
+  // Of the coming step's candidates.
+  uint32_t least_key(const device::Wanted& wanted) const {
+    if (wanted.k == 0) return device::kForcedOnlyKey;
+    if (adaptive_.known()) return adaptive_.key();
+    return carried_.known() ? carried_.least_key() : device::kEstimateKey;
+  }
+  // Are the candidates sent as they are, if they are about k?
+  bool is_near() const { return adaptive_.known(); }
+
+  // After the pass, whose least key has been judged by its candidates: true if nothing could be selected from them.
+  bool NeedsSearch(const device::Wanted& wanted, const device::StepState& state) {
+    if (state.takes_all != 0 || wanted.k == 0) return state.selected == 0;
+    const uint32_t others = state.candidates < wanted.forced ? 0 : state.candidates - wanted.forced;
+    carried_.Judge(others, wanted.k, state.candidates > wanted.candidate_room);
+    return state.selected == 0;
+  }
+
+  // After the selection.
+  void Carry(const device::Wanted& wanted, Selection selection, const device::StepState& state) {
+    if (state.takes_all != 0) return adaptive_.Adapt(state.candidates - wanted.forced, wanted.k);
+    if (wanted.k == 0) return;
+    const auto threshold = std::bit_cast<float>(state.threshold_key);
+    carried_.Carry(threshold);
+    if (selection == Selection::kThreshold) adaptive_.Set(threshold);
+  }
+
+  // For a checkpoint, see BucketCompressor::threshold.
+  float threshold() const { return adaptive_.threshold(); }
+  void set_threshold(float threshold) { adaptive_.Set(threshold); }
+
+ private:
+  CarriedThreshold carried_;
+  AdaptiveThreshold adaptive_;
+};
+
+}  // namespace cddp
+
+#endif  // WORKER_CUDA_BUCKET_THRESHOLD_H_

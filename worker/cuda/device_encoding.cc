@@ -1,0 +1,191 @@
+// Encodings: gathered to batches, queued, and their results.
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "common/check/check.h"
+#include "common/codec/crc32c.h"
+#include "worker/cuda/device_buckets.h"
+#include "worker/cuda/transcode.h"
+
+namespace cddp {
+namespace {
+
+// The updates' bytes follow the states.
+constexpr size_t kStatesBytes = device::kMostSlots * sizeof(device::StepState);
+static_assert(kStatesBytes % 16 == 0);
+
+// What the kernels made, in the encoding that was asked for.
+SharedBytes UpdateOf(const std::shared_ptr<uint8_t>& block, size_t at, size_t size, uint32_t length,
+                     IndexEncoding encoding) {
+  const absl::string_view bytes(reinterpret_cast<const char*>(block.get()) + at, size);
+  if (encoding == IndexEncoding::kGap8) return SharedBytes(block, bytes);
+  const absl::StatusOr<CheckedUpdate> update = CheckedUpdate::Check(bytes, length);
+  CDDP_CHECK(update.ok()) << "the kernels made no update: " << update.status();
+  return SharedBytes::Own(WithIndexEncoding(*update, encoding));
+}
+
+}  // namespace
+
+void DeviceBuckets::Encode(uint32_t bucket, const ReadyToken& ready, bool with_checksum, Encoded done) {
+  MutexLock lock(mutex_);
+  requested_.push_back({bucket, ready, with_checksum, std::move(done), nullptr});
+  ordered_[bucket] = 1;
+}
+
+void DeviceBuckets::RefuseAll(std::vector<Request> requests, Calls* calls) {
+  for (Request& request : requests) {
+    calls->push_back([done = std::move(request.done)] { done({.finite = false, .update = {}}); });
+  }
+}
+
+// The next batch is what is ready, from the front on; if nothing is, what will be ready first.
+void DeviceBuckets::LaunchEncodings(Calls* calls) {
+  if (gathered_.empty()) return;
+  LaunchUpdates(calls);
+  Encoding next;
+  const ReadyToken first = gathered_.front().ready;
+  while (!gathered_.empty() && next.requests.size() < device::kMostSlots) {
+    const ReadyToken& ready = gathered_.front().ready;
+    if (ready != first && (ready == nullptr || !queue_->IsReady(ready.get()))) break;
+    next.requests.push_back(std::move(gathered_.front()));
+    gathered_.pop_front();
+  }
+  Note(status_.ok() && QueueEncodings(&next), "queueing a batch of encodings");
+  if (!status_.ok()) return RefuseAll(std::move(next.requests), calls);
+  ++counts_.encode_batches;
+  encoding_ = std::move(next);
+  under_way_.push_back(device::Mark::kReady);
+  under_way_.push_back(device::Mark::kEncoded);
+  changed_.NotifyAll();
+}
+
+device::Delivery DeviceBuckets::DeliveryOf(const Encoding& encoding) const {
+  return {reinterpret_cast<device::StepState*>(encoding.block.get()), encoding.block.get() + kStatesBytes};
+}
+
+// Memory of the host for all that the batch may deliver, and the sizes of its launches.
+bool DeviceBuckets::TakeBlock(Encoding* encoding) {
+  size_t bytes = kStatesBytes;
+  encoding->batch.count = static_cast<uint32_t>(encoding->requests.size());
+  for (uint32_t slot = 0; slot < encoding->batch.count; ++slot) {
+    const uint32_t bucket = encoding->requests[slot].bucket;
+    const device::BucketPlan& plan = plans_.buckets[bucket];
+    encoding->batch.buckets[slot] = bucket;
+    encoding->batch.second[slot] = second_[bucket];
+    encoding->batch.near[slot] = thresholds_[bucket].is_near() ? 1 : 0;
+    encoding->batch.least_keys[slot] = thresholds_[bucket].least_key(plan.wanted);
+    device::BatchSize& size = encoding->size;
+    size.longest = std::max(size.longest, plan.length);
+    size.most_candidates = std::max(size.most_candidates, plan.wanted.candidate_room);
+    size.most_selected = std::max(size.most_selected, plans_.most_selected[bucket]);
+    bytes += plans_.most_bytes[bucket];
+  }
+  encoding->block = blocks_.Take(bytes);
+  return encoding->block != nullptr;
+}
+
+bool DeviceBuckets::QueueWaits(const Encoding& encoding) {
+  const void* last = nullptr;
+  bool for_model = false;
+  for (const Request& request : encoding.requests) {
+    const void* const ready = request.ready.get();
+    for_model |= ready == nullptr;
+    if (ready == nullptr || ready == last) continue;
+    if (!queue_->WaitFor(ready)) return false;
+    last = ready;
+  }
+  return !for_model || queue_->WaitForModel();
+}
+
+// Before anything is added to the weights.
+bool DeviceBuckets::QueueReplicas(Encoding* encoding) {
+  for (Request& request : encoding->requests) {
+    if (!request.with_checksum) continue;
+    const size_t bytes = layout_.bucket_length(request.bucket) * sizeof(float);
+    request.replica = blocks_.Take(bytes);
+    if (request.replica == nullptr || !queue_->Copy(request.replica.get(), WeightsOf(request.bucket), bytes)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool DeviceBuckets::QueueEncodings(Encoding* encoding) {
+  if (!TakeBlock(encoding) || !QueueWaits(*encoding) || !queue_->SetMark(device::Mark::kReady) ||
+      !QueueReplicas(encoding)) {
+    return false;
+  }
+  if (std::exchange(clips_now_, false) &&
+      !kernels_->Clip(gradients_, layout_.total_elements(), clip_limit_, tile_sums_, scale_)) {
+    return false;
+  }
+  device::StepInput input;
+  input.gradients = gradients_;
+  input.loss = loss_;
+  input.scale = scale_;
+  input.decay = static_cast<float>(options_.residual_decay);
+  input.momentum = static_cast<float>(options_.momentum_correction);
+  return kernels_->Encode(encoding->batch, memory_.arrays(), encoding->size, input, plans_.coding,
+                          DeliveryOf(*encoding)) &&
+         queue_->SetMark(device::Mark::kEncoded);
+}
+
+void DeviceBuckets::FinishEncodings(Calls* calls) {
+  const Encoding encoding = *std::exchange(encoding_, std::nullopt);
+  if (!status_.ok()) return RefuseAll(encoding.requests, calls);
+  Encoding missed;
+  size_t at = 0;
+  for (uint32_t slot = 0; slot < encoding.batch.count; ++slot) {
+    const device::StepState& state = DeliveryOf(encoding).states[slot];
+    const uint32_t bucket = encoding.requests[slot].bucket;
+    const bool bad = state.input_bad != 0 || state.residual_bad != 0;
+    const device::Wanted& wanted = plans_.buckets[bucket].wanted;
+    if (!bad && !encoding.searches && thresholds_[bucket].NeedsSearch(wanted, state)) {
+      missed.requests.push_back(encoding.requests[slot]);
+      missed.sums.push_back(state.sum_sq);
+      continue;
+    }
+    if (!bad) {
+      thresholds_[bucket].Carry(wanted, options_.compressor.selection, state);
+      second_[bucket] ^= 1;
+    }
+    Tell(encoding, slot, at, calls);
+    at += device::PaddedBytes(device::UpdateBytes(state, plans_.coding));
+  }
+  if (!missed.requests.empty()) Search(std::move(missed), calls);
+}
+
+// `at`: where the update begins among those of the batch.
+void DeviceBuckets::Tell(const Encoding& encoding, uint32_t slot, size_t at, Calls* calls) {
+  const Request& request = encoding.requests[slot];
+  const device::StepState& state = DeliveryOf(encoding).states[slot];
+  const uint32_t size = state.input_bad != 0 || state.residual_bad != 0 ? 0 : device::UpdateBytes(state, plans_.coding);
+  const double sum_sq = encoding.searches ? encoding.sums[slot] : state.sum_sq;
+  EncodedBucket result;
+  result.finite = size > 0;
+  result.selected = size > 0 ? state.selected : 0;
+  result.residual_sq = size > 0 ? std::max(0.0, sum_sq - state.sent_sq) : 0;
+  calls->push_back([result, size, done = request.done, replica = request.replica, block = encoding.block,
+                    at = kStatesBytes + at, length = layout_.bucket_length(request.bucket),
+                    index_encoding = options_.compressor.index_encoding]() mutable {
+    if (size > 0) result.update = UpdateOf(block, at, size, length, index_encoding);
+    if (replica != nullptr) result.replica_crc32c = Crc32c(replica.get(), length * sizeof(float));
+    done(std::move(result));
+  });
+}
+
+void DeviceBuckets::Search(Encoding missed, Calls* calls) {
+  counts_.searches += missed.requests.size();
+  missed.searches = true;
+  Note(TakeBlock(&missed) &&
+           kernels_->Search(missed.batch, memory_.arrays(), missed.size, plans_.coding, DeliveryOf(missed)) &&
+           queue_->SetMark(device::Mark::kEncoded),
+       "queueing a search");
+  if (!status_.ok()) return RefuseAll(std::move(missed.requests), calls);
+  encoding_ = std::move(missed);
+  under_way_.push_back(device::Mark::kEncoded);
+}
+
+}  // namespace cddp
