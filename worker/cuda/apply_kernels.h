@@ -77,7 +77,7 @@ struct ApplyKernel {
 
   template <typename Block>
   CDDP_HD void operator()(const Block& block, Shared& shared) const {
-    const UpdateJob& job = jobs[block.slot()];
+    const UpdateJob job = jobs[block.slot()];
     if (block.index() >= JobBlocks(job)) return;
     if (job.form == UpdateJob::kGaps) {
       WalkGaps(block, shared, job);

@@ -10,8 +10,13 @@
 //   mark)
 //     waits as Encode does without a token. `done` is called once the addition is queued, not once it is made.
 //   - The next forward pass: WaitForWeights makes the stream that it runs on wait for all that was applied.
-//   - Bind, EncodeWeights, SetWeights, ClearWeights, State and SetState come between two steps: they wait for the
-//     model's stream, and the host waits for them.
+//   - EncodeWeights and SetWeights come between two steps: they wait for the model's stream, and the host waits for
+//   them.
+//     ClearWeights waits for the model's stream, and the host for nothing. State and SetState wait for the engine's.
+//   - Bind waits for nothing.
+//
+// What is ready when a batch begins goes into one launch of each kernel; while a batch is under way, others gather
+// (device_buckets.h). Without a token of its own, a bucket is ready when all before it are.
 //
 // No CUDA and no LibTorch here: pointers and streams are the caller's, so that any framework's tensors will do.
 
@@ -60,11 +65,11 @@ class CudaBuckets : public BucketEngine {
   virtual CudaCounts counts() const = 0;
 };
 
-// Device memory: 4 bytes an element for the residual, 4 more with momentum correction, some of what is sent, and pinned
-// host memory for the bytes. InvalidArgument as HostBuckets::Create; Unimplemented, naming the flag, for what is not
-// done on a GPU (docs/gpu.md), and in a build without CUDA (CMake option CDDP_CUDA); Unavailable without a GPU;
-// ResourceExhausted without memory. A device's error within a step comes as Internal from Apply or WaitForWeights, and
-// Encode ends the step as if the gradient were not finite.
+// Device memory: 8 bytes an element for the residual, 8 more with momentum correction, and some of what is sent; pinned
+// host memory for the bytes (docs/gpu.md). InvalidArgument as HostBuckets::Create; Unimplemented, naming the flag, for
+// what is not done on a GPU (docs/gpu.md), and in a build without CUDA (CMake option CDDP_CUDA); Unavailable without a
+// GPU; ResourceExhausted without memory. A device's error within a step comes as Internal from Apply or WaitForWeights,
+// and Encode ends the step as if the gradient were not finite.
 absl::StatusOr<std::unique_ptr<CudaBuckets>> MakeCudaBuckets(const ParameterLayout& layout,
                                                              const GradientCompressorOptions& options,
                                                              uint32_t worker_count,

@@ -23,7 +23,10 @@ struct Source {
         values(whole ? slot.NewResidual(arrays) : arrays.candidate_values + slot.plan.candidates_at) {}
 
   CDDP_HD uint32_t IndexAt(uint32_t i) const { return indices == nullptr ? i : indices[i]; }
-  CDDP_HD uint32_t KeyAt(uint32_t i) const { return plan.KeyOf(IndexAt(i), values[i]); }
+  CDDP_HD uint32_t KeyAt(uint32_t i) const {
+    const uint32_t key = BitsOf(values[i]) & kMagnitudeBits;
+    return plan.forced != nullptr && plan.IsForced(IndexAt(i)) ? kForcedKey : key;
+  }
   CDDP_HD uint32_t Size(const StepState& state) const { return indices == nullptr ? plan.length : state.candidates; }
 };
 
@@ -37,6 +40,7 @@ struct FindKernel {
   static constexpr uint32_t kBlockThreads = 1024;
   static constexpr uint32_t kBins = 2048;
   static constexpr uint32_t kDigitBits = 11;
+  static constexpr uint32_t kAhead = 8;
 
   Batch batch;
   Arrays arrays;
@@ -124,13 +128,20 @@ struct FindKernel {
     block.Run([&](uint32_t t) {
       const uint32_t begin = shared.interval.begin;
       uint32_t above = 0;
-      for (uint32_t i = t; i < size; i += kBlockThreads) {
-        const uint32_t key = source.KeyAt(i);
-        if (key < begin) continue;
-        if ((key - begin) >> bits != 0) {
-          ++above;
-        } else {
-          AtomicAdd(&shared.bins[(key - begin) >> shift], 1u);
+      for (uint32_t first = t; first < size; first += kAhead * kBlockThreads) {
+        // All loads are under way before the first is used; the counting would keep them in order.
+        uint32_t keys[kAhead];
+        for (uint32_t j = 0; j < kAhead; ++j) {
+          const uint32_t i = first + j * kBlockThreads;
+          keys[j] = i < size ? source.KeyAt(i) : 0;
+        }
+        for (uint32_t j = 0; j < kAhead; ++j) {
+          if (keys[j] < begin || first + j * kBlockThreads >= size) continue;
+          if ((keys[j] - begin) >> bits != 0) {
+            ++above;
+          } else {
+            AtomicAdd(&shared.bins[(keys[j] - begin) >> shift], 1u);
+          }
         }
       }
       shared.counts[t] = above;

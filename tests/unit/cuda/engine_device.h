@@ -3,6 +3,8 @@
 #ifndef TESTS_UNIT_CUDA_ENGINE_DEVICE_H_
 #define TESTS_UNIT_CUDA_ENGINE_DEVICE_H_
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <ostream>
 #include <utility>

@@ -13,9 +13,11 @@
 #include <thread>
 #include <vector>
 
+#include "tests/unit/cuda/emulated_device.h"
 #include "tests/unit/exchange/async_buckets.h"
 #include "tests/unit/exchange/fake_cluster.h"
 #include "worker/buckets/host_buckets.h"
+#include "worker/cuda/device_buckets.h"
 
 namespace cddp {
 namespace {
@@ -35,11 +37,16 @@ struct Setting {
   uint64_t seed = 1;
   double repeated = 0;
   uint32_t async_encodings = 0;  // 0: the host's engine
+  bool on_device = false;        // the engine of GPUs, on an emulated one
   GradientCompressorOptions options = Options();
   uint32_t bad_rank = kWorkers;  // whose gradient is not finite in every fourth step
 };
 
-std::unique_ptr<BucketEngine> MakeEngine(const Setting& setting, uint32_t rank) {
+// *device is set where there is one: what it was asked for is done once it is drained.
+std::unique_ptr<BucketEngine> MakeEngine(const Setting& setting, uint32_t rank, EmulatedDevice** device = nullptr) {
+  if (setting.on_device) {
+    return *DeviceBuckets::Create(Layout(), setting.options, kWorkers, MakeEmulatedDevice(device));
+  }
   std::unique_ptr<BucketEngine> host = *HostBuckets::Create(Layout(), setting.options, kWorkers);
   if (setting.async_encodings == 0) return host;
   return std::make_unique<AsyncBuckets>(std::move(host), setting.async_encodings, setting.seed + rank);
@@ -72,10 +79,12 @@ Outcome Train(const Setting& setting, uint64_t steps) {
   const auto work = [&](uint32_t rank) {
     std::mt19937 pieces(static_cast<uint32_t>(setting.seed + rank));
     const std::unique_ptr<Cluster> cluster = servers.Connect(rank);
-    GradientExchange exchange(Layout(), MakeEngine(setting, rank), cluster.get());
+    EmulatedDevice* device = nullptr;
+    GradientExchange exchange(Layout(), MakeEngine(setting, rank, &device), cluster.get());
     const absl::Span<float> weights = absl::MakeSpan(outcome.weights[rank]);
     ASSERT_TRUE(exchange.Initialise(weights, rank == 0).ok());
     while (exchange.step() <= steps) {
+      if (device != nullptr) device->Drain();
       std::vector<float> gradient = GradientOf(rank, exchange.step(), weights);
       if (rank == setting.bad_rank && exchange.step() % 4 == 0) {
         gradient[500] = std::numeric_limits<float>::quiet_NaN();
@@ -90,6 +99,7 @@ Outcome Train(const Setting& setting, uint64_t steps) {
       EXPECT_EQ(traffic->missed, 0u);
       if (rank == 0) outcome.refused += traffic->refused;
     }
+    if (device != nullptr) device->Drain();
     outcome.states[rank] = exchange.State().engine;
   };
   std::vector<std::thread> threads;
@@ -129,6 +139,10 @@ TEST(GradientExchangeTest, AnEngineThatCompletesInAnyOrderOnAnotherThreadGivesTh
         EXPECT_EQ(outcome.weights, expected.weights) << encodings << " encodings at a time, bad rank " << bad_rank;
         EXPECT_EQ(outcome.states, expected.states);
       }
+      setting.on_device = true;
+      const Outcome outcome = Train(setting, 12);
+      EXPECT_EQ(outcome.weights, expected.weights) << "on a device, bad rank " << bad_rank;
+      EXPECT_EQ(outcome.states, expected.states);
     }
   }
 }
