@@ -6,10 +6,12 @@ find_package(absl REQUIRED)
 find_package(Protobuf REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(gRPC CONFIG REQUIRED)
-find_package(prometheus-cpp CONFIG REQUIRED)
-find_package(spdlog CONFIG REQUIRED)
-find_package(nlohmann_json CONFIG REQUIRED)
 find_package(hwy CONFIG REQUIRED)
+if(CDDP_PROGRAMS)
+  find_package(prometheus-cpp CONFIG REQUIRED)
+  find_package(spdlog CONFIG REQUIRED)
+  find_package(nlohmann_json CONFIG REQUIRED)
+endif()
 
 # cddp_find_library(TARGET LIBRARY HEADER): a package without CMake files.
 function(cddp_find_library TARGET LIBRARY HEADER)
@@ -19,14 +21,21 @@ function(cddp_find_library TARGET LIBRARY HEADER)
   set_target_properties(${TARGET} PROPERTIES
     IMPORTED_LOCATION ${CDDP_LIBRARY_${LIBRARY}} INTERFACE_INCLUDE_DIRECTORIES ${CDDP_INCLUDE_${LIBRARY}})
 endfunction()
-cddp_find_library(isal::isal isal isa-l/crc.h)                      # crc32c
-cddp_find_library(microhttpd::microhttpd microhttpd microhttpd.h)  # the /metrics port
+cddp_find_library(isal::isal isal isa-l/crc.h)  # crc32c
+if(CDDP_PROGRAMS)
+  cddp_find_library(microhttpd::microhttpd microhttpd microhttpd.h)  # the /metrics port
+endif()
 
 if(CDDP_WITH_TORCH)
   find_package(Torch REQUIRED)
 endif()
 
-if(CDDP_BUILD_TESTS STREQUAL "AUTO")
+if(CDDP_BUILD_TESTS AND NOT (CDDP_BUILD_SERVER AND CDDP_BUILD_TOOLS))
+  if(NOT CDDP_BUILD_TESTS STREQUAL "AUTO")
+    message(FATAL_ERROR "CDDP_BUILD_TESTS needs CDDP_BUILD_SERVER and CDDP_BUILD_TOOLS: tests run them")
+  endif()
+  set(CDDP_BUILD_TESTS OFF)
+elseif(CDDP_BUILD_TESTS STREQUAL "AUTO")
   find_package(GTest QUIET)
   find_package(benchmark QUIET)
   set(CDDP_BUILD_TESTS ${GTest_FOUND})

@@ -182,7 +182,7 @@ def list_sources(root):
         if folder == root:
             folders[:] = [name for name in folders if name not in ("build", "data", "runs") and name[0] != "."]
         files += [os.path.relpath(os.path.join(folder, name), root) for name in names
-                  if name.endswith((".h", ".cc", ".cu"))]
+                  if name.endswith((".h", ".hpp", ".cc", ".cu"))]
     return sorted(files)
 
 

@@ -106,8 +106,8 @@ def _find() -> str:
 def _load() -> ctypes.CDLL:
     path = _find()
     try:
-        # With names of its own: the process may hold other copies of gRPC and protobuf.
-        library = ctypes.CDLL(path, mode=os.RTLD_NOW | os.RTLD_LOCAL)
+        # Its own gRPC and protobuf, even where the process has others in its global scope (scripts/bundle_library).
+        library = ctypes.CDLL(path, mode=os.RTLD_NOW | os.RTLD_LOCAL | os.RTLD_DEEPBIND)
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(library, name)
             function.restype = result

@@ -75,19 +75,20 @@ class BundleTest(FieldTest):
         cls.bundle = pathlib.Path(folder.name) / "bundle"
         subprocess.run([ROOT / "scripts/bundle_library", cls.bundle, "--library", LIBRARY], check=True)
 
-    def bindings_of(self, program, *arguments):
+    def bindings_of(self, program, *arguments, **environment):
         """Runs it in a process of its own; returns its log of which file's symbols were bound to which."""
         log = self.folder / "bindings"
         done = subprocess.run([sys.executable, "-c", program, self.bundle, *arguments],
-                              env={"LD_DEBUG": "bindings", "LD_DEBUG_OUTPUT": str(log), "PATH": "/usr/bin:/bin"},
+                              env={"LD_DEBUG": "bindings", "LD_DEBUG_OUTPUT": str(log), "PATH": "/usr/bin:/bin",
+                                   **environment},
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
         self.assertEqual(done.returncode, 0, done.stdout)
         return "".join(file.read_text(errors="replace") for file in self.folder.glob("bindings.*"))
 
-    def train(self, before="", after=""):
+    def train(self, before="", after="", **environment):
         """Trains with the bundle's library; returns the bindings."""
         _, address = self.start_server("--workers=1", "--lr=1", "--momentum=0")
-        return self.bindings_of(before + LOAD.replace("DEEP", "os.RTLD_DEEPBIND") + TRAIN + after, address)
+        return self.bindings_of(before + LOAD.replace("DEEP", "os.RTLD_DEEPBIND") + TRAIN + after, address, **environment)
 
     def foreign(self, bindings):
         """Bindings between a file of the bundle and another copy of what is in it."""
@@ -108,6 +109,12 @@ class BundleTest(FieldTest):
         except ImportError as error:
             self.skipTest(f"{error.name} is not installed")
         self.assertEqual(self.foreign(self.train(USE_OTHERS, "use_others()\n")), [])
+
+    def test_with_a_preloaded_malloc(self):
+        other = self.folder / "other_malloc.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", pathlib.Path(__file__).parent / "other_malloc.c", "-o", other],
+                       check=True)
+        self.train(LD_PRELOAD=str(other))
 
     def test_others_in_the_global_scope_are_passed_by(self):
         others = 'import ctypes\nfor name in ("libprotobuf.so.32", "libgrpc++.so.1.51"): ' \

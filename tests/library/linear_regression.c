@@ -2,8 +2,8 @@
  *
  *   linear_regression SERVERS WORKERS RANK STEPS PUSH STATE_FILE
  *
- * PUSH is "gradients" or "weights". It goes on from STATE_FILE if that exists, and saves its state there every 10 steps.
- * Prints a line a step, and at the end the weights' bits and what the library counted. */
+ * PUSH is "gradients" or "weights". It goes on from STATE_FILE if that exists, and saves its state there every 10
+ * steps. Prints a line a step, and at the end the weights' bits and what the library counted. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +36,8 @@ static float number(unsigned step, unsigned rank, unsigned index) {
 }
 
 /* Returns the mean square error of the step's examples, and its gradient. */
-static float gradient_of(unsigned step, unsigned rank, const float* weights, float bias, float* gradient, float* slope) {
+static float gradient_of(unsigned step, unsigned rank, const float* weights, float bias, float* gradient,
+                         float* slope) {
   static const float kTruth[FEATURES] = {1.0f, -2.0f, 0.5f, 3.0f};
   float loss = 0;
   int i, j;
@@ -124,8 +125,8 @@ int main(int argc, char** argv) {
     cddp_result result = CDDP_RESULT_INIT;
     unsigned number_of_step;
     check(cddp_get_statistics(client, &statistics), "cddp_get_statistics");
-    number_of_step = by_gradients ? (unsigned)statistics.step
-                                  : 2 * (unsigned)statistics.step - 1 + (unsigned)statistics.local_steps;
+    number_of_step =
+        by_gradients ? (unsigned)statistics.step : 2 * (unsigned)statistics.step - 1 + (unsigned)statistics.local_steps;
     if (number_of_step > steps) break;
     if (number_of_step % 10 == 0) save(client, argv[6]);
     loss = gradient_of(number_of_step, rank, weights, bias, gradient, &slope);

@@ -93,13 +93,14 @@ absl::StatusOr<std::vector<ClientTensor>> ReadTensors(const cddp_tensor* tensors
   return read;
 }
 
-absl::Status CheckMemory(const cddp_memory* memory) {
-  if (memory == nullptr) return absl::OkStatus();
+absl::StatusOr<ClientMemory> ReadMemory(const cddp_memory* memory) {
+  if (memory == nullptr) return ClientMemory{};
   const absl::StatusOr<cddp_memory> read = ReadStruct(memory, kMemoryBytes, "memory");
   if (!read.ok()) return read.status();
-  if (read->kind == CDDP_HOST) return absl::OkStatus();
-  return absl::UnimplementedError(
-      absl::StrCat("memory has kind ", read->kind, ": this build has CDDP_HOST (", CDDP_HOST, ") only"));
+  if (read->kind == CDDP_HOST) return ClientMemory{};
+  if (read->kind == CDDP_CUDA) return ClientMemory{true, read->device, read->stream};
+  return absl::UnimplementedError(absl::StrCat("memory has kind ", read->kind, ": CDDP_HOST (", CDDP_HOST,
+                                               ") and CDDP_CUDA (", CDDP_CUDA, ") are known"));
 }
 
 absl::StatusOr<StepInput> ReadStepOptions(const cddp_step_options* options) {
@@ -252,11 +253,13 @@ cddp_code cddp_join(const cddp_options* options, const cddp_tensor* tensors, siz
     if (!status.ok()) return status;
     *client = nullptr;
     status = CheckGiven(options, "options");
-    status.Update(cddp::capi::CheckMemory(memory));
     if (!status.ok()) return status;
+    const absl::StatusOr<cddp::ClientMemory> where = cddp::capi::ReadMemory(memory);
+    if (!where.ok()) return where.status();
     absl::StatusOr<std::vector<cddp::ClientTensor>> read = cddp::capi::ReadTensors(tensors, tensor_count);
     if (!read.ok()) return read.status();
-    absl::StatusOr<std::unique_ptr<cddp::Client>> joined = cddp::Client::Join(options->options, *std::move(read));
+    absl::StatusOr<std::unique_ptr<cddp::Client>> joined =
+        cddp::Client::Join(options->options, *std::move(read), *where);
     if (!joined.ok()) return joined.status();
     *client = new cddp_client{*std::move(joined)};
     return absl::OkStatus();

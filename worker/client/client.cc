@@ -19,6 +19,8 @@
 #include "worker/client/client_settings.h"
 #include "worker/cluster/grpc_cluster.h"
 #include "worker/cluster/rank_claim.h"
+#include "worker/cuda/cuda_memory.h"
+#include "worker/cuda/cuda_stream.h"
 
 namespace cddp {
 namespace {
@@ -42,11 +44,28 @@ uint64_t ElementsOf(const TensorSpec& spec) {
   return elements;
 }
 
+// InvalidArgument unless the tensor lies in such memory.
+absl::Status CheckPlace(const ClientTensor& tensor, const ClientMemory& memory) {
+  if (tensor.data == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("tensor '", tensor.spec.name, "' has no memory (null)"));
+  }
+  if (!memory.is_gpu) return absl::OkStatus();
+  absl::StatusOr<int> device = DeviceOf(tensor.data);
+  if (!device.ok()) {
+    return absl::Status(device.status().code(),
+                        absl::StrCat("tensor '", tensor.spec.name, "': ", device.status().message()));
+  }
+  if (*device == memory.device) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("tensor '", tensor.spec.name, "' lies on GPU ", *device, ", not ", memory.device));
+}
+
 bool IsEmpty(const TensorSpec& spec) { return std::find(spec.shape.begin(), spec.shape.end(), 0) != spec.shape.end(); }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Client>> Client::Join(ClientOptions options, std::vector<ClientTensor> tensors) {
+absl::StatusOr<std::unique_ptr<Client>> Client::Join(ClientOptions options, std::vector<ClientTensor> tensors,
+                                                     const ClientMemory& memory) {
   if (absl::Status status = CheckNotForked(); !status.ok()) return status;
   if (absl::Status status = Validate(options); !status.ok()) return status;
   std::vector<ClientTensor> parts;
@@ -55,9 +74,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Join(ClientOptions options, std:
   for (ClientTensor& tensor : tensors) {
     places.push_back(IsEmpty(tensor.spec) ? kNowhere : parts.size());
     if (places.back() == kNowhere) continue;
-    if (tensor.data == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor '", tensor.spec.name, "' has no memory (null)"));
-    }
+    if (absl::Status status = CheckPlace(tensor, memory); !status.ok()) return status;
     specs.push_back(tensor.spec);
     parts.push_back(std::move(tensor));
   }
@@ -70,24 +87,28 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Join(ClientOptions options, std:
   std::vector<uint64_t> elements;
   for (const ClientTensor& part : parts) elements.push_back(ElementsOf(part.spec));
   if (absl::Status status = claims->ClaimMemory(parts, elements); !status.ok()) return status;
-  std::unique_ptr<Client> client(new Client(std::move(options), *layout, parts, std::move(places), std::move(claims)));
+  std::unique_ptr<Client> client(
+      new Client(std::move(options), *layout, parts, memory, std::move(places), std::move(claims)));
   if (absl::Status status = client->Connect(); !status.ok()) return status;
   return client;
 }
 
 Client::Client(ClientOptions options, const ParameterLayout& layout, const std::vector<ClientTensor>& tensors,
-               std::vector<size_t> places, std::unique_ptr<Claims> claims)
+               const ClientMemory& memory, std::vector<size_t> places, std::unique_ptr<Claims> claims)
     : process_(getpid()),
       options_(std::move(options)),
       layout_(layout),
       places_(std::move(places)),
       claims_(std::move(claims)),
-      memory_(layout,
-              [&tensors] {
-                std::vector<float*> data;
-                for (const ClientTensor& tensor : tensors) data.push_back(tensor.data);
-                return data;
-              }()),
+      where_(memory),
+      memory_(
+          layout,
+          [&tensors] {
+            std::vector<float*> data;
+            for (const ClientTensor& tensor : tensors) data.push_back(tensor.data);
+            return data;
+          }(),
+          memory),
       ready_(tensors.size()) {}
 
 absl::Status Client::Connect() {
@@ -117,15 +138,33 @@ absl::Status Client::Connect() {
     cluster_->Leave(/*finished=*/false);
     return status;
   }
-  absl::StatusOr<std::unique_ptr<GradientExchange>> exchange =
-      MakeHostExchange(layout_, options_.exchange, cluster_.get());
-  if (!exchange.ok()) return exchange.status();
-  exchange_ = *std::move(exchange);
-  if (pushes_weights() || !in_place()) replica_.resize(layout_.total_elements());
-  published_ = replica_.empty() ? memory_.in_place() : absl::MakeSpan(replica_);
+  absl::StatusOr<std::unique_ptr<BucketEngine>> engine = MakeEngine();
+  if (!engine.ok()) return engine.status();
+  exchange_ = std::make_unique<GradientExchange>(layout_, *std::move(engine), cluster_.get());
   MutexLock lock(mutex_);
   statistics_.version_at_join = cluster_->version();
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<BucketEngine>> Client::MakeEngine() {
+  const uint32_t workers = cluster_->worker_count();
+  if (where_.is_gpu && !pushes_weights() && in_place()) {
+    published_ = memory_.in_place();
+    absl::StatusOr<std::unique_ptr<CudaBuckets>> gpu =
+        MakeCudaBuckets(layout_, options_.exchange, workers, {where_.device, where_.stream});
+    if (!gpu.ok()) return gpu.status();
+    gpu_ = gpu->get();
+    return *std::move(gpu);
+  }
+  if (pushes_weights() || where_.is_gpu || !in_place()) replica_.resize(layout_.total_elements());
+  published_ = replica_.empty() ? memory_.in_place() : absl::MakeSpan(replica_);
+  absl::StatusOr<std::unique_ptr<HostBuckets>> host = HostBuckets::Create(layout_, options_.exchange, workers);
+  if (!host.ok()) return host.status();
+  return *std::move(host);
+}
+
+absl::StatusOr<ReadyToken> Client::NoteReady() const {
+  return gpu_ == nullptr ? absl::StatusOr<ReadyToken>(nullptr) : RecordReady(where_.device, where_.stream);
 }
 
 bool Client::IsOfThisProcess() const { return process_ == getpid(); }
@@ -175,42 +214,50 @@ absl::Status Client::Start() {
     if (absl::Status status = Require(Phase::kJoined, "start"); !status.ok()) return status;
     phase_ = Phase::kStarting;
   }
-  memory_.Gather(published_);
-  const absl::Status status = TakeFirstWeights(*cluster_, exchange_.get(), published_, *options_.rank == 0);
+  absl::Status status = gpu_ == nullptr ? memory_.Gather(published_) : absl::OkStatus();
+  if (status.ok()) status = TakeFirstWeights(*cluster_, exchange_.get(), published_, *options_.rank == 0);
+  if (status.ok()) status = SetWeights();
   if (!status.ok()) return Fail(status);
-  SetWeights();
   MutexLock lock(mutex_);
   phase_ = Phase::kBetweenSteps;
   statistics_.step = exchange_->step();
   return absl::OkStatus();
 }
 
-void Client::SetWeights() { memory_.Scatter(published_); }
+absl::Status Client::SetWeights() {
+  return gpu_ == nullptr ? memory_.Scatter(published_) : gpu_->WaitForWeights(where_.stream);
+}
 
 // What the program's steps have moved, with a gradient's sign.
-void Client::BeginDifference() {
+absl::Status Client::BeginDifference() {
   gathered_.resize(layout_.total_elements());
-  memory_.Gather(absl::MakeSpan(gathered_));
+  if (absl::Status status = memory_.Gather(absl::MakeSpan(gathered_)); !status.ok()) return status;
   for (size_t i = 0; i < gathered_.size(); ++i) gathered_[i] = published_[i] - gathered_[i];
+  return absl::OkStatus();
 }
 
 absl::Status Client::Begin(const StepInput& input) {
   MutexLock lock(mutex_);
   if (absl::Status status = Require(Phase::kBetweenSteps, "begin"); !status.ok()) return status;
-  phase_ = Phase::kInStep;
-  has_stepped_ = true;
-  input_ = input;
-  if (!pushes_weights() && !std::isfinite(input.loss)) input_.not_finite = true;
-  bool refuse = input_.not_finite;
+  bool refuse = input.not_finite || (!pushes_weights() && !std::isfinite(input.loss));
+  if (gpu_ != nullptr && input.gradients == nullptr) {
+    return absl::InvalidArgumentError(
+        "begin: with tensors that lie in one array on a GPU, gradients must lie in one, too: name it in the step "
+        "options");
+  }
   absl::Span<const float> pushed(input.gradients, layout_.total_elements());
   if (pushes_weights()) {
-    BeginDifference();
+    if (absl::Status status = BeginDifference(); !status.ok()) return status;
     refuse = refuse || !AllFinite(gathered_);
   }
-  if (pushes_weights() || input.gradients == nullptr) {
+  if (gpu_ == nullptr && (pushes_weights() || where_.is_gpu || input.gradients == nullptr)) {
     gathered_.resize(layout_.total_elements());
     pushed = gathered_;
   }
+  phase_ = Phase::kInStep;
+  has_stepped_ = true;
+  input_ = input;
+  input_.not_finite = refuse;
   const bool all_ready = pushes_weights() || refuse;
   ready_.assign(ready_.size(), all_ready);
   frontier_ = all_ready ? 0 : ready_.size();
@@ -234,21 +281,28 @@ absl::Status Client::Ready(size_t tensor, const float* gradient) {
   if (ready_[place]) {
     return absl::FailedPreconditionError(absl::StrCat("ready: tensor '", NameOf(place), "' was ready already"));
   }
+  if (absl::Status status = TakeGradient(place, gradient); !status.ok()) return status;
+  absl::StatusOr<ReadyToken> token = NoteReady();
+  if (!token.ok()) return token.status();
+  ready_[place] = true;
+  const size_t before = frontier_;
+  while (frontier_ > 0 && ready_[frontier_ - 1]) --frontier_;
+  if (frontier_ < before) exchange_->Ready(layout_.tensor_range(frontier_).begin, *std::move(token));
+  return absl::OkStatus();
+}
+
+absl::Status Client::TakeGradient(size_t place, const float* gradient) {
   const ElementRange range = layout_.tensor_range(place);
   if (input_.gradients != nullptr) {
     if (gradient != nullptr && gradient != input_.gradients + range.begin) {
       return absl::InvalidArgumentError(absl::StrCat("ready: the gradient of tensor '", NameOf(place),
                                                      "' lies outside the array that the step began with"));
     }
-  } else if (gradient != nullptr) {
-    std::copy_n(gradient, range.size(), gathered_.begin() + static_cast<std::ptrdiff_t>(range.begin));
-  } else {
-    std::fill_n(gathered_.begin() + static_cast<std::ptrdiff_t>(range.begin), range.size(), 0.0f);
+    if (!where_.is_gpu || gpu_ != nullptr) return absl::OkStatus();  // it is read where it lies
+    gradient = input_.gradients + range.begin;
   }
-  ready_[place] = true;
-  const size_t before = frontier_;
-  while (frontier_ > 0 && ready_[frontier_ - 1]) --frontier_;
-  if (frontier_ < before) exchange_->Ready(layout_.tensor_range(frontier_).begin);
+  if (gradient != nullptr) return memory_.GatherOne(place, gradient, absl::MakeSpan(gathered_));
+  std::fill_n(gathered_.begin() + static_cast<std::ptrdiff_t>(range.begin), range.size(), 0.0f);
   return absl::OkStatus();
 }
 
@@ -273,9 +327,11 @@ absl::StatusOr<StepResult> Client::Finish() {
     }
     phase_ = Phase::kFinishing;
   }
-  absl::StatusOr<StepTraffic> traffic = exchange_->Finish();
+  absl::StatusOr<ReadyToken> token = NoteReady();
+  if (!token.ok()) return Fail(token.status());
+  absl::StatusOr<StepTraffic> traffic = exchange_->Finish(*std::move(token));
   if (!traffic.ok()) return Fail(traffic.status());
-  SetWeights();
+  if (absl::Status status = SetWeights(); !status.ok()) return Fail(status);
   MutexLock lock(mutex_);
   NoteFinished(*traffic);
   return StepResult{true, exchange_->step() - 1, *traffic};
@@ -319,10 +375,15 @@ absl::StatusOr<std::string> Client::State() {
   checkpoint.fingerprint = layout_.fingerprint();
   checkpoint.flags = DescribeForState(options_);
   checkpoint.exchange = exchange_->State();
-  checkpoint.weights.assign(published_.begin(), published_.end());
+  checkpoint.weights.resize(layout_.total_elements());
+  if (gpu_ != nullptr) {
+    if (absl::Status status = memory_.Gather(absl::MakeSpan(checkpoint.weights)); !status.ok()) return status;
+  } else {
+    std::copy(published_.begin(), published_.end(), checkpoint.weights.begin());
+  }
   if (statistics_.local_steps > 0) {  // the program's own have moved on
     std::vector<float> own(layout_.total_elements());
-    memory_.Gather(absl::MakeSpan(own));
+    if (absl::Status status = memory_.Gather(absl::MakeSpan(own)); !status.ok()) return status;
     checkpoint.model.assign(reinterpret_cast<const char*>(own.data()), own.size() * sizeof(float));
   }
   ByteWriter(&checkpoint.totals).Put<uint64_t>(statistics_.local_steps);
@@ -362,13 +423,13 @@ absl::Status Client::Restore(absl::string_view state) {
                      ": start them with their --state_dir, or call start for a new training"));
   }
   if (absl::Status status = exchange_->SetState(checkpoint->exchange); !status.ok()) return status;
-  std::copy(checkpoint->weights.begin(), checkpoint->weights.end(), published_.begin());
-  SetWeights();
+  if (gpu_ == nullptr) std::copy(checkpoint->weights.begin(), checkpoint->weights.end(), published_.begin());
+  if (absl::Status status = memory_.Scatter(checkpoint->weights); !status.ok()) return status;
   const uint64_t local_steps = ByteReader(checkpoint->totals).Get<uint64_t>();
   if (local_steps > 0 && checkpoint->model.size() == checkpoint->weights.size() * sizeof(float)) {
     std::vector<float> own(layout_.total_elements());
     std::memcpy(own.data(), checkpoint->model.data(), checkpoint->model.size());
-    memory_.Scatter(own);
+    if (absl::Status status = memory_.Scatter(own); !status.ok()) return status;
   }
   phase_ = Phase::kBetweenSteps;
   statistics_.step = exchange_->step();

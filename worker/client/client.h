@@ -23,15 +23,17 @@
 #include "worker/client/claims.h"
 #include "worker/client/client_options.h"
 #include "worker/client/tensor_memory.h"
+#include "worker/cuda/cuda_buckets.h"
 #include "worker/exchange/cluster.h"
 #include "worker/exchange/gradient_exchange.h"
 
 namespace cddp {
 
 struct StepInput {
-  bool not_finite = false;           // the loss (kGradients: also by its value): no worker makes this step
-  double loss = 0;                   // for heartbeats
-  const float* gradients = nullptr;  // of all tensors, in the layout's order; null: Ready brings them
+  bool not_finite = false;  // the loss (kGradients: also by its value): no worker makes this step
+  double loss = 0;          // for heartbeats
+  // Of all tensors, in the layout's order and the tensors' memory; null: Ready brings them.
+  const float* gradients = nullptr;
 };
 
 struct StepResult {
@@ -58,12 +60,17 @@ struct ClientStatistics {
 // One call at a time, from any thread, but Ready, Wait and Statistics may be called by several at once. Calls out of
 // order are FailedPrecondition and change nothing. After an error of the servers or the network in a step the client is
 // over: every call but Leave says so.
+//
+// On a GPU. Where gradients are pushed, tensors and gradients lie in one array each: they are compressed there, and the
+// host waits for the program's stream nowhere in a step; else what is exchanged is copied to the host and back.
 class Client {
  public:
   // The tensors' elements must stay where they are for as long as the client lives; `options` are checked.
   // InvalidArgument for options or tensors that make no sense; errors of Claims, GrpcCluster::Join, ClaimRank and the
-  // checks of begin_training.h. FailedPrecondition in the child of a process that has joined before it forked.
-  static absl::StatusOr<std::unique_ptr<Client>> Join(ClientOptions options, std::vector<ClientTensor> tensors);
+  // checks of begin_training.h and, on a GPU, of MakeCudaBuckets. FailedPrecondition in the child of a process that has
+  // joined before it forked.
+  static absl::StatusOr<std::unique_ptr<Client>> Join(ClientOptions options, std::vector<ClientTensor> tensors,
+                                                      const ClientMemory& memory = {});
 
   // Without Leave, servers keep this worker's place for its lease.
   ~Client() = default;
@@ -111,14 +118,18 @@ class Client {
   enum class Phase { kJoined, kStarting, kBetweenSteps, kInStep, kFinishing, kFailed, kLeft };
 
   Client(ClientOptions options, const ParameterLayout& layout, const std::vector<ClientTensor>& tensors,
-         std::vector<size_t> places, std::unique_ptr<Claims> claims);
+         const ClientMemory& memory, std::vector<size_t> places, std::unique_ptr<Claims> claims);
 
   absl::Status Connect();
+  absl::StatusOr<std::unique_ptr<BucketEngine>> MakeEngine();
+  // When what the program's stream was given until now is done; null on the host.
+  absl::StatusOr<ReadyToken> NoteReady() const;
   // FailedPrecondition unless in `wanted`.
   absl::Status Require(Phase wanted, absl::string_view call) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Fail(const absl::Status& status);
-  void BeginDifference();
-  void SetWeights();  // the program's, to the published ones
+  absl::Status BeginDifference();
+  absl::Status TakeGradient(size_t place, const float* gradient) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status SetWeights();  // the program's, to the published ones
   void NoteFinished(const StepTraffic& traffic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string NameOf(size_t tensor) const;
   bool pushes_weights() const { return options_.push == PushKind::kWeights; }
@@ -128,6 +139,7 @@ class Client {
   const ParameterLayout layout_;
   const std::vector<size_t> places_;  // by the program's tensor: the layout's; kNowhere: it has no elements
   std::unique_ptr<Claims> claims_;
+  const ClientMemory where_;
   TensorMemory memory_;
   std::vector<float> replica_;   // the published weights, unless gradients are pushed and the tensors lie in one
   std::vector<float> gathered_;  // gradients, unless they lie in one; differences of the weights
@@ -143,6 +155,7 @@ class Client {
   ClientStatistics statistics_ ABSL_GUARDED_BY(mutex_);
 
   std::unique_ptr<Cluster> cluster_;
+  CudaBuckets* gpu_ = nullptr;  // the exchange's engine, where gradients are pushed from tensors in one array on a GPU
   std::unique_ptr<GradientExchange> exchange_;  // after cluster_ and the arrays: its thread uses them
 };
 

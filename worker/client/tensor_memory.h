@@ -7,10 +7,18 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "common/layout/parameter_layout.h"
 
 namespace cddp {
+
+// Where all tensors and gradients of a program lie: in the host's memory, or in a GPU's.
+struct ClientMemory {
+  bool is_gpu = false;
+  int device = 0;          // as CUDA counts them
+  void* stream = nullptr;  // the program's cudaStream_t; null: the default stream
+};
 
 // A tensor of the program, which owns its elements.
 struct ClientTensor {
@@ -22,17 +30,22 @@ struct ClientTensor {
 class TensorMemory {
  public:
   // One pointer a tensor of the layout.
-  TensorMemory(const ParameterLayout& layout, std::vector<float*> tensors);
+  TensorMemory(const ParameterLayout& layout, std::vector<float*> tensors, const ClientMemory& memory);
 
   // All tensors as one array, if they lie next to each other in the layout's order; else empty.
   absl::Span<float> in_place() const { return in_place_; }
 
-  // Copies all tensors to or from an array of total_elements().
-  void Gather(absl::Span<float> to) const;
-  void Scatter(absl::Span<const float> from) const;
+  // Copies all tensors to or from an array of total_elements() in the host's memory; nothing if they are that array.
+  // From and to a GPU it waits for the program's stream; errors of worker/cuda/cuda_memory.h.
+  absl::Status Gather(absl::Span<float> to) const;
+  absl::Status Scatter(absl::Span<const float> from) const;
+
+  // Likewise the gradient of one tensor, whose place in `to` it is.
+  absl::Status GatherOne(size_t tensor, const float* from, absl::Span<float> to) const;
 
  private:
   const ParameterLayout layout_;
+  const ClientMemory memory_;
   const std::vector<float*> tensors_;
   absl::Span<float> in_place_;
 };

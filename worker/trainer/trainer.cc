@@ -8,7 +8,6 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/clock/clock.h"
@@ -20,6 +19,7 @@
 #include "common/trace/trace_file.h"
 #include "worker/buckets/checked_buckets.h"
 #include "worker/buckets/host_buckets.h"
+#include "worker/client/begin_training.h"
 #include "worker/cluster/grpc_cluster.h"
 #include "worker/cuda/cuda_buckets.h"
 #include "worker/data/sampler.h"
@@ -154,7 +154,10 @@ class Trainer {
     absl::StatusOr<std::unique_ptr<GrpcCluster>> cluster = GrpcCluster::Join(options, layout);
     if (!cluster.ok()) return cluster.status();
     cluster_ = *std::move(cluster);
-    if (absl::Status status = CheckServersOptimizer(); !status.ok()) return status;
+    if (!options_.sparse_adam) {
+      absl::Status status = CheckServersTakePart(cluster_->server_settings(), options_.exchange.compressor.ratio);
+      if (!status.ok()) return status;
+    }
     GradientCompressorOptions push = options_.exchange;
     if (options_.optimizer.kind.has_value()) push.clip_norm = 0;  // see MakeOptimizer
     absl::StatusOr<std::unique_ptr<BucketEngine>> engine = MakeEngine(layout, push);
@@ -164,14 +167,12 @@ class Trainer {
     progress_.Joined({options_.model, layout.parameter_elements(), layout.tensors().size(), layout.bucket_count(),
                       sampler_->steps_per_epoch()});
     absl::Status status;
-    if (restored_.has_value()) {
-      // The exchange goes on where it was; see below.
-    } else if (cluster_->version() == 0) {
-      status = exchange_->Initialise(model_->weights(), /*is_source=*/rank_ == 0);
-    } else {
-      status = exchange_->CatchUp(model_->weights());
-      if (status.ok()) spdlog::info("event=caught_up step={}", exchange_->step());
-      model_->SetCounters(steps_before());
+    if (!restored_.has_value()) {  // else the exchange goes on where it was; see below
+      status = TakeFirstWeights(*cluster_, exchange_.get(), model_->weights(), /*is_source=*/rank_ == 0);
+      if (status.ok() && cluster_->version() > 0) {
+        spdlog::info("event=caught_up step={}", exchange_->step());
+        model_->SetCounters(steps_before());
+      }
     }
     if (status.ok()) status = WaitForWeights();
     if (status.ok() && !restored_.has_value()) model_->TakePublishedBuffers();
@@ -229,20 +230,6 @@ class Trainer {
     }
     if (!optimizer.ok()) return optimizer.status();
     optimizer_ = *std::move(optimizer);
-    return absl::OkStatus();
-  }
-
-  // Error feedback commutes with linear steps only: what waits in a residual is lost to an Adam behind it.
-  absl::Status CheckServersOptimizer() const {
-    if (options_.sparse_adam || options_.exchange.compressor.ratio == 1) return absl::OkStatus();
-    for (const absl::string_view adam : {"--optimizer=adam ", "--optimizer=adamw "}) {
-      if (!absl::StrContains(absl::StrCat(cluster_->server_settings(), " "), adam)) continue;
-      return absl::InvalidArgumentError(absl::StrCat(
-          "the servers have ", adam, "and this worker sends --ratio=", options_.exchange.compressor.ratio,
-          ": what waits to be sent would be lost to Adam. Give the workers the optimizer (and the servers "
-          "--optimizer=sgd --lr=1 --momentum=0), or send all with --ratio=1 --value_encoding=int4, or take the loss "
-          "with --sparse_adam"));
-    }
     return absl::OkStatus();
   }
 

@@ -1,0 +1,32 @@
+# What `cmake --install` gives, by component: client (libcddp, its headers, how CMake and pkg-config find it), server,
+# tools, worker. `cmake --install build/release --component client` takes one.
+
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+# The library's version is its ABI's, which the header has.
+file(STRINGS ${PROJECT_SOURCE_DIR}/include/cddp/cddp.h lines REGEX "#define CDDP_VERSION_M(AJ|IN)OR")
+string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*" "\\1.\\2" CDDP_API_VERSION "${lines}")
+
+install(TARGETS cddp_capi EXPORT CompressedDDPTargets
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT client
+  INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/cddp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT client)
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/CompressedDDP)
+install(EXPORT CompressedDDPTargets NAMESPACE CompressedDDP:: DESTINATION ${package_dir} COMPONENT client
+  FILE CompressedDDPConfig.cmake)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/CompressedDDPConfigVersion.cmake
+  VERSION ${CDDP_API_VERSION} COMPATIBILITY SameMajorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/CompressedDDPConfigVersion.cmake DESTINATION ${package_dir} COMPONENT client)
+file(RELATIVE_PATH CDDP_INCLUDE_FROM_LIB ${CMAKE_INSTALL_FULL_LIBDIR} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+configure_file(${PROJECT_SOURCE_DIR}/cmake/cddp.pc.in ${PROJECT_BINARY_DIR}/cddp.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/cddp.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT client)
+
+foreach(program cddp-server:server cddp:tools cddp-worker:worker)
+  string(REPLACE ":" ";" program ${program})
+  list(GET program 0 target)
+  list(GET program 1 component)
+  if(TARGET ${target})
+    install(TARGETS ${target} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${component})
+  endif()
+endforeach()

@@ -1,0 +1,135 @@
+// Compressed-DDP around any LibTorch optimizer. Header-only; include it where LibTorch is.
+//
+//   torch::optim::AdamW adamw(model->parameters(), 1e-3);
+//   cddp::DistributedOptimizer optimizer(adamw, *model, {{"local_steps", "4"}, {"ratio", "0.1"}});
+//   for each batch: optimizer.zero_grad(); loss.backward(); optimizer.step();    // as before
+//
+// The servers, the rank and the number of workers come from the environment (CDDP_SERVERS, RANK, WORLD_SIZE, as `cddp
+// run` sets them) or from the options.
+//
+// Without another word the optimizer stays the program's own, and what its steps have moved is pushed ("push" is
+// "weights"; start the servers with --optimizer=sgd --lr=1 --momentum=0). With {"push", "gradients"} the servers'
+// optimizer makes the steps, and the one given only clears gradients.
+
+#ifndef CDDP_TORCH_HPP_
+#define CDDP_TORCH_HPP_
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <initializer_list>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cddp/cddp.hpp"
+
+namespace cddp {
+
+// Not thread-safe. The optimizer and the model must outlive it, and parameters stay where they are: move a model to its
+// type before, and assign to its tensors in place (tensor.copy_).
+class DistributedOptimizer {
+ public:
+  // Joins the servers, and gives every worker the same parameters. Throws cddp::Error; also for parameters that are not
+  // float32 on the host. Floating-point buffers are averaged like parameters where weights are pushed.
+  DistributedOptimizer(torch::optim::Optimizer& optimizer, torch::nn::Module& model,
+                       std::initializer_list<std::pair<const char*, std::string>> options = {})
+      : optimizer_(optimizer),
+        options_(MakeOptions(options)),
+        by_gradients_(options_.Get("push") == "gradients"),
+        tensors_(TensorsOf(model)),
+        client_(options_, Describe(tensors_)) {
+    client_.Start();
+  }
+
+  // Makes a step. `loss` goes to `cddp status`. Returns what the exchange came to, if there was one.
+  cddp_result step(double loss = 0) {
+    torch::NoGradGuard no_grad;
+    cddp_step_options options = CDDP_STEP_OPTIONS_INIT;
+    options.loss = loss;
+    if (!by_gradients_) {
+      optimizer_.step();
+      return client_.Step(&options);
+    }
+    client_.Begin(options);
+    if (std::isfinite(loss)) {
+      for (size_t i = tensors_.size(); i > 0; --i) Ready(i - 1);
+    }
+    return client_.Finish();
+  }
+
+  void zero_grad() { optimizer_.zero_grad(); }
+
+  // What this worker needs to go on from here besides the optimizer's and the program's own state (torch::save),
+  // between two steps; and goes on from it, before the first step.
+  std::string state() const { return client_.State(); }
+  void load_state(const std::string& state) {
+    torch::NoGradGuard no_grad;
+    client_.Restore(state);
+  }
+
+  // The training is over for this worker.
+  void finish() { client_.Leave(true); }
+
+  Client& client() { return client_; }
+
+ private:
+  struct Named {
+    std::string name;
+    torch::Tensor tensor;
+  };
+
+  static Options MakeOptions(std::initializer_list<std::pair<const char*, std::string>> values) {
+    Options options;
+    options.Set("push", "weights").ReadEnvironment();
+    for (const auto& [name, value] : values) options.Set(name, value);
+    return options;
+  }
+
+  // Parameters, frozen ones too, and where weights are pushed buffers of floating-point numbers. What is tied counts
+  // once.
+  std::vector<Named> TensorsOf(torch::nn::Module& model) const {
+    std::vector<Named> named;
+    std::set<const void*> known;
+    const auto add = [&](const std::string& name, const torch::Tensor& tensor) {
+      if (tensor.numel() > 0 && !known.insert(tensor.data_ptr()).second) return;
+      if (tensor.scalar_type() != torch::kFloat || !tensor.device().is_cpu() || !tensor.is_contiguous()) {
+        throw Error(CDDP_UNIMPLEMENTED, "tensor '" + name + "' is no contiguous float32 tensor on the CPU, but " +
+                                            tensor.toString() + ": convert the model first");
+      }
+      named.push_back({name, tensor});
+    };
+    for (const auto& item : model.named_parameters()) add(item.key(), item.value());
+    if (by_gradients_) return named;
+    for (const auto& item : model.named_buffers()) {
+      if (item.value().is_floating_point()) add(item.key(), item.value());
+    }
+    return named;
+  }
+
+  static std::vector<Tensor> Describe(const std::vector<Named>& tensors) {
+    std::vector<Tensor> described;
+    for (const Named& one : tensors) {
+      described.push_back({one.name, one.tensor.sizes().vec(), one.tensor.data_ptr<float>()});
+    }
+    return described;
+  }
+
+  void Ready(size_t index) {
+    const torch::Tensor gradient = tensors_[index].tensor.grad();
+    if (!gradient.defined()) return client_.Ready(index, nullptr);
+    const torch::Tensor dense = (gradient.is_sparse() ? gradient.to_dense() : gradient).contiguous();
+    client_.Ready(index, dense.data_ptr<float>());
+  }
+
+  torch::optim::Optimizer& optimizer_;
+  const Options options_;
+  const bool by_gradients_;
+  const std::vector<Named> tensors_;
+  Client client_;
+};
+
+}  // namespace cddp
+
+#endif  // CDDP_TORCH_HPP_
