@@ -140,13 +140,14 @@ CDDP_API const char* cddp_option_help(size_t index);
 
 typedef enum cddp_tensor_kind {
   CDDP_PARAMETER = 0,
-  CDDP_BUFFER = 1 /* no gradient: averaged over the workers (statistics of a normalisation) */
+  CDDP_BUFFER = 1 /* what a forward pass changes (running statistics): averaged over the workers, whatever is pushed,
+                     in every exchange; it has no gradient, and is complete when a step begins */
 } cddp_tensor_kind;
 
 typedef enum cddp_element_type { CDDP_FLOAT32 = 0 } cddp_element_type;
 
 /* One tensor of the model, in C order without gaps. Tensors need not lie next to each other; where all do, in order,
- * nothing is copied. A tensor without elements takes no part. */
+ * and none is a buffer, nothing is copied. A tensor without elements takes no part. */
 typedef struct cddp_tensor {
   uint32_t struct_size; /* sizeof(cddp_tensor), alike in an array */
   uint32_t kind;        /* cddp_tensor_kind */
@@ -212,15 +213,16 @@ CDDP_API void cddp_destroy(cddp_client* client);
 
 typedef enum cddp_step_flags {
   CDDP_STEP_NOT_FINITE = 1, /* the loss is NaN or infinite: no worker makes this step */
-  CDDP_STEP_EMPTY = 2       /* this worker has no examples (uneven data): the others' mean counts */
+  CDDP_STEP_EMPTY = 2 /* this worker has no examples (uneven data): the others' mean counts, no gradient is needed */
 } cddp_step_flags;
 
 typedef struct cddp_step_options {
   uint32_t struct_size;
   uint32_t flags;         /* cddp_step_flags */
-  double weight;          /* of this worker in the mean, relative to the others' (examples of the batch); 0: 1 */
-  double loss;            /* for `cddp status` */
-  const float* gradients; /* all gradients as one array, tensor after tensor as joined; NULL: cddp_ready gives them */
+  double weight;          /* of this worker in the mean, relative to the others' (examples of the batch), from
+                             2^-40 to 2^40; 0: 1 */
+  double loss;            /* for `cddp status`; with "gradients", NaN or infinity is CDDP_STEP_NOT_FINITE */
+  const float* gradients; /* the parameters' as one array, one after the other as joined; NULL: cddp_ready gives them */
 } cddp_step_options;
 #define CDDP_STEP_OPTIONS_INIT \
   { sizeof(cddp_step_options), 0, 0, 0, NULL }

@@ -32,7 +32,7 @@ namespace cddp {
 class DistributedOptimizer {
  public:
   // Joins the servers, and gives every worker the same parameters. Throws cddp::Error; also for parameters that are not
-  // float32 on the host. Floating-point buffers are averaged like parameters where weights are pushed.
+  // float32 on the host. Floating-point buffers (running statistics) are averaged.
   DistributedOptimizer(torch::optim::Optimizer& optimizer, torch::nn::Module& model,
                        std::initializer_list<std::pair<const char*, std::string>> options = {})
       : optimizer_(optimizer),
@@ -43,11 +43,13 @@ class DistributedOptimizer {
     client_.Start();
   }
 
-  // Makes a step. `loss` goes to `cddp status`. Returns what the exchange came to, if there was one.
-  cddp_result step(double loss = 0) {
+  // Makes a step. `loss` goes to `cddp status`; `weight`: how much this worker's batch counts, see cddp_step_options.
+  // Returns what the exchange came to, if there was one.
+  cddp_result step(double loss = 0, double weight = 1) {
     torch::NoGradGuard no_grad;
     cddp_step_options options = CDDP_STEP_OPTIONS_INIT;
     options.loss = loss;
+    options.weight = weight;
     if (!by_gradients_) {
       optimizer_.step();
       return client_.Step(&options);
@@ -78,6 +80,7 @@ class DistributedOptimizer {
   struct Named {
     std::string name;
     torch::Tensor tensor;
+    cddp_tensor_kind kind;
   };
 
   static Options MakeOptions(std::initializer_list<std::pair<const char*, std::string>> values) {
@@ -87,23 +90,21 @@ class DistributedOptimizer {
     return options;
   }
 
-  // Parameters, frozen ones too, and where weights are pushed buffers of floating-point numbers. What is tied counts
-  // once.
-  std::vector<Named> TensorsOf(torch::nn::Module& model) const {
+  // Parameters, frozen ones too, and buffers of floating-point numbers. What is tied counts once.
+  static std::vector<Named> TensorsOf(torch::nn::Module& model) {
     std::vector<Named> named;
     std::set<const void*> known;
-    const auto add = [&](const std::string& name, const torch::Tensor& tensor) {
+    const auto add = [&](const std::string& name, const torch::Tensor& tensor, cddp_tensor_kind kind) {
       if (tensor.numel() > 0 && !known.insert(tensor.data_ptr()).second) return;
       if (tensor.scalar_type() != torch::kFloat || !tensor.device().is_cpu() || !tensor.is_contiguous()) {
         throw Error(CDDP_UNIMPLEMENTED, "tensor '" + name + "' is no contiguous float32 tensor on the CPU, but " +
                                             tensor.toString() + ": convert the model first");
       }
-      named.push_back({name, tensor});
+      named.push_back({name, tensor, kind});
     };
-    for (const auto& item : model.named_parameters()) add(item.key(), item.value());
-    if (by_gradients_) return named;
+    for (const auto& item : model.named_parameters()) add(item.key(), item.value(), CDDP_PARAMETER);
     for (const auto& item : model.named_buffers()) {
-      if (item.value().is_floating_point()) add(item.key(), item.value());
+      if (item.value().is_floating_point()) add(item.key(), item.value(), CDDP_BUFFER);
     }
     return named;
   }
@@ -111,12 +112,13 @@ class DistributedOptimizer {
   static std::vector<Tensor> Describe(const std::vector<Named>& tensors) {
     std::vector<Tensor> described;
     for (const Named& one : tensors) {
-      described.push_back({one.name, one.tensor.sizes().vec(), one.tensor.data_ptr<float>()});
+      described.push_back({one.name, one.tensor.sizes().vec(), one.tensor.data_ptr<float>(), one.kind});
     }
     return described;
   }
 
   void Ready(size_t index) {
+    if (tensors_[index].kind != CDDP_PARAMETER) return;
     const torch::Tensor gradient = tensors_[index].tensor.grad();
     if (!gradient.defined()) return client_.Ready(index, nullptr);
     const torch::Tensor dense = (gradient.is_sparse() ? gradient.to_dense() : gradient).contiguous();

@@ -186,6 +186,12 @@ TEST_F(WrongUseTest, TensorsThatMakeNoSense) {
   Model half;
   half.tensors[0].type = 7;
   EXPECT_ERROR(join(half), CDDP_UNIMPLEMENTED, "tensor 0 ('weights') has type 7");
+  Model strange;
+  strange.tensors[0].kind = 5;
+  EXPECT_ERROR(join(strange), CDDP_UNIMPLEMENTED, "tensor 0 ('weights') has kind 5");
+  Model nothing_learnt;
+  for (cddp_tensor& tensor : nothing_learnt.tensors) tensor.kind = CDDP_BUFFER;
+  EXPECT_ERROR(join(nothing_learnt), CDDP_INVALID_ARGUMENT, "at least one parameter");
   Model nowhere;
   nowhere.tensors[0].data = nullptr;
   EXPECT_ERROR(join(nowhere), CDDP_INVALID_ARGUMENT, "'weights' has no memory");
@@ -428,6 +434,11 @@ TEST_F(WrongUseTest, MemoryAndFlagsThatThisBuildDoesNotKnow) {
   cddp_step_options step = CDDP_STEP_OPTIONS_INIT;
   step.flags = 0x100;
   EXPECT_ERROR(cddp_begin(client.get(), &step), CDDP_UNIMPLEMENTED, "flags 256");
+  step.flags = 0;
+  for (const double weight : {-1.0, 1e-30, 1e30, std::nan("")}) {
+    step.weight = weight;
+    EXPECT_ERROR(cddp_begin(client.get(), &step), CDDP_INVALID_ARGUMENT, "it must be above 0");
+  }
 }
 
 TEST_F(WrongUseTest, TensorsWithoutElementsTakeNoPart) {

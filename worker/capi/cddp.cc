@@ -67,14 +67,20 @@ absl::StatusOr<ClientTensor> ReadTensor(const cddp_tensor* given, size_t index) 
   if (read->type != CDDP_FLOAT32) {
     return absl::UnimplementedError(absl::StrCat(named, " has type ", read->type, ": only CDDP_FLOAT32 is known"));
   }
-  if (read->kind != CDDP_PARAMETER) {
-    return absl::UnimplementedError(absl::StrCat(named, " has kind ", read->kind, ": only CDDP_PARAMETER is known"));
+  if (read->kind != CDDP_PARAMETER && read->kind != CDDP_BUFFER) {
+    return absl::UnimplementedError(
+        absl::StrCat(named, " has kind ", read->kind, ": CDDP_PARAMETER and CDDP_BUFFER are known"));
   }
   if (read->dimensions > kMostDimensions || (read->dimensions > 0 && read->shape == nullptr)) {
     return absl::InvalidArgumentError(
         absl::StrCat(named, " has ", read->dimensions, " dimensions", read->shape == nullptr ? " and no shape" : ""));
   }
-  return ClientTensor{{read->name, {read->shape, read->shape + read->dimensions}}, static_cast<float*>(read->data)};
+  ClientTensor tensor;
+  tensor.spec.name = read->name;
+  tensor.spec.shape.assign(read->shape, read->shape + read->dimensions);
+  tensor.spec.kind = read->kind == CDDP_BUFFER ? TensorKind::kBuffer : TensorKind::kParameter;
+  tensor.data = static_cast<float*>(read->data);
+  return tensor;
 }
 
 // The tensors lie as far apart as the program's struct is long.
@@ -107,14 +113,18 @@ absl::StatusOr<StepInput> ReadStepOptions(const cddp_step_options* options) {
   if (options == nullptr) return StepInput{};
   const absl::StatusOr<cddp_step_options> read = ReadStruct(options, kStepOptionsBytes, "step options");
   if (!read.ok()) return read.status();
-  if ((read->flags & ~static_cast<uint32_t>(CDDP_STEP_NOT_FINITE)) != 0) {
+  constexpr uint32_t kKnown = CDDP_STEP_NOT_FINITE | CDDP_STEP_EMPTY;
+  if ((read->flags & ~kKnown) != 0) {
     return absl::UnimplementedError(
-        absl::StrCat("step options have flags ", read->flags, ": only CDDP_STEP_NOT_FINITE is known"));
+        absl::StrCat("step options have flags ", read->flags, ": CDDP_STEP_NOT_FINITE and CDDP_STEP_EMPTY are known"));
   }
-  if (read->weight != 0 && read->weight != 1) {
-    return absl::UnimplementedError("step options have a weight: all workers count alike in this version");
-  }
-  return StepInput{(read->flags & CDDP_STEP_NOT_FINITE) != 0, read->loss, read->gradients};
+  StepInput input;
+  if (read->weight != 0) input.weight = static_cast<float>(read->weight);
+  if ((read->flags & CDDP_STEP_EMPTY) != 0) input.weight = 0.0f;
+  input.not_finite = (read->flags & CDDP_STEP_NOT_FINITE) != 0;
+  input.loss = read->loss;
+  input.gradients = read->gradients;
+  return input;
 }
 
 // Checks before a step that its result can be told afterwards.

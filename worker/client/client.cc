@@ -21,6 +21,7 @@
 #include "worker/cluster/rank_claim.h"
 #include "worker/cuda/cuda_memory.h"
 #include "worker/cuda/cuda_stream.h"
+#include "worker/exchange/buffer_difference.h"
 
 namespace cddp {
 namespace {
@@ -64,19 +65,21 @@ bool IsEmpty(const TensorSpec& spec) { return std::find(spec.shape.begin(), spec
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Client>> Client::Join(ClientOptions options, std::vector<ClientTensor> tensors,
+absl::StatusOr<std::unique_ptr<Client>> Client::Join(ClientOptions options, const std::vector<ClientTensor>& tensors,
                                                      const ClientMemory& memory) {
   if (absl::Status status = CheckNotForked(); !status.ok()) return status;
   if (absl::Status status = Validate(options); !status.ok()) return status;
   std::vector<ClientTensor> parts;
-  std::vector<size_t> places;
+  std::vector<size_t> places(tensors.size(), kNowhere);
   std::vector<TensorSpec> specs;
-  for (ClientTensor& tensor : tensors) {
-    places.push_back(IsEmpty(tensor.spec) ? kNowhere : parts.size());
-    if (places.back() == kNowhere) continue;
-    if (absl::Status status = CheckPlace(tensor, memory); !status.ok()) return status;
-    specs.push_back(tensor.spec);
-    parts.push_back(std::move(tensor));
+  for (const TensorKind kind : {TensorKind::kParameter, TensorKind::kBuffer}) {  // the layout's order
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      if (tensors[i].spec.kind != kind || IsEmpty(tensors[i].spec)) continue;
+      if (absl::Status status = CheckPlace(tensors[i], memory); !status.ok()) return status;
+      places[i] = parts.size();
+      specs.push_back(tensors[i].spec);
+      parts.push_back(tensors[i]);
+    }
   }
   absl::StatusOr<ParameterLayout> layout =
       ParameterLayout::Create(std::move(specs), (options.bucket_bytes + 3) / sizeof(float));
@@ -230,39 +233,55 @@ absl::Status Client::SetWeights() {
 
 // What the program's steps have moved, with a gradient's sign.
 absl::Status Client::BeginDifference() {
-  gathered_.resize(layout_.total_elements());
   if (absl::Status status = memory_.Gather(absl::MakeSpan(gathered_)); !status.ok()) return status;
-  for (size_t i = 0; i < gathered_.size(); ++i) gathered_[i] = published_[i] - gathered_[i];
+  const uint64_t parameters = layout_.parameter_elements();
+  for (size_t i = 0; i < parameters; ++i) gathered_[i] = published_[i] - gathered_[i];
+  const absl::Span<float> buffers = absl::MakeSpan(gathered_).subspan(parameters);
+  BufferDifference(published_.subspan(parameters), buffers, buffers);
+  return absl::OkStatus();
+}
+
+// Likewise of the buffers alone, which the forward pass has moved.
+absl::Status Client::BeginBuffers() {
+  for (size_t i = 0; i < layout_.tensors().size(); ++i) {
+    if (layout_.tensors()[i].kind != TensorKind::kBuffer) continue;
+    const ElementRange range = layout_.tensor_range(i);
+    const absl::Span<float> own = absl::MakeSpan(gathered_).subspan(range.begin, range.size());
+    if (absl::Status status = memory_.GatherOne(i, memory_.tensor(i), absl::MakeSpan(gathered_)); !status.ok()) {
+      return status;
+    }
+    BufferDifference(published_.subspan(range.begin, range.size()), own, own);
+    ready_[i] = true;
+  }
   return absl::OkStatus();
 }
 
 absl::Status Client::Begin(const StepInput& input) {
   MutexLock lock(mutex_);
   if (absl::Status status = Require(Phase::kBetweenSteps, "begin"); !status.ok()) return status;
-  bool refuse = input.not_finite || (!pushes_weights() && !std::isfinite(input.loss));
+  if (input.weight != 0.0f) {
+    if (absl::Status status = CheckWeight(input.weight); !status.ok()) return status;
+  }
   if (gpu_ != nullptr && input.gradients == nullptr) {
     return absl::InvalidArgumentError(
         "begin: with tensors that lie in one array on a GPU, gradients must lie in one, too: name it in the step "
         "options");
   }
-  absl::Span<const float> pushed(input.gradients, layout_.total_elements());
-  if (pushes_weights()) {
-    if (absl::Status status = BeginDifference(); !status.ok()) return status;
-    refuse = refuse || !AllFinite(gathered_);
-  }
-  if (gpu_ == nullptr && (pushes_weights() || where_.is_gpu || input.gradients == nullptr)) {
-    gathered_.resize(layout_.total_elements());
-    pushed = gathered_;
-  }
+  direct_ = input.gradients != nullptr && !pushes_weights() && !has_buffers() && (!where_.is_gpu || gpu_ != nullptr);
+  if (!direct_) gathered_.resize(layout_.total_elements());
+  bool refuse = input.not_finite || (!pushes_weights() && !std::isfinite(input.loss));
+  ready_.assign(ready_.size(), pushes_weights() || refuse || input.weight == 0.0f);
+  absl::Status status = pushes_weights() ? BeginDifference() : BeginBuffers();
+  if (!status.ok()) return status;
+  if (pushes_weights() && !AllFinite(absl::MakeSpan(gathered_).first(layout_.parameter_elements()))) refuse = true;
   phase_ = Phase::kInStep;
   has_stepped_ = true;
   input_ = input;
-  input_.not_finite = refuse;
-  const bool all_ready = pushes_weights() || refuse;
-  ready_.assign(ready_.size(), all_ready);
-  frontier_ = all_ready ? 0 : ready_.size();
-  exchange_->Begin(pushed, published_, refuse);
-  if (all_ready) exchange_->Ready(0);
+  frontier_ = ready_.size();
+  while (frontier_ > 0 && ready_[frontier_ - 1]) --frontier_;
+  exchange_->Begin(direct_ ? absl::Span<const float>(input.gradients, layout_.total_elements()) : gathered_, published_,
+                   refuse, input.weight);
+  if (frontier_ < ready_.size()) exchange_->Ready(layout_.tensor_range(frontier_).begin);
   return absl::OkStatus();
 }
 
@@ -277,7 +296,10 @@ absl::Status Client::Ready(size_t tensor, const float* gradient) {
                                                    " were given to join, counted from 0"));
   }
   const size_t place = places_[tensor];
-  if (input_.not_finite || place == kNowhere) return absl::OkStatus();
+  const bool needs_none = input_.not_finite || !std::isfinite(input_.loss) || input_.weight == 0.0f;
+  if (needs_none || place == kNowhere || layout_.tensors()[place].kind != TensorKind::kParameter) {
+    return absl::OkStatus();
+  }
   if (ready_[place]) {
     return absl::FailedPreconditionError(absl::StrCat("ready: tensor '", NameOf(place), "' was ready already"));
   }
@@ -298,7 +320,7 @@ absl::Status Client::TakeGradient(size_t place, const float* gradient) {
       return absl::InvalidArgumentError(absl::StrCat("ready: the gradient of tensor '", NameOf(place),
                                                      "' lies outside the array that the step began with"));
     }
-    if (!where_.is_gpu || gpu_ != nullptr) return absl::OkStatus();  // it is read where it lies
+    if (direct_) return absl::OkStatus();
     gradient = input_.gradients + range.begin;
   }
   if (gradient != nullptr) return memory_.GatherOne(place, gradient, absl::MakeSpan(gathered_));

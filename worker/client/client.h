@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,9 +31,10 @@
 namespace cddp {
 
 struct StepInput {
-  bool not_finite = false;  // the loss (kGradients: also by its value): no worker makes this step
-  double loss = 0;          // for heartbeats
-  // Of all tensors, in the layout's order and the tensors' memory; null: Ready brings them.
+  std::optional<float> weight;  // of this worker in the mean (CheckWeight); none: 1; 0: it has no examples
+  bool not_finite = false;      // the loss (kGradients: also by its value): no worker makes this step
+  double loss = 0;              // for heartbeats
+  // Of all parameters, one after the other and in the tensors' memory; null: Ready brings them.
   const float* gradients = nullptr;
 };
 
@@ -61,15 +63,16 @@ struct ClientStatistics {
 // order are FailedPrecondition and change nothing. After an error of the servers or the network in a step the client is
 // over: every call but Leave says so.
 //
-// On a GPU. Where gradients are pushed, tensors and gradients lie in one array each: they are compressed there, and the
-// host waits for the program's stream nowhere in a step; else what is exchanged is copied to the host and back.
+// On a GPU. Where gradients are pushed, tensors and gradients lie in one array each, and there are no buffers: they are
+// compressed there, and the host waits for the program's stream nowhere in a step; else what is exchanged is copied to
+// the host and back.
 class Client {
  public:
   // The tensors' elements must stay where they are for as long as the client lives; `options` are checked.
   // InvalidArgument for options or tensors that make no sense; errors of Claims, GrpcCluster::Join, ClaimRank and the
   // checks of begin_training.h and, on a GPU, of MakeCudaBuckets. FailedPrecondition in the child of a process that has
   // joined before it forked.
-  static absl::StatusOr<std::unique_ptr<Client>> Join(ClientOptions options, std::vector<ClientTensor> tensors,
+  static absl::StatusOr<std::unique_ptr<Client>> Join(ClientOptions options, const std::vector<ClientTensor>& tensors,
                                                       const ClientMemory& memory = {});
 
   // Without Leave, servers keep this worker's place for its lease.
@@ -86,7 +89,8 @@ class Client {
   // have moved; all is ready.
   absl::Status Begin(const StepInput& input);
 
-  // The gradient of a tensor, by its place in Join, is complete; null: zero. It is copied.
+  // The gradient of a tensor, by its place in Join, is complete; null: zero. It is copied. Buffers need none: they are
+  // complete when a step begins.
   absl::Status Ready(size_t tensor, const float* gradient);
 
   // Waits until the step is done, or so long: DeadlineExceeded.
@@ -108,7 +112,9 @@ class Client {
 
   const ParameterLayout& layout() const { return layout_; }
   const ClientOptions& options() const { return options_; }  // with the rank that was claimed
-  bool in_place() const { return !memory_.in_place().empty(); }
+  // Are gradients pushed, and weights set, without a copy? Not of a model with buffers, whose own elements differ from
+  // the published ones.
+  bool in_place() const { return !memory_.in_place().empty() && !has_buffers(); }
 
   // Is this the process that joined? Not after fork(); then nothing of this may be used, not even destroyed: its
   // threads are gone.
@@ -128,10 +134,12 @@ class Client {
   absl::Status Require(Phase wanted, absl::string_view call) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Fail(const absl::Status& status);
   absl::Status BeginDifference();
+  absl::Status BeginBuffers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status TakeGradient(size_t place, const float* gradient) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status SetWeights();  // the program's, to the published ones
   void NoteFinished(const StepTraffic& traffic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string NameOf(size_t tensor) const;
+  bool has_buffers() const { return layout_.total_elements() > layout_.parameter_elements(); }
   bool pushes_weights() const { return options_.push == PushKind::kWeights; }
 
   const pid_t process_;
@@ -151,6 +159,7 @@ class Client {
   std::vector<bool> ready_ ABSL_GUARDED_BY(mutex_);  // by the layout's tensor
   size_t frontier_ ABSL_GUARDED_BY(mutex_) = 0;      // tensors from here on are ready
   StepInput input_ ABSL_GUARDED_BY(mutex_);
+  bool direct_ ABSL_GUARDED_BY(mutex_) = false;  // gradients are read where the program has them
   bool has_stepped_ ABSL_GUARDED_BY(mutex_) = false;
   ClientStatistics statistics_ ABSL_GUARDED_BY(mutex_);
 

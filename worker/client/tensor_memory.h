@@ -35,6 +35,8 @@ class TensorMemory {
   // All tensors as one array, if they lie next to each other in the layout's order; else empty.
   absl::Span<float> in_place() const { return in_place_; }
 
+  float* tensor(size_t index) const { return tensors_[index]; }
+
   // Copies all tensors to or from an array of total_elements() in the host's memory; nothing if they are that array.
   // From and to a GPU it waits for the program's stream; errors of worker/cuda/cuda_memory.h.
   absl::Status Gather(absl::Span<float> to) const;

@@ -65,7 +65,8 @@ class GradientExchange {
   // Begins a step. Both spans have total_elements() and stay valid until Finish; behind the parameters, `gradients` has
   // the buffers' differences (buffer_difference.h) and `weights` the published buffers. `refuse`: the loss is not
   // finite, so push nothing but a mark for every bucket: the step is then refused at all workers alike, whole.
-  // `weight`: how much this worker's contribution counts, examples or tokens (CheckWeight); none: 1.
+  // `weight`: how much this worker's contribution counts, examples or tokens (CheckWeight); none: 1; 0: it has none, so
+  // that the others' mean counts, and what waits in the residual goes on waiting.
   void Begin(absl::Span<const float> gradients, absl::Span<float> weights, bool refuse = false,
              std::optional<float> weight = std::nullopt);
 

@@ -18,9 +18,10 @@ StepDriver::StepDriver(const ParameterLayout& layout, StepRules rules)
 uint64_t StepDriver::newest_version() const { return *std::max_element(versions_.begin(), versions_.end()); }
 
 void StepDriver::Begin(bool refuse, std::optional<float> weight) {
-  weight_ = weight;
+  const bool is_empty = weight == 0.0f;
+  weight_ = is_empty ? kLeastWeight : weight;
   ready_from_ = UINT64_MAX;
-  encodes_ = !refuse;
+  encodes_ = !refuse && !is_empty;
   refuse_ = refuse;
   to_encode_ = to_release_ = layout_.bucket_count();
   status_ = absl::OkStatus();
@@ -115,14 +116,14 @@ void StepDriver::Release(uint32_t bucket, bool non_finite, std::optional<Encoded
   push.step = rules_.is_sync ? versions_[bucket] : step_;
   push.base_version = versions_[bucket];
   push.non_finite = non_finite;
+  if (!non_finite) push.weight = weight_;
   if (encoded.has_value()) push.replica_crc32c = encoded->replica_crc32c;
-  if (!non_finite) {
+  if (encoded.has_value() && !non_finite) {
     counts_.pushed_bytes += encoded->update.size();
     counts_.selected += encoded->selected;
     counts_.residual_sq += encoded->residual_sq;
     pushed_[bucket] = encoded->update;
     push.update = std::move(encoded->update);
-    push.weight = weight_;
   }
   ++unanswered_;
   awaited_[bucket] = true;

@@ -92,7 +92,7 @@ class StepDriver {
   void set_full_call_bytes(uint64_t bytes) { batch_.set_full_bytes(bytes); }
 
   // Begins a step, none of whose gradients is ready. `refuse`: the loss is not finite, so push marks for all buckets.
-  // `weight`: of the contributions (Push).
+  // `weight`: of the contributions (Push); 0: there are none, so push no elements, with the least weight that there is.
   void Begin(bool refuse, std::optional<float> weight = std::nullopt);
 
   // Events. Each returns the actions that follow from it.
@@ -131,7 +131,7 @@ class StepDriver {
   // Of the step under way.
   uint64_t ready_from_ = UINT64_MAX;
   std::optional<float> weight_;
-  bool encodes_ = true;                                // false: the whole step is refused
+  bool encodes_ = true;                                // false: the whole step is refused, or has no contributions
   bool refuse_ = false;                                // release marks from here on
   uint32_t to_encode_ = 0;                             // buckets below it are not yet being encoded
   uint32_t to_release_ = 0;                            // buckets below it are not yet in batch_ or pushed

@@ -165,6 +165,19 @@ std::vector<Push> PushAll(StepDriver* driver) {
   return pushed;
 }
 
+TEST_F(StepDriverTest, WithoutAContributionItPushesNoElementsWithTheLeastWeight) {
+  StepDriver driver = Driver(Rules());
+  driver.Begin(/*refuse=*/false, /*weight=*/0.0f);
+  const std::vector<StepAction> actions = driver.Ready(0);
+  ASSERT_THAT(Names(actions), ElementsAre("push 5 4 3 2 1 0"));
+  for (const Push& push : std::get<PushBuckets>(actions.front()).pushes) {
+    EXPECT_TRUE(push.update.empty());
+    EXPECT_EQ(push.weight, kLeastWeight);
+    EXPECT_FALSE(push.non_finite);
+  }
+  EXPECT_EQ(driver.counts().pushed_bytes, 0u);
+}
+
 TEST_F(StepDriverTest, AStepIsDoneWhenEveryReplyIsApplied) {
   StepDriver driver = Driver(Rules());
   for (const Push& push : PushAll(&driver)) {
