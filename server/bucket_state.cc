@@ -27,14 +27,6 @@ float WeightOf(const Contribution& contribution) {
   return contribution.weight.value_or(contribution.update.empty() ? 0.0f : 1.0f);
 }
 
-// sum += weight * update
-void AddTimes(float weight, const CheckedUpdate& update, absl::Span<float> sum) {
-  if (weight == 1) return UpdateReader(update).AddTo(0, sum);
-  std::vector<float> values(sum.size());
-  UpdateReader(update).AddTo(0, absl::MakeSpan(values));
-  for (size_t i = 0; i < sum.size(); ++i) sum[i] += weight * values[i];
-}
-
 size_t BytesOf(const std::vector<SharedBytes>& runs) {
   size_t bytes = 0;
   for (const SharedBytes& run : runs) bytes += run.size();
@@ -177,7 +169,7 @@ void BucketState::Count(const Contribution& contribution, const std::optional<Ch
     if (contribution.step >= slot.next_step) slot.last_refused = contribution.non_finite;
     if (!contribution.non_finite && update.has_value()) {
       late_.resize(length_);
-      AddTimes(weight, *update, absl::MakeSpan(late_));
+      UpdateReader(*update).AddTo(0, weight, absl::MakeSpan(late_));
     }
   } else {
     slot.contributed = true;

@@ -5,50 +5,54 @@
 
 #include "common/check/check.h"
 #include "common/codec/update_codec.h"
-#include "common/optimizer/optimizer_loops.h"
+#include "common/optimizer/prefetch.h"
 
 namespace cddp {
 namespace {
 
-// Makes the sum of a round piece by piece.
+// Readers of a round's contributions. The vector is the thread's own and used again: 8 KiB for each contribution would
+// be the largest allocation of a round.
+std::vector<UpdateReader>& ReadersOf(const std::vector<CheckedUpdate>& contributions) {
+  thread_local std::vector<UpdateReader> readers;
+  readers.clear();
+  readers.reserve(contributions.size());
+  for (const CheckedUpdate& contribution : contributions) readers.emplace_back(contribution);
+  return readers;
+}
+
+// Makes the sum of a round piece by piece. One at a time on a thread.
 class RoundSum {
  public:
-  explicit RoundSum(const BucketWeights::Round& round, bool with_factors)
+  RoundSum(const BucketWeights::Round& round, bool with_factors)
       : carried_(round.carried),
-        readers_(round.contributions.begin(), round.contributions.end()),
+        readers_(ReadersOf(round.contributions)),
         factors_(with_factors ? round.factors : absl::Span<const float>()),
         carried_factor_(factors_.empty() ? 1 : round.carried_factor) {}
 
-  // sum = elements [begin, begin + sum.size()); calls go from the first element to the last.
-  void Read(uint32_t begin, absl::Span<float> sum) {
+  // sum = elements [begin, begin + sum.size()); calls go from the first element to the last. `meanwhile(from, to)` is
+  // called for all of these elements, in parts, between the additions: adding up is arithmetic within the cache, so
+  // that it can start what keeps the memory busy.
+  template <typename Meanwhile>
+  void Read(uint32_t begin, absl::Span<float> sum, Meanwhile meanwhile) {
     CDDP_CHECK(carried_.empty() || begin + sum.size() <= carried_.size()) << begin << " + " << sum.size();
     if (carried_.empty()) {
       std::fill(sum.begin(), sum.end(), 0.0f);
     } else {
-      std::copy_n(carried_.begin() + begin, sum.size(), sum.begin());
+      for (size_t i = 0; i < sum.size(); ++i) sum[i] = carried_[begin + i] * carried_factor_;
     }
-    if (factors_.empty()) {
-      for (UpdateReader& reader : readers_) reader.AddTo(begin, sum);
-    } else {
-      AddTimesFactors(begin, sum);
+    size_t done = 0;
+    for (size_t i = 0; i < readers_.size(); ++i) {
+      readers_[i].AddTo(begin, factors_.empty() ? 1 : factors_[i], sum);
+      const size_t from = std::exchange(done, sum.size() * (i + 1) / readers_.size());
+      meanwhile(begin + from, begin + done);
     }
   }
 
  private:
-  void AddTimesFactors(uint32_t begin, absl::Span<float> sum) {
-    for (float& value : sum) value *= carried_factor_;
-    for (size_t i = 0; i < readers_.size(); ++i) {
-      values_.assign(sum.size(), 0.0f);
-      readers_[i].AddTo(begin, absl::MakeSpan(values_));
-      for (size_t j = 0; j < sum.size(); ++j) sum[j] += factors_[i] * values_[j];
-    }
-  }
-
   const absl::Span<const float> carried_;
-  std::vector<UpdateReader> readers_;
+  std::vector<UpdateReader>& readers_;
   const absl::Span<const float> factors_;
   const float carried_factor_;
-  std::vector<float> values_;  // of one contribution's piece
 };
 
 // Does an optimizer move elements that the round did not touch?
@@ -80,7 +84,7 @@ BucketWeights::BucketWeights(uint32_t length, const OptimizerOptions& optimizer)
     : published_(length), residual_(length), optimizer_(Optimizer::Create(optimizer, length)) {}
 
 void BucketWeights::Initialize(const Round& round, std::string* update) {
-  RoundSum(round, /*with_factors=*/false).Read(0, absl::MakeSpan(published_));
+  RoundSum(round, /*with_factors=*/false).Read(0, absl::MakeSpan(published_), [](size_t, size_t) {});
   EncodeAll(absl::MakeSpan(published_), ValueEncoding::kFp32, update);
 }
 
@@ -91,12 +95,14 @@ absl::Status BucketWeights::Step(const Round& round, std::string* update) {
   const auto read = [&](uint32_t begin, uint32_t end) {
     CDDP_CHECK(begin <= end && end - begin <= BucketCompressor::kInputPiece) << "[" << begin << ", " << end << ")";
     const absl::Span<float> elements(piece, end - begin);
-    sum.Read(begin, elements);
+    sum.Read(begin, elements, [&](size_t from, size_t to) {
+      optimizer_->Prefetch(from, to - from);
+      PrefetchFloats(residual_.data() + from, to - from);
+    });
     return elements;
   };
   const auto change = [&](uint32_t begin, absl::Span<float> elements) {
-    Scale(round.scale, elements.data(), elements.size());
-    optimizer_->StepPart(begin, elements, absl::MakeConstSpan(published_).subspan(begin, elements.size()),
+    optimizer_->StepPart(begin, round.scale, elements, absl::MakeConstSpan(published_).subspan(begin, elements.size()),
                          absl::MakeConstSpan(residual_).subspan(begin, elements.size()));
   };
   const auto changed = [&](uint32_t begin, uint32_t end) -> absl::Span<const float> {

@@ -96,7 +96,7 @@ absl::StatusOr<UpdateInfo> ValidateUpdate(absl::string_view bytes, uint32_t leng
 absl::Status AddUpdate(absl::string_view bytes, absl::Span<float> target) {
   absl::StatusOr<CheckedUpdate> update = CheckedUpdate::Check(bytes, static_cast<uint32_t>(target.size()));
   if (!update.ok()) return update.status();
-  UpdateReader(*update).AddTo(0, target);
+  UpdateReader(*update).AddTo(0, 1, target);
   return absl::OkStatus();
 }
 

@@ -66,26 +66,27 @@ bool UpdateReader::NextBlock() {
   return true;
 }
 
-void UpdateReader::AddTo(uint32_t begin, absl::Span<float> target) {
-  if (parts_.info.index_encoding == IndexEncoding::kDense) return AddDenseTo(begin, target);
+void UpdateReader::AddTo(uint32_t begin, float factor, absl::Span<float> target) {
+  if (parts_.info.index_encoding == IndexEncoding::kDense) return AddDenseTo(factor, target);
   const uint64_t end = begin + uint64_t{target.size()};
   while (position_ < filled_ || NextBlock()) {
     CDDP_CHECK(indices_[position_] >= begin) << "entry " << indices_[position_] << " lies before " << begin;
     const bool whole = indices_[filled_ - 1] < end;
     const size_t stop = whole ? filled_ : std::lower_bound(indices_ + position_, indices_ + filled_, end) - indices_;
-    for (size_t i = position_; i < stop; ++i) target[indices_[i] - begin] += values_[i];
+    float* const to = target.data();
+    for (size_t i = position_; i < stop; ++i) to[indices_[i] - begin] += factor * values_[i];
     position_ = stop;
     if (!whole) return;
   }
 }
 
-void UpdateReader::AddDenseTo(uint32_t begin, absl::Span<float> target) {
+void UpdateReader::AddDenseTo(float factor, absl::Span<float> target) {
   for (size_t done = 0; done < target.size();) {
     if (position_ == filled_ && !NextBlock()) return;
     const size_t count = std::min(filled_ - position_, target.size() - done);
     const float* __restrict from = values_ + position_;
     float* __restrict to = target.data() + done;
-    for (size_t i = 0; i < count; ++i) to[i] += from[i];
+    for (size_t i = 0; i < count; ++i) to[i] += factor * from[i];
     position_ += count;
     done += count;
   }

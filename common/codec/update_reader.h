@@ -39,9 +39,9 @@ class UpdateReader {
  public:
   explicit UpdateReader(const CheckedUpdate& update) : parts_(update.parts_), bitmap_(update.parts_.index) {}
 
-  // target[index - begin] += value for each entry not read yet whose index is below begin + target.size(), one float32
-  // addition each. All indices below `begin` have been read.
-  void AddTo(uint32_t begin, absl::Span<float> target);
+  // target[index - begin] += factor * value for each entry not read yet whose index is below begin + target.size(), one
+  // float32 product and addition each. All indices below `begin` have been read.
+  void AddTo(uint32_t begin, float factor, absl::Span<float> target);
 
   // The next up to 1024 entries, less those that AddTo has read; false at the end. Not for dense updates, whose indices
   // are their positions.
@@ -50,7 +50,7 @@ class UpdateReader {
   absl::Span<const float> values() const { return {values_ + position_, filled_ - position_}; }
 
  private:
-  void AddDenseTo(uint32_t begin, absl::Span<float> target);
+  void AddDenseTo(float factor, absl::Span<float> target);
   void DecodeIndices(size_t number, size_t count);
 
   const UpdateParts parts_;

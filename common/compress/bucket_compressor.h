@@ -95,7 +95,7 @@ class BucketCompressor {
   virtual float threshold() const = 0;
   virtual void set_threshold(float threshold) = 0;
 
-  static constexpr uint32_t kInputPiece = 32 * 1024;  // 128 KiB: with as much of other arrays it fits an L2 cache
+  static constexpr uint32_t kInputPiece = 8 * 1024;  // 32 KiB, so that it and as much of other arrays fit an L2 cache
 };
 
 }  // namespace cddp

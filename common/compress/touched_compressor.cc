@@ -105,8 +105,11 @@ absl::StatusOr<CompressResult> TouchedCompressor::SendTouched(SumSource sum, Cha
     const size_t first = touched.size();
     NoteTouched(begin, piece, &touched);
     change(begin, piece);
-    if (!AllFinite(piece)) return absl::FailedPreconditionError("input holds NaN or infinity");
     CompensateAndCollect(piece, residual, begin, kNoCandidates, &touched, &summary);
+    // Input that is not finite leaves a residual that is not; so may finite input.
+    if (summary.largest_key >= kInfinityKey && !AllFinite(piece)) {
+      return absl::FailedPreconditionError("input holds NaN or infinity");
+    }
     for (size_t i = first; i < touched.size(); ++i) touched.values()[i] = residual[touched.indices()[i]];
   }
   if (summary.largest_key > kInfinityKey) return absl::FailedPreconditionError("residual holds NaN");

@@ -1,11 +1,13 @@
 #include "common/optimizer/optimizer.h"
 
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/check/check.h"
 #include "common/optimizer/optimizer_loops.h"
+#include "common/optimizer/prefetch.h"
 
 namespace cddp {
 namespace {
@@ -25,16 +27,23 @@ class Sgd final : public Optimizer {
 
   void BeginStep() override { lr_ = static_cast<float>(LearningRate(options_.lr, steps_++)); }
 
-  void StepPart(uint64_t begin, absl::Span<float> gradient, absl::Span<const float> weights,
+  void StepPart(uint64_t begin, float scale, absl::Span<float> gradient, absl::Span<const float> weights,
                 absl::Span<const float> residual) override {
+    if (momentum_.empty() || options_.weight_decay > 0) {  // else the momentum's loop does it
+      Scale(std::exchange(scale, 1.0f), gradient.data(), gradient.size());
+    }
     Decay(static_cast<float>(options_.weight_decay), gradient, weights, residual);
     if (momentum_.empty()) {
       Scale(-lr_, gradient.data(), gradient.size());
     } else {
       CDDP_CHECK(begin + gradient.size() <= momentum_.size()) << begin << " + " << gradient.size();
-      MomentumLoop(lr_, static_cast<float>(options_.momentum), options_.nesterov, gradient.data(),
-                   momentum_.data() + begin, gradient.size());
+      const MomentumFactors factors = {scale, lr_, static_cast<float>(options_.momentum), options_.nesterov};
+      MomentumLoop(factors, gradient.data(), momentum_.data() + begin, gradient.size());
     }
+  }
+
+  void Prefetch(uint64_t begin, size_t size) const override {
+    if (!momentum_.empty()) PrefetchFloats(momentum_.data() + begin, size);
   }
 
   void Save(ByteWriter* to) const override {
@@ -69,14 +78,20 @@ class Adam final : public Optimizer {
     factors_.square_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(options_.beta2, t)));
   }
 
-  void StepPart(uint64_t begin, absl::Span<float> gradient, absl::Span<const float> weights,
+  void StepPart(uint64_t begin, float scale, absl::Span<float> gradient, absl::Span<const float> weights,
                 absl::Span<const float> residual) override {
     CDDP_CHECK(begin + gradient.size() <= mean_.size()) << begin << " + " << gradient.size();
+    Scale(scale, gradient.data(), gradient.size());
     const bool decoupled = options_.kind == OptimizerKind::kAdamW;
     const float decay = static_cast<float>(options_.weight_decay);
     if (!decoupled) Decay(decay, gradient, weights, residual);
     AdamLoop(factors_, gradient.data(), mean_.data() + begin, square_.data() + begin, gradient.size());
     if (decoupled) Decay(-lr_ * decay, gradient, weights, residual);
+  }
+
+  void Prefetch(uint64_t begin, size_t size) const override {
+    PrefetchFloats(mean_.data() + begin, size);
+    PrefetchFloats(square_.data() + begin, size);
   }
 
   void Save(ByteWriter* to) const override {

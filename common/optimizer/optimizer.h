@@ -54,14 +54,17 @@ class Optimizer {
   // published yet; empty: nothing); both are read only where weight decay needs them. Spans have `length` elements.
   void Step(absl::Span<float> gradient, absl::Span<const float> weights, absl::Span<const float> residual) {
     BeginStep();
-    StepPart(0, gradient, weights, residual);
+    StepPart(0, 1, gradient, weights, residual);
   }
 
   // The same in parts, for callers that make the gradient piece by piece: after BeginStep, StepPart for each part once,
-  // with spans of the elements from `begin` on.
+  // with spans of the elements from `begin` on, and the gradient still to be multiplied by `scale`.
   virtual void BeginStep() = 0;
-  virtual void StepPart(uint64_t begin, absl::Span<float> gradient, absl::Span<const float> weights,
+  virtual void StepPart(uint64_t begin, float scale, absl::Span<float> gradient, absl::Span<const float> weights,
                         absl::Span<const float> residual) = 0;
+
+  // Starts to bring the state of elements from `begin` on into the cache, for a StepPart that follows soon.
+  virtual void Prefetch(uint64_t begin, size_t size) const = 0;
 
   // The state between two steps, for a checkpoint. Load fails the reader if it is of another kind or length.
   virtual void Save(ByteWriter* to) const = 0;

@@ -1,11 +1,9 @@
 #include "common/optimizer/optimizer_loops.h"
 
-#include <algorithm>
 #include <cmath>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "common/optimizer/optimizer_loops.cc"
-#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
@@ -27,33 +25,19 @@ void AddWeightsKernel(float factor, const float* HWY_RESTRICT weights, const flo
   }
 }
 
-// Calls loop(begin, end) for runs of elements, with the state of later ones on its way from memory: the hardware's
-// prefetchers stop at the end of a page, this goes a page ahead, and past the array's end does no harm.
-template <typename Loop>
-HWY_INLINE void ForRuns(size_t size, const float* state, Loop loop) {
-  constexpr size_t kRun = 256, kPrefetchAhead = 2048, kLine = 16;
-  for (size_t begin = 0; begin < size; begin += kRun) {
-    for (size_t i = 0; i < kRun; i += kLine) hwy::Prefetch(state + begin + i + kPrefetchAhead);
-    loop(begin, std::min(size, begin + kRun));
-  }
-}
-
-void MomentumKernel(float lr, float momentum, bool nesterov, float* HWY_RESTRICT gradient, float* HWY_RESTRICT m,
-                    size_t size) {
-  if (nesterov) {
-    ForRuns(size, m, [=](size_t begin, size_t end) HWY_ATTR {
-      for (size_t i = begin; i < end; ++i) {
-        m[i] = momentum * m[i] + gradient[i];
-        gradient[i] = -lr * (gradient[i] + momentum * m[i]);
-      }
-    });
+void MomentumKernel(const MomentumFactors& factors, float* HWY_RESTRICT gradient, float* HWY_RESTRICT m, size_t size) {
+  const MomentumFactors f = factors;
+  if (f.nesterov) {
+    for (size_t i = 0; i < size; ++i) {
+      const float g = f.scale * gradient[i];
+      m[i] = f.momentum * m[i] + g;
+      gradient[i] = -f.lr * (g + f.momentum * m[i]);
+    }
   } else {
-    ForRuns(size, m, [=](size_t begin, size_t end) HWY_ATTR {
-      for (size_t i = begin; i < end; ++i) {
-        m[i] = momentum * m[i] + gradient[i];
-        gradient[i] = -lr * m[i];
-      }
-    });
+    for (size_t i = 0; i < size; ++i) {
+      m[i] = f.momentum * m[i] + f.scale * gradient[i];
+      gradient[i] = -f.lr * m[i];
+    }
   }
 }
 
@@ -85,8 +69,8 @@ void AddWeights(float factor, const float* weights, const float* residual, float
   HWY_DYNAMIC_DISPATCH(AddWeightsKernel)(factor, weights, residual, gradient, size);
 }
 
-void MomentumLoop(float lr, float momentum, bool nesterov, float* gradient, float* m, size_t size) {
-  HWY_DYNAMIC_DISPATCH(MomentumKernel)(lr, momentum, nesterov, gradient, m, size);
+void MomentumLoop(const MomentumFactors& factors, float* gradient, float* m, size_t size) {
+  HWY_DYNAMIC_DISPATCH(MomentumKernel)(factors, gradient, m, size);
 }
 
 void AdamLoop(const AdamFactors& factors, float* gradient, float* m, float* v, size_t size) {

@@ -14,8 +14,14 @@ void Scale(float factor, float* values, size_t size);
 // g += factor * w, or with a residual (not null) g += factor * (w + residual)
 void AddWeights(float factor, const float* weights, const float* residual, float* gradient, size_t size);
 
-// m = momentum m + g;  g = -lr m, with nesterov g = -lr (g + momentum m)
-void MomentumLoop(float lr, float momentum, bool nesterov, float* gradient, float* m, size_t size);
+// g *= scale;  m = momentum m + g;  g = -lr m, with nesterov g = -lr (g + momentum m)
+struct MomentumFactors {
+  float scale = 1;
+  float lr = 0;
+  float momentum = 0;
+  bool nesterov = false;
+};
+void MomentumLoop(const MomentumFactors& factors, float* gradient, float* m, size_t size);
 
 struct AdamFactors {
   float beta1 = 0;

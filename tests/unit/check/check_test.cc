@@ -40,7 +40,7 @@ TEST(CheckDeathTest, AnUpdateReadFromTheMiddle) {
   ASSERT_TRUE(update.ok()) << update.status();
   UpdateReader reader(*update);
   float target[5] = {};
-  EXPECT_DEATH(reader.AddTo(5, absl::MakeSpan(target)), "entry 2 lies before 5");
+  EXPECT_DEATH(reader.AddTo(5, 1, absl::MakeSpan(target)), "entry 2 lies before 5");
 }
 
 }  // namespace

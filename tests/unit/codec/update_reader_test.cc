@@ -24,7 +24,7 @@ void AddInPieces(const std::string& bytes, uint32_t seed, std::vector<float>* ta
   std::mt19937 random(seed);
   for (uint32_t begin = 0; begin < length;) {
     const uint32_t end = std::min<uint32_t>(length, begin + random() % 3000);
-    reader.AddTo(begin, absl::MakeSpan(*target).subspan(begin, end - begin));
+    reader.AddTo(begin, 1, absl::MakeSpan(*target).subspan(begin, end - begin));
     begin = end;
   }
 }
@@ -59,7 +59,7 @@ TEST(UpdateReaderTest, GoesOnWhereAnotherCallStopped) {
   EncodeSparse(indices, absl::MakeSpan(values), 10, IndexEncoding::kGap8, ValueEncoding::kFp32, &bytes);
   UpdateReader reader(*CheckedUpdate::Check(bytes, 10));
   std::vector<float> target(6);
-  reader.AddTo(0, absl::MakeSpan(target));
+  reader.AddTo(0, 1, absl::MakeSpan(target));
   EXPECT_EQ(target, (std::vector<float>{1, 0, 0, 0, 0, 2}));
   EXPECT_EQ(std::vector<uint32_t>(reader.indices().begin(), reader.indices().end()), (std::vector<uint32_t>{6, 9}));
   EXPECT_EQ(std::vector<float>(reader.values().begin(), reader.values().end()), (std::vector<float>{3, 4}));
