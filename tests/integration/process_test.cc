@@ -293,6 +293,8 @@ TEST_F(ProcessTest, BadInputIsOneClearLineAndExitCodeTwo) {
       {worker + "--rank=some", "use a number from 0, or auto"},
       {worker + "--servers=nonsense", "'nonsense' has no port: write nonsense:50051"},
       {worker + "--data_dir=/no/such/folder", "/no/such/folder"},
+      {absl::StrCat("CUDA_VISIBLE_DEVICES= ", worker, "--device=cuda"), "or compute with --device=cpu"},
+      {absl::StrCat("CUDA_VISIBLE_DEVICES= ", Train("--device=cuda:1")), "or compute with --device=cpu"},
       {absl::StrCat(Bin("cddp-server"), " --listen=127.0.0.1:0 --metrics_listen= --shard=2 --shards=2"), "--shard=2"},
       {absl::StrCat(Bin("cddp-server"), " --publish_ratio=1.5"), "--publish_ratio=1.5"},
       {absl::StrCat(Bin("cddp-server"), " --max_inflight_bytes=10"), "--max_inflight_bytes=10"},

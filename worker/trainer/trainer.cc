@@ -107,6 +107,7 @@ class Trainer {
     if (checkpoints_.has_value()) checkpoints_->Last(parts(), {});
     // Before the model is saved: the cluster does not wait for a disk.
     cluster_->Leave(/*finished=*/true);
+    if (gpu_engine_ != nullptr) LogGpuCounts(gpu_engine_->counts());
     absl::Status saved = SaveModel();
     const absl::StatusOr<std::vector<float>> weights = OnHost(model_->device(), model_->weights());
     if (!weights.ok()) return weights.status();
@@ -149,6 +150,11 @@ class Trainer {
   }
 
   absl::Status Connect(const ParameterLayout& layout, const std::string& agreement) {
+    GradientCompressorOptions push = options_.exchange;
+    if (options_.optimizer.kind.has_value()) push.clip_norm = 0;  // see MakeOptimizer
+    // Before it joins: the others wait for whoever has.
+    absl::StatusOr<std::unique_ptr<BucketEngine>> engine = MakeEngine(layout, push);
+    if (!engine.ok()) return engine.status();
     GrpcClusterOptions options = options_.cluster;
     options.agreement = agreement;
     absl::StatusOr<std::unique_ptr<GrpcCluster>> cluster = GrpcCluster::Join(options, layout);
@@ -158,10 +164,6 @@ class Trainer {
       absl::Status status = CheckServersTakePart(cluster_->server_settings(), options_.exchange.compressor.ratio);
       if (!status.ok()) return status;
     }
-    GradientCompressorOptions push = options_.exchange;
-    if (options_.optimizer.kind.has_value()) push.clip_norm = 0;  // see MakeOptimizer
-    absl::StatusOr<std::unique_ptr<BucketEngine>> engine = MakeEngine(layout, push);
-    if (!engine.ok()) return engine.status();
     exchange_ = std::make_unique<GradientExchange>(layout, *std::move(engine), cluster_.get());
     exchange_->set_trace(trace_);
     progress_.Joined({options_.model, layout.parameter_elements(), layout.tensors().size(), layout.bucket_count(),
@@ -191,6 +193,7 @@ class Trainer {
     if (device.is_gpu) {
       absl::StatusOr<std::unique_ptr<CudaBuckets>> gpu =
           MakeCudaBuckets(layout, push, workers, {device.gpu, kModelStream});
+      if (absl::IsUnimplemented(gpu.status())) return absl::InvalidArgumentError(gpu.status().message());
       if (!gpu.ok()) return gpu.status();
       gpu_engine_ = gpu->get();
       engine = *std::move(gpu);
@@ -203,6 +206,11 @@ class Trainer {
     return std::make_unique<CheckedBuckets>(
         layout, std::move(engine), *std::move(host),
         [device](absl::Span<const float> from, absl::Span<float> to) { return CopyToHost(device, from, to); });
+  }
+
+  static void LogGpuCounts(const CudaCounts& counts) {
+    spdlog::info("event=gpu encode_batches={} apply_batches={} searches={} waits_for_model={}", counts.encode_batches,
+                 counts.apply_batches, counts.searches, counts.synchronising);
   }
 
   // What reads the weights from now on finds all replies in them.
