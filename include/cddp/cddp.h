@@ -164,8 +164,8 @@ typedef enum cddp_memory_kind { CDDP_HOST = 0, CDDP_CUDA = 1 } cddp_memory_kind;
 
 /* Where all tensors and gradients lie. On a GPU with "gradients", let the tensors lie next to each other, in order, and
  * give the gradients as one array (cddp_step_options): then they are compressed there, and the host waits for the
- * stream nowhere in a step. Otherwise what is exchanged is copied to the host and back, and cddp_ready waits for the
- * stream. */
+ * stream nowhere in a step. Otherwise, and for options that are not done on a GPU ("ratio" 1; the log says so),
+ * what is exchanged is copied to the host and back, and cddp_ready waits for the stream. */
 typedef struct cddp_memory {
   uint32_t struct_size;
   uint32_t kind;   /* cddp_memory_kind; CDDP_UNIMPLEMENTED from cddp_join where this build has none of it */

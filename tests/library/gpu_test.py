@@ -26,7 +26,7 @@ GPU = torch.device("cuda:0")
 class Worker:
     """The only worker of a training, whose tensors lie in one array of a device, or each in its own."""
 
-    def __init__(self, address, device, push, together):
+    def __init__(self, address, device, push, together, ratio):
         self.lib = library.library()
         torch.manual_seed(1)
         self.flat = torch.randn(sum(torch.Size(shape).numel() for shape in SHAPES)).to(device)
@@ -37,7 +37,7 @@ class Worker:
             self.parts = [part.clone() for part in self.parts]
         options = ctypes.c_void_p()
         self.check(self.lib.cddp_options_create(ctypes.byref(options)))
-        for name, value in {"servers": address, "push": push, "ratio": "0.1", "bucket_bytes": "65536"}.items():
+        for name, value in {"servers": address, "push": push, "ratio": ratio, "bucket_bytes": "65536"}.items():
             self.check(self.lib.cddp_options_set(options, name.encode(), value.encode()))
         tensors = (library.Tensor * len(SHAPES))()
         shapes = [(ctypes.c_int64 * len(shape))(*shape) for shape in SHAPES]
@@ -97,9 +97,9 @@ class GpuTest(unittest.TestCase):
         self.addCleanup(server.stdout.close)
         return json.loads(server.stdout.readline())["address"]
 
-    def train(self, device, push, together, restart=False):
+    def train(self, device, push, together, restart=False, ratio="0.1"):
         address = self.serve()
-        worker = Worker(address, device, push, together)
+        worker = Worker(address, device, push, together, ratio)
         worker.start()
         for step in range(1, STEPS + 1):
             if restart and step == STEPS // 2:
@@ -107,7 +107,7 @@ class GpuTest(unittest.TestCase):
             (worker.gradient_step if push == "gradients" else worker.weight_step)(step)
         if restart:  # the second half once more
             worker.destroy()
-            worker = Worker(address, device, push, together)
+            worker = Worker(address, device, push, together, ratio)
             worker.check(worker.lib.cddp_restore(worker.client, state, len(state)))
             for step in range(STEPS // 2, STEPS + 1):
                 (worker.gradient_step if push == "gradients" else worker.weight_step)(step)
@@ -118,6 +118,10 @@ class GpuTest(unittest.TestCase):
     def test_gradients_in_one_array_are_compressed_on_the_gpu(self):
         host = self.train(CPU, "gradients", together=True)
         self.assertTrue(torch.equal(host, self.train(GPU, "gradients", together=True)))
+
+    def test_what_the_gpu_does_not_do_is_done_by_the_host(self):
+        host = self.train(CPU, "gradients", together=True, ratio="1")
+        self.assertTrue(torch.equal(host, self.train(GPU, "gradients", together=True, ratio="1")))
 
     def test_gradients_apart(self):
         host = self.train(CPU, "gradients", together=False)

@@ -7,7 +7,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "field"))
-from programs import FieldTest, end, main  # noqa: E402  (tests/field is where it lies)
+from programs import FieldTest, end, main, wait_for  # noqa: E402  (tests/field is where it lies)
 
 WORKERS = 2
 STEPS = 120
@@ -46,6 +46,19 @@ class LibraryTest(FieldTest):
 
     def test_by_weights_a_killed_worker_goes_on_from_its_state(self):
         self.assertEqual(self.train("weights", kill=False), self.train("weights", kill=True))
+
+    def test_a_rank_that_another_process_takes(self):
+        server, address = self.start_server(f"--workers={WORKERS}", "--shards=1", "--lr=0.1", "--momentum=0")
+        line = [address, str(WORKERS), "0", str(STEPS), "gradients"]
+        first = self.start("linear_regression", *line, f"{self.folder}/first.state")
+        server.until("event=join rank=0")
+        second = self.start("linear_regression", *line, f"{self.folder}/second.state")
+        wait_for(lambda: server.words().count("event=join rank=0") == 2, "the second to join")
+        line[2] = "1"
+        other = self.start("linear_regression", *line, f"{self.folder}/other.state")
+        self.assertEqual(self.bits(second), self.bits(other), "the newer one and the others train")
+        self.assertNotEqual(first.wait(), 0)
+        self.assertIn("another process holds rank 0", first.words())
 
 
 if __name__ == "__main__":

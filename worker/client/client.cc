@@ -13,6 +13,7 @@
 #include "common/agreement/agreement.h"
 #include "common/codec/byte_io.h"
 #include "common/compress/finite.h"
+#include "common/log/log.h"
 #include "common/transport/credentials.h"
 #include "worker/buckets/host_buckets.h"
 #include "worker/client/begin_training.h"
@@ -152,12 +153,16 @@ absl::Status Client::Connect() {
 absl::StatusOr<std::unique_ptr<BucketEngine>> Client::MakeEngine() {
   const uint32_t workers = cluster_->worker_count();
   if (where_.is_gpu && !pushes_weights() && in_place()) {
-    published_ = memory_.in_place();
     absl::StatusOr<std::unique_ptr<CudaBuckets>> gpu =
         MakeCudaBuckets(layout_, options_.exchange, workers, {where_.device, where_.stream});
-    if (!gpu.ok()) return gpu.status();
-    gpu_ = gpu->get();
-    return *std::move(gpu);
+    if (gpu.ok()) {
+      published_ = memory_.in_place();
+      gpu_ = gpu->get();
+      return *std::move(gpu);
+    }
+    if (gpu.status().code() != absl::StatusCode::kUnimplemented) return gpu.status();
+    LogWarning(absl::StrCat("event=compressed_on_host reason=\"", gpu.status().message(),
+                            "\" consequence=\"gradients and weights are copied from and to the GPU\""));
   }
   if (pushes_weights() || where_.is_gpu || !in_place()) replica_.resize(layout_.total_elements());
   published_ = replica_.empty() ? memory_.in_place() : absl::MakeSpan(replica_);
