@@ -1,18 +1,39 @@
-"""The wheel holds a shared library for this machine's processor, and no code for a certain Python."""
+"""The wheel holds libcddp with all that it needs, for this machine's processor, and no code for a certain Python.
 
+The library is that of CDDP_LIBRARY, else of build/release (the target cddp_capi).
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
 import sysconfig
 
-from setuptools import setup
+from setuptools import Distribution, setup
+from setuptools.command.build_py import build_py
 from wheel.bdist_wheel import bdist_wheel
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+class BuildWithLibrary(build_py):
+    def run(self):
+        super().run()
+        folder = pathlib.Path(self.build_lib) / "cddp" / "lib"
+        shutil.rmtree(folder, ignore_errors=True)
+        library = os.environ.get("CDDP_LIBRARY") or ROOT / "build/release/lib/libcddp.so.1"
+        subprocess.run([sys.executable, ROOT / "scripts/bundle_library", folder, f"--library={library}"], check=True)
+
+
+class WithLibrary(Distribution):
+    def has_ext_modules(self):
+        return True
 
 
 class LibraryWheel(bdist_wheel):
-    def finalize_options(self):
-        super().finalize_options()
-        self.root_is_pure = False
-
     def get_tag(self):
         return "py3", "none", sysconfig.get_platform().replace("-", "_").replace(".", "_")
 
 
-setup(cmdclass={"bdist_wheel": LibraryWheel})
+setup(distclass=WithLibrary, cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": LibraryWheel})

@@ -18,8 +18,8 @@ from .sampling import shard
 
 __version__ = "0.1.0"
 __all__ = ["AccessError", "Arrays", "ConfigurationError", "DamagedError", "DistributedOptimizer", "Error", "ForkError",
-           "InUseError", "LibraryError", "StateError", "UnavailableError", "UnsupportedError", "output", "shard", "state",
-           "summary"]
+           "InUseError", "LibraryError", "ServerOptimizer", "StateError", "UnavailableError", "UnsupportedError", "output",
+           "shard", "state", "summary"]
 
 
 def __getattr__(name: str) -> Any:
@@ -27,6 +27,9 @@ def __getattr__(name: str) -> Any:
     if name == "DistributedOptimizer":
         from .optimizer import DistributedOptimizer
         return DistributedOptimizer
+    if name == "ServerOptimizer":
+        from .server_optimizer import ServerOptimizer
+        return ServerOptimizer
     if name == "Arrays":
         from .arrays import Arrays
         return Arrays

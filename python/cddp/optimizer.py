@@ -36,6 +36,7 @@ def named_parameters(model: torch.nn.Module | None, groups: list[dict[str, Any]]
 class DistributedBase(torch.optim.Optimizer):
     """What the two optimizers have in common: joining, waiting, saving, leaving."""
 
+    _step_supports_amp_scaling = True  # GradScaler calls step() for steps with infinities, too
     _flat: parameters.FlatParameters
     _client: Client
 
@@ -66,6 +67,24 @@ class DistributedBase(torch.optim.Optimizer):
                         "infinite: the training has diverged; lower the learning rate or clip gradients")
         return result
 
+    def _take_scale(self, scaler: Any) -> bool:
+        """What a GradScaler asks for: gradients are unscaled. True if one is not finite: the step is left out."""
+        if scaler is not None:  # PyTorch before 2: it gives itself
+            if not scaler.is_enabled():
+                return False
+            state = scaler._per_optimizer_states[id(self)]
+            if not state["found_inf_per_device"]:
+                scaler.unscale_(self)
+            return sum(found.item() for found in state["found_inf_per_device"].values()) > 0
+        # Later ones set two attributes for the time of the call.
+        scale, found = self.__dict__.get("grad_scale"), self.__dict__.get("found_inf")
+        if scale is not None:
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad.div_(scale.to(parameter.grad.device))
+        return found is not None and float(found) > 0
+
     def summary(self) -> dict[str, int | float]:
         """Rank, steps, bytes both ways, the residual's norm, time that was waited, and more, by name."""
         return {**self._client.statistics().as_dict(), "loss": self._client.loss}
@@ -76,6 +95,9 @@ class DistributedBase(torch.optim.Optimizer):
 
     def __enter__(self) -> DistributedBase:
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError("a distributed optimizer cannot be copied or pickled: save its state_dict()")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
@@ -101,8 +123,6 @@ class DistributedOptimizer(DistributedBase):
 
     The model's parameters are moved into one array: make the optimizer after model.to() and the like.
     """
-
-    _step_supports_amp_scaling = True  # GradScaler calls step() for steps with infinities, too
 
     def __init__(self, optimizer: torch.optim.Optimizer, model: torch.nn.Module | None = None, *,
                  local_steps: int | None = None, ratio: float | None = None, servers: str | list[str] | None = None,
@@ -157,9 +177,6 @@ class DistributedOptimizer(DistributedBase):
     def __repr__(self) -> str:
         return f"DistributedOptimizer({self.optimizer!r}, local_steps={self.local_steps})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        raise TypeError("a distributed optimizer cannot be copied or pickled: save its state_dict()")
-
     def zero_grad(self, *args: Any, **keywords: Any) -> None:
         self.optimizer.zero_grad(*args, **keywords)
         for parameter, _ in self._masters:
@@ -212,24 +229,6 @@ class DistributedOptimizer(DistributedBase):
         result = self.optimizer.step()
         self._flat.scatter(masters_only=True)
         return result
-
-    def _take_scale(self, scaler: Any) -> bool:
-        """What a GradScaler asks for: gradients are unscaled. True if one is not finite: the step is left out."""
-        if scaler is not None:  # PyTorch before 2: it gives itself
-            if not scaler.is_enabled():
-                return False
-            state = scaler._per_optimizer_states[id(self)]
-            if not state["found_inf_per_device"]:
-                scaler.unscale_(self)
-            return sum(found.item() for found in state["found_inf_per_device"].values()) > 0
-        # Later ones set two attributes for the time of the call.
-        scale, found = self.__dict__.get("grad_scale"), self.__dict__.get("found_inf")
-        if scale is not None:
-            for group in self.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        parameter.grad.div_(scale.to(parameter.grad.device))
-        return found is not None and float(found) > 0
 
     def state_dict(self) -> dict[str, Any]:
         """The optimizer's state, and under "cddp" this worker's: weights, what waits to be sent, position."""

@@ -72,14 +72,18 @@ class FlatParameters:
     def has_master(self, part: Part) -> bool:
         return isinstance(part.tensor, torch.nn.Parameter) and part.tensor.dtype in _HALVES
 
-    @torch.no_grad()
-    def gather(self) -> None:
-        """Brings what the optimizer has stepped into the array. StateError if a tensor lies elsewhere than at the start."""
+    def check_memory(self) -> None:
+        """StateError if a tensor lies elsewhere than at the start."""
         for part in self.parts:
             if part.tensor.data_ptr() != part.address or part.tensor.shape != part.array.shape:
                 raise StateError(f"{part.name} was given other memory or another shape since this worker joined (by "
                                  "model.to(), .half(), a new layer or load_state_dict(assign=True)): change the model "
                                  "before the optimizer is made")
+
+    @torch.no_grad()
+    def gather(self) -> None:
+        """Brings what the optimizer has stepped into the array."""
+        self.check_memory()
         for part in self._copied:
             if not self.has_master(part):
                 part.array.copy_(part.tensor)

@@ -1,0 +1,109 @@
+"""Training where the servers have the optimizer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+
+from . import library
+from .errors import ConfigurationError, StateError
+from .gradient_hooks import on_gradient
+from .optimizer import DistributedBase, _place
+
+
+class ServerOptimizer(DistributedBase):
+    """Pushes gradients, as the backward pass completes them; the servers' optimizer makes the steps.
+
+    The servers are started with it: `cddp run --optimizer_at=servers --optimizer=sgd --lr=0.05 -- ...`. With
+    `overlap=False` gradients are pushed by step(), for loops that change them before it: clipping, GradScaler. Several
+    backward passes a step: all but the last under `with optimizer.no_sync():`. Other arguments as those of
+    DistributedOptimizer.
+    """
+
+    def __init__(self, model: torch.nn.Module, *, ratio: float | None = None, overlap: bool = True,
+                 servers: str | list[str] | None = None, rank: int | str | None = None, workers: int | None = None,
+                 agree: Mapping[str, object] | None = None, **options: object) -> None:
+        if not isinstance(model, torch.nn.Module):
+            raise ConfigurationError(f"model must be a torch.nn.Module, not {type(model).__name__}")
+        super().__init__(list(model.parameters()), {})
+        self._overlap = overlap
+        self._begun = False
+        self._pausing = False  # within no_sync()
+        self._pushed: dict[int, int] = {}  # by a tensor's place: its gradient's version
+        self._join(model, "gradients", _place(servers, rank, workers), {"ratio": 0.01}, {"ratio": ratio, **options}, agree)
+        self._hooks = [on_gradient(part.tensor, lambda place=place: self._complete(place))
+                       for place, part in enumerate(self._flat.parts) if overlap and part.tensor.requires_grad]
+
+    def _complete(self, place: int) -> None:
+        if self._pausing or self._client.over:
+            return
+        if not self._begun:
+            self._begin(1.0, 0)
+        if place in self._pushed:
+            raise StateError(f"{self._flat.parts[place].name} had a second backward pass before step(): put all but the "
+                             "last under `with optimizer.no_sync():`, or give overlap=False")
+        self._push(place)
+
+    def _begin(self, weight: float, flags: int) -> None:
+        self._flat.check_memory()
+        self._client.begin(weight=weight, loss=self._client.loss, flags=flags)
+        self._begun = True
+
+    def _push(self, place: int) -> None:
+        gradient = self._flat.parts[place].tensor.grad
+        if gradient is None:
+            self._client.ready(place, None)
+            return
+        dense = gradient.to_dense() if gradient.is_sparse else gradient
+        values = dense.detach().to("cpu", torch.float32).contiguous()
+        self._client.ready(place, values.data_ptr())
+        self._pushed[place] = gradient._version
+
+    @contextlib.contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """Backward passes within only add to the gradients."""
+        self._pausing = True
+        try:
+            yield
+        finally:
+            self._pausing = False
+
+    def step(self, closure: Callable[[], Any] | None = None, *, weight: float = 1.0, loss: float | None = None,
+             **amp: Any) -> Any:
+        """Waits for the servers' step; then the weights are the new ones. `weight` needs overlap=False."""
+        result = None if closure is None else closure()
+        self._client._check_usable()
+        if loss is not None:
+            self._client.loss = float(loss)
+        if self._overlap and (weight != 1.0 or amp.get("grad_scaler") is not None or "found_inf" in self.__dict__):
+            raise ConfigurationError("weight= and GradScaler change gradients after they were pushed: give overlap=False")
+        skip = self._take_scale(amp.get("grad_scaler"))
+        self._check_unchanged()
+        if not self._begun:
+            self._begin(weight, library.STEP_NOT_FINITE if skip else 0)
+        for place in reversed(range(len(self._flat.parts))):
+            if place not in self._pushed and not skip:
+                self._push(place)
+        self._begun = False
+        self._pushed.clear()
+        self._finish()
+        return result
+
+    def _check_unchanged(self) -> None:
+        for place, version in self._pushed.items():
+            part = self._flat.parts[place]
+            if part.tensor.grad is None or part.tensor.grad._version != version:
+                raise StateError(f"the gradient of {part.name} was changed after it had been pushed (clipping, or zero_grad() "
+                                 "before step()): give overlap=False, or have the servers and workers clip")
+
+    def state_dict(self) -> dict[str, Any]:
+        """This worker's state: weights, what waits to be sent, position. The servers have the optimizer's."""
+        return {"cddp": {"state": torch.frombuffer(bytearray(self._client.save()), dtype=torch.uint8)}}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Goes on from a state_dict() of this rank, before the first step; sets the model's weights as well."""
+        self._client.restore(state_dict["cddp"]["state"].numpy().tobytes())
+        self._flat.scatter()
