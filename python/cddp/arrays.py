@@ -50,6 +50,11 @@ class Arrays:
         self._weight = 0.0
         self._client.finish()
 
+    @property
+    def loss(self) -> float:
+        """The last one that step() was told."""
+        return self._client.loss
+
     def state_dict(self) -> dict[str, Any]:
         """All that this worker needs to go on from here: weights, what waits to be sent, position."""
         return {"state": self._client.save(), "round": self._round, "weight": self._weight}
