@@ -39,7 +39,7 @@ class Arrays:
         self._client.start()
 
     def step(self, *, weight: float = 1.0, loss: float | None = None) -> None:
-        """Tells that the arrays have made a step. `weight`: its examples, where batches differ."""
+        """Tells that the arrays have made a step. `weight`: its examples, where batches differ; 0: there were none."""
         self._round += 1
         self._weight += weight
         if self._round < self.local_steps:

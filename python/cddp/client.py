@@ -120,7 +120,10 @@ class Client:
         return state.raw[: size.value]
 
     def begin(self, *, weight: float = 1.0, loss: float | None = None, flags: int = 0) -> None:
+        """`weight` 0: this worker has no examples, and takes part for the others' sake."""
         self._check_usable()
+        if weight == 0:
+            flags |= library.STEP_EMPTY
         if loss is not None:
             self.loss = loss
         options = library.StepOptions(flags=flags, weight=weight, loss=0.0 if loss is None or loss != loss else loss)

@@ -33,6 +33,11 @@ def named_parameters(model: torch.nn.Module | None, groups: list[dict[str, Any]]
     return named
 
 
+def check_weight(weight: float) -> None:
+    if not 0 <= weight < float("inf"):
+        raise ConfigurationError(f"weight={weight}: must be 0 (no examples) or above, such as the number of examples")
+
+
 class DistributedBase(torch.optim.Optimizer):
     """What the two optimizers have in common: joining, waiting, saving, leaving."""
 
@@ -193,11 +198,13 @@ class DistributedOptimizer(DistributedBase):
         """One step of the optimizer, and each local_steps-th time an exchange with the other workers.
 
         `weight`: what this step counts in the workers' mean, relative to other steps: the number of its examples, where
-        batches differ. `loss`: for `cddp status`.
+        batches differ. 0: there are none, so the optimizer makes no step, and this worker takes part for the others' sake.
+        `loss`: for `cddp status`.
         """
         self._client._check_usable()
+        check_weight(weight)
         result = None
-        if not self._take_scale(amp.get("grad_scaler")):
+        if not self._take_scale(amp.get("grad_scaler")) and weight > 0:
             result = self._step_within(closure)
         self._round += 1
         self._weight += weight
@@ -212,7 +219,7 @@ class DistributedOptimizer(DistributedBase):
     def exchange(self) -> None:
         """Exchanges now, what has moved since the last exchange. All workers must call it after the same step."""
         self._flat.gather()
-        self._client.begin(weight=self._weight / max(1, self._round), loss=self._client.loss)
+        self._client.begin(weight=self._weight / max(1, self._round), loss=self._client.loss)  # 0: no examples
         self._round = 0
         self._weight = 0.0
         self._finish()

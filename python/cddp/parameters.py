@@ -48,8 +48,7 @@ class FlatParameters:
 
     def __init__(self, parameters: Iterable[tuple[str, torch.Tensor]], buffers: Iterable[tuple[str, torch.Tensor]]) -> None:
         tensors = [(name, tensor, library.PARAMETER) for name, tensor in parameters]
-        # Differences of the weights are averaged, which is right for statistics, too.
-        tensors += [(name, tensor, library.PARAMETER) for name, tensor in buffers if tensor.is_floating_point()]
+        tensors += [(name, tensor, library.BUFFER) for name, tensor in buffers if tensor.is_floating_point()]
         for name, tensor, _ in tensors:
             _check(name, tensor)
         self.flat = torch.zeros(sum(tensor.numel() for _, tensor, _ in tensors), dtype=torch.float32)
@@ -70,7 +69,7 @@ class FlatParameters:
         return [Tensor(part.name, tuple(part.array.shape), part.array.data_ptr(), part.kind) for part in self.parts]
 
     def has_master(self, part: Part) -> bool:
-        return isinstance(part.tensor, torch.nn.Parameter) and part.tensor.dtype in _HALVES
+        return part.kind == library.PARAMETER and part.tensor.dtype in _HALVES
 
     def check_memory(self) -> None:
         """StateError if a tensor lies elsewhere than at the start."""

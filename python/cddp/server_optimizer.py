@@ -11,7 +11,7 @@ import torch
 from . import library
 from .errors import ConfigurationError, StateError
 from .gradient_hooks import on_gradient
-from .optimizer import DistributedBase, _place
+from .optimizer import DistributedBase, _place, check_weight
 
 
 class ServerOptimizer(DistributedBase):
@@ -73,19 +73,25 @@ class ServerOptimizer(DistributedBase):
 
     def step(self, closure: Callable[[], Any] | None = None, *, weight: float = 1.0, loss: float | None = None,
              **amp: Any) -> Any:
-        """Waits for the servers' step; then the weights are the new ones. `weight` needs overlap=False."""
+        """Waits for the servers' step; then the weights are the new ones.
+
+        `weight` needs overlap=False, but for 0: this worker has no examples, and takes part for the others' sake.
+        """
         result = None if closure is None else closure()
         self._client._check_usable()
         if loss is not None:
             self._client.loss = float(loss)
-        if self._overlap and (weight != 1.0 or amp.get("grad_scaler") is not None or "found_inf" in self.__dict__):
+        check_weight(weight)
+        if self._overlap and (weight not in (0, 1) or amp.get("grad_scaler") is not None or "found_inf" in self.__dict__):
             raise ConfigurationError("weight= and GradScaler change gradients after they were pushed: give overlap=False")
         skip = self._take_scale(amp.get("grad_scaler"))
         self._check_unchanged()
         if not self._begun:
             self._begin(weight, library.STEP_NOT_FINITE if skip else 0)
-        for place in reversed(range(len(self._flat.parts))):
-            if place not in self._pushed and not skip:
+        elif weight == 0:
+            raise StateError("weight=0 is for a step without a backward pass: this one has pushed gradients")
+        for place, part in reversed(list(enumerate(self._flat.parts))):
+            if part.kind == library.PARAMETER and place not in self._pushed and not skip and weight > 0:
                 self._push(place)
         self._begun = False
         self._pushed.clear()

@@ -261,3 +261,56 @@ def test_a_step_with_infinities_is_left_out_and_counted(start_servers):
     assert optimizer.summary()["exchanges"] == 3
     torch.testing.assert_close(weights(model), weights(plain), rtol=0, atol=1e-6)
     optimizer.leave()
+
+
+def test_weights_are_relative_and_zero_means_no_examples(start_servers):
+    """Batches of 6 and 2 examples, weighted, are one batch of 8; then only the first worker has examples."""
+    servers = start_servers(2, 2, EXACT)
+    models = [small_model(), small_model()]
+    data = batches(10)
+
+    def worker(rank):
+        optimizer = cddp.DistributedOptimizer(torch.optim.SGD(models[rank].parameters(), lr=0.1), models[rank],
+                                              servers=servers, rank=rank, workers=2, local_steps=1, **DENSE)
+        mine = slice(0, 6) if rank == 0 else slice(6, 8)
+        for number, (x, y) in enumerate(data):
+            optimizer.zero_grad()
+            if number < 5:
+                nn.functional.cross_entropy(models[rank](x[mine]), y[mine]).backward()
+                optimizer.step(weight=len(y[mine]))
+            elif rank == 0:
+                nn.functional.cross_entropy(models[rank](x), y).backward()
+                optimizer.step(weight=8)
+            else:
+                optimizer.step(weight=0)
+        optimizer.leave()
+
+    together(lambda: worker(0), lambda: worker(1))
+    plain = small_model()
+    train(plain, torch.optim.SGD(plain.parameters(), lr=0.1), data)
+    assert torch.equal(weights(models[0]), weights(models[1]))
+    torch.testing.assert_close(weights(models[0]), weights(plain), rtol=0, atol=2e-6)
+
+
+def test_uneven_data_ends_without_a_hang(start_servers):
+    servers = start_servers(1, 2)
+    models = [small_model(), small_model()]
+
+    def worker(rank):
+        optimizer = cddp.DistributedOptimizer(torch.optim.SGD(models[rank].parameters(), lr=0.1), models[rank],
+                                              servers=servers, rank=rank, workers=2, local_steps=2)
+        train(models[rank], optimizer, batches(6 if rank == 0 else 3))
+        optimizer.leave()
+        return optimizer
+
+    together(lambda: worker(0), lambda: worker(1))
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_weights_that_make_no_sense(start_servers, weight):
+    model = small_model()
+    optimizer = cddp.DistributedOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model, servers=start_servers(),
+                                          rank=0, workers=1)
+    with pytest.raises(ValueError, match="weight=.*must be 0"):
+        optimizer.step(weight=weight)
+    optimizer.leave()

@@ -116,3 +116,29 @@ def test_a_state_goes_on_where_it_was(start_servers):
     train(second, after, data[6:])
     after.leave()
     assert torch.equal(weights(second), weights(model))
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_worker_without_examples_and_batch_norm(start_servers, overlap):
+    servers = start_servers(1, 2, *SGD, average=False)
+    torch.manual_seed(1)
+    models = [nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)) for _ in range(2)]
+    plain = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    plain.load_state_dict(models[0].state_dict())
+    data = batches(5)
+
+    def worker(rank):
+        optimizer = join(models[rank], servers, rank, 2, overlap=overlap)
+        if rank == 0:
+            train(models[rank], optimizer, data)
+        else:
+            for _ in data:
+                optimizer.step(weight=0)
+        optimizer.leave()
+
+    together(lambda: worker(0), lambda: worker(1))
+    train(plain, torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9), data)
+    assert torch.equal(weights(models[0]), weights(models[1]))
+    torch.testing.assert_close(weights(models[0]), weights(plain), rtol=0, atol=1e-5)
+    assert torch.equal(models[0][1].running_mean, models[1][1].running_mean)
+    torch.testing.assert_close(models[0][1].running_mean, plain[1].running_mean, rtol=0, atol=1e-5)

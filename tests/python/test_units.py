@@ -1,10 +1,12 @@
 """What needs no servers: the environment, shards, exceptions, the library's version."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+from conftest import ROOT
 
 import cddp
 from cddp import environment, errors, library
@@ -78,10 +80,10 @@ def test_structs_are_those_of_the_header():
     # Members as the header lists them; a different order would be read as other numbers.
     for struct, name in ((library.Tensor, "cddp_tensor"), (library.Memory, "cddp_memory"), (library.Result, "cddp_result"),
                          (library.StepOptions, "cddp_step_options"), (library.Statistics, "cddp_statistics")):
-        header = open(os.path.join(os.path.dirname(__file__), "../../include/cddp/cddp.h"), encoding="utf-8").read()
+        header = (ROOT / "include/cddp/cddp.h").read_text()
         body = header.split(f"typedef struct {name} {{")[1].split(f"}} {name};")[0]
-        lines = [line.split("/*")[0].strip().rstrip(";") for line in body.splitlines() if ";" in line.split("/*")[0]]
-        assert [line.split()[-1].lstrip("*") for line in lines] == [field for field, _ in struct._fields_], name
+        members = re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL).split(";")[:-1]
+        assert [member.split()[-1].lstrip("*") for member in members] == [field for field, _ in struct._fields_], name
 
 
 def test_neither_pytorch_nor_numpy_is_imported_with_the_package():
