@@ -23,11 +23,18 @@ class CarriedThreshold {
   bool known() const { return least_key_ > 0; }
   uint32_t least_key() const { return least_key_; }
 
+  // How many candidates are aimed at: k times base + by_root / sqrt(k), for the fewer there are, the more they vary. A
+  // GPU aims higher: candidates cost it little, and a second search for one bucket makes all others wait.
+  struct Aim {
+    float base = 1.2f;
+    float by_root = 4;
+  };
+
   // What came of least_key(): `candidates` reached it, of which `k` were wanted; more than there was room for counts as
   // `overflow`. Unless known() was false.
-  void Judge(size_t candidates, size_t k, bool overflow) {
+  void Judge(size_t candidates, size_t k, bool overflow, const Aim& aim) {
     const float excess = static_cast<float>(candidates) / static_cast<float>(k);
-    const float wanted = 1.2f + 4 / std::sqrt(static_cast<float>(k));
+    const float wanted = aim.base + aim.by_root / std::sqrt(static_cast<float>(k));
     if (overflow) {
       margin_ /= 2;
     } else if (excess < 1) {

@@ -97,7 +97,7 @@ float TopKCompressor::Select(absl::Span<const float> residual, uint32_t least_ke
     adaptive_.Adapt(size, k_);
     return std::fabs(threshold);
   }
-  if (least_key != kNoCandidates) carried_.Judge(size, k_, !complete);
+  if (least_key != kNoCandidates) carried_.Judge(size, k_, !complete, {});
   if (!complete || size < k_) least_key = CollectAgain(residual, least_key);
   const float threshold = std::bit_cast<float>(selector_.Keep(k_, least_key, &candidates()));
   carried_.Carry(threshold);

@@ -97,6 +97,25 @@ struct ApplyKernel {
     }
   }
 
+  static constexpr uint32_t kEach = 8;
+  static constexpr uint32_t kNoIndex = 0xffffffffu;
+
+  // The same for kEach entries, some of which may have kNoIndex. An update names no index twice, so that all loads can
+  // be under way before the first store, which would keep them in order.
+  CDDP_HD void DoAll(const UpdateJob& job, const uint32_t* indices, const uint32_t* entries) const {
+    float results[kEach];
+    CDDP_UNROLL
+    for (uint32_t b = 0; b < kEach; ++b) {
+      results[b] = 0;
+      if (indices[b] == kNoIndex || job.action == UpdateJob::kClear) continue;
+      results[b] = job.target[indices[b]] + ValueAt(job.coding, bytes + job.values_at, job.count, entries[b]);
+    }
+    CDDP_UNROLL
+    for (uint32_t b = 0; b < kEach; ++b) {
+      if (indices[b] != kNoIndex) job.target[indices[b]] = results[b];
+    }
+  }
+
   template <typename Block>
   CDDP_HD void WalkAll(const Block& block, const UpdateJob& job) const {
     block.Run([&](uint32_t t) {
@@ -132,11 +151,10 @@ struct ApplyKernel {
     });
   }
 
-  // Four bytes of the gaps a thread, and as often as it takes: sums of what they add to the index in the lower half of
+  // Eight bytes of the gaps a thread, and as often as it takes: sums of what they add to the index in the lower half of
   // a term, of the entries that they end in the upper.
   template <typename Block>
   CDDP_HD void WalkGaps(const Block& block, Shared& shared, const UpdateJob& job) const {
-    constexpr uint32_t kEach = 4;
     const uint8_t* const part = bytes + job.index_at;
     const uint32_t number = block.index(), blocks = Blocks(job.count, kIndexBlock);
     const uint8_t* const entry = part + uint64_t{number} * kEntryBytes;  // of the next block
@@ -156,12 +174,16 @@ struct ApplyKernel {
       block.Scan(shared.sums, shared.scratch);
       block.Run([&](uint32_t t) {
         uint64_t sum = done + shared.sums[t];
+        uint32_t indices[kEach], entries[kEach], count = 0;
         for (uint32_t b = 0; b < kEach; ++b) {
           const uint64_t before = sum, term = term_of(first + t * kEach + b);
           sum += term;
-          if (term >> 32 == 0) continue;
-          Do(job, static_cast<uint32_t>(sum) - 1, number * kIndexBlock + static_cast<uint32_t>(before >> 32));
+          const bool ends = term >> 32 != 0;
+          indices[b] = ends ? static_cast<uint32_t>(sum) - 1 : kNoIndex;
+          entries[b] = number * kIndexBlock + static_cast<uint32_t>(before >> 32);
+          count += ends ? 1 : 0;
         }
+        if (count > 0) DoAll(job, indices, entries);
         if (t == kThreads - 1) shared.total = sum;
       });
       done = shared.total;

@@ -47,7 +47,7 @@ struct BucketPlan {
   uint64_t candidates_at = 0;  // in candidate_indices and candidate_values
   uint64_t selected_at = 0;    // in selected_indices and selected_values
   uint32_t counts_at = 0;      // in tile_counts
-  uint32_t escapes_at = 0;     // in block_escapes
+  uint32_t escapes_at = 0;     // in part_escapes
   Wanted wanted;
   const uint32_t* forced = nullptr;  // one bit an element in whole tiles, in device memory; null: none
 
@@ -123,7 +123,7 @@ struct Arrays {
   uint64_t* tile_counts = nullptr;  // by tile of what is selected from: above the threshold << 32 | equal to it
   uint32_t* selected_indices = nullptr;
   float* selected_values = nullptr;
-  uint32_t* block_escapes = nullptr;
+  uint32_t* part_escapes = nullptr;
   StepState* states = nullptr;     // by slot
   uint32_t* histograms = nullptr;  // by slot: kDigits of kMaxBins
   uint8_t* bytes = nullptr;        // the updates

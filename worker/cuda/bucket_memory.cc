@@ -63,7 +63,7 @@ absl::Status BucketMemory::SetPlans(const BucketPlans& plans) {
   array(plans.counts, &arrays_.tile_counts);
   array(plans.selected, &arrays_.selected_indices);
   array(plans.selected, &arrays_.selected_values);
-  array(plans.escapes, &arrays_.block_escapes);
+  array(plans.escapes, &arrays_.part_escapes);
   array(bytes, &arrays_.bytes);
   array(plans.forced_bits.size(), &forced);
   array(plans.buckets.size(), &on_device);

@@ -77,7 +77,7 @@ void AddBucket(const ParameterLayout& layout, uint32_t bucket, uint32_t forced, 
   plans->counts += std::max(tiles, device::Blocks(plan.wanted.candidate_room, device::kTile));
   plans->candidates += plan.wanted.candidate_room;
   plans->selected += most_selected;
-  plans->escapes += device::Blocks(most_selected, device::kIndexBlock);
+  plans->escapes += device::Blocks(most_selected, device::kPart);
   plans->most_selected.push_back(most_selected);
   plans->most_bytes.push_back(device::PaddedBytes(device::kHeaderBytes +
                                                   device::IndexBytes(most_selected, plan.length / device::kGapEscape) +
@@ -100,6 +100,7 @@ absl::StatusOr<BucketPlans> PlanBuckets(const ParameterLayout& layout, const Gra
   BucketPlans plans;
   plans.coding = CodingOf(options.compressor.value_encoding);
   for (uint32_t bucket = 0; bucket < layout.bucket_count(); ++bucket) {
+    if (layout.bucket_kind(bucket) == TensorKind::kBuffer) break;
     // The CPU's class checks the options; it is not kept.
     CompressorOptions of_bucket = options.compressor;
     of_bucket.ratio = ratio;

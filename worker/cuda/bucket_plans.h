@@ -14,6 +14,7 @@
 
 namespace cddp {
 
+// Of the buckets of parameters; those of buffers come after them, and are sent as they are.
 struct BucketPlans {
   std::vector<device::BucketPlan> buckets;  // `forced` is null; where forced_at has a place, it begins there
   std::vector<uint32_t> forced_bits;        // of all buckets with forced elements

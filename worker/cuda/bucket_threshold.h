@@ -28,7 +28,7 @@ class BucketThreshold {
   bool NeedsSearch(const device::Wanted& wanted, const device::StepState& state) {
     if (state.takes_all != 0 || wanted.k == 0) return state.selected == 0;
     const uint32_t others = state.candidates < wanted.forced ? 0 : state.candidates - wanted.forced;
-    carried_.Judge(others, wanted.k, state.candidates > wanted.candidate_room);
+    carried_.Judge(others, wanted.k, state.candidates > wanted.candidate_room, kAim);
     return state.selected == 0;
   }
 
@@ -46,6 +46,8 @@ class BucketThreshold {
   void set_threshold(float threshold) { adaptive_.Set(threshold); }
 
  private:
+  static constexpr CarriedThreshold::Aim kAim = {.base = 1.4f, .by_root = 20};
+
   CarriedThreshold carried_;
   AdaptiveThreshold adaptive_;
 };

@@ -212,17 +212,28 @@ struct GatherKernel {
   }
 
  private:
+  static constexpr uint32_t kAhead = 4;
+
   // Lists the candidates of one word from position `to` on; more than there is room for are counted and dropped.
   CDDP_HD void List(const Slot& slot, uint32_t word, uint32_t bits, uint32_t to) const {
-    const float* const residual = slot.NewResidual(arrays);
+    const float* const residual = slot.NewResidual(arrays) + word * 32;
     uint32_t largest_inverted = 0;
-    for (; bits != 0; bits &= bits - 1, ++to) {
-      if (to >= slot.plan.wanted.candidate_room) continue;
-      const uint32_t i = word * 32 + LowestBit(bits);
-      const float value = residual[i];
-      arrays.candidate_indices[slot.plan.candidates_at + to] = i;
-      arrays.candidate_values[slot.plan.candidates_at + to] = value;
-      if (!slot.plan.IsForced(i)) largest_inverted = Max(largest_inverted, ~(BitsOf(value) & kMagnitudeBits));
+    for (uint32_t count = PopulationCount(bits), done = 0; done < count; done += kAhead) {
+      // All loads are under way before the first store, which would keep them in order.
+      uint32_t at[kAhead];
+      float values[kAhead];
+      for (uint32_t j = 0; j < kAhead; ++j) {
+        at[j] = bits == 0 ? 0 : LowestBit(bits);
+        bits &= bits - 1;
+        values[j] = done + j < count ? residual[at[j]] : 0;
+      }
+      for (uint32_t j = 0; j < kAhead && done + j < count; ++j, ++to) {
+        if (to >= slot.plan.wanted.candidate_room) continue;
+        const uint32_t i = word * 32 + at[j];
+        arrays.candidate_indices[slot.plan.candidates_at + to] = i;
+        arrays.candidate_values[slot.plan.candidates_at + to] = values[j];
+        if (!slot.plan.IsForced(i)) largest_inverted = Max(largest_inverted, ~(BitsOf(values[j]) & kMagnitudeBits));
+      }
     }
     if (slot.near && largest_inverted != 0) AtomicMax(&slot.state->largest_inverted, largest_inverted);
   }

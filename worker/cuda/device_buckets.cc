@@ -12,7 +12,11 @@ namespace cddp {
 namespace {
 
 uint32_t LongestBucket(const ParameterLayout& layout) {
-  return layout.bucket_length(0);  // the last alone is shorter
+  uint32_t longest = 0;
+  for (uint32_t bucket = 0; bucket < layout.bucket_count(); ++bucket) {
+    longest = std::max(longest, layout.bucket_length(bucket));
+  }
+  return longest;
 }
 
 absl::Status CheckOnDevice(const GradientCompressorOptions& options) {
@@ -50,7 +54,7 @@ DeviceBuckets::DeviceBuckets(const ParameterLayout& layout, const GradientCompre
 
 absl::Status DeviceBuckets::Init() {
   MutexLock lock(mutex_);
-  const uint64_t elements = layout_.total_elements();
+  const uint64_t elements = layout_.parameter_elements();
   absl::Status status = memory_.Init(elements, options_.momentum_correction > 0, layout_.bucket_count());
   if (status.ok()) status = SetRatio(RatioOfStep(options_, 1));
   if (!status.ok()) return status;
@@ -89,7 +93,7 @@ absl::Status DeviceBuckets::SetRatio(double ratio) {
   if (!plans.ok()) return plans.status();
   if (absl::Status status = memory_.SetPlans(*plans); !status.ok()) return status;
   plans_ = *std::move(plans);
-  thresholds_.assign(layout_.bucket_count(), {});
+  thresholds_.assign(plans_.buckets.size(), {});
   ratio_ = ratio;
   return absl::OkStatus();
 }
@@ -192,10 +196,10 @@ float* DeviceBuckets::WeightsOf(uint32_t bucket) const { return weights_ + layou
 
 BucketEngineState DeviceBuckets::State() const {
   MutexLock lock(mutex_);
-  BucketEngineState state = {ratio_, std::vector<float>(layout_.total_elements()), {}, {}};
+  BucketEngineState state = {ratio_, std::vector<float>(layout_.parameter_elements()), {}, {}};
   const bool corrects = options_.momentum_correction > 0;
-  if (corrects) state.velocity.resize(layout_.total_elements());
-  for (uint32_t bucket = 0; bucket < layout_.bucket_count(); ++bucket) {
+  if (corrects) state.velocity.resize(layout_.parameter_elements());
+  for (uint32_t bucket = 0; bucket < thresholds_.size(); ++bucket) {
     const uint64_t begin = layout_.bucket_range(bucket).begin, bytes = layout_.bucket_length(bucket) * sizeof(float);
     queue_->Copy(state.residual.data() + begin, ResidualOf(bucket), bytes);
     if (corrects) queue_->Copy(state.velocity.data() + begin, VelocityOf(bucket), bytes);
@@ -207,8 +211,8 @@ BucketEngineState DeviceBuckets::State() const {
 
 absl::Status DeviceBuckets::SetState(const BucketEngineState& state) {
   MutexLock lock(mutex_);
-  const uint64_t elements = layout_.total_elements();
-  if (state.residual.size() != elements || state.thresholds.size() != layout_.bucket_count()) {
+  const uint64_t elements = layout_.parameter_elements();
+  if (state.residual.size() != elements || state.thresholds.size() != thresholds_.size()) {
     return absl::InvalidArgumentError("the residual is of another model");
   }
   const bool corrects = options_.momentum_correction > 0;
@@ -217,7 +221,7 @@ absl::Status DeviceBuckets::SetState(const BucketEngineState& state) {
   }
   if (state.ratio == 1) return absl::InvalidArgumentError("the residual is of a run with --ratio=1");
   if (absl::Status status = SetRatio(state.ratio); !status.ok()) return status;
-  for (uint32_t bucket = 0; bucket < layout_.bucket_count(); ++bucket) {
+  for (uint32_t bucket = 0; bucket < thresholds_.size(); ++bucket) {
     thresholds_[bucket].set_threshold(state.thresholds[bucket]);
   }
   std::fill(second_.begin(), second_.end(), uint8_t{0});

@@ -68,7 +68,9 @@ class DeviceBuckets final : public CudaBuckets {
   };
   // A batch under way.
   struct Encoding {
-    std::vector<Request> requests;  // by slot
+    std::vector<Request> requests;                 // by slot
+    std::vector<Request> buffers;                  // of buckets of buffers, whose values are copied as they are
+    std::vector<std::shared_ptr<uint8_t>> values;  // of those; after them the loss, if it is checked
     device::Batch batch;
     device::BatchSize size;
     std::shared_ptr<uint8_t> block;  // of the host, for the delivery
@@ -93,12 +95,15 @@ class DeviceBuckets final : public CudaBuckets {
   void LaunchEncodings(Calls* calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool QueueEncodings(Encoding* encoding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool QueueWaits(const Encoding& encoding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool QueueReplicas(Encoding* encoding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool QueueReplicas(std::vector<Request>* requests) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool QueueBuffers(Encoding* encoding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool QueueKernels(Encoding* encoding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool TakeBlock(Encoding* encoding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   device::Delivery DeliveryOf(const Encoding& encoding) const;
   void FinishEncodings(Calls* calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Search(Encoding missed, Calls* calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Tell(const Encoding& encoding, uint32_t slot, size_t at, Calls* calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Tell(Encoding* encoding, uint32_t slot, size_t at, Calls* calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TellBuffers(Encoding* encoding, Calls* calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RefuseAll(std::vector<Request> requests, Calls* calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Updates (device_updates.cc).
@@ -118,6 +123,7 @@ class DeviceBuckets final : public CudaBuckets {
   // Queues what gathers, where none is under way.
   void LaunchNext(Calls* calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Run();  // the thread
+  bool IsBuffers(uint32_t bucket) const { return layout_.bucket_kind(bucket) == TensorKind::kBuffer; }
 
   const ParameterLayout layout_;
   const GradientCompressorOptions options_;
@@ -131,9 +137,9 @@ class DeviceBuckets final : public CudaBuckets {
   BucketMemory memory_ ABSL_GUARDED_BY(mutex_);
   BucketPlans plans_ ABSL_GUARDED_BY(mutex_);
   double ratio_ ABSL_GUARDED_BY(mutex_) = 0;                         // of plans_
-  std::vector<BucketThreshold> thresholds_ ABSL_GUARDED_BY(mutex_);  // by bucket, as the next two
+  std::vector<BucketThreshold> thresholds_ ABSL_GUARDED_BY(mutex_);  // by bucket of parameters
   std::vector<uint8_t> second_ ABSL_GUARDED_BY(mutex_);   // which of its two residuals (and velocities) is the bucket's
-  std::vector<uint8_t> ordered_ ABSL_GUARDED_BY(mutex_);  // encoded since Bind
+  std::vector<uint8_t> ordered_ ABSL_GUARDED_BY(mutex_);  // by bucket: encoded since Bind
   absl::Status status_ ABSL_GUARDED_BY(mutex_);           // the first error of the device; nothing is begun after it
   CudaCounts counts_ ABSL_GUARDED_BY(mutex_);
 

@@ -20,6 +20,11 @@
 #else
 #define CDDP_HD
 #endif
+#ifdef __CUDA_ARCH__
+#define CDDP_UNROLL _Pragma("unroll")
+#else
+#define CDDP_UNROLL
+#endif
 
 namespace cddp::device {
 

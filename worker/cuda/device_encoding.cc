@@ -1,11 +1,14 @@
 // Encodings: gathered to batches, queued, and their results.
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 
 #include "common/check/check.h"
 #include "common/codec/crc32c.h"
+#include "common/codec/update_codec.h"
+#include "common/compress/finite.h"
 #include "worker/cuda/device_buckets.h"
 #include "worker/cuda/transcode.h"
 
@@ -49,11 +52,16 @@ void DeviceBuckets::LaunchEncodings(Calls* calls) {
   while (!gathered_.empty() && next.requests.size() < device::kMostSlots) {
     const ReadyToken& ready = gathered_.front().ready;
     if (ready != first && (ready == nullptr || !queue_->IsReady(ready.get()))) break;
-    next.requests.push_back(std::move(gathered_.front()));
+    (IsBuffers(gathered_.front().bucket) ? next.buffers : next.requests).push_back(std::move(gathered_.front()));
     gathered_.pop_front();
   }
   Note(status_.ok() && QueueEncodings(&next), "queueing a batch of encodings");
-  if (!status_.ok()) return RefuseAll(std::move(next.requests), calls);
+  if (!status_.ok()) {
+    RefuseAll(std::move(next.buffers), calls);
+    RefuseAll(std::move(next.requests), calls);
+    RefuseAll({std::make_move_iterator(gathered_.begin()), std::make_move_iterator(gathered_.end())}, calls);
+    return gathered_.clear();
+  }
   ++counts_.encode_batches;
   encoding_ = std::move(next);
   under_way_.push_back(device::Mark::kReady);
@@ -89,19 +97,21 @@ bool DeviceBuckets::TakeBlock(Encoding* encoding) {
 bool DeviceBuckets::QueueWaits(const Encoding& encoding) {
   const void* last = nullptr;
   bool for_model = false;
-  for (const Request& request : encoding.requests) {
-    const void* const ready = request.ready.get();
-    for_model |= ready == nullptr;
-    if (ready == nullptr || ready == last) continue;
-    if (!queue_->WaitFor(ready)) return false;
-    last = ready;
+  for (const std::vector<Request>* requests : {&encoding.buffers, &encoding.requests}) {
+    for (const Request& request : *requests) {
+      const void* const ready = request.ready.get();
+      for_model |= ready == nullptr;
+      if (ready == nullptr || ready == last) continue;
+      if (!queue_->WaitFor(ready)) return false;
+      last = ready;
+    }
   }
   return !for_model || queue_->WaitForModel();
 }
 
 // Before anything is added to the weights.
-bool DeviceBuckets::QueueReplicas(Encoding* encoding) {
-  for (Request& request : encoding->requests) {
+bool DeviceBuckets::QueueReplicas(std::vector<Request>* requests) {
+  for (Request& request : *requests) {
     if (!request.with_checksum) continue;
     const size_t bytes = layout_.bucket_length(request.bucket) * sizeof(float);
     request.replica = blocks_.Take(bytes);
@@ -112,13 +122,22 @@ bool DeviceBuckets::QueueReplicas(Encoding* encoding) {
   return true;
 }
 
-bool DeviceBuckets::QueueEncodings(Encoding* encoding) {
-  if (!TakeBlock(encoding) || !QueueWaits(*encoding) || !queue_->SetMark(device::Mark::kReady) ||
-      !QueueReplicas(encoding)) {
-    return false;
+// What is pushed for buffers, as it is, and the loss that goes with it.
+bool DeviceBuckets::QueueBuffers(Encoding* encoding) {
+  for (const Request& request : encoding->buffers) {
+    const ElementRange range = layout_.bucket_range(request.bucket);
+    const size_t bytes = range.size() * sizeof(float);
+    const std::shared_ptr<uint8_t>& block = encoding->values.emplace_back(blocks_.Take(bytes + sizeof(float)));
+    if (block == nullptr || !queue_->Copy(block.get(), gradients_ + range.begin, bytes)) return false;
+    if (loss_ != nullptr && !queue_->Copy(block.get() + bytes, loss_, sizeof(float))) return false;
   }
+  return true;
+}
+
+bool DeviceBuckets::QueueKernels(Encoding* encoding) {
+  if (encoding->requests.empty()) return true;
   if (std::exchange(clips_now_, false) &&
-      !kernels_->Clip(gradients_, layout_.total_elements(), clip_limit_, tile_sums_, scale_)) {
+      !kernels_->Clip(gradients_, layout_.parameter_elements(), clip_limit_, tile_sums_, scale_)) {
     return false;
   }
   device::StepInput input;
@@ -128,13 +147,22 @@ bool DeviceBuckets::QueueEncodings(Encoding* encoding) {
   input.decay = static_cast<float>(options_.residual_decay);
   input.momentum = static_cast<float>(options_.momentum_correction);
   return kernels_->Encode(encoding->batch, memory_.arrays(), encoding->size, input, plans_.coding,
-                          DeliveryOf(*encoding)) &&
-         queue_->SetMark(device::Mark::kEncoded);
+                          DeliveryOf(*encoding));
+}
+
+bool DeviceBuckets::QueueEncodings(Encoding* encoding) {
+  return TakeBlock(encoding) && QueueWaits(*encoding) && queue_->SetMark(device::Mark::kReady) &&
+         QueueReplicas(&encoding->buffers) && QueueReplicas(&encoding->requests) && QueueBuffers(encoding) &&
+         QueueKernels(encoding) && queue_->SetMark(device::Mark::kEncoded);
 }
 
 void DeviceBuckets::FinishEncodings(Calls* calls) {
-  const Encoding encoding = *std::exchange(encoding_, std::nullopt);
-  if (!status_.ok()) return RefuseAll(encoding.requests, calls);
+  Encoding encoding = *std::exchange(encoding_, std::nullopt);
+  if (!status_.ok()) {
+    RefuseAll(std::move(encoding.buffers), calls);
+    return RefuseAll(std::move(encoding.requests), calls);
+  }
+  TellBuffers(&encoding, calls);
   Encoding missed;
   size_t at = 0;
   for (uint32_t slot = 0; slot < encoding.batch.count; ++slot) {
@@ -143,7 +171,7 @@ void DeviceBuckets::FinishEncodings(Calls* calls) {
     const bool bad = state.input_bad != 0 || state.residual_bad != 0;
     const device::Wanted& wanted = plans_.buckets[bucket].wanted;
     if (!bad && !encoding.searches && thresholds_[bucket].NeedsSearch(wanted, state)) {
-      missed.requests.push_back(encoding.requests[slot]);
+      missed.requests.push_back(std::move(encoding.requests[slot]));
       missed.sums.push_back(state.sum_sq);
       continue;
     }
@@ -151,29 +179,49 @@ void DeviceBuckets::FinishEncodings(Calls* calls) {
       thresholds_[bucket].Carry(wanted, options_.compressor.selection, state);
       second_[bucket] ^= 1;
     }
-    Tell(encoding, slot, at, calls);
+    Tell(&encoding, slot, at, calls);
     at += device::PaddedBytes(device::UpdateBytes(state, plans_.coding));
   }
   if (!missed.requests.empty()) Search(std::move(missed), calls);
 }
 
 // `at`: where the update begins among those of the batch.
-void DeviceBuckets::Tell(const Encoding& encoding, uint32_t slot, size_t at, Calls* calls) {
-  const Request& request = encoding.requests[slot];
-  const device::StepState& state = DeliveryOf(encoding).states[slot];
+void DeviceBuckets::Tell(Encoding* encoding, uint32_t slot, size_t at, Calls* calls) {
+  Request& request = encoding->requests[slot];
+  const device::StepState& state = DeliveryOf(*encoding).states[slot];
   const uint32_t size = state.input_bad != 0 || state.residual_bad != 0 ? 0 : device::UpdateBytes(state, plans_.coding);
-  const double sum_sq = encoding.searches ? encoding.sums[slot] : state.sum_sq;
+  const double sum_sq = encoding->searches ? encoding->sums[slot] : state.sum_sq;
   EncodedBucket result;
   result.finite = size > 0;
   result.selected = size > 0 ? state.selected : 0;
   result.residual_sq = size > 0 ? std::max(0.0, sum_sq - state.sent_sq) : 0;
-  calls->push_back([result, size, done = request.done, replica = request.replica, block = encoding.block,
-                    at = kStatesBytes + at, length = layout_.bucket_length(request.bucket),
+  const uint32_t length = layout_.bucket_length(request.bucket);
+  calls->push_back([result, size, request = std::move(request), block = encoding->block, at = kStatesBytes + at, length,
                     index_encoding = options_.compressor.index_encoding]() mutable {
     if (size > 0) result.update = UpdateOf(block, at, size, length, index_encoding);
-    if (replica != nullptr) result.replica_crc32c = Crc32c(replica.get(), length * sizeof(float));
-    done(std::move(result));
+    if (request.replica != nullptr) result.replica_crc32c = Crc32c(request.replica.get(), length * sizeof(float));
+    request.done(std::move(result));
   });
+}
+
+void DeviceBuckets::TellBuffers(Encoding* encoding, Calls* calls) {
+  for (size_t i = 0; i < encoding->buffers.size(); ++i) {
+    const uint32_t length = layout_.bucket_length(encoding->buffers[i].bucket);
+    calls->push_back([request = std::move(encoding->buffers[i]), block = std::move(encoding->values[i]), length,
+                      with_loss = loss_ != nullptr] {
+      const absl::Span<float> values(reinterpret_cast<float*>(block.get()), length + (with_loss ? 1 : 0));
+      EncodedBucket result;
+      result.finite = AllFinite(values);
+      if (result.finite) {
+        std::string update;
+        EncodeDense(values.first(length), ValueEncoding::kFp32, &update);
+        result.update = SharedBytes::Own(std::move(update));
+        result.selected = length;
+      }
+      if (request.replica != nullptr) result.replica_crc32c = Crc32c(request.replica.get(), length * sizeof(float));
+      request.done(std::move(result));
+    });
+  }
 }
 
 void DeviceBuckets::Search(Encoding missed, Calls* calls) {

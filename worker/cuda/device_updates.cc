@@ -10,7 +10,7 @@ void DeviceBuckets::TakeBack(uint32_t bucket, const SharedBytes& update) {
   Calls calls;
   {
     MutexLock lock(mutex_);
-    StageOwn(bucket, ResidualOf(bucket), update, device::UpdateJob::kAdd, &calls);
+    if (!IsBuffers(bucket)) StageOwn(bucket, ResidualOf(bucket), update, device::UpdateJob::kAdd, &calls);
     LaunchUpdates(&calls);
   }
   for (const auto& call : calls) call();
@@ -28,7 +28,9 @@ void DeviceBuckets::Apply(uint32_t bucket, const PushReply& reply, const SharedB
   Calls calls;
   {
     MutexLock lock(mutex_);
-    if (reply.refused) {
+    if (IsBuffers(bucket)) {
+      // Nothing of them waits.
+    } else if (reply.refused) {
       StageOwn(bucket, ResidualOf(bucket), pushed, device::UpdateJob::kAdd, &calls);
     } else if (options_.momentum_correction > 0) {
       StageOwn(bucket, VelocityOf(bucket), pushed, device::UpdateJob::kClear, &calls);

@@ -1,5 +1,5 @@
 // The bytes of updates (common/codec: update_header.h, index_blocks.h, gap8.h, block_scaled.h), the rounding error left
-// in the residual, and the way of the bytes to the host. A block per 1024 selected elements.
+// in the residual, and the way of the bytes to the host. A block for each part of 256 selected elements.
 
 #ifndef WORKER_CUDA_ENCODE_KERNELS_H_
 #define WORKER_CUDA_ENCODE_KERNELS_H_
@@ -10,6 +10,7 @@
 
 namespace cddp::device {
 
+inline constexpr uint32_t kPart = 256;  // selected elements: a block of scaled values (block_scaled.h)
 inline constexpr uint32_t kGapEscape = 255;
 inline constexpr uint32_t kGap8Code = 1;  // IndexEncoding::kGap8
 
@@ -32,7 +33,7 @@ struct Selected {
   CDDP_HD uint32_t GapAt(uint32_t i) const { return i == 0 ? indices[0] : indices[i] - indices[i - 1] - 1; }
 };
 
-// Counts the escapes of each block's gaps.
+// Counts the escapes of each part's gaps.
 struct SizeKernel {
   static constexpr uint32_t kBlockThreads = kThreads;
 
@@ -47,18 +48,15 @@ struct SizeKernel {
   CDDP_HD void operator()(const Block& block, Shared& shared) const {
     const Slot slot(batch, arrays, block.slot());
     const Selected selected(slot, arrays);
-    const uint32_t begin = block.index() * kIndexBlock;
+    const uint32_t begin = block.index() * kPart;
     if (begin >= selected.count) return;
-    const uint32_t end = Min(selected.count, begin + kIndexBlock);
     block.Run([&](uint32_t t) {
-      uint32_t escapes = 0;
-      for (uint32_t i = begin + t; i < end; i += kThreads) escapes += selected.GapAt(i) / kGapEscape;
-      shared.escapes[t] = escapes;
+      shared.escapes[t] = begin + t < selected.count ? selected.GapAt(begin + t) / kGapEscape : 0;
     });
     block.Sum(shared.escapes);
     block.Run([&](uint32_t t) {
       if (t != 0) return;
-      arrays.block_escapes[slot.plan.escapes_at + block.index()] = shared.escapes[0];
+      arrays.part_escapes[slot.plan.escapes_at + block.index()] = shared.escapes[0];
       AtomicAdd(&slot.state->escapes, shared.escapes[0]);
     });
   }
@@ -71,9 +69,10 @@ CDDP_HD void FindPlace(const Block& block, const StepState* states, const ValueC
   block.Run([&](uint32_t t) { terms[t] = t < slot ? PaddedBytes(UpdateBytes(states[t], coding)) : 0; });
   block.Sum(terms);
 }
-static_assert(kMostSlots <= kThreads);
+static_assert(kMostSlots <= kThreads && kPart == kThreads && kIndexBlock % kPart == 0);
 
-// Writes header, entry points, gaps and values, and the rounding errors to the residual.
+// Writes header, entry points, gaps and values, and the rounding errors to the residual. A block a part, a thread an
+// element.
 struct EncodeKernel {
   static constexpr uint32_t kBlockThreads = kThreads;
 
@@ -83,9 +82,10 @@ struct EncodeKernel {
 
   struct Shared {
     uint32_t place[kThreads];   // [0]: of the update
-    uint32_t before[kThreads];  // [0]: escapes of the blocks before
+    uint32_t before[kThreads];  // [0]: escapes of the parts before
     uint32_t counts[kThreads];
     uint32_t scratch[kThreads];
+    float values[kThreads];  // of the part, as they were; 0 after its end
     float terms[kThreads];
     float other_terms[kThreads];
     double sent_sq[kThreads];
@@ -97,19 +97,16 @@ struct EncodeKernel {
   template <typename Block>
   CDDP_HD void operator()(const Block& block, Shared& shared) const {
     const Slot slot(batch, arrays, block.slot());
-    const uint32_t begin = block.index() * kIndexBlock;
+    const uint32_t begin = block.index() * kPart;
     if (begin >= slot.state->selected) return;
     FindPlace(block, arrays.states, coding, block.slot(), shared.place);
-    const Part part(*this, slot, shared.place[0]);
-    SumOf(block, arrays.block_escapes + slot.plan.escapes_at, block.index(), shared.before);
-    WriteGaps(block, shared, part, begin);
-    block.Run([&](uint32_t t) { shared.sent_sq[t] = 0; });
-    for (uint32_t first = begin; first < Min(part.selected.count, begin + kIndexBlock); first += kThreads) {
-      if (coding.code_bits == 0) {
-        WriteValues(block, shared, part, first);
-      } else {
-        WriteScaledBlock(block, shared, part, first);
-      }
+    const Part part(*this, slot, shared.place[0], begin);
+    SumOf(block, arrays.part_escapes + slot.plan.escapes_at, block.index(), shared.before);
+    WriteGaps(block, shared, part);
+    if (coding.code_bits == 0) {
+      WriteValues(block, shared, part);
+    } else {
+      WriteScaledBlock(block, shared, part);
     }
     block.Sum(shared.sent_sq);
     block.Run([&](uint32_t t) {
@@ -120,18 +117,22 @@ struct EncodeKernel {
   }
 
  private:
-  // The update that a block writes a part of.
+  // What a block writes.
   struct Part {
     Selected selected;
-    uint32_t length;
+    uint32_t begin;  // its elements among those selected
+    uint32_t size;
+    uint32_t length;  // of the bucket
     uint32_t entries_bytes;
     uint32_t index_bytes;
     float* residual;
-    uint8_t* bytes;   // its header
+    uint8_t* bytes;   // the update's header
     uint8_t* values;  // its value part
 
-    CDDP_HD Part(const EncodeKernel& kernel, const Slot& slot, uint32_t place)
+    CDDP_HD Part(const EncodeKernel& kernel, const Slot& slot, uint32_t place, uint32_t begin_at)
         : selected(slot, kernel.arrays),
+          begin(begin_at),
+          size(Min(kPart, selected.count - begin_at)),
           length(slot.plan.length),
           entries_bytes((Blocks(selected.count, kIndexBlock) - 1) * kEntryBytes),
           index_bytes(IndexBytes(selected.count, slot.state->escapes)),
@@ -139,14 +140,11 @@ struct EncodeKernel {
           bytes(kernel.arrays.bytes + place),
           values(bytes + kHeaderBytes + index_bytes) {}
 
-    CDDP_HD float MagnitudeAt(uint32_t i) const { return FloatOf(BitsOf(selected.values[i]) & kMagnitudeBits); }
-
-    // What became of element i, sent as `decoded`.
-    CDDP_HD void Sent(uint32_t i, float decoded, double* sent_sq) const {
-      const float value = selected.values[i];
+    // What became of an element, sent as `decoded`: by how much the residual's sum of squares falls.
+    CDDP_HD double Sent(uint32_t t, float value, float decoded) const {
       const float error = value - decoded;
-      residual[selected.indices[i]] = error;
-      *sent_sq += static_cast<double>(value) * value - static_cast<double>(error) * error;
+      residual[selected.indices[begin + t]] = error;
+      return static_cast<double>(value) * value - static_cast<double>(error) * error;
     }
   };
 
@@ -162,92 +160,95 @@ struct EncodeKernel {
     StoreBytes(coding.Bytes(part.selected.count), bytes + 16);
   }
 
-  // Thread t writes the gaps of four neighbours.
+  // The first part of an index block writes the block's entry point.
   template <typename Block>
-  CDDP_HD void WriteGaps(const Block& block, Shared& shared, const Part& part, uint32_t begin) const {
-    constexpr uint32_t kEach = kIndexBlock / kThreads;
+  CDDP_HD void WriteGaps(const Block& block, Shared& shared, const Part& part) const {
     const Selected& selected = part.selected;
-    const uint32_t end = Min(selected.count, begin + kIndexBlock);
     block.Run([&](uint32_t t) {
-      uint32_t size = 0;
-      for (uint32_t i = begin + t * kEach; i < Min(end, begin + (t + 1) * kEach); ++i) {
-        size += 1 + selected.GapAt(i) / kGapEscape;
-      }
-      shared.counts[t] = size;
+      const bool is_there = t < part.size;
+      shared.counts[t] = is_there ? 1 + selected.GapAt(part.begin + t) / kGapEscape : 0;
+      shared.values[t] = is_there ? selected.values[part.begin + t] : 0;
+      shared.sent_sq[t] = 0;
     });
     block.Scan(shared.counts, shared.scratch);
     block.Run([&](uint32_t t) {
       uint8_t* const index_part = part.bytes + kHeaderBytes;
-      const uint32_t offset = begin + shared.before[0];
-      if (t == 0 && begin > 0) {
-        uint8_t* const entry = index_part + (begin / kIndexBlock - 1) * kEntryBytes;
-        StoreBytes(selected.indices[begin - 1] + 1, entry);
+      const uint32_t offset = part.begin + shared.before[0];
+      if (t == 0 && part.begin > 0 && part.begin % kIndexBlock == 0) {
+        uint8_t* const entry = index_part + (part.begin / kIndexBlock - 1) * kEntryBytes;
+        StoreBytes(selected.indices[part.begin - 1] + 1, entry);
         StoreBytes(offset, entry + 4);
       }
+      if (t >= part.size) return;
       uint8_t* to = index_part + part.entries_bytes + offset + shared.counts[t];
-      for (uint32_t i = begin + t * kEach; i < Min(end, begin + (t + 1) * kEach); ++i) {
-        uint32_t gap = selected.GapAt(i);
-        for (; gap >= kGapEscape; gap -= kGapEscape) *to++ = static_cast<uint8_t>(kGapEscape);
-        *to++ = static_cast<uint8_t>(gap);
-      }
+      uint32_t gap = selected.GapAt(part.begin + t);
+      for (; gap >= kGapEscape; gap -= kGapEscape) *to++ = static_cast<uint8_t>(kGapEscape);
+      *to = static_cast<uint8_t>(gap);
     });
   }
 
-  // kThreads values from `first` on, each by itself.
+  // Each value by itself.
   template <typename Block>
-  CDDP_HD void WriteValues(const Block& block, Shared& shared, const Part& part, uint32_t first) const {
+  CDDP_HD void WriteValues(const Block& block, Shared& shared, const Part& part) const {
     block.Run([&](uint32_t t) {
-      const uint32_t i = first + t;
-      if (i >= part.selected.count) return;
-      const float value = part.selected.values[i];
+      if (t >= part.size) return;
+      const float value = shared.values[t];
+      const uint64_t i = part.begin + t;
       if (coding.value_bytes == 4) {
-        StoreBytes(BitsOf(value), part.values + 4 * uint64_t{i});
-        return part.Sent(i, value, &shared.sent_sq[t]);
+        StoreBytes(BitsOf(value), part.values + 4 * i);
+        shared.sent_sq[t] = part.Sent(t, value, value);
+        return;
       }
       const bool half = coding.encoding == kFp16Code;
       const uint32_t code = half ? EncodeHalf(value) : EncodeBf16(value);
-      StoreBytes(static_cast<uint16_t>(code), part.values + 2 * uint64_t{i});
-      part.Sent(i, half ? DecodeHalf(code) : DecodeBf16(code), &shared.sent_sq[t]);
+      StoreBytes(static_cast<uint16_t>(code), part.values + 2 * i);
+      shared.sent_sq[t] = part.Sent(t, value, half ? DecodeHalf(code) : DecodeBf16(code));
     });
   }
 
-  // A block of kThreads values from `first` on with their scale.
+  // The values with their scale.
   template <typename Block>
-  CDDP_HD void WriteScaledBlock(const Block& block, Shared& shared, const Part& part, uint32_t first) const {
-    const uint32_t count = part.selected.count, size = Min(kThreads, count - first), bits = coding.code_bits;
+  CDDP_HD void WriteScaledBlock(const Block& block, Shared& shared, const Part& part) const {
+    const uint32_t bits = coding.code_bits;
     if (bits == 1) {
-      FindMean(block, shared, part, first, size);
+      FindMean(block, shared, part.size);
       block.Run([&](uint32_t t) {
         if (t == 0) shared.scale = BitsOf(shared.mean);
       });
     } else if (bits == 2) {
-      FindTwoMeans(block, shared, part, first, size);
+      FindTwoMeans(block, shared, part.size);
     } else {
-      FindRange(block, shared, part, first, size);
+      FindRange(block, shared, part.size);
     }
     block.Run([&](uint32_t t) {
       shared.codes[t] = 0;
-      if (t == 0) StoreBytes(shared.scale, part.values + size_t{first / kThreads} * 4);
-      if (t >= size) return;
+      if (t == 0) StoreBytes(shared.scale, part.values + size_t{part.begin / kPart} * 4);
+      if (t >= part.size) return;
       const Band band = BandOf(bits, shared.scale);
-      const uint32_t code = Quantise(part.selected.values[first + t], band, bits);
+      const uint32_t code = Quantise(shared.values[t], band, bits);
       shared.codes[t] = static_cast<uint8_t>(code);
-      part.Sent(first + t, Dequantise(code, band, bits), &shared.sent_sq[t]);
+      shared.sent_sq[t] = part.Sent(t, shared.values[t], Dequantise(code, band, bits));
     });
-    uint8_t* const packed = part.values + size_t{Blocks(count, kThreads)} * 4 + uint64_t{first} / 8 * bits;
+    uint8_t* const packed =
+        part.values + size_t{Blocks(part.selected.count, kPart)} * 4 + uint64_t{part.begin} / 8 * bits;
     block.Run([&](uint32_t t) {
       const uint32_t each = 8 / bits;
-      if (t * each >= size) return;
+      if (t * each >= part.size) return;
       uint32_t byte = 0;
       for (uint32_t j = 0; j < each; ++j) byte |= uint32_t{shared.codes[t * each + j]} << j * bits;
       packed[t] = static_cast<uint8_t>(byte);
     });
   }
 
+  // Of value t; 0 after the part's end.
+  CDDP_HD static float MagnitudeAt(const Shared& shared, uint32_t t) {
+    return FloatOf(BitsOf(shared.values[t]) & kMagnitudeBits);
+  }
+
   // shared.mean = mean magnitude.
   template <typename Block>
-  CDDP_HD void FindMean(const Block& block, Shared& shared, const Part& part, uint32_t first, uint32_t size) const {
-    block.Run([&](uint32_t t) { shared.terms[t] = t < size ? part.MagnitudeAt(first + t) : 0; });
+  CDDP_HD void FindMean(const Block& block, Shared& shared, uint32_t size) const {
+    block.Run([&](uint32_t t) { shared.terms[t] = MagnitudeAt(shared, t); });
     SumByHalving(block, shared.terms);
     block.Run([&](uint32_t t) {
       if (t == 0) shared.mean = MeanOf(shared.terms[0], size);
@@ -256,10 +257,10 @@ struct EncodeKernel {
 
   // shared.scale = means of the magnitudes below the mean, and of the others.
   template <typename Block>
-  CDDP_HD void FindTwoMeans(const Block& block, Shared& shared, const Part& part, uint32_t first, uint32_t size) const {
-    FindMean(block, shared, part, first, size);
+  CDDP_HD void FindTwoMeans(const Block& block, Shared& shared, uint32_t size) const {
+    FindMean(block, shared, size);
     block.Run([&](uint32_t t) {
-      const float magnitude = t < size ? part.MagnitudeAt(first + t) : 0;
+      const float magnitude = MagnitudeAt(shared, t);
       const bool above = t < size && magnitude >= shared.mean;
       shared.terms[t] = above ? 0 : magnitude;
       shared.other_terms[t] = above ? magnitude : 0;
@@ -278,9 +279,9 @@ struct EncodeKernel {
 
   // shared.scale = the least magnitude, rounded down, and the greatest.
   template <typename Block>
-  CDDP_HD void FindRange(const Block& block, Shared& shared, const Part& part, uint32_t first, uint32_t size) const {
+  CDDP_HD void FindRange(const Block& block, Shared& shared, uint32_t size) const {
     block.Run([&](uint32_t t) {
-      const uint32_t magnitude = t < size ? BitsOf(part.MagnitudeAt(first + t)) : 0;
+      const uint32_t magnitude = BitsOf(MagnitudeAt(shared, t));
       shared.counts[t] = t < size ? kMagnitudeBits - magnitude : 0;
       shared.scratch[t] = magnitude;
     });

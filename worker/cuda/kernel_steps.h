@@ -68,11 +68,11 @@ class KernelSteps : public Kernels {
   bool Send(const Batch& batch, const Arrays& arrays, const BatchSize& size, const ValueCoding& coding,
             const Delivery& to, bool whole) {
     const uint32_t tiles = Blocks(whole ? size.longest : size.most_candidates, kTile);
-    const uint32_t index_blocks = Blocks(size.most_selected, kIndexBlock);
+    const uint32_t parts = Blocks(size.most_selected, kPart);
     return device_.Launch(CountKernel{batch, arrays, whole}, tiles, batch.count) &&
            device_.Launch(MoveKernel{batch, arrays, whole}, tiles, batch.count) &&
-           device_.Launch(SizeKernel{batch, arrays}, index_blocks, batch.count) &&
-           device_.Launch(EncodeKernel{batch, arrays, coding}, index_blocks, batch.count) &&
+           device_.Launch(SizeKernel{batch, arrays}, parts, batch.count) &&
+           device_.Launch(EncodeKernel{batch, arrays, coding}, parts, batch.count) &&
            device_.Launch(DeliverKernel{batch, arrays, coding, to.states, to.bytes}, kDeliverBlocks, 1);
   }
 

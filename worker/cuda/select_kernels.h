@@ -196,7 +196,11 @@ struct CountKernel {
     const uint32_t threshold = slot.state->threshold_key;
     block.Run([&](uint32_t t) {
       uint64_t count = 0;
-      for (uint32_t i = begin + t; i < end; i += kThreads) count += Weight(source.KeyAt(i), threshold);
+      CDDP_UNROLL
+      for (uint32_t j = 0; j < kTile / kThreads; ++j) {
+        const uint32_t i = begin + j * kThreads + t;
+        count += i < end ? Weight(source.KeyAt(i), threshold) : 0;
+      }
       shared.counts[t] = count;
     });
     block.Sum(shared.counts);
@@ -236,28 +240,50 @@ struct MoveKernel {
     // All candidates are selected: each is above the threshold, or the threshold and a tie of as many as there may be.
     const uint32_t ties = slot.state->takes_all != 0 ? size : slot.state->ties;
     SumOf(block, arrays.tile_counts + slot.plan.counts_at, block.index(), shared.before);
-    constexpr uint32_t kEach = kTile / kThreads;
     block.Run([&](uint32_t t) {
+      const uint32_t first = begin + t * kEach;
       uint64_t count = 0;
-      for (uint32_t i = begin + t * kEach; i < Min(size, begin + (t + 1) * kEach); ++i) {
-        count += CountKernel::Weight(source.KeyAt(i), threshold);
+      CDDP_UNROLL
+      for (uint32_t j = 0; j < kEach; ++j) {
+        count += first + j < size ? CountKernel::Weight(source.KeyAt(first + j), threshold) : 0;
       }
       shared.counts[t] = count;
     });
     block.Scan(shared.counts, shared.scratch);
     block.Run([&](uint32_t t) {
-      uint64_t before = shared.before[0] + shared.counts[t];
-      for (uint32_t i = begin + t * kEach; i < Min(size, begin + (t + 1) * kEach); ++i) {
-        const uint64_t weight = CountKernel::Weight(source.KeyAt(i), threshold);
-        const auto equal_before = static_cast<uint32_t>(before);
-        if (weight > 1 || (weight == 1 && equal_before < ties)) {
-          const uint64_t to = slot.plan.selected_at + static_cast<uint32_t>(before >> 32) + Min(equal_before, ties);
-          arrays.selected_indices[to] = source.IndexAt(i);
-          arrays.selected_values[to] = source.values[i];
-        }
-        before += weight;
-      }
+      MoveThread(source, size, begin + t * kEach, threshold, ties, shared.before[0] + shared.counts[t],
+                 slot.plan.selected_at);
     });
+  }
+
+ private:
+  static constexpr uint32_t kEach = kTile / kThreads;
+
+  // Moves what is selected of kEach elements from `first` on, before which `before` are (as in tile_counts).
+  CDDP_HD void MoveThread(const Source& source, uint32_t size, uint32_t first, uint32_t threshold, uint32_t ties,
+                          uint64_t before, uint64_t selected_at) const {
+    // All loads are under way before the first store, which would keep them in order.
+    uint32_t indices[kEach], keys[kEach];
+    float values[kEach];
+    CDDP_UNROLL
+    for (uint32_t j = 0; j < kEach; ++j) {
+      if (first + j >= size) continue;
+      indices[j] = source.IndexAt(first + j);
+      values[j] = source.values[first + j];
+      keys[j] = source.plan.KeyOf(indices[j], values[j]);
+    }
+    CDDP_UNROLL
+    for (uint32_t j = 0; j < kEach; ++j) {
+      if (first + j >= size) continue;
+      const uint64_t weight = CountKernel::Weight(keys[j], threshold);
+      const auto equal_before = static_cast<uint32_t>(before);
+      if (weight > 1 || (weight == 1 && equal_before < ties)) {
+        const uint64_t to = selected_at + static_cast<uint32_t>(before >> 32) + Min(equal_before, ties);
+        arrays.selected_indices[to] = indices[j];
+        arrays.selected_values[to] = values[j];
+      }
+      before += weight;
+    }
   }
 };
 

@@ -7,9 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <unordered_map>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "common/codec/update_reader.h"
 #include "worker/cuda/apply_kernels.h"
 #include "worker/cuda/host_blocks.h"
@@ -67,7 +67,7 @@ class UpdateStage {
   size_t used_ = 0;
   size_t jobs_ = 0;
   std::vector<std::vector<device::UpdateJob>> layers_;
-  std::unordered_map<const float*, size_t> layers_of_;  // by target: how many hold a job of it
+  absl::flat_hash_map<const float*, size_t> layers_of_;  // by target: how many hold a job of it
 };
 
 }  // namespace cddp

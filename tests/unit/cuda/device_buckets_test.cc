@@ -101,6 +101,20 @@ TEST_P(DeviceBucketsTest, SmallTensorsAreSentWhole) {
   }
 }
 
+TEST_P(DeviceBucketsTest, BuffersAreSentAsTheyAre) {
+  const ParameterLayout layout = *ParameterLayout::Create(
+      {{"weight", {5000}}, {"mean", {300}, TensorKind::kBuffer}, {"variance", {100}, TensorKind::kBuffer}}, 1000);
+  GradientCompressorOptions options = Options(0.1);
+  options.momentum_correction = 0.5;
+  options.clip_norm = 10;
+  TwinEngines twins(GetParam(), layout, options);
+  for (uint64_t step = 1; step <= 8 && !HasFailure(); ++step) {
+    std::vector<float> gradient = GradientOf(layout.total_elements(), step);
+    if (step == 5) gradient[5100] = NAN;
+    twins.Step(step, gradient, /*finite_loss=*/step != 7);
+  }
+}
+
 // Its results depend on the threshold that each bucket carries.
 TEST_P(DeviceBucketsTest, ThresholdSelection) {
   GradientCompressorOptions options = Options(0.01, ValueEncoding::kTernary);
