@@ -202,7 +202,8 @@ CDDP_API cddp_code cddp_restore(cddp_client* client, const void* state, size_t s
 
 /* Tells the servers that this worker takes part no more: with `finished` because the training is over (a server with
  * --exit_when_finished ends when all workers have said so), else because it gives up; the others then go on without it.
- * Then only statistics and cddp_destroy are left. */
+ * A server out of reach is tried for "server_timeout", at most 30 s, and then left alone: that is no error. Then only
+ * statistics and cddp_destroy are left. */
 CDDP_API cddp_code cddp_leave(cddp_client* client, int finished);
 
 /* Ends the threads and forgets the tensors. Without cddp_leave, the servers keep this worker's place for as long as

@@ -9,15 +9,16 @@
 //
 // Without another word the optimizer stays the program's own, and what its steps have moved is pushed ("push" is
 // "weights"; start the servers with --optimizer=sgd --lr=1 --momentum=0). With {"push", "gradients"} the servers'
-// optimizer makes the steps, and the one given only clears gradients.
+// optimizer makes the steps, and the one given only clears gradients; optimizer.backward(loss) in the place of
+// loss.backward() then pushes gradients while the backward pass still runs.
 
 #ifndef CDDP_TORCH_HPP_
 #define CDDP_TORCH_HPP_
 
 #include <torch/torch.h>
 
-#include <cmath>
 #include <initializer_list>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -39,25 +40,40 @@ class DistributedOptimizer {
         options_(MakeOptions(options)),
         by_gradients_(options_.Get("push") == "gradients"),
         tensors_(TensorsOf(model)),
-        client_(options_, Describe(tensors_)) {
+        client_(options_, Describe(tensors_)),
+        ready_(tensors_.size()) {
     client_.Start();
+    for (size_t i = 0; by_gradients_ && i < tensors_.size(); ++i) {
+      if (tensors_[i].kind == CDDP_PARAMETER && tensors_[i].tensor.requires_grad()) Listen(i);
+    }
   }
 
-  // Makes a step. `loss` goes to `cddp status`; `weight`: how much this worker's batch counts, see cddp_step_options.
-  // Returns what the exchange came to, if there was one.
+  DistributedOptimizer(const DistributedOptimizer&) = delete;
+  DistributedOptimizer& operator=(const DistributedOptimizer&) = delete;
+  ~DistributedOptimizer() { pass_->owner = nullptr; }  // a graph may outlive it
+
+  // loss.backward(), of the last pass before a step. Where gradients are pushed it begins the step, so that `weight` is
+  // given here; step() ends it.
+  void backward(const torch::Tensor& loss, double weight = 1) {
+    if (!by_gradients_) return loss.backward();
+    Begin(loss.item<double>(), weight);
+    pass_->owner = this;
+    loss.backward();
+    pass_->owner = nullptr;
+  }
+
+  // Makes a step. `loss` goes to `cddp status`; `weight`: how much this worker's batch counts, see cddp_step_options;
+  // neither is read after backward(). Returns what the exchange came to, if there was one.
   cddp_result step(double loss = 0, double weight = 1) {
     torch::NoGradGuard no_grad;
-    cddp_step_options options = CDDP_STEP_OPTIONS_INIT;
-    options.loss = loss;
-    options.weight = weight;
     if (!by_gradients_) {
       optimizer_.step();
+      const cddp_step_options options = OptionsOf(loss, weight);
       return client_.Step(&options);
     }
-    client_.Begin(options);
-    if (std::isfinite(loss)) {
-      for (size_t i = tensors_.size(); i > 0; --i) Ready(i - 1);
-    }
+    if (!is_begun_) Begin(loss, weight);
+    for (size_t i = tensors_.size(); i > 0; --i) Ready(i - 1);
+    is_begun_ = false;  // also if it fails: the client is over then
     return client_.Finish();
   }
 
@@ -117,8 +133,48 @@ class DistributedOptimizer {
     return described;
   }
 
+  static cddp_step_options OptionsOf(double loss, double weight) {
+    cddp_step_options options = CDDP_STEP_OPTIONS_INIT;
+    options.loss = loss;
+    options.weight = weight;
+    return options;
+  }
+
+  // The backward pass that backward() runs; null: none.
+  struct Pass {
+    DistributedOptimizer* owner = nullptr;
+  };
+
+  // Tells when LibTorch has added a tensor's whole gradient to where it is kept.
+  class Hook : public torch::autograd::FunctionPostHook {
+   public:
+    Hook(std::shared_ptr<Pass> pass, size_t index) : pass_(std::move(pass)), index_(index) {}
+    torch::autograd::variable_list operator()(const torch::autograd::variable_list& outputs,
+                                              const torch::autograd::variable_list& /*inputs*/) override {
+      if (pass_->owner != nullptr) pass_->owner->Ready(index_);
+      return outputs;
+    }
+
+   private:
+    const std::shared_ptr<Pass> pass_;
+    const size_t index_;
+  };
+
+  void Listen(size_t index) {
+    accumulators_.push_back(torch::autograd::impl::grad_accumulator(tensors_[index].tensor));
+    accumulators_.back()->add_post_hook(std::make_unique<Hook>(pass_, index));
+  }
+
+  void Begin(double loss, double weight) {
+    client_.Begin(OptionsOf(loss, weight));
+    is_begun_ = true;
+    ready_.assign(ready_.size(), false);
+  }
+
+  // Once a step; a tensor without a gradient counts as one of zeros.
   void Ready(size_t index) {
-    if (tensors_[index].kind != CDDP_PARAMETER) return;
+    if (ready_[index] || tensors_[index].kind != CDDP_PARAMETER) return;
+    ready_[index] = true;
     const torch::Tensor gradient = tensors_[index].tensor.grad();
     if (!gradient.defined()) return client_.Ready(index, nullptr);
     const torch::Tensor dense = (gradient.is_sparse() ? gradient.to_dense() : gradient).contiguous();
@@ -130,6 +186,10 @@ class DistributedOptimizer {
   const bool by_gradients_;
   const std::vector<Named> tensors_;
   Client client_;
+  const std::shared_ptr<Pass> pass_ = std::make_shared<Pass>();
+  std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;  // which LibTorch itself does not keep
+  std::vector<bool> ready_;                                           // by tensor, in the step under way
+  bool is_begun_ = false;
 };
 
 }  // namespace cddp

@@ -290,6 +290,28 @@ TEST_F(WrongUseTest, ServersOutOfReach) {
   EXPECT_ERROR(JoinCode(options, model), CDDP_UNAVAILABLE, "127.0.0.1:1");
 }
 
+void Collect(void* lines, cddp_log_level level, const char* line) {
+  static_cast<std::vector<std::string>*>(lines)->push_back(std::to_string(level) + " " + line);
+}
+
+TEST_F(WrongUseTest, TheLogGoesToTheCallbackAndNowhereElse) {
+  Model model;
+  const Options options = MakeOptions({{"servers", "127.0.0.1:1"}, {"server_timeout", "200ms"}});
+  std::vector<std::string> lines;
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  cddp_set_log(Collect, &lines, CDDP_INFO);
+  EXPECT_EQ(JoinCode(options, model), CDDP_UNAVAILABLE);
+  cddp_set_log(Collect, &lines, CDDP_ERROR);
+  EXPECT_EQ(JoinCode(options, model), CDDP_UNAVAILABLE);
+  cddp_set_log(nullptr, nullptr, CDDP_DEBUG);
+  EXPECT_EQ(JoinCode(options, model), CDDP_UNAVAILABLE);
+  EXPECT_EQ(::testing::internal::GetCapturedStdout(), "");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_THAT(lines.front(), HasSubstr("1 event=waiting_for_server server=127.0.0.1:1"));
+}
+
 TEST_F(WrongUseTest, AServerThatGoesInAStep) {
   Model model;
   const Client client = Start(model, {{"server_timeout", "300ms"}});
