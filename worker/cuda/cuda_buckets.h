@@ -13,7 +13,7 @@
 //   - EncodeWeights and SetWeights come between two steps: they wait for the model's stream, and the host waits for
 //   them.
 //     ClearWeights waits for the model's stream, and the host for nothing. State and SetState wait for the engine's.
-//   - Bind waits for nothing.
+//   - Bind waits for nothing. The engine's device becomes the current one of the thread that calls it, the exchange's.
 //
 // What is ready when a batch begins goes into one launch of each kernel; while a batch is under way, others gather
 // (device_buckets.h). Without a token of its own, a bucket is ready when all before it are.

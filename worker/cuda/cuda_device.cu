@@ -14,7 +14,7 @@ __global__ void __launch_bounds__(Kernel::kBlockThreads) RunKernel(const __grid_
   kernel(CudaBlock<Kernel::kBlockThreads>(), shared);
 }
 
-// The current device of a thread, as long as it lasts.
+// The current device of a thread, as long as it lasts. Where it was another before, going back makes a context there.
 class Current {
  public:
   explicit Current(int device) {
@@ -61,6 +61,8 @@ class CudaDevice final : public DeviceQueue {
     return true;
   }
 
+  void AdoptThread() override { cudaSetDevice(device_); }
+
   bool Allocate(size_t bytes, void** memory) override {
     const Current current(device_);
     return Check(cudaMalloc(memory, bytes));
@@ -70,14 +72,18 @@ class CudaDevice final : public DeviceQueue {
     cudaFree(memory);
   }
   AllocateHost allocate_host() const override {
-    return [](size_t bytes) -> void* {
+    return [device = device_](size_t bytes) -> void* {
+      const Current current(device);
       void* memory = nullptr;
       return cudaHostAlloc(&memory, bytes, cudaHostAllocPortable | cudaHostAllocMapped) == cudaSuccess ? memory
                                                                                                        : nullptr;
     };
   }
   FreeHost free_host() const override {
-    return [](void* memory) { cudaFreeHost(memory); };
+    return [device = device_](void* memory) {
+      const Current current(device);
+      cudaFreeHost(memory);
+    };
   }
 
   bool Zero(void* memory, size_t bytes) override {
@@ -94,7 +100,9 @@ class CudaDevice final : public DeviceQueue {
   }
   bool IsReady(const void* ready) const override {
     const Current current(device_);
-    return cudaEventQuery(*static_cast<const cudaEvent_t*>(ready)) == cudaSuccess;
+    const cudaError_t state = cudaEventQuery(*static_cast<const cudaEvent_t*>(ready));
+    if (state == cudaErrorNotReady) cudaGetLastError();  // else the next launch would seem to have failed
+    return state == cudaSuccess;
   }
   bool WaitForModel() override {
     const Current current(device_);

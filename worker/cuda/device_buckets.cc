@@ -100,6 +100,7 @@ absl::Status DeviceBuckets::SetRatio(double ratio) {
 
 void DeviceBuckets::Bind(absl::Span<const float> gradients, absl::Span<float> weights) {
   MutexLock lock(mutex_);
+  queue_->AdoptThread();
   gradients_ = gradients.data();
   weights_ = weights.data();
   loss_ = std::exchange(next_loss_, nullptr);
@@ -136,6 +137,7 @@ void DeviceBuckets::LaunchNext(Calls* calls) {
 
 void DeviceBuckets::Run() {
   MutexLock lock(mutex_);
+  queue_->AdoptThread();
   while (true) {
     changed_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return ending_ || !under_way_.empty(); });
     if (under_way_.empty()) return;

@@ -19,6 +19,9 @@ namespace {
 constexpr size_t kStatesBytes = device::kMostSlots * sizeof(device::StepState);
 static_assert(kStatesBytes % 16 == 0);
 
+// Of the updates of a batch, whose places in it are 32 bits.
+constexpr uint64_t kMostBatchBytes = uint64_t{1} << 30;
+
 // What the kernels made, in the encoding that was asked for.
 SharedBytes UpdateOf(const std::shared_ptr<uint8_t>& block, size_t at, size_t size, uint32_t length,
                      IndexEncoding encoding) {
@@ -49,10 +52,14 @@ void DeviceBuckets::LaunchEncodings(Calls* calls) {
   LaunchUpdates(calls);
   Encoding next;
   const ReadyToken first = gathered_.front().ready;
+  uint64_t bytes = 0;
   while (!gathered_.empty() && next.requests.size() < device::kMostSlots) {
     const ReadyToken& ready = gathered_.front().ready;
     if (ready != first && (ready == nullptr || !queue_->IsReady(ready.get()))) break;
-    (IsBuffers(gathered_.front().bucket) ? next.buffers : next.requests).push_back(std::move(gathered_.front()));
+    const uint32_t bucket = gathered_.front().bucket;
+    bytes += IsBuffers(bucket) ? 0 : plans_.most_bytes[bucket];
+    if (bytes > kMostBatchBytes && !next.requests.empty()) break;
+    (IsBuffers(bucket) ? next.buffers : next.requests).push_back(std::move(gathered_.front()));
     gathered_.pop_front();
   }
   Note(status_.ok() && QueueEncodings(&next), "queueing a batch of encodings");

@@ -6,6 +6,7 @@
 #define WORKER_CUDA_DEVICE_QUEUE_H_
 
 #include <cstddef>
+#include <functional>
 
 namespace cddp::device {
 
@@ -20,13 +21,17 @@ class DeviceQueue {
  public:
   virtual ~DeviceQueue() = default;
 
+  // Makes the device the calling thread's current one for good: such a thread never touches another, where it would
+  // take memory.
+  virtual void AdoptThread() = 0;
+
   // Device memory, aligned to 256 bytes, freed with the queue. Free waits for the device.
   virtual bool Allocate(size_t bytes, void** memory) = 0;
   virtual void Free(void* memory) = 0;
 
   // Host memory that the device reads and writes; it may outlive the queue. Null without memory.
-  using AllocateHost = void* (*)(size_t bytes);
-  using FreeHost = void (*)(void* memory);
+  using AllocateHost = std::function<void*(size_t bytes)>;
+  using FreeHost = std::function<void(void* memory)>;
   virtual AllocateHost allocate_host() const = 0;
   virtual FreeHost free_host() const = 0;
 

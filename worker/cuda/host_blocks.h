@@ -39,7 +39,7 @@ class HostBlocks {
   class Pool {
    public:
     Pool(device::DeviceQueue::AllocateHost allocate, device::DeviceQueue::FreeHost free)
-        : allocate_(allocate), free_(free) {}
+        : allocate_(std::move(allocate)), free_(std::move(free)) {}
     ~Pool() {
       for (const Block& block : blocks_) free_(block.memory);
     }

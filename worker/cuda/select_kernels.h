@@ -40,7 +40,7 @@ struct FindKernel {
   static constexpr uint32_t kBlockThreads = 1024;
   static constexpr uint32_t kBins = 2048;
   static constexpr uint32_t kDigitBits = 11;
-  static constexpr uint32_t kAhead = 8;
+  static constexpr uint32_t kAhead = 16;
 
   Batch batch;
   Arrays arrays;

@@ -344,6 +344,48 @@ TEST(EmulatedDeviceTest, NothingWaitsForTheModelsStreamWithinAStep) {
   device.device().Drain();
 }
 
+// The backward pass is queued long before it is made: what is ready late must not keep back what is ready early.
+TEST(EmulatedDeviceTest, WhatIsReadyLateKeepsNothingBack) {
+  EmulatedEngineDevice device;
+  const std::unique_ptr<CudaBuckets> engine = *device.MakeBuckets(Layout(30, 10), Options(0.1), 1);
+  const std::vector<float> gradients = RandomValues(30, false, 1);
+  std::vector<float> weights(30);
+  Results<EncodedBucket> encoded(3);
+  const auto encode = [&](uint32_t bucket, const ReadyToken& token) {
+    engine->Encode(bucket, token, false, [&, bucket](EncodedBucket result) { encoded.Put(bucket, result); });
+  };
+  engine->Bind(gradients, absl::MakeSpan(weights));
+  engine->BeginGradients(1);
+  const ReadyToken early = device.MakeToken(), late = device.MakeToken();
+  encode(2, early);
+  encode(1, late);
+  encode(0, late);
+  engine->Flush();
+  device.SetReady(early);
+  EXPECT_TRUE(encoded.Await(2).finite);
+  device.SetReady(late);
+  EXPECT_TRUE(encoded.Await(1).finite && encoded.Await(0).finite);
+  EXPECT_EQ(engine->counts().encode_batches, 2u);
+}
+
+// The model may still read the weights of a bucket that has no gradient in this step.
+TEST(EmulatedDeviceTest, ARefusedStepsReplyWaitsForTheModel) {
+  EmulatedEngineDevice device;
+  const std::unique_ptr<CudaBuckets> engine = *device.MakeBuckets(Layout(20, 10), Options(0.1), 1);
+  std::vector<float> weights(20), values(10, 1);
+  PushReply reply;
+  std::string update;
+  EncodeDense(absl::MakeSpan(values), ValueEncoding::kFp32, &update);
+  reply.updates = {SharedBytes::Own(update)};
+  Results<absl::Status> applied(2);
+  engine->Bind({}, absl::MakeSpan(weights));
+  engine->Apply(1, reply, {}, [&](absl::Status status) { applied.Put(1, status); });
+  engine->Flush();
+  EXPECT_TRUE(applied.Await(1).ok());
+  EXPECT_EQ(device.device().model_waits(), 1u);
+  EXPECT_EQ(device.Read(weights.data(), 20)[15], 1);
+}
+
 // A device that fails in the middle of anything: every call is answered, and the error is told.
 TEST(EmulatedDeviceTest, ADevicesErrorIsTold) {
   const ParameterLayout layout = Layout(20000, 2000);

@@ -97,6 +97,8 @@ class EmulatedDevice final : public device::DeviceQueue {
   uint64_t model_waits() const { return model_waits_; }
   uint64_t held_streams() const { return held_streams_; }
 
+  void AdoptThread() override {}
+
   bool Allocate(size_t bytes, void** memory) override {
     if (!Works()) return false;
     // An allocation of its own for each array, so that the address sanitizer sees its ends.
