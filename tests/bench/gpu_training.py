@@ -26,6 +26,10 @@ RUNS = {
 MOST_APART = 0.15  # of the training loss, relatively: rounding differs, and grows step by step
 
 
+class RunFailed(Exception):
+    """What a run that failed said."""
+
+
 def train(binaries, name, device, extra=()):
     """The report of a run."""
     output = pathlib.Path(tempfile.mkdtemp(prefix=f"cddp-gpu-{name}-"))
@@ -34,7 +38,7 @@ def train(binaries, name, device, extra=()):
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if run.returncode != 0:
         logs = "\n".join(f"{log.name}: {log.read_text()[-800:]}" for log in sorted((output / "logs").glob("worker-*")))
-        sys.exit(f"{' '.join(command)}\n{run.stdout}{run.stderr}\n{logs}")
+        raise RunFailed(f"{' '.join(command)}\n{run.stdout}{run.stderr}\n{logs}")
     print("\n".join(line for line in run.stdout.splitlines() if line.startswith(("device", "epoch", "weights"))))
     report = json.loads((output / "report.json").read_text())
     shutil.rmtree(output)
@@ -53,13 +57,38 @@ def compare(binaries, name):
     return abs(gpu["train_loss"] - cpu["train_loss"]) <= MOST_APART * cpu["train_loss"]
 
 
-def train_all(binaries):
-    # The engine's bytes are the host engine's, or the run fails; with clipping and momentum at the worker, too.
+def check(binaries):
+    """The engine's bytes are the host engine's, or the run fails."""
     train(binaries, "simple_cnn", "cuda", ["--worker_flags=--check_engine", "--train_examples=2560"])
     print("result gpu_check_engine 1 passed")
-    failed = [name for name in RUNS if not compare(binaries, name)]
+
+
+def diverge(binaries):
+    """A loss that is not finite is found on the device: steps are skipped at all workers alike, and the run says so."""
+    try:
+        train(binaries, "simple_cnn", "cuda", ["--lr=1e30", "--worker_flags=--max_skipped_steps=5"])
+    except RunFailed as error:
+        if "steps were skipped" not in str(error):
+            raise
+        print("result gpu_diverging 1 passed")
+        return
+    raise RunFailed("with --lr=1e30 no step was skipped")
+
+
+def train_all(binaries):
+    failed = []
+    for name in ("check_engine", "diverging", *RUNS):
+        try:
+            if name == "check_engine":
+                check(binaries)
+            elif name == "diverging":
+                diverge(binaries)
+            elif not compare(binaries, name):
+                failed.append(f"{name}: the training loss is more than {MOST_APART:.0%} apart from the CPU's")
+        except RunFailed as error:
+            failed.append(f"{name}: {error}")
     if failed:
-        sys.exit(f"the training loss of {', '.join(failed)} is more than {MOST_APART:.0%} apart from the CPU's")
+        sys.exit("\n".join(failed))
 
 
 def overhead(binaries, workers=1, compute_ms=50, steps=100):
