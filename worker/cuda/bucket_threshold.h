@@ -19,7 +19,7 @@ class BucketThreshold {
   uint32_t least_key(const device::Wanted& wanted) const {
     if (wanted.k == 0) return device::kForcedOnlyKey;
     if (adaptive_.known()) return adaptive_.key();
-    return carried_.known() ? carried_.least_key() : device::kEstimateKey;
+    return carried_.known() && unsteady_ == 0 ? carried_.least_key() : device::kEstimateKey;
   }
   // Are the candidates sent as they are, if they are about k?
   bool is_near() const { return adaptive_.known(); }
@@ -28,8 +28,10 @@ class BucketThreshold {
   bool NeedsSearch(const device::Wanted& wanted, const device::StepState& state) {
     if (state.takes_all != 0 || wanted.k == 0) return state.selected == 0;
     const uint32_t others = state.candidates < wanted.forced ? 0 : state.candidates - wanted.forced;
-    carried_.Judge(others, wanted.k, state.candidates > wanted.candidate_room, kAim);
-    return state.selected == 0;
+    if (unsteady_ == 0) carried_.Judge(others, wanted.k, state.candidates > wanted.candidate_room, kAim);
+    if (state.selected != 0) return false;
+    if (unsteady_ == 0) unsteady_ = kUnsteadySteps;
+    return true;
   }
 
   // After the selection.
@@ -38,6 +40,7 @@ class BucketThreshold {
     if (wanted.k == 0) return;
     const auto threshold = std::bit_cast<float>(state.threshold_key);
     carried_.Carry(threshold);
+    if (unsteady_ > 0) --unsteady_;
     if (selection == Selection::kThreshold) adaptive_.Set(threshold);
   }
 
@@ -48,8 +51,13 @@ class BucketThreshold {
  private:
   static constexpr CarriedThreshold::Aim kAim = {.base = 1.4f, .by_root = 20};
 
+  // While gradients change much from step to step, as early in a training, a sample tells more than the step before:
+  // it costs every batch a kernel, but a bucket that is searched costs several.
+  static constexpr int kUnsteadySteps = 8;
+
   CarriedThreshold carried_;
   AdaptiveThreshold adaptive_;
+  int unsteady_ = 0;  // steps in which the threshold is estimated yet
 };
 
 }  // namespace cddp
