@@ -91,8 +91,8 @@ def train_all(binaries):
         sys.exit("\n".join(failed))
 
 
-def overhead(binaries, workers=1, compute_ms=50, steps=100):
-    """Workers whose passes idle, so that all beyond is ours."""
+def overhead(binaries, workers, bucket_bytes=0, compute_ms=50, steps=100):
+    """Workers whose passes idle, so that all beyond is ours. `bucket_bytes`: 0: the default."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="cddp-gpu-overhead-"))
     processes, addresses, logs = [], [], []
 
@@ -115,7 +115,8 @@ def overhead(binaries, workers=1, compute_ms=50, steps=100):
             addresses.append(address.group(1))
         started = [start(f"worker-{rank}", str(binaries / "cddp-worker"), f"--rank={rank}", f"--workers={workers}",
                          f"--servers={','.join(addresses)}", "--device=cuda", "--model=resnet50_shapes",
-                         f"--compute_ms={compute_ms}", "--epochs=2", "--batch_size=64", "--test_examples=1",
+                         f"--compute_ms={compute_ms}", f"--bucket_bytes={bucket_bytes}", "--epochs=2",
+                         "--batch_size=64", "--test_examples=1",
                          f"--train_examples={64 * workers * steps}") for rank in range(workers)]
         for worker in started:
             if worker.wait(timeout=120) != 0:
@@ -127,7 +128,8 @@ def overhead(binaries, workers=1, compute_ms=50, steps=100):
         for process in processes:
             process.kill()
             process.wait()
-    print(f"result gpu_overhead_{workers}_workers {100 * (step_ms - compute_ms) / compute_ms:.2f} %")
+    buckets = f"_buckets_of_{bucket_bytes // 1024}_KiB" if bucket_bytes else ""
+    print(f"result gpu_overhead_{workers}_workers{buckets} {100 * (step_ms - compute_ms) / compute_ms:.2f} %")
     shutil.rmtree(folder)
 
 
@@ -138,6 +140,7 @@ def main():
     else:
         overhead(binaries, workers=1)
         overhead(binaries, workers=4)
+        overhead(binaries, workers=1, bucket_bytes=512 * 1024)  # how much of it is the last bucket's way
 
 
 if __name__ == "__main__":

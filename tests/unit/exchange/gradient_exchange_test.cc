@@ -16,6 +16,7 @@
 #include "tests/unit/cuda/emulated_device.h"
 #include "tests/unit/exchange/async_buckets.h"
 #include "tests/unit/exchange/fake_cluster.h"
+#include "worker/buckets/checked_buckets.h"
 #include "worker/buckets/host_buckets.h"
 #include "worker/cuda/device_buckets.h"
 
@@ -38,18 +39,30 @@ struct Setting {
   double repeated = 0;
   uint32_t async_encodings = 0;  // 0: the host's engine
   bool on_device = false;        // the engine of GPUs, on an emulated one
+  bool checked = false;          // the host's engine beside it
   GradientCompressorOptions options = Options();
   uint32_t bad_rank = kWorkers;  // whose gradient is not finite in every fourth step
 };
 
 // *device is set where there is one: what it was asked for is done once it is drained.
-std::unique_ptr<BucketEngine> MakeEngine(const Setting& setting, uint32_t rank, EmulatedDevice** device = nullptr) {
+std::unique_ptr<BucketEngine> MakeUncheckedEngine(const Setting& setting, uint32_t rank, EmulatedDevice** device) {
   if (setting.on_device) {
     return *DeviceBuckets::Create(Layout(), setting.options, kWorkers, MakeEmulatedDevice(device));
   }
   std::unique_ptr<BucketEngine> host = *HostBuckets::Create(Layout(), setting.options, kWorkers);
   if (setting.async_encodings == 0) return host;
   return std::make_unique<AsyncBuckets>(std::move(host), setting.async_encodings, setting.seed + rank);
+}
+
+std::unique_ptr<BucketEngine> MakeEngine(const Setting& setting, uint32_t rank, EmulatedDevice** device = nullptr) {
+  std::unique_ptr<BucketEngine> engine = MakeUncheckedEngine(setting, rank, device);
+  if (!setting.checked) return engine;
+  return std::make_unique<CheckedBuckets>(Layout(), std::move(engine),
+                                          *HostBuckets::Create(Layout(), setting.options, kWorkers),
+                                          [](absl::Span<const float> from, absl::Span<float> to) {
+                                            std::copy(from.begin(), from.end(), to.begin());
+                                            return absl::OkStatus();
+                                          });
 }
 
 std::vector<float> GradientOf(uint32_t rank, uint64_t step, absl::Span<const float> weights) {
@@ -135,11 +148,13 @@ TEST(GradientExchangeTest, AnEngineThatCompletesInAnyOrderOnAnotherThreadGivesTh
       for (uint32_t encodings : {1u, 3u, 100u}) {
         setting.async_encodings = encodings;
         setting.seed = encodings;
+        setting.checked = encodings == 3;
         const Outcome outcome = Train(setting, 12);
         EXPECT_EQ(outcome.weights, expected.weights) << encodings << " encodings at a time, bad rank " << bad_rank;
         EXPECT_EQ(outcome.states, expected.states);
       }
       setting.on_device = true;
+      setting.checked = false;
       const Outcome outcome = Train(setting, 12);
       EXPECT_EQ(outcome.weights, expected.weights) << "on a device, bad rank " << bad_rank;
       EXPECT_EQ(outcome.states, expected.states);
