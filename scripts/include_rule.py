@@ -88,8 +88,6 @@ def read_includes(root, files):
 
 def folder_of(include, files):
     """The folder of ours that an include names, or None for a library's."""
-    if "include/" + include in files:
-        return os.path.dirname("include/" + include)
     if include.startswith("cddp/"):
         return "proto"  # made from the .proto files
     return os.path.dirname(include) if include in files else None
@@ -144,6 +142,8 @@ def check(root, files):
     with open(os.path.join(root, "ARCHITECTURE.md"), encoding="utf-8") as text:
         rows = read_table(text.read())
     includes = read_includes(root, files)
+    for file, lines in includes.items():  # the library's headers are found below include/
+        includes[file] = [(line, f"include/{name}" if f"include/{name}" in includes else name) for line, name in lines]
     reached = libraries_reached(includes)
     problems = []
     graph = {os.path.dirname(file): set() for file in files}

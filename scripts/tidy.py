@@ -56,7 +56,8 @@ class Keys:
             found.add(each)
             if each not in self.includes:
                 self.includes.update(include_rule.read_includes(ROOT, [each]))
-            left += [include for _, include in self.includes[each]]
+            for _, include in self.includes[each]:
+                left += [include, "include/" + include]  # the library's headers lie there
         return sorted(found)
 
     def includes_libtorch(self, file):

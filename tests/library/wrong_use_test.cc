@@ -42,7 +42,7 @@ struct DestroyClient {
 using Options = std::unique_ptr<cddp_options, DestroyOptions>;
 using Client = std::unique_ptr<cddp_client, DestroyClient>;
 
-Options MakeOptions(std::vector<std::pair<std::string, std::string>> values) {
+Options MakeOptions(const std::vector<std::pair<std::string, std::string>>& values) {
   cddp_options* options = nullptr;
   EXPECT_EQ(cddp_options_create(&options), CDDP_OK);
   for (const auto& [name, value] : values) {
@@ -72,7 +72,7 @@ class WrongUseTest : public ::testing::Test {
   }
   Options OptionsOf(std::vector<std::pair<std::string, std::string>> values = {}) {
     values.insert(values.begin(), {"servers", address()});
-    return MakeOptions(std::move(values));
+    return MakeOptions(values);
   }
   Client Join(const Options& options, Model& model) {
     cddp_client* client = nullptr;

@@ -89,6 +89,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Join(ClientOptions options, cons
 
   auto claims = std::make_unique<Claims>();
   std::vector<uint64_t> elements;
+  elements.reserve(parts.size());
   for (const ClientTensor& part : parts) elements.push_back(ElementsOf(part.spec));
   if (absl::Status status = claims->ClaimMemory(parts, elements); !status.ok()) return status;
   std::unique_ptr<Client> client(
@@ -109,6 +110,7 @@ Client::Client(ClientOptions options, const ParameterLayout& layout, const std::
           layout,
           [&tensors] {
             std::vector<float*> data;
+            data.reserve(tensors.size());
             for (const ClientTensor& tensor : tensors) data.push_back(tensor.data);
             return data;
           }(),

@@ -17,6 +17,8 @@ TABLE = """
 | `server/` | a shard | `common`, `server/journal`, gRPC in `service*`, `main.cc` |
 | `server/journal` | its journal | `common` |
 | `worker/model` | models | LibTorch |
+| `include/cddp` | the library | LibTorch in `torch.hpp` |
+| `worker/capi` | the library's functions | `include/cddp` |
 | `tests/` | tests | everything |
 """
 
@@ -27,6 +29,9 @@ GOOD = {
     "server/shard.h": ['"common/bytes/bytes.h"'],
     "server/journal/journal.h": ['"common/bytes/bytes.h"'],
     "worker/model/model.h": ["<torch/torch.h>"],
+    "include/cddp/cddp.h": ["<stdint.h>"],
+    "include/cddp/torch.hpp": ["<torch/torch.h>", '"cddp/cddp.h"'],
+    "worker/capi/cddp.cc": ['"cddp/cddp.h"'],
     "tests/unit/net/net_test.cc": ['"common/net/channel.h"', '"worker/model/model.h"'],
 }
 
@@ -55,6 +60,13 @@ class IncludeRuleTest(unittest.TestCase):
         for folder in order:
             for other in graph[folder]:
                 self.assertLess(order.index(other), order.index(folder))
+
+    def test_the_librarys_headers_are_no_messages(self):
+        _, _, graph = self.check({})
+        self.assertEqual(graph["worker/capi"], {"include/cddp"})
+        problems, _, _ = self.check({"worker/capi/more.cc": ['"cddp/torch.hpp"']})
+        self.assert_problem(problems, "worker/capi/more.cc:2", "LibTorch is not for this file",
+                            "include/cddp/torch.hpp -> torch/torch.h")
 
     def test_a_folder_that_the_row_does_not_name(self):
         problems, _, _ = self.check({"worker/model/more.h": ["<string>", '"server/shard.h"']})
