@@ -70,7 +70,11 @@ ABSL_FLAG(
     bool, check_engine, false,
     "compress every bucket on the host as well, and end with an error where the bytes differ; for a GPU that is in "
     "doubt, at a multiple of the time");
-ABSL_FLAG(double, ratio, 0.01, "fraction of the gradient sent each step, in (0, 1]; 1: dense");
+ABSL_FLAG(cddp::RatioChoice, ratio, {},
+          "fraction of the gradient sent each step, in (0, 1]; 1: dense; auto: as much as the network hides behind the "
+          "computation, encodings included; @FILE: what an earlier run with auto decided (--ratio_log)");
+ABSL_FLAG(std::string, ratio_log, "",
+          "--ratio=auto: file that remembers its decisions; empty: in --checkpoint_dir, if that is given");
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::kDefaultValueEncoding, "encoding of the values sent");
 ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent");
 ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (biases, normalisation) are sent whole");
@@ -109,6 +113,9 @@ absl::Status Validate(const TrainerOptions& options) {
         absl::StrCat("--rank=", options.cluster.rank, " is outside --workers=", options.cluster.worker_count));
   }
   if (absl::Status status = cddp::Validate(options.exchange); !status.ok()) return status;
+  if (options.ratio.kind != RatioChoice::Kind::kFixed && options.exchange.ratio_warmup_steps > 0) {
+    return absl::InvalidArgumentError("--ratio_warmup_steps needs a --ratio that is a number");
+  }
   if (options.local_steps == 0) return absl::InvalidArgumentError("--local_steps must be at least 1");
   if (options.optimizer.kind.has_value()) {
     if (absl::Status status = cddp::Validate(options.own_optimizer()); !status.ok()) return status;
@@ -144,6 +151,7 @@ absl::StatusOr<TrainerOptions> TrainerOptionsFromFlags() {
   if (!security.ok()) return security.status();
   options.cluster.security = *std::move(security);
   options.cluster.rank = absl::GetFlag(FLAGS_rank).rank.value_or(0);
+  if (options.ratio.kind == RatioChoice::Kind::kFixed) options.exchange.compressor.ratio = options.ratio.ratio;
   options.bucket_elements = (absl::GetFlag(FLAGS_bucket_bytes) + 3) / sizeof(float);
   options.compute = absl::Milliseconds(absl::GetFlag(FLAGS_compute_ms));
   options.json_progress = absl::GetFlag(FLAGS_progress).json;

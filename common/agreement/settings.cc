@@ -109,6 +109,7 @@ constexpr Setting kWorkerSettings[] = {
     {"--test_examples"},
     {"--compute_ms"},
     {"--sparse_adam"},
+    {"--ratio_log"},
     {"--stop_on_non_finite"},
     {"--max_skipped_steps"},
     {"--checkpoint_dir"},

@@ -59,6 +59,7 @@ constexpr Dependency kDependencies[] = {
     {"overwrite", "resume", "false"},
     {"overwrite", "output", "*"},
     {"ratio", "compress", "true"},
+    {"ratio_log", "ratio", "auto"},
     {"publish_ratio", "compress", "true"},
     {"value_encoding", "compress", "true"},
     {"index_encoding", "compress", "true"},

@@ -56,7 +56,6 @@ constexpr TrainSetting kTrainSettings[] = {
     {"--quorum", [](const TrainOptions& o) { return absl::StrCat(o.quorum); }},
     {"--max_staleness", [](const TrainOptions& o) { return absl::StrCat(o.max_staleness); }},
     {"--publish_ratio", [](const TrainOptions& o) { return FormatExact(o.pull_ratio()); }},
-    {"--ratio", [](const TrainOptions& o) { return FormatExact(o.push_ratio()); }},
     {"--value_encoding", [](const TrainOptions& o) { return std::string(Name(o.values())); }},
     {"--index_encoding", [](const TrainOptions& o) { return std::string(Name(o.index_encoding)); }},
     {"--model", [](const TrainOptions& o) { return o.model; }},
@@ -115,11 +114,11 @@ absl::Status CheckOptimizer(const TrainOptions& options) {
         "--outer_lr, --outer_momentum and --outer_nesterov have no effect where the servers have the optimizer: leave "
         "them out, or give --optimizer_at=workers");
   }
-  if (options.optimizer != "sgd" && options.push_ratio() < 1 && !options.sparse_adam) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--optimizer_at=servers: ", options.optimizer,
-                     " on the servers loses what waits to be sent at --ratio=", FormatExact(options.push_ratio()),
-                     "; leave --optimizer_at out, or send all with --ratio=1, or take the loss with --sparse_adam"));
+  if (options.optimizer != "sgd" && (options.push_ratio() < 1 || options.changes_ratio()) && !options.sparse_adam) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--optimizer_at=servers: ", options.optimizer, " on the servers loses what waits to be sent at --ratio=",
+        options.changes_ratio() ? AbslUnparseFlag(options.changing_ratio) : FormatExact(options.push_ratio()),
+        "; leave --optimizer_at out, or send all with --ratio=1, or take the loss with --sparse_adam"));
   }
   return absl::OkStatus();
 }
@@ -130,6 +129,15 @@ void AppendSettings(absl::Span<const Setting> settings, const TrainOptions& opti
       if (ours.name == setting.name) flags->push_back(absl::StrCat(ours.name, "=", ours.text(options)));
     }
   }
+}
+
+// How much a worker sends.
+std::vector<std::string> RatioFlags(const TrainOptions& options, int rank) {
+  if (!options.changes_ratio()) return {absl::StrCat("--ratio=", FormatExact(options.push_ratio()))};
+  if (options.changing_ratio.kind == RatioChoice::Kind::kAuto) {
+    return {"--ratio=auto", absl::StrCat("--ratio_log=", RatioPath(options.output, rank))};
+  }
+  return {absl::StrCat("--ratio=@", RatioPath(options.changing_ratio.decisions, rank))};
 }
 
 // What a worker learns.
@@ -223,6 +231,7 @@ std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
     flags.push_back(absl::StrCat("--checkpoint_dir=", CheckpointPath(options)));
     flags.push_back(absl::StrCat("--checkpoint_every=", options.checkpoint_period()));
   }
+  Append(RatioFlags(options, rank), &flags);
   if (options.trace) flags.push_back(absl::StrCat("--trace=", TracePath(options, rank)));
   if (rank == 0) flags.push_back(absl::StrCat("--model_output=", ModelPath(options)));
   Append(options.worker_flags, &flags);
@@ -237,6 +246,7 @@ std::string StatePath(const TrainOptions& options, int shard) { return absl::Str
 std::string CheckpointPath(const TrainOptions& options) { return absl::StrCat(options.output, "/checkpoints"); }
 std::string FlagsPath(const TrainOptions& options) { return absl::StrCat(options.output, "/flags"); }
 std::string EventsPath(const TrainOptions& options) { return absl::StrCat(options.output, "/events.jsonl"); }
+std::string RatioPath(const std::string& folder, int rank) { return absl::StrCat(folder, "/ratio-", rank); }
 std::string TracePath(const TrainOptions& options, int rank) {
   return absl::StrCat(options.output, "/trace-", rank, ".json");
 }

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "common/codec/encoding.h"
 #include "common/config/model_names.h"
+#include "common/config/ratio_choice.h"
 
 namespace cddp::ctl {
 
@@ -46,8 +47,9 @@ struct TrainOptions {
   std::vector<std::string> worker_flags;
   std::vector<std::string> optimizer_flags;  // to whoever has the optimizer
   bool compress = false;
-  double ratio = 0;          // 0: 0.1 where the optimizer is at the workers, else 0.01
-  double publish_ratio = 0;  // 0: as much as was pushed
+  double ratio = 0;                 // 0: 0.1 where the optimizer is at the workers, else 0.01
+  RatioChoice changing_ratio = {};  // in the place of `ratio`, unless it is fixed
+  double publish_ratio = 0;         // 0: as much as was pushed
   ValueEncoding value_encoding = kDefaultValueEncoding;
   IndexEncoding index_encoding = IndexEncoding::kGap8;
   int bucket_bytes = 0;        // 0: the worker chooses
@@ -75,7 +77,11 @@ struct TrainOptions {
   double rate() const { return lr > 0 ? lr : optimizer == "sgd" ? 0.05 : 0.001; }
   double pull_ratio() const { return compress ? publish_ratio : 1; }  // 0: as much as was pushed
   // The largest part of the changes that can come back.
-  double most_pulled() const { return pull_ratio() > 0 ? pull_ratio() : std::min(1.0, workers * push_ratio()); }
+  double most_pulled() const {
+    return pull_ratio() > 0 ? pull_ratio() : changes_ratio() ? 1 : std::min(1.0, workers * push_ratio());
+  }
+  // Do workers send more or less from step to step?
+  bool changes_ratio() const { return compress && changing_ratio.kind != RatioChoice::Kind::kFixed; }
   // What is really used. Servers must remember the changes since a checkpoint: with large ones it must be younger.
   int checkpoint_period() const { return checkpoint_every > 0 ? checkpoint_every : most_pulled() <= 0.1 ? 50 : 10; }
   // Does every worker end with the weights of the same version?
@@ -105,6 +111,8 @@ std::string PlotPath(const TrainOptions& options);    // report.svg
 std::string LogFolder(const TrainOptions& options);   // one file a process
 std::string FlagsPath(const TrainOptions& options);   // a durable run's flags, one a line
 std::string EventsPath(const TrainOptions& options);  // a durable run's events that its report is made of
+// What a worker decided with --ratio=auto; a run with --ratio=@FOLDER repeats it.
+std::string RatioPath(const std::string& folder, int rank);
 std::string TracePath(const TrainOptions& options, int rank);
 
 }  // namespace cddp::ctl

@@ -16,6 +16,7 @@
 #include "absl/strings/str_format.h"
 #include "common/codec/encoding.h"
 #include "common/config/command_line.h"
+#include "common/config/ratio_choice.h"
 #include "deploy/ctl/command_flags.h"
 #include "deploy/ctl/format.h"
 #include "deploy/plan/memory_needs.h"
@@ -39,7 +40,7 @@ ABSL_FLAG(std::string, costs, "", "other constants than deploy/plan/cost_constan
 ABSL_DECLARE_FLAG(int, workers);
 ABSL_DECLARE_FLAG(int, local_steps);
 ABSL_DECLARE_FLAG(int, bucket_bytes);
-ABSL_DECLARE_FLAG(double, ratio);
+ABSL_DECLARE_FLAG(cddp::RatioChoice, ratio);
 ABSL_DECLARE_FLAG(double, publish_ratio);
 ABSL_DECLARE_FLAG(std::string, optimizer);
 ABSL_DECLARE_FLAG(cddp::ValueEncoding, value_encoding);
@@ -119,7 +120,11 @@ absl::StatusOr<Input> InputFromFlags() {
   setting.compute_ms = absl::GetFlag(FLAGS_compute_ms);
   // As of sgd, where they are left to the optimizer.
   setting.local_steps = std::max(absl::GetFlag(FLAGS_local_steps), 1);
-  setting.push_ratio = absl::GetFlag(FLAGS_ratio) == 0 ? 0.01 : absl::GetFlag(FLAGS_ratio);
+  const RatioChoice ratio = absl::GetFlag(FLAGS_ratio);
+  if (ratio.kind != RatioChoice::Kind::kFixed) {
+    return absl::InvalidArgumentError("plan: --ratio must be a number: of which a plan is to be made");
+  }
+  setting.push_ratio = ratio.ratio == 0 ? 0.01 : ratio.ratio;
   setting.publish_ratio = absl::GetFlag(FLAGS_publish_ratio);
   setting.values = absl::GetFlag(FLAGS_value_encoding);
   setting.indices = absl::GetFlag(FLAGS_index_encoding);

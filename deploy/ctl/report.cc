@@ -46,45 +46,46 @@ void AddTraffic(const Traffic& traffic, Json* json) {
 }
 
 Json Configuration(const TrainOptions& options) {
-  return {{"model", options.model},
-          {"dataset", options.dataset},
-          {"data_dir", options.data_dir},
-          {"data", options.data},
-          {"layers", options.layers},
-          {"dim", options.dim},
-          {"heads", options.heads},
-          {"context", options.context},
-          {"workers", options.workers},
-          {"servers", options.servers},
-          {"epochs", options.epochs},
-          {"batch_size", options.batch_size},
-          {"lr", options.rate()},
-          {"momentum", options.momentum},
-          {"nesterov", options.nesterov},
-          {"weight_decay", options.weight_decay},
-          {"optimizer", options.optimizer},
-          {"consistency", options.consistency},
-          {"quorum", options.quorum},
-          {"max_staleness", options.max_staleness},
-          {"optimizer_at", options.at_workers() ? "workers" : "servers"},
-          {"outer_lr", options.outer_lr},
-          {"outer_momentum", options.outer_momentum},
-          {"outer_nesterov", options.outer_nesterov},
-          {"optimizer_flags", options.optimizer_flags},
-          {"local_steps", options.steps_alone()},
-          {"server_flags", options.server_flags},
-          {"worker_flags", options.worker_flags},
-          {"seed", options.seed},
-          {"compress", options.compress},
-          {"ratio", options.push_ratio()},
-          {"publish_ratio", options.pull_ratio()},
-          {"value_encoding", std::string(Name(options.values()))},
-          {"index_encoding", std::string(Name(options.index_encoding))},
-          {"bucket_bytes", options.bucket_bytes},
-          {"train_examples", options.train_examples},
-          {"test_examples", options.test_examples},
-          {"threads", options.threads},
-          {"device", options.device}};
+  return {
+      {"model", options.model},
+      {"dataset", options.dataset},
+      {"data_dir", options.data_dir},
+      {"data", options.data},
+      {"layers", options.layers},
+      {"dim", options.dim},
+      {"heads", options.heads},
+      {"context", options.context},
+      {"workers", options.workers},
+      {"servers", options.servers},
+      {"epochs", options.epochs},
+      {"batch_size", options.batch_size},
+      {"lr", options.rate()},
+      {"momentum", options.momentum},
+      {"nesterov", options.nesterov},
+      {"weight_decay", options.weight_decay},
+      {"optimizer", options.optimizer},
+      {"consistency", options.consistency},
+      {"quorum", options.quorum},
+      {"max_staleness", options.max_staleness},
+      {"optimizer_at", options.at_workers() ? "workers" : "servers"},
+      {"outer_lr", options.outer_lr},
+      {"outer_momentum", options.outer_momentum},
+      {"outer_nesterov", options.outer_nesterov},
+      {"optimizer_flags", options.optimizer_flags},
+      {"local_steps", options.steps_alone()},
+      {"server_flags", options.server_flags},
+      {"worker_flags", options.worker_flags},
+      {"seed", options.seed},
+      {"compress", options.compress},
+      {"ratio", options.changes_ratio() ? Json(AbslUnparseFlag(options.changing_ratio)) : Json(options.push_ratio())},
+      {"publish_ratio", options.pull_ratio()},
+      {"value_encoding", std::string(Name(options.values()))},
+      {"index_encoding", std::string(Name(options.index_encoding))},
+      {"bucket_bytes", options.bucket_bytes},
+      {"train_examples", options.train_examples},
+      {"test_examples", options.test_examples},
+      {"threads", options.threads},
+      {"device", options.device}};
 }
 
 Json Epoch(const EpochSummary& epoch) {
@@ -138,6 +139,16 @@ std::string ReportJson(const TrainOptions& options, const TrainHistory& history,
   }
   report["epochs"] = Json::array();
   for (const EpochSummary& epoch : history.epochs()) report["epochs"].push_back(Epoch(epoch));
+
+  if (!history.ratios().empty()) {
+    report["ratios"] = Json::array();  // what workers decided with --ratio=auto
+    for (const RatioEvent& ratio : history.ratios()) {
+      report["ratios"].push_back({{"rank", ratio.rank},
+                                  {"step", ratio.step},
+                                  {"ratio", ratio.ratio},
+                                  {"value_encoding", ratio.value_encoding}});
+    }
+  }
 
   report["versions"] = {{"cddp", CDDP_VERSION}, {"protocol", kProtocolVersion}, {"grpc", grpc::Version()}};
   if (history.model().has_value() && !history.model()->libtorch.empty()) {

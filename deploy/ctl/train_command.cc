@@ -21,6 +21,7 @@
 #include "common/config/device_choice.h"
 #include "common/config/flag_effects.h"
 #include "common/config/passive_waiting.h"
+#include "common/config/ratio_choice.h"
 #include "common/files/durable_file.h"
 #include "deploy/ctl/cluster_plan.h"
 #include "deploy/ctl/command_flags.h"
@@ -73,9 +74,10 @@ ABSL_FLAG(std::string, worker_flags, "",
 ABSL_FLAG(std::string, optimizer_flags, "", "likewise for whoever has the optimizer");
 ABSL_FLAG(uint64_t, seed, 42, "seed of initial weights, sampling and dropout; the same seed gives the same weights");
 ABSL_FLAG(bool, compress, true, "send only the largest entries; --nocompress is the dense baseline on the same path");
-ABSL_FLAG(double, ratio, 0,
+ABSL_FLAG(cddp::RatioChoice, ratio, {.ratio = 0},
           "fraction of the gradient, or of the weights' change, that is sent, in (0, 1]; 0: 0.01, or 0.1 where the "
-          "optimizer is at the workers");
+          "optimizer is at the workers; auto: as much as the network hides behind the computation, encodings included; "
+          "@FOLDER: as a run with auto and this --output did");
 ABSL_FLAG(double, publish_ratio, 0,
           "fraction of the weights' changes that is sent back, in (0, 1]; 0: as much as was pushed");
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::kDefaultValueEncoding, "encoding of the values sent");
@@ -239,7 +241,12 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.optimizer_flags = *std::move(optimizer_flags);
   options.seed = absl::GetFlag(FLAGS_seed);
   options.compress = absl::GetFlag(FLAGS_compress);
-  options.ratio = absl::GetFlag(FLAGS_ratio);
+  const RatioChoice ratio = absl::GetFlag(FLAGS_ratio);
+  if (ratio.kind == RatioChoice::Kind::kFixed) {
+    options.ratio = ratio.ratio;
+  } else {
+    options.changing_ratio = ratio;
+  }
   options.publish_ratio = absl::GetFlag(FLAGS_publish_ratio);
   options.value_encoding = absl::GetFlag(FLAGS_value_encoding);
   options.index_encoding = absl::GetFlag(FLAGS_index_encoding);

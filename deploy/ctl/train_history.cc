@@ -69,6 +69,10 @@ absl::Status TrainHistory::Add(const WorkerEvent& event) {
                           AddEpoch(epoch);
                           return absl::OkStatus();
                         },
+                        [&](const RatioEvent& ratio) {
+                          ratios_.push_back(ratio);
+                          return absl::OkStatus();
+                        },
                         [&](const DoneEvent& done) {
                           done_[done.rank] = done;
                           CloseEpochs();

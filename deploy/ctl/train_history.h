@@ -64,6 +64,9 @@ class TrainHistory {
   // that it missed: each of these is complete once the worker has told of a later one, or has ended.
   const std::vector<EpochSummary>& epochs() const { return epochs_; }
 
+  // By time. A worker that repeats steps decides nothing anew, but tells again where it goes on.
+  const std::vector<RatioEvent>& ratios() const { return ratios_; }
+
   bool done(int rank) const { return done_[rank].has_value(); }
 
   // The checksum of the trained weights at worker 0. With `must_agree` all workers must have the same: Internal names
@@ -90,6 +93,7 @@ class TrainHistory {
   std::vector<EpochSummary> epochs_;
   std::vector<int> told_;         // by rank: the latest epoch that it has told of
   std::vector<uint64_t> missed_;  // by rank
+  std::vector<RatioEvent> ratios_;
   std::vector<std::optional<DoneEvent>> done_;
 };
 

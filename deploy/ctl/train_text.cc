@@ -46,8 +46,9 @@ std::string TrafficLine(absl::string_view what, uint64_t bytes, uint64_t dense_b
 std::string DescribeJob(const TrainOptions& options) {
   std::string how = "dense";
   if (options.compress) {
-    how = absl::StrCat("ratio ", FormatExact(options.push_ratio()), " (", Name(options.values()), ", ",
-                       Name(options.index_encoding), ")");
+    how = options.changes_ratio() ? absl::StrCat("ratio ", AbslUnparseFlag(options.changing_ratio))
+                                  : absl::StrCat("ratio ", FormatExact(options.push_ratio()), " (",
+                                                 Name(options.values()), ", ", Name(options.index_encoding), ")");
     if (options.pull_ratio() > 0) {
       absl::StrAppend(&how, ", publish ratio ", FormatExact(options.pull_ratio()));
     }

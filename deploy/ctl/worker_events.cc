@@ -130,6 +130,14 @@ absl::StatusOr<WorkerEvent> ParseWorkerEvent(absl::string_view line) {
     reader.Read("dense_bytes", &event.dense_bytes);
     return reader.Finish(event);
   }
+  if (name == "ratio") {
+    RatioEvent event;
+    reader.Read("rank", &event.rank);
+    reader.Read("step", &event.step);
+    reader.Read("ratio", &event.ratio);
+    reader.Read("value_encoding", &event.value_encoding);
+    return reader.Finish(event);
+  }
   if (name == "done") {
     DoneEvent event;
     reader.Read("rank", &event.rank);

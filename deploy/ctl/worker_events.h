@@ -65,6 +65,13 @@ struct EpochEvent {
   uint64_t dense_bytes = 0;  // what dense float32 would have pushed; pulling it would cost the same
 };
 
+struct RatioEvent {  // --ratio=auto
+  int rank = 0;
+  uint64_t step = 0;  // from which on so much is sent
+  double ratio = 0;
+  std::string value_encoding;
+};
+
 struct DoneEvent {
   int rank = 0;
   std::string weights_crc32c;  // eight hexadecimal digits; the same at all workers
@@ -76,7 +83,7 @@ struct OtherEvent {
   std::string name;
 };
 
-using WorkerEvent = std::variant<ListeningEvent, JoinedEvent, StepEvent, EpochEvent, DoneEvent, OtherEvent>;
+using WorkerEvent = std::variant<ListeningEvent, JoinedEvent, StepEvent, EpochEvent, RatioEvent, DoneEvent, OtherEvent>;
 
 // InvalidArgument says what is wrong with the line: not JSON, a member missing or of the wrong type.
 absl::StatusOr<WorkerEvent> ParseWorkerEvent(absl::string_view line);

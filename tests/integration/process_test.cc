@@ -111,6 +111,38 @@ TEST_P(ModesTest, TheSameSeedGivesTheSameWeightsWithAnyNumberOfServers) {
   EXPECT_NE(Report().at("weights_crc32c"), checksum);
 }
 
+// What --ratio=auto decides depends on times, so it is written down: whoever is killed goes on with it, and a run that
+// repeats it has the same bits.
+TEST_F(ProcessTest, WhatAutoDecidesSurvivesAKillAndCanBeRepeated) {
+  const std::string flags = "--workers=2 --servers=2 --epochs=20 ";
+  std::ofstream(folder_ / "script") << absl::StrReplaceAll(
+      R"(
+TRAIN >FOLDER/output 2>&1 &
+run=$!
+until [ -e FOLDER/run/report.json ] && grep -q '"epoch": 5' FOLDER/run/report.json; do kill -0 $run || break; done
+for process in /proc/[0-9]*; do
+  if grep -qsz '^--checkpoint_dir=FOLDER/run/' $process/cmdline && grep -qsz '^--rank=1$' $process/cmdline; then
+    kill -9 ${process#/proc/} && echo killed
+  fi
+done
+wait $run
+code=$?
+cat FOLDER/output
+exit $code
+)",
+      {{"FOLDER", folder_.string()}, {"TRAIN", Train(flags + "--ratio=auto --durable")}});
+  const Outcome killed = RunShell(absl::StrCat("bash ", (folder_ / "script").string()));
+  ASSERT_EQ(killed.exit_code, 0) << killed.output;
+  EXPECT_THAT(killed.output, HasSubstr("worker 1 was killed; it goes on from its checkpoint"));
+  const nlohmann::json ratios = Report().at("ratios");
+  EXPECT_EQ(ratios.at(0).at("step"), 1);
+  EXPECT_EQ(ratios.at(0).at("ratio"), 0.01);
+  EXPECT_GT(ratios.size(), 2u) << "a loopback and a small model: they do not stay at 1 %";
+  const Outcome again = RunShell(Train(absl::StrCat(flags, "--ratio=@", (folder_ / "run").string()), "again"));
+  ASSERT_EQ(again.exit_code, 0) << again.output;
+  EXPECT_EQ(Report("again").at("weights_crc32c"), Report().at("weights_crc32c"));
+}
+
 // Two workers see in a step what one sees with twice the batch, and exchange all of it: but for the order of additions
 // they learn the same.
 TEST_F(ProcessTest, AGptLearnsTheSameWithTwoWorkersAsWithOne) {

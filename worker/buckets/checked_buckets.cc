@@ -51,6 +51,11 @@ void CheckedBuckets::Bind(absl::Span<const float> gradients, absl::Span<float> w
               absl::MakeSpan(host_weights_));
 }
 
+absl::Status CheckedBuckets::SetLevel(const SendLevel& level) {
+  absl::Status status = host_->SetLevel(level);
+  return status.ok() ? engine_->SetLevel(level) : status;
+}
+
 void CheckedBuckets::BeginGradients(uint64_t step) {
   engine_->BeginGradients(step);
   if (needs_whole_gradient()) {

@@ -35,6 +35,7 @@ class CheckedBuckets final : public BucketEngine {
   void Bind(absl::Span<const float> gradients, absl::Span<float> weights) override;
   bool needs_whole_gradient() const override { return engine_->needs_whole_gradient(); }
   uint32_t most_encodings() const override { return engine_->most_encodings(); }
+  absl::Status SetLevel(const SendLevel& level) override;
   void BeginGradients(uint64_t step) override;
   void Encode(uint32_t bucket, const ReadyToken& ready, bool with_checksum, Encoded done) override;
   void TakeBack(uint32_t bucket, const SharedBytes& update) override;

@@ -76,6 +76,30 @@ absl::Status GradientCompressor::MakeCompressors(double ratio) {
   return absl::OkStatus();
 }
 
+absl::Status GradientCompressor::SetLevel(const SendLevel& level) {
+  CompressorOptions& now = options_.compressor;
+  if (ratio_ == level.ratio && SendLevel{now.ratio, now.value_encoding, now.index_encoding} == level) {
+    return absl::OkStatus();
+  }
+  GradientCompressorOptions next = options_;
+  next.compressor.ratio = level.ratio;
+  next.compressor.value_encoding = level.value_encoding;
+  next.compressor.index_encoding = level.index_encoding;
+  if (absl::Status status = Validate(next); !status.ok()) return status;
+  const GradientCompressorOptions before = std::exchange(options_, next);
+  std::vector<float> thresholds;
+  for (const auto& compressor : compressors_) thresholds.push_back(compressor->threshold());
+  if (absl::Status status = MakeCompressors(level.ratio); !status.ok()) {
+    options_ = before;
+    MakeCompressors(before.compressor.ratio).IgnoreError();  // as it was made before
+    return status;
+  }
+  for (size_t bucket = 0; bucket < compressors_.size(); ++bucket) {
+    compressors_[bucket]->set_threshold(thresholds[bucket]);
+  }
+  return absl::OkStatus();
+}
+
 absl::Span<float> GradientCompressor::ResidualOf(uint32_t bucket) {
   const ElementRange range = layout_.bucket_range(bucket);
   return absl::MakeSpan(residual_).subspan(range.begin, range.size());

@@ -52,6 +52,10 @@ class GradientCompressor {
   // Clipping needs the norm of the whole gradient, so that no bucket can be compressed before all are complete.
   bool needs_whole_gradient() const { return options_.clip_norm > 0; }
 
+  // Between two steps: compresses so from the next one on. What a threshold has come to stays. InvalidArgument, and
+  // nothing has changed, for a level that makes no sense.
+  absl::Status SetLevel(const SendLevel& level);
+
   // Begins `step`, from 1. `gradients` (total_elements, buffers' differences included) need be complete only if
   // needs_whole_gradient(). Their norm is that of the parameters.
   void BeginStep(uint64_t step, absl::Span<const float> gradients);
@@ -81,7 +85,7 @@ class GradientCompressor {
   absl::Span<float> ResidualOf(uint32_t bucket);
 
   const ParameterLayout layout_;
-  const GradientCompressorOptions options_;
+  GradientCompressorOptions options_;  // SetLevel changes the compressor's
   const int worker_count_;
   std::vector<float> residual_;                  // of the parameters
   std::vector<MomentumCorrection> corrections_;  // by bucket of parameters; empty without momentum correction

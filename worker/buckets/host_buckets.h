@@ -29,6 +29,7 @@ class HostBuckets final : public BucketEngine {
   void Bind(absl::Span<const float> gradients, absl::Span<float> weights) override;
   bool needs_whole_gradient() const override { return compressor_->needs_whole_gradient(); }
   uint32_t most_encodings() const override { return 1; }
+  absl::Status SetLevel(const SendLevel& level) override { return compressor_->SetLevel(level); }
   void BeginGradients(uint64_t step) override { compressor_->BeginStep(step, gradients_); }
   void Encode(uint32_t bucket, const ReadyToken& ready, bool with_checksum, Encoded done) override;
   void TakeBack(uint32_t bucket, const SharedBytes& update) override { compressor_->Refused(bucket, update.view()); }

@@ -19,9 +19,9 @@ absl::string_view ValueOf(absl::string_view settings, absl::string_view name) {
 
 }  // namespace
 
-absl::Status CheckServersTakePart(absl::string_view server_settings, double ratio) {
+absl::Status CheckServersTakePart(absl::string_view server_settings, absl::string_view ratio) {
   const absl::string_view optimizer = ValueOf(server_settings, "--optimizer=");
-  if (ratio == 1 || (optimizer != "adam" && optimizer != "adamw")) return absl::OkStatus();
+  if (ratio == "1" || (optimizer != "adam" && optimizer != "adamw")) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "the servers have --optimizer=", optimizer, " and this worker sends --ratio=", ratio,
       ": what waits to be sent would be lost to Adam. Give the workers the optimizer (and the servers "

@@ -14,8 +14,8 @@
 namespace cddp {
 
 // Error feedback commutes with linear steps only: what waits in a residual is lost to an Adam behind it.
-// InvalidArgument if the servers have Adam and workers push only a part (`ratio` below 1).
-absl::Status CheckServersTakePart(absl::string_view server_settings, double ratio);
+// InvalidArgument if the servers have Adam and workers push only a part: `ratio`, as the user gave it, is not "1".
+absl::Status CheckServersTakePart(absl::string_view server_settings, absl::string_view ratio);
 
 // Workers push differences of weights: InvalidArgument unless the servers average (SGD with rate 1 and no momentum, or
 // with Nesterov's).

@@ -138,7 +138,7 @@ absl::Status Client::Connect() {
   absl::Status status;
   if (pushes_weights() && !options_.any_outer) status = CheckServersAverage(cluster_->server_settings());
   if (!pushes_weights() && !options_.sparse_adam) {
-    status = CheckServersTakePart(cluster_->server_settings(), options_.exchange.compressor.ratio);
+    status = CheckServersTakePart(cluster_->server_settings(), absl::StrCat(options_.exchange.compressor.ratio));
   }
   if (!status.ok()) {
     cluster_->Leave(/*finished=*/false);

@@ -14,6 +14,7 @@
 #include "absl/types/span.h"
 #include "common/bytes/shared_bytes.h"
 #include "common/transport/exchange_message.h"
+#include "worker/exchange/send_level.h"
 
 namespace cddp {
 
@@ -57,6 +58,11 @@ class BucketEngine {
   // Encodings that may be under way at a time. An engine that encodes within the call returns 1, so that one bucket is
   // on its way before the next one is touched.
   virtual uint32_t most_encodings() const = 0;
+
+  // Between two steps: how much is sent from the next one on. Unimplemented by an engine that sends as it was made to.
+  virtual absl::Status SetLevel(const SendLevel& level) {
+    return absl::UnimplementedError("this engine cannot change how much it sends: give --ratio a number");
+  }
 
   // Begins the gradients of `step`, from 1. The whole gradient is complete if needs_whole_gradient().
   virtual void BeginGradients(uint64_t step) = 0;

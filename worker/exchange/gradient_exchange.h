@@ -62,6 +62,9 @@ class GradientExchange {
   // Writes each bucket's compression, exchange and application from the next step on; null: nothing.
   void set_trace(std::shared_ptr<TraceFile> trace) { trace_ = std::move(trace); }
 
+  // Between two steps, from the training thread; see BucketEngine.
+  absl::Status SetLevel(const SendLevel& level) { return engine_->SetLevel(level); }
+
   // Begins a step. Both spans have total_elements() and stay valid until Finish; behind the parameters, `gradients` has
   // the buffers' differences (buffer_difference.h) and `weights` the published buffers. `refuse`: the loss is not
   // finite, so push nothing but a mark for every bucket: the step is then refused at all workers alike, whole.

@@ -93,6 +93,22 @@ void Progress::Epoch(uint64_t epoch, const EpochTotals& totals, uint64_t dense_b
                totals.pushed_bytes, totals.pulled_bytes, Describe(test));
 }
 
+void Progress::Ratio(uint64_t step, const SendLevel& level) {
+  const std::string values(Name(level.value_encoding));
+  const std::string indices(Name(level.index_encoding));
+  if (json_) {
+    PrintLine({{"event", "ratio"},
+               {"rank", rank_},
+               {"step", step},
+               {"ratio", level.ratio},
+               {"value_encoding", values},
+               {"index_encoding", indices}});
+  } else {
+    spdlog::info("event=ratio step={} ratio={} value_encoding={} index_encoding={}", step, level.ratio, values,
+                 indices);
+  }
+}
+
 void Progress::Done(uint64_t steps, uint32_t weights_crc32c) {
   const std::string checksum = absl::StrFormat("%08x", weights_crc32c);
   if (json_) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "worker/exchange/send_level.h"
 
 namespace cddp {
 
@@ -49,6 +50,8 @@ class Progress {
   void Step(uint64_t epoch, double last_loss, const EpochTotals& totals);
   // `dense_bytes`: what dense float32 gradients would have pushed. `test` only where this worker evaluates.
   void Epoch(uint64_t epoch, const EpochTotals& totals, uint64_t dense_bytes, const std::optional<TestResult>& test);
+  // What is sent from `step` on (--ratio=auto).
+  void Ratio(uint64_t step, const SendLevel& level);
   void Done(uint64_t steps, uint32_t weights_crc32c);
 
  private:

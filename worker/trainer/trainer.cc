@@ -28,6 +28,7 @@
 #include "worker/model/training_model.h"
 #include "worker/optimizer/parameter_groups.h"
 #include "worker/optimizer/worker_optimizer.h"
+#include "worker/trainer/adaptive_ratio.h"
 #include "worker/trainer/progress.h"
 #include "worker/trainer/round_listener.h"
 #include "worker/trainer/run_checkpoints.h"
@@ -161,7 +162,7 @@ class Trainer {
     if (!cluster.ok()) return cluster.status();
     cluster_ = *std::move(cluster);
     if (!options_.sparse_adam) {
-      absl::Status status = CheckServersTakePart(cluster_->server_settings(), options_.exchange.compressor.ratio);
+      absl::Status status = CheckServersTakePart(cluster_->server_settings(), AbslUnparseFlag(options_.ratio));
       if (!status.ok()) return status;
     }
     exchange_ = std::make_unique<GradientExchange>(layout, *std::move(engine), cluster_.get());
@@ -179,7 +180,9 @@ class Trainer {
     if (status.ok()) status = WaitForWeights();
     if (status.ok() && !restored_.has_value()) model_->TakePublishedBuffers();
     if (status.ok()) status = MakeOptimizer(layout);
-    if (status.ok() && restored_.has_value()) status = GoOn();
+    const bool repeats = restored_.has_value();
+    if (status.ok() && repeats) status = GoOn();
+    if (status.ok()) status = BeginRatio(repeats);
     listener_.emplace(model_.get(), optimizer_.get(), exchange_.get(), gpu_engine_, options_.check_engine);
     return status;
   }
@@ -239,6 +242,34 @@ class Trainer {
     if (!optimizer.ok()) return optimizer.status();
     optimizer_ = *std::move(optimizer);
     return absl::OkStatus();
+  }
+
+  // --ratio=auto. Restarted from a checkpoint (`repeats`), the steps that servers have counted, and one that some may
+  // have, send what they sent the first time.
+  absl::Status BeginRatio(bool repeats) {
+    if (options_.ratio.kind == RatioChoice::Kind::kFixed) return absl::OkStatus();
+    std::string log = options_.ratio_log;
+    if (log.empty() && !options_.checkpoint_dir.empty()) {
+      log = absl::StrCat(options_.checkpoint_dir, "/worker-", rank_, ".ratio");
+    }
+    absl::StatusOr<std::unique_ptr<AdaptiveRatio>> ratio = AdaptiveRatio::Create(options_.ratio, log);
+    if (!ratio.ok()) return ratio.status();
+    adaptive_ratio_ = *std::move(ratio);
+    absl::Status status =
+        adaptive_ratio_->Begin(exchange_->step(), repeats && cluster_->is_sync() ? cluster_->version() + 1 : 0);
+    if (status.ok()) NoteRatio();
+    return status;
+  }
+
+  // The coming step sends something else than the last.
+  void NoteRatio() {
+    const SendLevel level = adaptive_ratio_->LevelOf(exchange_->step());
+    progress_.Ratio(exchange_->step(), level);
+    metrics_.NoteRatio(level.ratio);
+    if (trace_ == nullptr) return;
+    const absl::Time now = absl::Now();
+    trace_->Span(TraceFile::Row::kTraining, absl::StrCat("ratio ", level.ratio, " ", Name(level.value_encoding)), now,
+                 now, {static_cast<int64_t>(exchange_->step())});
   }
 
   // From the checkpoint.
@@ -311,6 +342,10 @@ class Trainer {
   absl::Status TrainRound(uint64_t begin, uint64_t end, uint32_t epoch, EpochTotals* totals) {
     const absl::Duration start = MonotonicNow();
     const auto exchange_step = static_cast<int64_t>(exchange_->step());  // not to be asked while it is under way
+    if (adaptive_ratio_ != nullptr) {
+      absl::Status status = exchange_->SetLevel(adaptive_ratio_->LevelOf(exchange_->step()));
+      if (!status.ok()) return status;
+    }
     std::vector<PassLoss> losses;
     for (uint64_t step = begin; step < end; ++step) {
       listener_->set_exchanges(step + 1 == end);
@@ -327,6 +362,7 @@ class Trainer {
       trace_->Span(TraceFile::Row::kTraining, "wait", wait_begin, absl::Now(), {exchange_step});
     }
     if (!traffic.ok()) return traffic.status();
+    const double wait_seconds = SecondsSince(start) - compute_seconds;
     absl::Status taken = WaitForWeights();
     if (taken.ok() && optimizer_ != nullptr) taken = optimizer_->TakePublished(model_->weights());
     if (!taken.ok()) return taken;
@@ -355,6 +391,12 @@ class Trainer {
     cluster_->NoteProgress(exchange_->step() - 1, loss);
     metrics_.NoteRound(steps, loss, compute_seconds, *traffic, model_->weights().size());
     metrics_.NoteRetries(cluster_->retries());
+    if (adaptive_ratio_ != nullptr) {
+      const absl::StatusOr<bool> changed =
+          adaptive_ratio_->NoteRound(static_cast<uint64_t>(exchange_step), compute_seconds, wait_seconds);
+      if (!changed.ok()) return changed.status();
+      if (*changed) NoteRatio();
+    }
     progress_.Step(epoch, loss, *totals);
     return absl::OkStatus();
   }
@@ -417,6 +459,7 @@ class Trainer {
   std::unique_ptr<GradientExchange> exchange_;  // after cluster_ and optimizer_: its thread uses them
   CudaBuckets* gpu_engine_ = nullptr;           // the exchange's, if the model is on a GPU
   std::optional<RoundListener> listener_;
+  std::unique_ptr<AdaptiveRatio> adaptive_ratio_;  // null: --ratio is a number
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "common/config/device_choice.h"
+#include "common/config/ratio_choice.h"
 #include "common/optimizer/optimizer.h"
 #include "worker/buckets/gradient_compressor.h"
 #include "worker/cluster/grpc_cluster_options.h"
@@ -30,6 +31,8 @@ struct TrainerOptions {
   OptimizerChoice optimizer;  // the worker's own; none: the servers' makes the steps
   OptimizerOptions step;      // of the worker's own optimizer, but for its kind
   std::string param_groups;   // likewise; see ParseParameterGroups
+  RatioChoice ratio;          // if it is fixed, exchange.compressor has it
+  std::string ratio_log;      // with --ratio=auto: file of its decisions; empty: beside the checkpoints, if any
   uint32_t local_steps = 1;   // likewise: steps between two exchanges
   bool sparse_adam = false;   // may the servers' optimizer be Adam although not every element is pushed?
   int threads = 1;            // of LibTorch

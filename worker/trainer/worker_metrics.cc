@@ -32,6 +32,8 @@ WorkerMetrics::WorkerMetrics(uint32_t rank)
           Gauge("cddp_worker_test_accuracy_ratio", "Accuracy on the test set after the last epoch (rank 0)")),
       residual_norm_(Gauge("cddp_worker_residual_norm", "Euclidean norm of what has not been sent yet")),
       selected_ratio_(Gauge("cddp_worker_selected_ratio", "Part of the gradient's elements sent in the last step")),
+      chosen_ratio_(Gauge("cddp_worker_chosen_ratio",
+                          "With --ratio=auto, the part of the elements that it has chosen to send; 0 without")),
       started_(Gauge("cddp_worker_start_timestamp_seconds", "When this process began")) {
   started_.Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
 }
@@ -59,6 +61,8 @@ void WorkerMetrics::NoteRound(uint64_t steps, double loss, double compute_second
   residual_norm_.Set(traffic.residual_norm);
   selected_ratio_.Set(static_cast<double>(traffic.selected) / static_cast<double>(parameters));
 }
+
+void WorkerMetrics::NoteRatio(double ratio) { chosen_ratio_.Set(ratio); }
 
 void WorkerMetrics::NoteRetries(uint64_t total) { retries_.Increment(static_cast<double>(total) - retries_.Value()); }
 void WorkerMetrics::NoteCheckpoint(uint64_t step, absl::Duration write, bool written) {

@@ -23,6 +23,7 @@ class WorkerMetrics {
   std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
 
   void NoteRound(uint64_t steps, double loss, double compute_seconds, const StepTraffic& traffic, uint64_t parameters);
+  void NoteRatio(double ratio);
   void NoteRetries(uint64_t total);
   void NoteTest(double loss, double accuracy);
   void NoteCheckpoint(uint64_t step, absl::Duration write, bool written);
@@ -54,6 +55,7 @@ class WorkerMetrics {
   prometheus::Gauge& test_accuracy_;
   prometheus::Gauge& residual_norm_;
   prometheus::Gauge& selected_ratio_;
+  prometheus::Gauge& chosen_ratio_;
   prometheus::Gauge& started_;
 };
 

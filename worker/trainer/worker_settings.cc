@@ -58,7 +58,9 @@ std::vector<Binding<RunSettings>> MakeBindings() {
       BindText<RunSettings>(
           "--bucket_bytes", [](auto& s) -> auto& { return s.options.bucket_elements; },
           [](const RunSettings& s) { return ExactText(s.options.bucket_elements * sizeof(float)); }),
-      Flag("--ratio", [](auto& s) -> auto& { return s.options.exchange.compressor.ratio; }),
+      Flag("--ratio", [](auto& s) -> auto& { return s.options.ratio; }),
+      Flag("--ratio_log", [](auto& s) -> auto& { return s.options.ratio_log; }),
+      NoFlag([](auto& s) -> auto& { return s.options.exchange.compressor.ratio; }),  // by --ratio
       Flag("--selection", [](auto& s) -> auto& { return s.options.exchange.compressor.selection; }),
       Flag("--value_encoding", [](auto& s) -> auto& { return s.options.exchange.compressor.value_encoding; }),
       Flag("--index_encoding", [](auto& s) -> auto& { return s.options.exchange.compressor.index_encoding; }),

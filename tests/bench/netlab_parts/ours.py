@@ -36,7 +36,7 @@ def measure(binaries, options, name="Compressed-DDP", ratio=None, values=None, e
             child = processes.start([
                 *hosts.inside(first + shard), server, f"--listen={addresses[shard]}", f"--shard={shard}",
                 f"--shards={servers}", f"--workers={options.workers}", "--metrics_listen=", "--lr=0.001",
-                f"--publish_ratio={ratio}", *encodings, "--progress=json", *open_door(server)])
+                f"--publish_ratio={0 if ratio == 'auto' else ratio}", *encodings, "--progress=json", *open_door(server)])
             child.stdout.readline()  # it listens
         workers = []
         for rank in range(options.workers):

@@ -68,6 +68,10 @@ class AsyncBuckets final : public BucketEngine {
     MutexLock lock(host_mutex_);
     host_->Bind(gradients, weights);
   }
+  absl::Status SetLevel(const SendLevel& level) override {
+    MutexLock lock(host_mutex_);
+    return host_->SetLevel(level);
+  }
   void BeginGradients(uint64_t step) override {
     MutexLock lock(host_mutex_);
     host_->BeginGradients(step);

@@ -1,0 +1,54 @@
+// --ratio: which part of a gradient's elements is sent, as the user says it.
+
+#ifndef COMMON_CONFIG_RATIO_CHOICE_H_
+#define COMMON_CONFIG_RATIO_CHOICE_H_
+
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+
+namespace cddp {
+
+struct RatioChoice {
+  enum class Kind {
+    kFixed,
+    kAuto,    // as much as the network hides behind the computation
+    kRepeat,  // what another run's kAuto has decided
+  };
+  Kind kind = Kind::kFixed;
+  double ratio = 0.01;                    // with kFixed
+  std::string decisions = std::string();  // with kRepeat: the file
+
+  friend bool operator==(const RatioChoice&, const RatioChoice&) = default;
+};
+
+// For ABSL_FLAG: "0.01", "auto", "@FILE". Whether a number makes sense is not looked at.
+inline bool AbslParseFlag(absl::string_view text, RatioChoice* choice, std::string* error) {
+  *choice = {};
+  if (text == "auto") {
+    choice->kind = RatioChoice::Kind::kAuto;
+    return true;
+  }
+  if (absl::ConsumePrefix(&text, "@") && !text.empty()) {
+    choice->kind = RatioChoice::Kind::kRepeat;
+    choice->decisions = std::string(text);
+    return true;
+  }
+  if (absl::SimpleAtod(text, &choice->ratio)) return true;
+  *error = "use a number in (0, 1], auto, or @FILE with what an earlier run decided";
+  return false;
+}
+
+inline std::string AbslUnparseFlag(const RatioChoice& choice) {
+  if (choice.kind == RatioChoice::Kind::kAuto) return "auto";
+  if (choice.kind == RatioChoice::Kind::kRepeat) return absl::StrCat("@", choice.decisions);
+  return absl::StrFormat("%.17g", choice.ratio);
+}
+
+}  // namespace cddp
+
+#endif  // COMMON_CONFIG_RATIO_CHOICE_H_
