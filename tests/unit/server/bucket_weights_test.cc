@@ -87,7 +87,8 @@ TEST(BucketWeightsTest, PiecesGiveTheBitsOfTheWhole) {
       optimizer.weight_decay = 0.01;
       CompressorOptions publish;
       publish.ratio = ratio;
-      if (ratio < 1) publish.always_sent = {{100, 200}, {BucketCompressor::kInputPiece - 7, BucketCompressor::kInputPiece + 7000}};
+      if (ratio < 1)
+        publish.always_sent = {{100, 200}, {BucketCompressor::kInputPiece - 7, BucketCompressor::kInputPiece + 7000}};
       const auto weights = *BucketWeights::Create(kLength, optimizer, publish);
       Plain plain(optimizer, publish);
 
