@@ -156,6 +156,7 @@ class Trainer {
     // Before it joins: the others wait for whoever has.
     absl::StatusOr<std::unique_ptr<BucketEngine>> engine = MakeEngine(layout, push);
     if (!engine.ok()) return engine.status();
+    if (absl::Status status = MakeRatio(**engine); !status.ok()) return status;
     GrpcClusterOptions options = options_.cluster;
     options.agreement = agreement;
     absl::StatusOr<std::unique_ptr<GrpcCluster>> cluster = GrpcCluster::Join(options, layout);
@@ -244,10 +245,10 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  // --ratio=auto. Restarted from a checkpoint (`repeats`), the steps that servers have counted, and one that some may
-  // have, send what they sent the first time.
-  absl::Status BeginRatio(bool repeats) {
+  // --ratio=auto or @FILE, whose errors come before it joins.
+  absl::Status MakeRatio(BucketEngine& engine) {
     if (options_.ratio.kind == RatioChoice::Kind::kFixed) return absl::OkStatus();
+    if (absl::Status can = engine.SetLevel({}); !can.ok()) return absl::InvalidArgumentError(can.message());
     std::string log = options_.ratio_log;
     if (log.empty() && !options_.checkpoint_dir.empty()) {
       log = absl::StrCat(options_.checkpoint_dir, "/worker-", rank_, ".ratio");
@@ -255,6 +256,13 @@ class Trainer {
     absl::StatusOr<std::unique_ptr<AdaptiveRatio>> ratio = AdaptiveRatio::Create(options_.ratio, log);
     if (!ratio.ok()) return ratio.status();
     adaptive_ratio_ = *std::move(ratio);
+    return absl::OkStatus();
+  }
+
+  // Restarted from a checkpoint (`repeats`), the steps that servers have counted, and one that some may have, send what
+  // they sent the first time.
+  absl::Status BeginRatio(bool repeats) {
+    if (adaptive_ratio_ == nullptr) return absl::OkStatus();
     absl::Status status =
         adaptive_ratio_->Begin(exchange_->step(), repeats && cluster_->is_sync() ? cluster_->version() + 1 : 0);
     if (status.ok()) NoteRatio();
