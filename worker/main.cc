@@ -13,6 +13,7 @@
 #include "common/transport/security_flags.h"
 #include "worker/cluster/rank_claim.h"
 #include "worker/model/device.h"
+#include "worker/trainer/run_device.h"
 #include "worker/trainer/trainer.h"
 #include "worker/worker_flags.h"
 
@@ -35,8 +36,7 @@ absl::Status Train(const cddp::StopSignal& stop) {
 int CheckDevice() {
   const absl::StatusOr<cddp::TrainerOptions> options = cddp::TrainerOptionsFromFlags();
   if (!options.ok()) return cddp::ReportError(options.status());
-  const absl::StatusOr<cddp::ChosenDevice> chosen =
-      cddp::ChooseDevice(options->device, options->cluster.rank, cddp::FindGpus());
+  const absl::StatusOr<cddp::ChosenDevice> chosen = cddp::RunDevice(*options, cddp::FindGpus());
   if (!chosen.ok()) return cddp::ReportError(chosen.status());
   std::printf("%s (%s)\n", cddp::Name(chosen->device).c_str(), chosen->reason.c_str());
   return 0;

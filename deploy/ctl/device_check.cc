@@ -22,9 +22,9 @@ constexpr char kProgram[] = "cddp-worker: ";  // begins what it says of itself
 
 }  // namespace
 
-absl::StatusOr<std::string> CheckDevice(const std::string& worker, const std::string& device) {
-  ChildSpec spec = {
-      "cddp-worker --check_device", {worker, "--check_device", absl::StrCat("--device=", device)}, "/dev/null"};
+absl::StatusOr<std::string> CheckDevice(const std::string& worker, const std::vector<std::string>& flags) {
+  ChildSpec spec = {"cddp-worker --check_device", {worker, "--check_device"}, "/dev/null"};
+  spec.argv.insert(spec.argv.end(), flags.begin(), flags.end());
   spec.output = ChildOutput::kAllToPipe;
   sigset_t signals;
   sigprocmask(SIG_BLOCK, nullptr, &signals);
@@ -37,7 +37,7 @@ absl::StatusOr<std::string> CheckDevice(const std::string& worker, const std::st
     for (const std::string& line : child->ReadLines()) last = line.empty() ? last : line;
     if (MonotonicNow() < end) continue;
     child->Kill(SIGKILL);
-    return absl::InternalError(absl::StrCat("--device=", device, ": ", worker, " --check_device gives no answer"));
+    return absl::InternalError(absl::StrCat(flags.front(), ": ", worker, " --check_device gives no answer"));
   }
   for (const std::string& line : child->ReadLines()) last = line.empty() ? last : line;
   const int status = child->wait_status();
@@ -45,8 +45,8 @@ absl::StatusOr<std::string> CheckDevice(const std::string& worker, const std::st
   if (WIFEXITED(status) && WEXITSTATUS(status) == kExitBadInput && absl::StartsWith(last, kProgram)) {
     return absl::InvalidArgumentError(last.substr(sizeof(kProgram) - 1));
   }
-  return absl::InternalError(absl::StrCat("--device=", device, ": ", worker, " --check_device ended with ",
-                                          DescribeWaitStatus(status), ": ", last));
+  return absl::InternalError(
+      absl::StrCat(flags.front(), ": ", worker, " --check_device ended with ", DescribeWaitStatus(status), ": ", last));
 }
 
 }  // namespace cddp::ctl

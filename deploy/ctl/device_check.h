@@ -4,15 +4,17 @@
 #define DEPLOY_CTL_DEVICE_CHECK_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
 namespace cddp::ctl {
 
-// Asks the program cddp-worker at this path, which knows GPUs, what `device` means on this machine: "cuda:0 (why)".
+// Asks the program cddp-worker at this path, which knows GPUs, what these of its flags mean on this machine: "cuda:0
+// (why)". The first one is --device.
 // InvalidArgument, in its words, if the device cannot be used; Internal if it does not answer within a minute. By the
 // main thread.
-absl::StatusOr<std::string> CheckDevice(const std::string& worker, const std::string& device);
+absl::StatusOr<std::string> CheckDevice(const std::string& worker, const std::vector<std::string>& flags);
 
 }  // namespace cddp::ctl
 

@@ -26,6 +26,7 @@
 #include "deploy/ctl/cluster_plan.h"
 #include "deploy/ctl/command_flags.h"
 #include "deploy/ctl/device_check.h"
+#include "deploy/ctl/format.h"
 #include "deploy/ctl/job_check.h"
 #include "deploy/ctl/passed_flags.h"
 #include "deploy/ctl/programs.h"
@@ -332,7 +333,9 @@ int RunTrainCommand(int argc, char** argv) {
   if (!binaries.ok()) return ReportError(binaries.status());
   std::string device;
   if (options->device != "cpu") {
-    absl::StatusOr<std::string> checked = CheckDevice(binaries->worker, options->device);
+    absl::StatusOr<std::string> checked = CheckDevice(
+        binaries->worker,
+        {absl::StrCat("--device=", options->device), absl::StrCat("--ratio=", FormatExact(options->push_ratio()))});
     if (!checked.ok()) return ReportError(checked.status());
     device = *std::move(checked);
   }

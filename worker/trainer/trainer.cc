@@ -32,6 +32,7 @@
 #include "worker/trainer/progress.h"
 #include "worker/trainer/round_listener.h"
 #include "worker/trainer/run_checkpoints.h"
+#include "worker/trainer/run_device.h"
 #include "worker/trainer/training_data.h"
 #include "worker/trainer/worker_metrics.h"
 #include "worker/trainer/worker_settings.h"
@@ -49,7 +50,7 @@ class Trainer {
       : options_(options), rank_(options.cluster.rank), metrics_(rank_), progress_(rank_, options.json_progress) {}
 
   absl::Status Prepare() {
-    absl::StatusOr<ChosenDevice> device = ChooseDevice(options_.device, rank_, FindGpus());
+    absl::StatusOr<ChosenDevice> device = RunDevice(options_, FindGpus());
     if (!device.ok()) return device.status();
     spdlog::info("event=device device={} reason=\"{}\"", Name(device->device), device->reason);
 
