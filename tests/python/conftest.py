@@ -92,7 +92,7 @@ class Run:
             stdin=subprocess.DEVNULL, stdout=self.out, stderr=subprocess.STDOUT, cwd=folder)
 
     def wait(self):
-        code = self.process.wait(DEADLINE)
+        code = self.process.wait(3 * DEADLINE)
         self.out.seek(0)
         self.words = self.out.read()
         return code

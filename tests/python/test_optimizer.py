@@ -314,3 +314,28 @@ def test_weights_that_make_no_sense(start_servers, weight):
     with pytest.raises(ValueError, match="weight=.*must be 0"):
         optimizer.step(weight=weight)
     optimizer.leave()
+
+
+@pytest.mark.skipif(not hasattr(getattr(torch, "amp", None), "GradScaler"), reason="PyTorch 1.13's needs a GPU")
+@pytest.mark.parametrize("clip", [False, True])
+def test_with_pytorchs_own_scaler(start_servers, clip):
+    model, plain = small_model(), small_model()
+    optimizer = cddp.DistributedOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model,
+                                          servers=start_servers(1, 1, EXACT), rank=0, workers=1, local_steps=2, **DENSE)
+    pairs = ((model, optimizer, torch.amp.GradScaler("cpu", init_scale=64.0)),
+             (plain, torch.optim.SGD(plain.parameters(), lr=0.1), torch.amp.GradScaler("cpu", init_scale=64.0)))
+    for number, (x, y) in enumerate(batches(8)):
+        for trained, stepper, scaler in pairs:
+            stepper.zero_grad()
+            scaler.scale(nn.functional.cross_entropy(trained(x), y)).backward()
+            if number == 2:
+                trained[0].weight.grad[0, 0] = float("inf")
+            if clip:
+                scaler.unscale_(stepper)
+                nn.utils.clip_grad_norm_(trained.parameters(), 0.1)
+            scaler.step(stepper)
+            scaler.update()
+    assert pairs[0][2].get_scale() == pairs[1][2].get_scale() == 32.0
+    assert optimizer.summary()["exchanges"] == 4
+    torch.testing.assert_close(weights(model), weights(plain), rtol=0, atol=1e-6)
+    optimizer.leave()

@@ -11,7 +11,7 @@ import time
 import numpy
 import pytest
 import torch
-from conftest import DEADLINE, together
+from conftest import DEADLINE, PROGRAMS, together
 from torch import nn
 
 import cddp
@@ -200,8 +200,7 @@ def test_workers_that_differ(start_servers, other, options, words):
         options = {"agree": {"batch_size": 32}, "local_steps": 1, **options}
         end = time.monotonic() + DEADLINE
         while True:  # until the first has joined, this one waits in start()
-            status = subprocess.run([os.environ["CDDP_LIBRARY"].rsplit("/", 2)[0] + "/bin/cddp", "status", "--json",
-                                     f"--servers={servers}"], capture_output=True, text=True, check=False).stdout
+            status = subprocess.run([PROGRAMS / "cddp", "status", "--json", f"--servers={servers}"], capture_output=True, text=True, check=False).stdout
             if '"parameters": "10"' in status:
                 break
             assert time.monotonic() < end, status
