@@ -142,7 +142,7 @@ class Bench {
       cddp::PushReply reply;
       reply.updates = {encoded[bucket].update};
       times->bytes += encoded[bucket].update.size();
-      engine->Apply(bucket, reply, encoded[bucket].update, [&](absl::Status status) {
+      engine->Apply(bucket, reply, encoded[bucket].update, [&](const absl::Status& status) {
         CDDP_CHECK(status.ok()) << status;
         done_.Note();
       });

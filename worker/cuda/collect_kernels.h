@@ -216,7 +216,7 @@ struct GatherKernel {
 
   // Lists the candidates of one word from position `to` on; more than there is room for are counted and dropped.
   CDDP_HD void List(const Slot& slot, uint32_t word, uint32_t bits, uint32_t to) const {
-    const float* const residual = slot.NewResidual(arrays) + word * 32;
+    const float* const residual = slot.NewResidual(arrays) + size_t{word} * 32;
     uint32_t largest_inverted = 0;
     for (uint32_t count = PopulationCount(bits), done = 0; done < count; done += kAhead) {
       // All loads are under way before the first store, which would keep them in order.

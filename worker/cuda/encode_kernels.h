@@ -175,7 +175,7 @@ struct EncodeKernel {
       uint8_t* const index_part = part.bytes + kHeaderBytes;
       const uint32_t offset = part.begin + shared.before[0];
       if (t == 0 && part.begin > 0 && part.begin % kIndexBlock == 0) {
-        uint8_t* const entry = index_part + (part.begin / kIndexBlock - 1) * kEntryBytes;
+        uint8_t* const entry = index_part + size_t{part.begin / kIndexBlock - 1} * kEntryBytes;
         StoreBytes(selected.indices[part.begin - 1] + 1, entry);
         StoreBytes(offset, entry + 4);
       }

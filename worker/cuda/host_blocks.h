@@ -58,7 +58,7 @@ class HostBlocks {
           return block;
         }
       }
-      size_t rounded = 64 * 1024;  // so that batches of different sizes share blocks
+      size_t rounded = size_t{64} * 1024;  // so that batches of different sizes share blocks
       while (rounded < size) rounded *= 2;
       return {allocate_(rounded), rounded};
     }

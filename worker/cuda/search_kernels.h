@@ -100,7 +100,7 @@ struct DigitSearch {
     block.Run([&](uint32_t t) {
       if (t == 0) digits = {0, rank};
     });
-    for (uint32_t digit = 0; digit < count; ++digit) FixOne(block, histograms + digit * kMaxBins, digit);
+    for (uint32_t digit = 0; digit < count; ++digit) FixOne(block, histograms + size_t{digit} * kMaxBins, digit);
   }
 
  private:

@@ -279,13 +279,13 @@ TEST_P(DeviceBucketsTest, BucketsThatAreReadyTogetherAreOneBatch) {
     engine->BeginGradients(step);
     const ReadyToken token = device->MakeToken();
     for (uint32_t bucket = 0; bucket < 50; ++bucket) {
-      engine->Encode(bucket, token, false, [&, bucket](EncodedBucket result) { encoded.Put(bucket, result); });
+      engine->Encode(bucket, token, false, [&, bucket](const EncodedBucket& result) { encoded.Put(bucket, result); });
     }
     engine->Flush();
     device->SetReady(token);
     for (uint32_t bucket = 0; bucket < 50; ++bucket) {
       engine->Apply(bucket, {.version = step, .updates = {encoded.Await(bucket).update}}, {},
-                    [&, bucket](absl::Status status) { applied.Put(bucket, status); });
+                    [&, bucket](const absl::Status& status) { applied.Put(bucket, status); });
     }
     engine->Flush();
     for (uint32_t bucket = 0; bucket < 50; ++bucket) EXPECT_TRUE(applied.Await(bucket).ok());
@@ -326,13 +326,13 @@ TEST(EmulatedDeviceTest, NothingWaitsForTheModelsStreamWithinAStep) {
     engine->BeginGradients(step);
     const ReadyToken token = device.MakeToken();
     for (uint32_t bucket = 0; bucket < 10; ++bucket) {
-      engine->Encode(bucket, token, true, [&, bucket](EncodedBucket result) { encoded.Put(bucket, result); });
+      engine->Encode(bucket, token, true, [&, bucket](const EncodedBucket& result) { encoded.Put(bucket, result); });
     }
     engine->Flush();
     device.SetReady(token);
     for (uint32_t bucket = 0; bucket < 10; ++bucket) {
       engine->Apply(bucket, {.version = step, .updates = {encoded.Await(bucket).update}}, {},
-                    [&, bucket](absl::Status status) { applied.Put(bucket, status); });
+                    [&, bucket](const absl::Status& status) { applied.Put(bucket, status); });
     }
     engine->Flush();
     for (uint32_t bucket = 0; bucket < 10; ++bucket) EXPECT_TRUE(applied.Await(bucket).ok());
@@ -352,7 +352,7 @@ TEST(EmulatedDeviceTest, WhatIsReadyLateKeepsNothingBack) {
   std::vector<float> weights(30);
   Results<EncodedBucket> encoded(3);
   const auto encode = [&](uint32_t bucket, const ReadyToken& token) {
-    engine->Encode(bucket, token, false, [&, bucket](EncodedBucket result) { encoded.Put(bucket, result); });
+    engine->Encode(bucket, token, false, [&, bucket](const EncodedBucket& result) { encoded.Put(bucket, result); });
   };
   engine->Bind(gradients, absl::MakeSpan(weights));
   engine->BeginGradients(1);
@@ -379,7 +379,7 @@ TEST(EmulatedDeviceTest, ARefusedStepsReplyWaitsForTheModel) {
   reply.updates = {SharedBytes::Own(update)};
   Results<absl::Status> applied(2);
   engine->Bind({}, absl::MakeSpan(weights));
-  engine->Apply(1, reply, {}, [&](absl::Status status) { applied.Put(1, status); });
+  engine->Apply(1, reply, {}, [&](const absl::Status& status) { applied.Put(1, status); });
   engine->Flush();
   EXPECT_TRUE(applied.Await(1).ok());
   EXPECT_EQ(device.device().model_waits(), 1u);
@@ -403,7 +403,8 @@ TEST(EmulatedDeviceTest, ADevicesErrorIsTold) {
       engine->Bind(gradients, absl::MakeSpan(weights));
       engine->BeginGradients(step);
       for (uint32_t bucket = 0; bucket < 10; ++bucket) {
-        engine->Encode(bucket, nullptr, true, [&, bucket](EncodedBucket result) { encoded.Put(bucket, result); });
+        engine->Encode(bucket, nullptr, true,
+                       [&, bucket](const EncodedBucket& result) { encoded.Put(bucket, result); });
       }
       engine->Flush();
       for (uint32_t bucket = 0; bucket < 10; ++bucket) {
@@ -411,7 +412,7 @@ TEST(EmulatedDeviceTest, ADevicesErrorIsTold) {
         all_finite &= result.finite;
         PushReply reply;
         if (result.finite) reply.updates = {result.update};
-        engine->Apply(bucket, reply, {}, [&, bucket](absl::Status of) { applied.Put(bucket, of); });
+        engine->Apply(bucket, reply, {}, [&, bucket](const absl::Status& of) { applied.Put(bucket, of); });
       }
       engine->Flush();
       for (uint32_t bucket = 0; bucket < 10; ++bucket) status.Update(applied.Await(bucket));

@@ -91,7 +91,8 @@ class TwinEngines {
     for (uint32_t bucket = layout_.bucket_count(); bucket-- > 0;) {
       const EncodedBucket twin = encoded_.Await(bucket);
       if (finite_loss) {
-        host_->Encode(bucket, nullptr, checked[bucket], [&](EncodedBucket host) { Compare(bucket, host, twin); });
+        host_->Encode(bucket, nullptr, checked[bucket],
+                      [&](const EncodedBucket& host) { Compare(bucket, host, twin); });
       } else {
         EXPECT_FALSE(twin.finite);
       }
@@ -151,7 +152,7 @@ class TwinEngines {
   void Apply(uint32_t bucket, const PushReply& reply, const SharedBytes& pushed) {
     absl::Status host;
     host_->Apply(bucket, reply, pushed, [&](absl::Status status) { host = std::move(status); });
-    twin_->Apply(bucket, reply, pushed, [this, bucket](absl::Status status) { applied_.Put(bucket, status); });
+    twin_->Apply(bucket, reply, pushed, [this, bucket](const absl::Status& status) { applied_.Put(bucket, status); });
     expected_.emplace_back(bucket, host);
     if (random_() % 3 == 0) twin_->Flush();
   }
