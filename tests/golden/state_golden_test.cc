@@ -59,7 +59,7 @@ std::vector<ShardEvent> JournalEvents() {
 
 TEST_F(StateGoldenTest, JournalIsWrittenAsBefore) {
   {
-    auto journal = Journal::Open({folder_}, [](SharedBytes, uint64_t) -> absl::StatusOr<uint64_t> { return 0; });
+    auto journal = Journal::Open({folder_}, [](const SharedBytes&, uint64_t) -> absl::StatusOr<uint64_t> { return 0; });
     ASSERT_TRUE(journal.ok()) << journal.status();
     for (const ShardEvent& event : JournalEvents()) {
       const uint64_t position = AppendTo(**journal, event);

@@ -82,7 +82,7 @@ absl::Status TrainOn(BucketEngine* engine, int steps) {
         engine->Encode(bucket, nullptr, /*with_checksum=*/true, [&](EncodedBucket one) { encoded = std::move(one); });
         PushReply reply;
         if (encoded.finite) reply.updates.push_back(encoded.update);
-        engine->Apply(bucket, reply, encoded.update, [&](absl::Status status) { first.Update(status); });
+        engine->Apply(bucket, reply, encoded.update, [&](const absl::Status& status) { first.Update(status); });
       }
     }
   }
