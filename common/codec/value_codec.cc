@@ -10,7 +10,20 @@
 namespace cddp {
 namespace {
 
-// Bits a code, for the block-scaled encodings; 0 for the others.
+// Largest of the values' bits under `mask`, an exponent's. In this form, with signed bits, the compiler vectorises it
+// for every processor.
+template <typename Bits>
+Bits LargestMasked(const uint8_t* part, size_t count, Bits mask) {
+  Bits largest = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const auto masked = static_cast<Bits>(LoadLe<Bits>(part + sizeof(Bits) * i) & mask);
+    largest = largest < masked ? masked : largest;
+  }
+  return largest;
+}
+
+}  // namespace
+
 int CodeBits(ValueEncoding encoding) {
   switch (encoding) {
     case ValueEncoding::kInt8:
@@ -25,20 +38,6 @@ int CodeBits(ValueEncoding encoding) {
       return 0;
   }
 }
-
-// Largest of the values' bits under `mask`, an exponent's. In this form, with signed bits, the compiler vectorises it
-// for every processor.
-template <typename Bits>
-Bits LargestMasked(const uint8_t* part, size_t count, Bits mask) {
-  Bits largest = 0;
-  for (size_t i = 0; i < count; ++i) {
-    const auto masked = static_cast<Bits>(LoadLe<Bits>(part + sizeof(Bits) * i) & mask);
-    largest = largest < masked ? masked : largest;
-  }
-  return largest;
-}
-
-}  // namespace
 
 size_t EncodedValueBytes(ValueEncoding encoding, size_t count) {
   if (encoding == ValueEncoding::kFp32) return count * 4;

@@ -12,6 +12,9 @@
 
 namespace cddp {
 
+// Bits a code, for the block-scaled encodings; 0 for the others.
+int CodeBits(ValueEncoding encoding);
+
 // Size of the part for `count` values.
 size_t EncodedValueBytes(ValueEncoding encoding, size_t count);
 

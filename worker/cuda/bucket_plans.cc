@@ -19,21 +19,6 @@ static_assert(device::kFp32Code == static_cast<uint32_t>(ValueEncoding::kFp32));
 static_assert(device::kFp16Code == static_cast<uint32_t>(ValueEncoding::kFp16));
 static_assert(device::kBf16Code == static_cast<uint32_t>(ValueEncoding::kBf16));
 
-uint32_t CodeBits(ValueEncoding encoding) {
-  switch (encoding) {
-    case ValueEncoding::kInt8:
-      return 8;
-    case ValueEncoding::kInt4:
-      return 4;
-    case ValueEncoding::kInt2:
-      return 2;
-    case ValueEncoding::kTernary:
-      return 1;
-    default:
-      return 0;
-  }
-}
-
 // Room for three times what is selected, as on the CPU.
 uint32_t CandidateRoom(uint32_t eligible, uint32_t k) {
   return static_cast<uint32_t>(std::min<uint64_t>(eligible, 3 * uint64_t{k} + 4096));
@@ -90,7 +75,7 @@ void AddBucket(const ParameterLayout& layout, uint32_t bucket, uint32_t forced, 
 device::ValueCoding CodingOf(ValueEncoding encoding) {
   device::ValueCoding coding;
   coding.encoding = static_cast<uint32_t>(encoding);
-  coding.code_bits = CodeBits(encoding);
+  coding.code_bits = static_cast<uint32_t>(CodeBits(encoding));
   if (coding.code_bits == 0) coding.value_bytes = static_cast<uint32_t>(EncodedValueBytes(encoding, 1));
   return coding;
 }
