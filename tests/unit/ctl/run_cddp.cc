@@ -1,8 +1,11 @@
 #include "tests/unit/ctl/run_cddp.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -59,6 +62,15 @@ std::vector<pid_t> CddpFolder::Pids() const {
   std::vector<pid_t> pids;
   for (pid_t pid; file >> pid;) pids.push_back(pid);
   return pids;
+}
+
+void ExpectRefused(const CddpFolder& folder, const BadInput& bad) {
+  const Finished run = folder.Run(bad.arguments);
+  EXPECT_EQ(run.exit_code, 2) << bad.arguments;
+  EXPECT_THAT(run.err, ::testing::StartsWith("cddp: ")) << bad.arguments;
+  EXPECT_THAT(run.err, ::testing::HasSubstr(bad.error)) << bad.arguments;
+  EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
+  EXPECT_EQ(run.out, "") << bad.arguments;
 }
 
 char ProcessState(pid_t pid) {

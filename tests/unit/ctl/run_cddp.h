@@ -43,6 +43,14 @@ class CddpFolder {
   TempFolder folder_;
 };
 
+struct BadInput {
+  const char* arguments;
+  const char* error;  // part of the line that says what is wrong
+};
+
+// Expects code 2, one line on standard error and nothing on standard output.
+void ExpectRefused(const CddpFolder& folder, const BadInput& bad);
+
 // '-' if there is no such process, else a letter as in ps(1): 'Z' has ended, 'T' is stopped.
 char ProcessState(pid_t pid);
 

@@ -134,11 +134,6 @@ TEST_F(RunFlowTest, ProgressBarsAreShownAsATerminalShowsThem) {
   EXPECT_THAT(run.out, HasSubstr("\n[rank 0] 100 %\n"));
 }
 
-struct BadInput {
-  const char* arguments;
-  const char* error;
-};
-
 TEST_F(RunFlowTest, BadInputIsOneLineAndCodeTwo) {
   std::ofstream(folder_.File("train.py")) << "pass\n";
   for (const BadInput& bad : {
@@ -170,12 +165,7 @@ TEST_F(RunFlowTest, BadInputIsOneLineAndCodeTwo) {
            BadInput{"run --output=/proc/nowhere/out -- true", "--output: cannot write to '/proc/nowhere/out'"},
            BadInput{"rum", "did you mean run?"},
        }) {
-    const Finished run = folder_.Run(bad.arguments);
-    EXPECT_EQ(run.exit_code, 2) << bad.arguments;
-    EXPECT_THAT(run.err, StartsWith("cddp: ")) << bad.arguments;
-    EXPECT_THAT(run.err, HasSubstr(bad.error)) << bad.arguments;
-    EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
-    EXPECT_EQ(run.out, "") << bad.arguments;
+    ExpectRefused(folder_, bad);
   }
   EXPECT_FALSE(std::filesystem::exists(folder_.File("runs")));
 }

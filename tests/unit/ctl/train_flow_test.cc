@@ -333,11 +333,6 @@ TEST_F(TrainFlowTest, CtrlZStopsTheChildrenToo) {
   EXPECT_TRUE(AllHaveEnded());
 }
 
-struct BadInput {
-  const char* arguments;
-  const char* error;
-};
-
 TEST_F(TrainFlowTest, BadInputIsOneLineAndCodeTwo) {
   for (const BadInput& bad : {
            BadInput{"train --ratio=-1", "--ratio=-1: must be in (0, 1]"},
@@ -376,12 +371,7 @@ TEST_F(TrainFlowTest, BadInputIsOneLineAndCodeTwo) {
            BadInput{"status --servers=a:1 --epochs=3", "unknown flag --epochs"},
            BadInput{"fly", "unknown command 'fly'"},
        }) {
-    const Finished run = folder_.Run(bad.arguments);
-    EXPECT_EQ(run.exit_code, 2) << bad.arguments;
-    EXPECT_THAT(run.err, StartsWith("cddp: ")) << bad.arguments;
-    EXPECT_THAT(run.err, HasSubstr(bad.error)) << bad.arguments;
-    EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
-    EXPECT_EQ(run.out, "") << bad.arguments;
+    ExpectRefused(folder_, bad);
   }
   EXPECT_FALSE(std::filesystem::exists(folder_.File("runs")));
 }
