@@ -1,0 +1,134 @@
+// Workers and servers that die, come back or are damaged while the others train.
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "common/transport/protocol.h"
+#include "tests/integration/quadratic.h"
+#include "worker/buckets/host_buckets.h"
+
+namespace cddp {
+namespace {
+
+TEST(ElasticTest, ADamagedReplicaIsFoundAndReplaced) {
+  const ParameterLayout layout = Layout();
+  const Quadratic problem(1, layout.total_elements());
+  LocalClusterOptions options;
+  options.workers = 1;
+  options.servers = 2;
+  options.push = options.publish = TopK(0.05);
+  LocalServers servers(options);
+  auto client = *GrpcCluster::Join(servers.ClientOptions(0), layout);
+  auto exchange = *MakeHostExchange(layout, {options.push, 1, 0}, client.get());
+  std::vector<float> weights = Noise(layout.total_elements(), 7);
+  std::vector<float> gradient(weights.size());
+  ASSERT_TRUE(exchange->Initialise(absl::MakeSpan(weights), true).ok());
+  const auto published = [&] {
+    std::vector<float> all(layout.total_elements());
+    const absl::Status status = client->ReadSnapshot([&](uint32_t bucket, uint64_t, absl::Span<const float> part) {
+      std::copy(part.begin(), part.end(), all.begin() + layout.bucket_range(bucket).begin);
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(status.ok()) << status;
+    return all;
+  };
+  for (uint64_t step = 1; step <= 2 * kReplicaCheckPeriod; ++step) {
+    problem.gradient()(0, step, weights, absl::MakeSpan(gradient));
+    ASSERT_TRUE(exchange->Step(gradient, absl::MakeSpan(weights)).ok());
+    if (step == kReplicaCheckPeriod / 2) {
+      EXPECT_EQ(weights, published());
+      weights.front() += 1;  // as a bit that flips in memory
+      weights.back() += 1;
+      EXPECT_NE(weights, published());
+    }
+  }
+  EXPECT_EQ(weights, published());
+}
+
+TEST(ElasticTest, AServerThatHasLostItsStateIsNotTakenForANewRun) {
+  LocalClusterOptions options;
+  options.workers = 1;
+  options.servers = 2;
+  const ParameterLayout layout = *ParameterLayout::Create({{"w", {200}}}, 100);
+  LocalServers servers(options);
+  {
+    auto client = GrpcCluster::Join(servers.ClientOptions(0), layout);
+    ASSERT_TRUE(client.ok()) << client.status();
+    auto exchange = MakeHostExchange(layout, {CompressorOptions{}, 1, 0}, client->get());
+    std::vector<float> weights(200, 1);
+    ASSERT_TRUE((*exchange)->Initialise(absl::MakeSpan(weights), true).ok());
+    for (int step = 0; step < 3; ++step) ASSERT_TRUE((*exchange)->Step(weights, absl::MakeSpan(weights)).ok());
+  }
+  const LocalServers anew(options);
+  GrpcClusterOptions mixed = servers.ClientOptions(0);
+  mixed.addresses[1] = anew.addresses()[1];
+  const absl::Status status = GrpcCluster::Join(mixed, layout).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_NE(std::string(status.message()).find(mixed.addresses[1] + " begins anew"), std::string::npos) << status;
+  mixed.addresses = anew.addresses();
+  EXPECT_TRUE(GrpcCluster::Join(mixed, layout).ok()) << "all are new";
+}
+
+TEST(ElasticTest, AWorkerDiesTheRestGoOnAndANewOneJoins) {
+  const ParameterLayout layout = Layout();
+  const Quadratic problem(2, layout.total_elements());
+  LocalClusterOptions options;
+  options.workers = 2;
+  options.servers = 2;
+  options.lease = absl::Milliseconds(600);
+  options.optimizer = PlainSgd(/*lr=*/0.05);
+  options.push = options.publish = TopK(0.2);
+  LocalServers servers(options);
+
+  struct Worker {
+    std::vector<float> weights;
+    std::unique_ptr<GrpcCluster> client;
+    std::unique_ptr<GradientExchange> exchange;
+  };
+  const auto start = [&](uint32_t rank) {
+    Worker worker;
+    worker.weights = Noise(layout.total_elements(), 7);
+    worker.client = *GrpcCluster::Join(servers.ClientOptions(rank), layout);
+    worker.exchange = *MakeHostExchange(layout, {options.push, 1, 0}, worker.client.get());
+    return worker;
+  };
+  const auto run = [&](Worker& worker, uint32_t rank, int steps) {
+    std::vector<float> gradient(layout.total_elements());
+    for (int i = 0; i < steps; ++i) {
+      problem.gradient()(rank, 0, worker.weights, absl::MakeSpan(gradient));
+      const absl::StatusOr<StepTraffic> traffic = worker.exchange->Step(gradient, absl::MakeSpan(worker.weights));
+      ASSERT_TRUE(traffic.ok()) << traffic.status();
+    }
+  };
+
+  Worker first = start(0);
+  {
+    Worker second = start(1);
+    std::thread other([&] {
+      ASSERT_TRUE(second.exchange->Initialise(absl::MakeSpan(second.weights), false).ok());
+      run(second, 1, 20);
+    });
+    ASSERT_TRUE(first.exchange->Initialise(absl::MakeSpan(first.weights), true).ok());
+    run(first, 0, 20);
+    other.join();
+    EXPECT_EQ(first.weights, second.weights);
+  }  // the second worker dies without a word
+
+  const absl::Time death = absl::Now();
+  run(first, 0, 20);
+  EXPECT_LT(absl::Now() - death, options.lease + absl::Seconds(5));
+
+  Worker third = start(1);
+  EXPECT_GT(third.client->version(), 1u);
+  ASSERT_TRUE(third.exchange->CatchUp(absl::MakeSpan(third.weights)).ok());
+  EXPECT_EQ(third.weights, first.weights);
+  std::thread other([&] { run(third, 1, 300); });
+  run(first, 0, 300);
+  other.join();
+  EXPECT_EQ(third.weights, first.weights);
+  EXPECT_LT(problem.DistanceFromMinimum(first.weights), 0.05);
+}
+
+}  // namespace
+}  // namespace cddp
