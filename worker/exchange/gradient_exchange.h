@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -20,6 +19,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/layout/parameter_layout.h"
+#include "common/sync/thread.h"
 #include "common/trace/trace_file.h"
 #include "worker/exchange/bucket_engine.h"
 #include "worker/exchange/cluster.h"
@@ -130,7 +130,7 @@ class GradientExchange {
   StepTraffic traffic_;
   absl::Status status_;                             // the first error
   const std::shared_ptr<ExchangeMailbox> mailbox_;  // shared with calls that may outlive this
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace cddp

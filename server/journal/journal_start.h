@@ -1,0 +1,33 @@
+// What a journal does before it goes on: reads the folder, gives its events to whoever makes a state of them, and
+// cleans up what a crash or a restore left.
+
+#ifndef SERVER_JOURNAL_JOURNAL_START_H_
+#define SERVER_JOURNAL_JOURNAL_START_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "server/journal/file_layer.h"
+#include "server/journal/journal_options.h"
+#include "server/journal/segment.h"
+
+namespace cddp {
+
+// Where a journal goes on.
+struct JournalStart {
+  std::unique_ptr<StateFile> file;  // the last segment, whose next frame belongs at its end
+  SegmentHead segment;              // of it
+  uint64_t frames = 0;              // likewise
+  uint64_t bytes = 0;
+  uint64_t position = 0;   // of the last event; all are durable
+  bool went_back = false;  // to options.restore_version
+};
+
+// Without a thread or a lock: nobody else may touch the folder (Journal::Open holds its lock file). Errors as
+// Journal::Open has them.
+absl::StatusOr<JournalStart> StartJournal(const JournalOptions& options, const JournalReplay& replay);
+
+}  // namespace cddp
+
+#endif  // SERVER_JOURNAL_JOURNAL_START_H_

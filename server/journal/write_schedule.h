@@ -1,0 +1,65 @@
+// When a journal writes, and what next: group commit as a state machine. Events in, the time of the next write out; the
+// journal's thread does what it says (journal.cc).
+//
+// A frame is due as soon as a call waits for it. While any round is open, though, more events will follow soon: then a
+// frame is begun at most once per kPace, because a sync costs the same however little it writes, and the calls of an
+// open round can wait that long. Events that no call waits for are written after kLag, or when there are many.
+
+#ifndef SERVER_JOURNAL_WRITE_SCHEDULE_H_
+#define SERVER_JOURNAL_WRITE_SCHEDULE_H_
+
+#include <cstddef>
+
+#include "absl/time/time.h"
+#include "server/journal/journal_options.h"
+
+namespace cddp {
+
+// No lock, clock or file: times are arguments, of one monotonic clock. Not thread-safe.
+class WriteSchedule {
+ public:
+  static constexpr absl::Duration kPace = absl::Milliseconds(4);
+  static constexpr absl::Duration kLag = absl::Milliseconds(20);
+
+  explicit WriteSchedule(Durability durability);
+
+  // Events of so many bytes are to be written.
+  void NoteAppended(size_t bytes, absl::Duration now);
+  // How many calls wait now for events to be written.
+  void NoteWaiting(size_t calls) { waiting_ = calls; }
+  // Everything that is to be written goes to a frame that is begun now.
+  void NoteFrameBegun(absl::Duration now);
+  // Nothing will be written any more of what is to be written now.
+  void Forget() { bytes_ = 0; }
+
+  // A new segment is wanted, or no longer: at once, behind a frame of what is to be written.
+  void WantSegment(bool wanted) { segment_ = wanted; }
+  // The journal is to end, behind a frame of what is to be written.
+  void WantEnd() { end_ = true; }
+
+  bool has_events() const { return bytes_ > 0; }
+  bool wants_segment() const { return segment_; }
+  // So much is to be written that calls which need not wait for the disk shall: it is slower than the network.
+  bool is_behind() const;
+
+  // When there is something to do: the past for at once, the infinite future while nothing is. It may move with every
+  // event, and with `rounds_open`.
+  absl::Duration Due(bool rounds_open) const;
+
+  // Until when to sleep, when nothing is due before `due`. Under load events come all the time: rather than be woken by
+  // the first of each kind, the thread looks for itself.
+  absl::Duration LookAgain(absl::Duration due, absl::Duration now) const;
+
+ private:
+  const size_t enough_;  // bytes that are written though no call waits
+  size_t bytes_ = 0;     // to be written
+  absl::Duration since_;
+  absl::Duration frame_begun_ = -absl::InfiniteDuration();  // the last one
+  size_t waiting_ = 0;
+  bool segment_ = false;
+  bool end_ = false;
+};
+
+}  // namespace cddp
+
+#endif  // SERVER_JOURNAL_WRITE_SCHEDULE_H_
