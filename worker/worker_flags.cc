@@ -50,6 +50,9 @@ ABSL_FLAG(std::string, param_groups, "",
           "own optimizer: other rates or decay for tensors by name, 'PATTERN:lr=0.01,weight_decay=0;PATTERN:...'; the "
           "last one that matches counts");
 ABSL_FLAG(uint32_t, local_steps, 1, "own optimizer: steps between two exchanges");
+ABSL_FLAG(bool, overlap, false,
+          "own optimizer: make the next steps while the exchange of the last is under way, ahead by this worker's own "
+          "share; without, wait for it");
 ABSL_FLAG(bool, sparse_adam, false,
           "let the servers' Adam step what --ratio below 1 sends, at a loss of quality (docs/convergence.md)");
 ABSL_FLAG(double, residual_decay, 1, "the residual is multiplied by it before each exchange, in [0, 1]");

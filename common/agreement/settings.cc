@@ -85,6 +85,7 @@ constexpr Setting kWorkerSettings[] = {
     {"--momentum_correction", kAll, kRestart},
     {"--clip_norm", kAll, kRestart},
     {"--local_steps", kAll, kRestart},
+    {"--overlap", kAll, kRestart},
     {"--optimizer", kAll, kRestart},
     {"--lr", kAll, kRestart},
     {"--lr_schedule", kAll, kRestart},

@@ -40,6 +40,7 @@ constexpr Dependency kDependencies[] = {
     {"weight_decay", "optimizer", "sgd|adam|adamw"},
     {"param_groups", "optimizer", "sgd|adam|adamw"},
     {"local_steps", "optimizer", "sgd|adam|adamw"},
+    {"overlap", "optimizer", "sgd|adam|adamw"},
     {"momentum_correction", "optimizer", "none"},
     {"compute_ms", "model", "resnet50_shapes"},
     {"data", "model", "gpt"},

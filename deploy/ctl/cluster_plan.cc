@@ -43,6 +43,8 @@ absl::Status CheckNumber(const char* flag, double value, bool condition, const c
   return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", FormatExact(value), ": ", rule));
 }
 
+const char* Bool(bool value) { return value ? "true" : "false"; }
+
 // A setting of the programs that `cddp train` decides. It goes to whichever has it, servers, workers or both.
 struct TrainSetting {
   absl::string_view name;
@@ -65,12 +67,11 @@ constexpr TrainSetting kTrainSettings[] = {
     {"--batch_size", [](const TrainOptions& o) { return absl::StrCat(o.batch_size); }},
     {"--seed", [](const TrainOptions& o) { return absl::StrCat(o.seed); }},
     {"--local_steps", [](const TrainOptions& o) { return absl::StrCat(o.steps_alone()); }},
+    {"--overlap", [](const TrainOptions& o) { return std::string(Bool(o.overlap)); }},
     {"--bucket_bytes", [](const TrainOptions& o) { return absl::StrCat(o.bucket_bytes); }},
     {"--threads", [](const TrainOptions& o) { return absl::StrCat(o.threads); }},
     {"--device", [](const TrainOptions& o) { return o.device; }},
 };
-
-const char* Bool(bool value) { return value ? "true" : "false"; }
 
 void Append(const std::vector<std::string>& more, std::vector<std::string>* flags) {
   flags->insert(flags->end(), more.begin(), more.end());
@@ -104,10 +105,19 @@ absl::Status CheckOptimizer(const TrainOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--optimizer_at=", options.optimizer_at, ": use auto, servers or workers"));
   }
+  if (options.overlap && options.consistency != "sync") {
+    return absl::InvalidArgumentError(absl::StrCat("--overlap has no effect with --consistency=", options.consistency,
+                                                   ", where no worker waits for an exchange: leave one of them out"));
+  }
   if (options.at_workers()) return absl::OkStatus();
   if (options.steps_alone() > 1) {
     return absl::InvalidArgumentError(absl::StrCat("--local_steps=", options.steps_alone(),
                                                    " needs the optimizer at the workers: leave --optimizer_at out"));
+  }
+  if (options.overlap) {
+    return absl::InvalidArgumentError(
+        "--overlap needs the optimizer at the workers: give --optimizer_at=workers, or an --optimizer that steps "
+        "there");
   }
   if (options.outer_lr != 1 || options.outer_momentum != 0 || options.outer_nesterov) {
     return absl::InvalidArgumentError(

@@ -4,6 +4,7 @@
 #define DEPLOY_CTL_CLUSTER_PLAN_H_
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -28,7 +29,7 @@ struct TrainOptions {
   int servers = 0;
   int epochs = 0;
   int batch_size = 0;  // per worker
-  double lr = 0;       // of the optimizer; 0: 0.05 for sgd, 0.001 for others
+  double lr = 0;       // of the optimizer; 0: see rate()
   double momentum = 0;
   bool nesterov = false;
   double weight_decay = 0;
@@ -43,6 +44,7 @@ struct TrainOptions {
   int quorum = 0;  // 0: all workers
   int max_staleness = 4;
   int local_steps = 0;                    // 0: 4 where an optimizer other than sgd is at the workers, else 1
+  bool overlap = false;                   // workers make their next steps while the exchange of the last is under way
   std::vector<std::string> server_flags;  // handed through, after those that follow from the others
   std::vector<std::string> worker_flags;
   std::vector<std::string> optimizer_flags;  // to whoever has the optimizer
@@ -74,7 +76,13 @@ struct TrainOptions {
   // of weight changes lose less (docs/convergence.md).
   int steps_alone() const { return local_steps > 0 ? local_steps : at_workers() && optimizer != "sgd" ? 4 : 1; }
   double push_ratio() const { return !compress ? 1 : ratio > 0 ? ratio : at_workers() ? 0.1 : 0.01; }
-  double rate() const { return lr > 0 ? lr : optimizer == "sgd" ? 0.05 : 0.001; }
+  // Adam at a worker divides by the size of a gradient that is noisier than the mean of all, by up to sqrt(workers), so
+  // that its steps are smaller by as much: tests/bench/convergence finds that the best rate grows likewise.
+  double rate() const {
+    if (lr > 0) return lr;
+    if (optimizer == "sgd") return 0.05;
+    return at_workers() ? 0.001 * std::sqrt(workers) : 0.001;
+  }
   double pull_ratio() const { return compress ? publish_ratio : 1; }  // 0: as much as was pushed
   // The largest part of the changes that can come back.
   double most_pulled() const {

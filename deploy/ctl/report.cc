@@ -73,6 +73,7 @@ Json Configuration(const TrainOptions& options) {
       {"outer_nesterov", options.outer_nesterov},
       {"optimizer_flags", options.optimizer_flags},
       {"local_steps", options.steps_alone()},
+      {"overlap", options.overlap},
       {"server_flags", options.server_flags},
       {"worker_flags", options.worker_flags},
       {"seed", options.seed},

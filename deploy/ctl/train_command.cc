@@ -46,7 +46,9 @@ ABSL_FLAG(int, context, 128, "gpt: bytes that it sees, which are an example");
 ABSL_FLAG(int, workers, 4, "number of workers");
 ABSL_FLAG(int, epochs, 5, "passes over the training set");
 ABSL_FLAG(int, batch_size, 64, "examples a step, per worker");
-ABSL_FLAG(double, lr, 0, "learning rate of the optimizer; 0: 0.05 for sgd, 0.001 for adam and adamw");
+ABSL_FLAG(double, lr, 0,
+          "learning rate of the optimizer; 0: 0.05 for sgd, 0.001 for adam and adamw, times the square root of "
+          "--workers where they step at the workers");
 ABSL_FLAG(double, momentum, 0.9, "momentum of SGD, in [0, 1)");
 ABSL_FLAG(bool, nesterov, false, "Nesterov's momentum");
 ABSL_FLAG(double, weight_decay, 0, "L2 penalty; adamw: decoupled from the gradient");
@@ -68,6 +70,8 @@ ABSL_FLAG(int, max_staleness, 4, "stale: most steps a worker may be ahead of the
 ABSL_FLAG(
     int, local_steps, 0,
     "steps between two exchanges; above 1 the optimizer is at the workers; 0: 4 for adam and adamw there, else 1");
+ABSL_FLAG(bool, overlap, false,
+          "optimizer at the workers: they make their next steps while the exchange of the last is under way");
 ABSL_FLAG(std::string, server_flags, "",
           "more flags for every cddp-server, separated by blanks, with quotes as in a shell");
 ABSL_FLAG(std::string, worker_flags, "",
@@ -225,6 +229,7 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.quorum = absl::GetFlag(FLAGS_quorum);
   options.max_staleness = absl::GetFlag(FLAGS_max_staleness);
   options.local_steps = absl::GetFlag(FLAGS_local_steps);
+  options.overlap = absl::GetFlag(FLAGS_overlap);
   options.optimizer_at = absl::GetFlag(FLAGS_optimizer_at);
   options.outer_lr = absl::GetFlag(FLAGS_outer_lr);
   options.outer_momentum = absl::GetFlag(FLAGS_outer_momentum);

@@ -23,18 +23,18 @@ class Buffers(FieldTest):
         super().setUp()
         self.small += ["--model=bn_cnn", "--workers=2", "--epochs=3"]
 
-    def train_with_two(self, name, kill_rank_0):
+    def train_with_two(self, name, kill_rank_0, server_flags, worker_flags):
         """Trains with two workers; rank 0 may be killed after an epoch, and another takes its place when rank 1 is done.
         Returns a file with rank 0's model and one with the servers'."""
-        _, address = self.start_server("--workers=2", "--lease=1s", f"--state_dir={self.folder}/{name}")
+        _, address = self.start_server("--workers=2", "--lease=1s", f"--state_dir={self.folder}/{name}", *server_flags)
         output = f"--model_output={self.folder}/{name}.pt"
-        first = self.start_worker(address, "--rank=0", "--progress=json", output)
-        second = self.start_worker(address, "--rank=1")
+        first = self.start_worker(address, "--rank=0", "--progress=json", output, *worker_flags)
+        second = self.start_worker(address, "--rank=1", *worker_flags)
         if kill_rank_0:
             first.until('"event":"epoch"')
             end(first.process)
             self.assertEqual(second.wait(), 0, second.words())
-            first = self.start_worker(address, "--rank=0", "--progress=json", output)
+            first = self.start_worker(address, "--rank=0", "--progress=json", output, *worker_flags)
         self.assertEqual(first.wait(), 0, first.words())
         self.assertEqual(second.wait(), 0, second.words())
         exported = self.folder / f"{name}.safetensors"
@@ -44,9 +44,10 @@ class Buffers(FieldTest):
 
     @unittest.skipUnless(HAS_TORCH, f"{PYTHON} has no torch")
     def test_a_new_rank_0_saves_what_the_servers_hold_and_python_loads_both_strictly(self):
-        for kill_rank_0 in (False, True):
-            name = "killed" if kill_rank_0 else "calm"
-            files = self.train_with_two(name, kill_rank_0)
+        overlapped = ("--lr=1", "--momentum=0"), ("--optimizer=adamw", "--lr=0.003", "--overlap")
+        for name, kill_rank_0, flags in (("calm", False, ((), ())), ("killed", True, ((), ())),
+                                         ("overlapped", True, overlapped)):
+            files = self.train_with_two(name, kill_rank_0, *flags)
             check = subprocess.run([PYTHON, CHECK, self.folder / "data", *files], capture_output=True, text=True)
             self.assertEqual(check.returncode, 0, check.stdout + check.stderr)
             self.assertGreater(json.loads(check.stdout)["accuracy"], 0.95, name)

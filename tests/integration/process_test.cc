@@ -90,11 +90,13 @@ class ModesTest : public ProcessTest, public ::testing::WithParamInterface<Mode>
 
 INSTANTIATE_TEST_SUITE_P(
     Modes, ModesTest,
-    ::testing::Values(Mode{"SgdAtTheServers", ""}, Mode{"AdamWAtTheWorkers", "--optimizer=adamw --local_steps=1 "},
-                      Mode{"AdamWClippedEveryFourSteps", "--optimizer=adamw --clip_norm=1 --weight_decay=0.1 "},
-                      Mode{"BatchNormalisation", "--model=bn_cnn --bucket_bytes=8192 "},
-                      Mode{"BatchNormalisationAndAdamWEveryFourSteps",
-                           "--model=bn_cnn --bucket_bytes=8192 --optimizer=adamw "}),
+    ::testing::Values(
+        Mode{"SgdAtTheServers", ""}, Mode{"AdamWAtTheWorkers", "--optimizer=adamw --local_steps=1 "},
+        Mode{"AdamWClippedEveryFourSteps", "--optimizer=adamw --clip_norm=1 --weight_decay=0.1 "},
+        Mode{"AdamWOverlapped", "--optimizer=adamw --clip_norm=1 --overlap=1 "},
+        Mode{"BatchNormalisation", "--model=bn_cnn --bucket_bytes=8192 "},
+        Mode{"BatchNormalisationAndAdamWEveryFourSteps", "--model=bn_cnn --bucket_bytes=8192 --optimizer=adamw "},
+        Mode{"BatchNormalisationOverlapped", "--model=bn_cnn --bucket_bytes=8192 --optimizer=adamw --overlap=1 "}),
     [](const auto& info) { return info.param.name; });
 
 TEST_P(ModesTest, TheSameSeedGivesTheSameWeightsWithAnyNumberOfServers) {

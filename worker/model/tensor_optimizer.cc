@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/check/check.h"
 #include "common/codec/byte_io.h"
 #include "worker/model/catch_torch.h"
 #include "worker/model/torch_device.h"
@@ -47,6 +48,7 @@ class TensorOptimizer final : public LocalOptimizer {
         parameters_(runs_.empty() ? 0 : runs_.back().range.end),
         replica_(View(weights).clone()),
         difference_(torch::zeros_like(replica_)),
+        begin_(options.overlaps ? replica_.clone() : torch::Tensor()),
         skipped_(torch::zeros(torch::IntArrayRef(), on_device_.dtype(torch::kInt64))),
         skipped_on_host_(
             torch::zeros(torch::IntArrayRef(), torch::TensorOptions(torch::kInt64).pinned_memory(device.is_gpu))),
@@ -104,6 +106,28 @@ class TensorOptimizer final : public LocalOptimizer {
   absl::Status TakePublished(absl::Span<float> weights) override {
     return CatchTorch([&] {
       View(weights).copy_(replica_);
+      if (begin_.defined()) begin_.copy_(replica_);
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status NoteMoved(absl::Span<const float> weights) override {
+    CDDP_CHECK(begin_.defined()) << "made without overlap";
+    return CatchTorch([&] {
+      const torch::NoGradGuard no_grad;
+      Parameters(difference_).copy_(Parameters(begin_).sub(Parameters(View(weights))));
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status GoAhead(absl::Span<float> weights, float share) override {
+    CDDP_CHECK(begin_.defined()) << "made without overlap";
+    return CatchTorch([&] {
+      const torch::NoGradGuard no_grad;
+      const torch::Tensor ahead = View(weights);
+      ahead.copy_(replica_);
+      Parameters(ahead).sub_(torch::nan_to_num(Parameters(difference_), 0, 0, 0).mul_(share));
+      begin_.copy_(ahead);
       return absl::OkStatus();
     });
   }
@@ -120,6 +144,8 @@ class TensorOptimizer final : public LocalOptimizer {
   torch::Tensor View(absl::Span<Float> elements) const {
     return torch::from_blob(const_cast<float*>(elements.data()), {Signed(elements.size())}, on_device_);
   }
+  // Without the buffers.
+  torch::Tensor Parameters(const torch::Tensor& all) const { return all.narrow(0, 0, Signed(parameters_)); }
   static absl::Span<float> Elements(const torch::Tensor& tensor) {
     return {tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel())};
   }
@@ -193,9 +219,10 @@ class TensorOptimizer final : public LocalOptimizer {
   const uint64_t parameters_;
   const torch::Tensor replica_;
   const torch::Tensor difference_;
-  torch::Tensor mean_;    // of Adam, or SGD's momentum; empty without
-  torch::Tensor square_;  // of Adam, else empty
-  PerElement rate_;       // to be multiplied by the options' rate
+  const torch::Tensor begin_;  // where the steps that no exchange has begun with started; undefined without overlap
+  torch::Tensor mean_;         // of Adam, or SGD's momentum; empty without
+  torch::Tensor square_;       // of Adam, else empty
+  PerElement rate_;            // to be multiplied by the options' rate
   PerElement decay_;
   uint64_t steps_ = 0;
   const torch::Tensor skipped_;          // steps in all of which a part was left out

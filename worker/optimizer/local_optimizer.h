@@ -47,6 +47,15 @@ class LocalOptimizer {
   // After an exchange: the weights become the published ones.
   virtual absl::Status TakePublished(absl::Span<float> weights) = 0;
 
+  // Overlapped exchanges (WorkerOptimizerOptions::overlaps). difference() becomes by how much the steps since the last
+  // GoAhead or TakePublished have moved the weights, with a gradient's sign; no exchange of it is under way.
+  virtual absl::Status NoteMoved(absl::Span<const float> weights) = 0;
+
+  // The weights become the published ones minus `share` of difference(), whose exchange begins: the others' share
+  // counts when it arrives (eager updates, Kale et al. 2025). What is not finite of it, which no server will take, is
+  // left out. The next steps begin there.
+  virtual absl::Status GoAhead(absl::Span<float> weights, float share) = 0;
+
   // Sets the published weights from the host's memory.
   virtual absl::Status SetReplica(absl::Span<const float> weights) = 0;
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/check/check.h"
 #include "common/codec/byte_io.h"
 #include "common/compress/finite.h"
 #include "common/compress/momentum_correction.h"
@@ -27,16 +28,18 @@ absl::StatusOr<std::unique_ptr<WorkerOptimizer>> WorkerOptimizer::Create(const W
   absl::StatusOr<std::vector<ParameterRun>> runs =
       MakeParameterRuns(layout, options.optimizer, options.groups, kMostRunElements);
   if (!runs.ok()) return runs.status();
-  std::unique_ptr<WorkerOptimizer> made(new WorkerOptimizer(*std::move(runs), options.clip_norm, weights));
+  std::unique_ptr<WorkerOptimizer> made(new WorkerOptimizer(*std::move(runs), options, weights));
   made->MakeOptimizers(steps_before);
   return made;
 }
 
-WorkerOptimizer::WorkerOptimizer(std::vector<ParameterRun> runs, double clip_norm, absl::Span<const float> weights)
+WorkerOptimizer::WorkerOptimizer(std::vector<ParameterRun> runs, const WorkerOptimizerOptions& options,
+                                 absl::Span<const float> weights)
     : runs_(std::move(runs)),
-      clip_norm_(clip_norm),
+      clip_norm_(options.clip_norm),
       replica_(weights.begin(), weights.end()),
       difference_(weights.size()),
+      begin_(options.overlaps ? replica_ : std::vector<float>()),
       change_(kMostRunElements) {}
 
 void WorkerOptimizer::MakeOptimizers(uint64_t steps_before) {
@@ -92,6 +95,27 @@ void WorkerOptimizer::StepRun(size_t run, absl::Span<const float> gradients, abs
 
 absl::Status WorkerOptimizer::TakePublished(absl::Span<float> weights) {
   std::copy(replica_.begin(), replica_.end(), weights.begin());
+  if (!begin_.empty()) begin_ = replica_;
+  return absl::OkStatus();
+}
+
+absl::Status WorkerOptimizer::NoteMoved(absl::Span<const float> weights) {
+  CDDP_CHECK(begin_.size() == weights.size()) << "made without overlap";
+  for (const ParameterRun& run : runs_) {
+    for (uint64_t i = run.range.begin; i < run.range.end; ++i) difference_[i] = begin_[i] - weights[i];
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WorkerOptimizer::GoAhead(absl::Span<float> weights, float share) {
+  CDDP_CHECK(begin_.size() == weights.size()) << "made without overlap";
+  std::copy(replica_.begin(), replica_.end(), weights.begin());
+  for (const ParameterRun& run : runs_) {
+    for (uint64_t i = run.range.begin; i < run.range.end; ++i) {
+      if (std::isfinite(difference_[i])) weights[i] -= share * difference_[i];
+    }
+  }
+  std::copy(weights.begin(), weights.end(), begin_.begin());
   return absl::OkStatus();
 }
 

@@ -28,7 +28,8 @@ namespace cddp {
 struct WorkerOptimizerOptions {
   OptimizerOptions optimizer;
   std::vector<ParameterGroup> groups;
-  double clip_norm = 0;  // limit of the norm of this worker's gradient; 0: none
+  double clip_norm = 0;   // limit of the norm of this worker's gradient; 0: none
+  bool overlaps = false;  // steps are made while an exchange is under way
 };
 
 // InvalidArgument naming the flag whose value makes no sense.
@@ -55,6 +56,8 @@ class WorkerOptimizer final : public LocalOptimizer {
   absl::Span<float> difference() override { return absl::MakeSpan(difference_); }
   absl::Span<float> replica() override { return absl::MakeSpan(replica_); }
   absl::Status TakePublished(absl::Span<float> weights) override;
+  absl::Status NoteMoved(absl::Span<const float> weights) override;
+  absl::Status GoAhead(absl::Span<float> weights, float share) override;
   absl::Status SetReplica(absl::Span<const float> weights) override;
   absl::StatusOr<std::string> SaveState() const override { return State(); }
   absl::Status SetState(absl::string_view state) override;
@@ -65,7 +68,8 @@ class WorkerOptimizer final : public LocalOptimizer {
   std::string State() const;
 
  private:
-  WorkerOptimizer(std::vector<ParameterRun> runs, double clip_norm, absl::Span<const float> weights);
+  WorkerOptimizer(std::vector<ParameterRun> runs, const WorkerOptimizerOptions& options,
+                  absl::Span<const float> weights);
 
   // New optimizers, of steps that begin after so many.
   void MakeOptimizers(uint64_t steps_before);
@@ -77,6 +81,7 @@ class WorkerOptimizer final : public LocalOptimizer {
   std::vector<std::unique_ptr<Optimizer>> optimizers_;  // by run
   std::vector<float> replica_;
   std::vector<float> difference_;
+  std::vector<float> begin_;   // where the steps that no exchange has begun with started; empty without overlap
   std::vector<float> change_;  // of one run
   // Of the step under way.
   bool skips_ = false;  // from here on

@@ -36,9 +36,16 @@ class RoundListener final : public GradientListener {
   // For the exchange's Finish: complete when the last pass is.
   ReadyToken last_token() const { return token_; }
 
+  // Begins the exchange of what an optimizer's NoteMoved has found, at the worker and with overlap. All is complete.
+  void ExchangeAll() {
+    BeginExchange(optimizer_->difference(), optimizer_->replica(), /*refuse=*/false);
+    token_ = Token();
+    exchange_.Ready(0, token_);
+  }
+
   void OnLoss(const PassLoss& loss) override {
     loss_time_ = absl::Now();
-    token_ = nullptr;
+    if (exchanges_) token_ = nullptr;
     const float* on_device = loss.on_device();
     if (on_device != nullptr && waits_for_loss_ && SynchroniseStream(model_.device().gpu, kModelStream).ok()) {
       on_device = nullptr;

@@ -22,6 +22,36 @@ void ForEachField(Totals& totals, const Each& each) {
   }
 }
 
+// With overlap, in front of the optimizer's state: the difference whose exchange has not begun, if any, with the
+// model's own buffers behind it.
+absl::Status PutHeldBack(const RunParts& parts, std::string* state) {
+  ByteWriter to(state);
+  to.Put<uint8_t>(parts.holds_back ? 1 : 0);
+  if (!parts.holds_back) return absl::OkStatus();
+  absl::StatusOr<std::vector<float>> difference = OnHost(parts.model->device(), parts.optimizer->difference());
+  if (!difference.ok()) return difference.status();
+  const absl::StatusOr<std::vector<float>> buffers = OnHost(parts.model->device(), parts.model->buffers());
+  if (!buffers.ok()) return buffers.status();
+  std::copy(buffers->begin(), buffers->end(), difference->end() - static_cast<int64_t>(buffers->size()));
+  to.PutFloats(*difference);
+  return absl::OkStatus();
+}
+
+// Takes it from the front of `state`. The model's own buffers pass through its weights, which are set later.
+absl::Status TakeHeldBack(const RunParts& parts, absl::string_view* state, bool* holds_back) {
+  ByteReader from(*state);
+  *holds_back = from.Get<uint8_t>() != 0;
+  std::vector<float> difference(*holds_back ? parts.optimizer->difference().size() : 0);
+  if (*holds_back) from.GetFloats(absl::MakeSpan(difference));
+  if (!from.ok()) return absl::InvalidArgumentError("the checkpoint holds back steps of another model");
+  *state = from.left();
+  if (!*holds_back) return absl::OkStatus();
+  absl::Status status = CopyFromHost(parts.model->device(), difference, parts.optimizer->difference());
+  if (status.ok()) status = CopyFromHost(parts.model->device(), difference, parts.model->weights());
+  if (status.ok()) parts.model->TakePublishedBuffers();
+  return status;
+}
+
 }  // namespace
 
 RunCheckpoints::RunCheckpoints(const RunSettings& settings, uint64_t fingerprint, WorkerMetrics* metrics)
@@ -71,16 +101,22 @@ bool RunCheckpoints::Take(const RunParts& parts, const EpochTotals& totals) {
   const absl::Duration begin = MonotonicNow();
   absl::StatusOr<std::vector<float>> weights = OnHost(parts.model->device(), std::as_const(*parts.model).weights());
   absl::StatusOr<std::string> optimizer = "";
-  if (parts.optimizer != nullptr) optimizer = parts.optimizer->SaveState();
-  if (!weights.ok() || !optimizer.ok()) {
-    const absl::Status& status = weights.ok() ? optimizer.status() : weights.status();
+  if (parts.optimizer != nullptr) {
+    weights = OnHost(parts.model->device(), parts.optimizer->replica());
+    optimizer = parts.optimizer->SaveState();
+  }
+  std::string held_back;
+  absl::Status status = parts.overlaps ? PutHeldBack(parts, &held_back) : absl::OkStatus();
+  status.Update(weights.status());
+  status.Update(optimizer.status());
+  if (!status.ok()) {
     spdlog::error("event=checkpoint_failed step={} reason=\"{}\"", parts.exchange->step(),
                   std::string(status.message()));
     return false;
   }
   WorkerCheckpoint checkpoint = {
-      fingerprint_,          flags_, parts.exchange->State(), *std::move(weights), parts.model->State(),
-      *std::move(optimizer), ""};
+      fingerprint_,           flags_, parts.exchange->State(), *std::move(weights), parts.model->State(),
+      held_back + *optimizer, ""};
   ByteWriter to(&checkpoint.totals);
   ForEachField(totals, [&to](auto field) { to.Put(field); });
   metrics_.NoteCheckpointCopy(MonotonicNow() - begin);
@@ -88,24 +124,29 @@ bool RunCheckpoints::Take(const RunParts& parts, const EpochTotals& totals) {
   return true;
 }
 
-absl::StatusOr<EpochTotals> Restore(const WorkerCheckpoint& checkpoint, const RunParts& parts) {
+absl::StatusOr<RestoredRun> Restore(const WorkerCheckpoint& checkpoint, const RunParts& parts) {
   const absl::Span<float> weights = parts.model->weights();
   if (checkpoint.weights.size() != weights.size()) {
     return absl::InvalidArgumentError("the checkpoint's weights are of another model");
   }
+  RestoredRun run;
+  absl::string_view optimizer = checkpoint.optimizer;
   absl::Status status = parts.exchange->SetState(checkpoint.exchange);
   if (status.ok()) status = parts.model->SetState(checkpoint.model);
+  if (status.ok() && parts.overlaps) status = TakeHeldBack(parts, &optimizer, &run.holds_back);
   if (status.ok() && parts.optimizer != nullptr) {
     status = parts.optimizer->SetReplica(checkpoint.weights);
-    if (status.ok()) status = parts.optimizer->SetState(checkpoint.optimizer);
+    if (status.ok()) status = parts.optimizer->SetState(optimizer);
   }
-  if (status.ok()) status = CopyFromHost(parts.model->device(), checkpoint.weights, weights);
+  if (status.ok()) {
+    status = parts.optimizer != nullptr ? parts.optimizer->TakePublished(weights)
+                                        : CopyFromHost(parts.model->device(), checkpoint.weights, weights);
+  }
   if (!status.ok()) return status;
-  parts.model->TakePublishedBuffers();
-  EpochTotals totals;
+  if (!run.holds_back) parts.model->TakePublishedBuffers();
   ByteReader from(checkpoint.totals);
-  ForEachField(totals, [&from](auto& field) { field = from.Get<std::decay_t<decltype(field)>>(); });
-  return totals;
+  ForEachField(run.totals, [&from](auto& field) { field = from.Get<std::decay_t<decltype(field)>>(); });
+  return run;
 }
 
 }  // namespace cddp

@@ -21,11 +21,13 @@
 
 namespace cddp {
 
-// What a checkpoint is made of. All are used between two steps only.
+// What a checkpoint is made of. All are used only while no exchange is under way.
 struct RunParts {
   TrainingModel* model;
   GradientExchange* exchange;
   LocalOptimizer* optimizer;  // null without one of its own
+  bool overlaps = false;      // --overlap
+  bool holds_back = false;    // the optimizer's difference waits for its exchange (round_order.h)
 };
 
 // Not thread-safe.
@@ -57,9 +59,14 @@ class RunCheckpoints {
   CheckpointWriter writer_;
 };
 
-// Puts model, exchange and optimizer where they were, weights included; returns the totals of the epoch so far.
-// InvalidArgument if the checkpoint is not of such parts.
-absl::StatusOr<EpochTotals> Restore(const WorkerCheckpoint& checkpoint, const RunParts& parts);
+struct RestoredRun {
+  EpochTotals totals;       // of the epoch so far
+  bool holds_back = false;  // as in RunParts
+};
+
+// Puts model, exchange and optimizer where they were, weights included. InvalidArgument if the checkpoint is not of
+// such parts.
+absl::StatusOr<RestoredRun> Restore(const WorkerCheckpoint& checkpoint, const RunParts& parts);
 
 }  // namespace cddp
 

@@ -22,6 +22,7 @@
 #include "worker/client/begin_training.h"
 #include "worker/cluster/grpc_cluster.h"
 #include "worker/cuda/cuda_buckets.h"
+#include "worker/cuda/cuda_stream.h"
 #include "worker/data/sampler.h"
 #include "worker/model/device.h"
 #include "worker/model/tensor_optimizer.h"
@@ -31,6 +32,7 @@
 #include "worker/trainer/adaptive_ratio.h"
 #include "worker/trainer/progress.h"
 #include "worker/trainer/round_listener.h"
+#include "worker/trainer/round_order.h"
 #include "worker/trainer/run_checkpoints.h"
 #include "worker/trainer/run_device.h"
 #include "worker/trainer/training_data.h"
@@ -39,6 +41,9 @@
 
 namespace cddp {
 namespace {
+
+// Overlapped: of a worker's own last steps, the part that counts for it at once.
+constexpr float kOwnShare = 1;
 
 // Not by the wall clock, which somebody may set. A trace has its own times, for people.
 double SecondsSince(absl::Duration begin) { return absl::ToDoubleSeconds(MonotonicNow() - begin); }
@@ -163,6 +168,10 @@ class Trainer {
     absl::StatusOr<std::unique_ptr<GrpcCluster>> cluster = GrpcCluster::Join(options, layout);
     if (!cluster.ok()) return cluster.status();
     cluster_ = *std::move(cluster);
+    if (options_.overlap && !cluster_->is_sync()) {
+      return absl::InvalidArgumentError(
+          "--overlap needs servers with --consistency=sync: with any other, no worker waits for an exchange anyway");
+    }
     if (!options_.sparse_adam) {
       absl::Status status = CheckServersTakePart(cluster_->server_settings(), AbslUnparseFlag(options_.ratio));
       if (!status.ok()) return status;
@@ -183,7 +192,9 @@ class Trainer {
     if (status.ok() && !restored_.has_value()) model_->TakePublishedBuffers();
     if (status.ok()) status = MakeOptimizer(layout);
     const bool repeats = restored_.has_value();
-    if (status.ok() && repeats) status = GoOn();
+    bool holds_back = false;
+    if (status.ok() && repeats) status = GoOn(&holds_back);
+    rounds_.emplace(exchange_->step(), holds_back);
     if (status.ok()) status = BeginRatio(repeats);
     listener_.emplace(model_.get(), optimizer_.get(), exchange_.get(), gpu_engine_, options_.check_engine);
     return status;
@@ -228,8 +239,8 @@ class Trainer {
     if (!options_.optimizer.kind.has_value()) return absl::OkStatus();
     absl::StatusOr<std::vector<ParameterGroup>> groups = ParseParameterGroups(options_.param_groups);
     if (!groups.ok()) return groups.status();
-    return TakeOptimizer({options_.own_optimizer(), *std::move(groups), options_.exchange.clip_norm}, layout,
-                         restored_.has_value() ? 0 : steps_before());
+    return TakeOptimizer({options_.own_optimizer(), *std::move(groups), options_.exchange.clip_norm, options_.overlap},
+                         layout, restored_.has_value() ? 0 : steps_before());
   }
 
   // One that works on the model's device.
@@ -281,17 +292,18 @@ class Trainer {
                  now, {static_cast<int64_t>(exchange_->step())});
   }
 
-  // From the checkpoint.
-  absl::Status GoOn() {
+  // From the checkpoint. `holds_back`: it holds steps whose exchange has not begun.
+  absl::Status GoOn(bool* holds_back) {
     const uint64_t step = restored_->exchange.step;
     if (cluster_->version() == 0) {
       return absl::FailedPreconditionError(absl::StrCat(
           options_.checkpoint_dir, " holds a checkpoint of step ", step,
           ", but the servers begin anew: start them with their --state_dir, or this with an empty --checkpoint_dir"));
     }
-    absl::StatusOr<EpochTotals> totals = Restore(*restored_, parts());
-    if (!totals.ok()) return totals.status();
-    restored_totals_ = *totals;
+    absl::StatusOr<RestoredRun> run = Restore(*restored_, parts());
+    if (!run.ok()) return run.status();
+    restored_totals_ = run->totals;
+    *holds_back = run->holds_back;
     spdlog::info("event=restored step={} servers_version={}", step, cluster_->version());
     restored_.reset();
     return absl::OkStatus();
@@ -300,10 +312,13 @@ class Trainer {
   // That this worker's training had made when it joined.
   uint64_t steps_before() const { return (exchange_->step() - 1) * options_.local_steps; }
 
-  RunParts parts() { return {model_.get(), exchange_.get(), optimizer_.get()}; }
+  RunParts parts() {
+    return {model_.get(), exchange_.get(), optimizer_.get(), options_.overlap,
+            rounds_.has_value() && rounds_->holds_back()};
+  }
 
-  // Cancelled if the training shall end here, between two steps.
-  absl::Status BeforeStep(const EpochTotals& totals) {
+  // No exchange is under way. Cancelled if the training shall end here.
+  absl::Status BeforeExchange(const EpochTotals& totals) {
     if (options_.should_stop && options_.should_stop()) return EndEarly(totals);
     if (checkpoints_.has_value()) checkpoints_->BeforeStep(parts(), totals);
     return absl::OkStatus();
@@ -316,13 +331,18 @@ class Trainer {
     if (exchange_->step() >= first + rounds) return absl::OkStatus();  // passed before this worker joined
     EpochTotals totals = std::exchange(restored_totals_, {});          // of the epoch that a checkpoint is in
     sampler_->StartEpoch(epoch);
-    // The exchange's step may run ahead of ours where rounds close without this worker.
-    while (exchange_->step() < first + rounds) {
-      if (absl::Status status = BeforeStep(totals); !status.ok()) return status;
-      const uint64_t begin = (exchange_->step() - first) * options_.local_steps;
+    absl::Status status;
+    if (rounds_->holds_back()) status = BeginHeldBack();  // restored
+    // Rounds may close without this worker, so that the next is a later one.
+    while (status.ok() && rounds_->computing() < first + rounds) {
+      if (!rounds_->is_under_way()) status = BeforeExchange(totals);
+      if (!status.ok()) return status;
+      const uint64_t begin = (rounds_->computing() - first) * options_.local_steps;
       const uint64_t end = std::min(begin + options_.local_steps, steps);
-      if (absl::Status status = TrainRound(begin, end, epoch, &totals); !status.ok()) return status;
+      status = options_.overlap ? TrainOverlapped(begin, end, epoch, &totals) : TrainRound(begin, end, epoch, &totals);
     }
+    if (status.ok() && rounds_->is_under_way()) status = FinishLast(&totals);
+    if (!status.ok()) return status;
     std::optional<TestResult> test;
     if (rank_ == 0) {  // the others wait for it in their next exchange
       const absl::Duration begin = MonotonicNow();
@@ -350,63 +370,134 @@ class Trainer {
   // Steps [begin, end) of the epoch, and one exchange, which begins while the last one's backward pass still runs.
   absl::Status TrainRound(uint64_t begin, uint64_t end, uint32_t epoch, EpochTotals* totals) {
     const absl::Duration start = MonotonicNow();
-    const auto exchange_step = static_cast<int64_t>(exchange_->step());  // not to be asked while it is under way
-    if (adaptive_ratio_ != nullptr) {
-      absl::Status status = exchange_->SetLevel(adaptive_ratio_->LevelOf(exchange_->step()));
-      if (!status.ok()) return status;
-    }
+    if (absl::Status status = SetLevel(); !status.ok()) return status;
+    absl::StatusOr<std::vector<PassLoss>> losses = MakeSteps(begin, end, /*exchanges=*/true);
+    if (!losses.ok()) return losses.status();
+    rounds_->NoteSteps();
+    rounds_->NoteBegun();
+    const double compute_seconds = SecondsSince(start);
+    absl::Status status = FinishExchange(compute_seconds, totals);
+    if (status.ok()) status = TakePublished();
+    // The last gradient has arrived, so losses have.
+    if (status.ok()) status = NoteSteps(*losses, compute_seconds, totals);
+    if (!status.ok()) return status;
+    totals->step_seconds += SecondsSince(start);
+    progress_.Step(epoch, result_.last_loss, *totals);
+    return absl::OkStatus();
+  }
+
+  // Likewise, but the steps are made while the last round's exchange is under way, and this one's begins behind it.
+  absl::Status TrainOverlapped(uint64_t begin, uint64_t end, uint32_t epoch, EpochTotals* totals) {
+    const absl::Duration start = MonotonicNow();
+    absl::StatusOr<std::vector<PassLoss>> losses = MakeSteps(begin, end, /*exchanges=*/false);
+    if (!losses.ok()) return losses.status();
+    absl::Status status;
+    if (model_->device().is_gpu) status = SynchroniseStream(model_->device().gpu, kModelStream);
+    last_compute_seconds_ = SecondsSince(start);
+    if (status.ok() && rounds_->is_under_way()) status = FinishExchange(last_compute_seconds_, totals);
+    if (status.ok()) status = optimizer_->NoteMoved(model_->weights());
+    if (!status.ok()) return status;
+    rounds_->NoteSteps();
+    status = NoteSteps(*losses, last_compute_seconds_, totals);
+    if (!status.ok()) return status;
+    totals->step_seconds += SecondsSince(start);
+    progress_.Step(epoch, result_.last_loss, *totals);
+    status = BeforeExchange(*totals);
+    return status.ok() ? BeginHeldBack() : status;
+  }
+
+  // Overlapped: the exchange of an epoch's last steps, beside which none are made.
+  absl::Status FinishLast(EpochTotals* totals) {
+    const absl::Duration start = MonotonicNow();
+    absl::Status status = FinishExchange(last_compute_seconds_, totals);
+    if (status.ok()) status = TakePublished();
+    totals->step_seconds += SecondsSince(start);
+    return status;
+  }
+
+  absl::StatusOr<std::vector<PassLoss>> MakeSteps(uint64_t begin, uint64_t end, bool exchanges) {
+    const auto round = static_cast<int64_t>(rounds_->computing());
     std::vector<PassLoss> losses;
     for (uint64_t step = begin; step < end; ++step) {
-      listener_->set_exchanges(step + 1 == end);
+      listener_->set_exchanges(exchanges && step + 1 == end);
       const absl::Time step_begin = absl::Now();
       absl::StatusOr<PassLoss> loss = model_->ForwardBackward(sampler_->Batch(step), &*listener_);
       if (!loss.ok()) return loss.status();
       losses.push_back(*std::move(loss));
-      if (trace_ != nullptr) TracePasses(step_begin, exchange_step);
+      if (trace_ != nullptr) TracePasses(step_begin, round);
     }
-    const double compute_seconds = SecondsSince(start);
-    const absl::Time wait_begin = absl::Now();
+    return losses;
+  }
+
+  // What the coming exchange sends.
+  absl::Status SetLevel() {
+    return adaptive_ratio_ == nullptr ? absl::OkStatus()
+                                      : exchange_->SetLevel(adaptive_ratio_->LevelOf(exchange_->step()));
+  }
+
+  // The exchange of steps that were held back; the worker goes on ahead of it.
+  absl::Status BeginHeldBack() {
+    absl::Status status = SetLevel();
+    if (status.ok()) status = optimizer_->GoAhead(model_->weights(), kOwnShare);
+    if (!status.ok()) return status;
+    listener_->ExchangeAll();
+    rounds_->NoteBegun();
+    return absl::OkStatus();
+  }
+
+  // Waits for the exchange that is under way; `compute_seconds` went by since it, or the steps before it, began.
+  absl::Status FinishExchange(double compute_seconds, EpochTotals* totals) {
+    const absl::Duration begin = MonotonicNow();
+    const absl::Time trace_begin = absl::Now();
     absl::StatusOr<StepTraffic> traffic = exchange_->Finish(listener_->last_token());
-    if (trace_ != nullptr) {
-      trace_->Span(TraceFile::Row::kTraining, "wait", wait_begin, absl::Now(), {exchange_step});
-    }
+    const double wait_seconds = SecondsSince(begin);
     if (!traffic.ok()) return traffic.status();
-    const double wait_seconds = SecondsSince(start) - compute_seconds;
-    absl::Status taken = WaitForWeights();
-    if (taken.ok() && optimizer_ != nullptr) taken = optimizer_->TakePublished(model_->weights());
-    if (!taken.ok()) return taken;
-    model_->TakePublishedBuffers();
-    // The last gradient has arrived, so losses have.
-    double loss_sum = 0;
-    for (const PassLoss& loss : losses) loss_sum += loss.Value();
-    uint64_t skipped = optimizer_ == nullptr ? 0 : optimizer_->TakeSkipped();  // steps
-    if (traffic->refused) skipped = end - begin;
-    if (absl::Status status = NoteSkipped(skipped, end - begin); !status.ok()) return status;
+    const uint64_t step = exchange_->step() - 1 - traffic->missed;
+    if (trace_ != nullptr) {
+      trace_->Span(TraceFile::Row::kTraining, "wait", trace_begin, absl::Now(), {static_cast<int64_t>(step)});
+    }
+    rounds_->NoteFinished(exchange_->step());
+    if (absl::Status status = WaitForWeights(); !status.ok()) return status;
+    refused_ = traffic->refused;
     NoteAbsence(*traffic);
-    const uint64_t steps = end - begin;
-    totals->steps += steps;
-    totals->refused_steps += skipped;
-    result_.steps += steps;
-    result_.skipped += skipped;
-    result_.last_loss = loss_sum / static_cast<double>(steps);
-    totals->loss += loss_sum;
-    totals->step_seconds += SecondsSince(start);
-    totals->compute_seconds += compute_seconds;
     totals->compress_seconds += traffic->compress_seconds;
     totals->exchange_seconds += traffic->exchange_seconds;
     totals->pushed_bytes += traffic->pushed_bytes;
     totals->pulled_bytes += traffic->pulled_bytes;
-    const double loss = loss_sum / static_cast<double>(steps);
-    cluster_->NoteProgress(exchange_->step() - 1, loss);
-    metrics_.NoteRound(steps, loss, compute_seconds, *traffic, model_->weights().size());
+    metrics_.NoteExchange(*traffic, model_->weights().size());
     metrics_.NoteRetries(cluster_->retries());
-    if (adaptive_ratio_ != nullptr) {
-      const absl::StatusOr<bool> changed =
-          adaptive_ratio_->NoteRound(static_cast<uint64_t>(exchange_step), compute_seconds, wait_seconds);
-      if (!changed.ok()) return changed.status();
-      if (*changed) NoteRatio();
+    if (adaptive_ratio_ == nullptr) return absl::OkStatus();
+    const absl::StatusOr<bool> changed = adaptive_ratio_->NoteRound(step, compute_seconds, wait_seconds);
+    if (changed.ok() && *changed) NoteRatio();
+    return changed.status();
+  }
+
+  // The model goes on from what is published.
+  absl::Status TakePublished() {
+    if (optimizer_ != nullptr) {
+      if (absl::Status status = optimizer_->TakePublished(model_->weights()); !status.ok()) return status;
     }
-    progress_.Step(epoch, loss, *totals);
+    model_->TakePublishedBuffers();
+    return absl::OkStatus();
+  }
+
+  // These steps have been made, and their losses are known.
+  absl::Status NoteSteps(const std::vector<PassLoss>& losses, double compute_seconds, EpochTotals* totals) {
+    double loss_sum = 0;
+    for (const PassLoss& loss : losses) loss_sum += loss.Value();
+    const uint64_t steps = losses.size();
+    uint64_t skipped = optimizer_ == nullptr ? 0 : optimizer_->TakeSkipped();
+    if (refused_) skipped = steps;
+    if (absl::Status status = NoteSkipped(skipped, steps); !status.ok()) return status;
+    totals->steps += steps;
+    totals->refused_steps += skipped;
+    totals->loss += loss_sum;
+    totals->compute_seconds += compute_seconds;
+    result_.steps += steps;
+    result_.skipped += skipped;
+    result_.last_loss = loss_sum / static_cast<double>(steps);
+    cluster_->NoteProgress(exchange_->step() - 1, result_.last_loss);
+    metrics_.NoteSteps(steps, refused_ ? steps : 0, result_.last_loss, compute_seconds, model_->weights().size());
     return absl::OkStatus();
   }
 
@@ -462,11 +553,14 @@ class Trainer {
   std::optional<WorkerCheckpoint> restored_;   // until it has been restored
   EpochTotals restored_totals_;
   Result result_;
-  uint64_t skipped_in_row_ = 0;  // rounds
+  bool refused_ = false;             // the last exchange, for a gradient that was not finite
+  double last_compute_seconds_ = 0;  // overlapped: of the last round's steps
+  uint64_t skipped_in_row_ = 0;      // rounds
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<LocalOptimizer> optimizer_;   // null: the servers' makes the steps
   std::unique_ptr<GradientExchange> exchange_;  // after cluster_ and optimizer_: its thread uses them
   CudaBuckets* gpu_engine_ = nullptr;           // the exchange's, if the model is on a GPU
+  std::optional<RoundOrder> rounds_;            // from Connect on
   std::optional<RoundListener> listener_;
   std::unique_ptr<AdaptiveRatio> adaptive_ratio_;  // null: --ratio is a number
 };

@@ -34,6 +34,7 @@ struct TrainerOptions {
   RatioChoice ratio;          // if it is fixed, exchange.compressor has it
   std::string ratio_log;      // with --ratio=auto: file of its decisions; empty: beside the checkpoints, if any
   uint32_t local_steps = 1;   // likewise: steps between two exchanges
+  bool overlap = false;       // likewise: make the next steps while the exchange of the last is under way
   bool sparse_adam = false;   // may the servers' optimizer be Adam although not every element is pushed?
   int threads = 1;            // of LibTorch
   DeviceChoice device;

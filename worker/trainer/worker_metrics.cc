@@ -46,18 +46,21 @@ prometheus::Gauge& WorkerMetrics::Gauge(const std::string& name, const std::stri
   return prometheus::BuildGauge().Name(name).Help(help).Register(*registry_).Add({{"rank", rank_}});
 }
 
-void WorkerMetrics::NoteRound(uint64_t steps, double loss, double compute_seconds, const StepTraffic& traffic,
+void WorkerMetrics::NoteSteps(uint64_t steps, uint64_t refused, double loss, double compute_seconds,
                               uint64_t parameters) {
   steps_.Increment(static_cast<double>(steps));
-  if (traffic.refused) refused_steps_.Increment(static_cast<double>(steps));
-  pushed_bytes_.Increment(static_cast<double>(traffic.pushed_bytes));
-  pulled_bytes_.Increment(static_cast<double>(traffic.pulled_bytes));
+  refused_steps_.Increment(static_cast<double>(refused));
   dense_bytes_.Increment(static_cast<double>(steps * parameters * sizeof(float)));
   compute_seconds_.Increment(compute_seconds);
+  train_loss_.Set(loss);
+}
+
+void WorkerMetrics::NoteExchange(const StepTraffic& traffic, uint64_t parameters) {
+  pushed_bytes_.Increment(static_cast<double>(traffic.pushed_bytes));
+  pulled_bytes_.Increment(static_cast<double>(traffic.pulled_bytes));
   compress_seconds_.Increment(traffic.compress_seconds);
   exchange_seconds_.Increment(traffic.exchange_seconds);
   missed_steps_.Increment(static_cast<double>(traffic.missed));
-  train_loss_.Set(loss);
   residual_norm_.Set(traffic.residual_norm);
   selected_ratio_.Set(static_cast<double>(traffic.selected) / static_cast<double>(parameters));
 }

@@ -22,7 +22,8 @@ class WorkerMetrics {
 
   std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
 
-  void NoteRound(uint64_t steps, double loss, double compute_seconds, const StepTraffic& traffic, uint64_t parameters);
+  void NoteSteps(uint64_t steps, uint64_t refused, double loss, double compute_seconds, uint64_t parameters);
+  void NoteExchange(const StepTraffic& traffic, uint64_t parameters);
   void NoteRatio(double ratio);
   void NoteRetries(uint64_t total);
   void NoteTest(double loss, double accuracy);

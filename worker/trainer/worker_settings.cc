@@ -35,6 +35,7 @@ std::vector<Binding<RunSettings>> MakeBindings() {
       Flag("--batch_size", [](auto& s) -> auto& { return s.options.batch_size; }),
       Flag("--seed", [](auto& s) -> auto& { return s.options.seed; }),
       Flag("--local_steps", [](auto& s) -> auto& { return s.options.local_steps; }),
+      Flag("--overlap", [](auto& s) -> auto& { return s.options.overlap; }),
       Flag("--optimizer", [](auto& s) -> auto& { return s.options.optimizer; }),
       Flag("--lr", [](auto& s) -> auto& { return s.options.step.lr.base; }),
       Flag("--lr_schedule", [](auto& s) -> auto& { return s.options.step.lr.schedule; }),

@@ -35,11 +35,12 @@ TEST(ClusterPlanTest, WorkerFlags) {
   TrainOptions options = SampleOptions(5);
   options.train_examples = 1000;
   EXPECT_THAT(WorkerFlags(options, 1, {"a:1", "b:2", "c:3"}),
-              ::testing::UnorderedElementsAre(
-                  "--rank=1", "--workers=2", "--servers=a:1,b:2,c:3", "--model=simple_cnn", "--data_dir=data/mnist",
-                  "--epochs=5", "--batch_size=64", "--seed=42", "--ratio=0.01", "--value_encoding=int4",
-                  "--index_encoding=gap8", "--bucket_bytes=0", "--threads=1", "--device=cpu", "--local_steps=1",
-                  "--train_examples=1000", "--test_examples=0", "--metrics_listen=127.0.0.1:0", "--progress=json"));
+              ::testing::UnorderedElementsAre("--rank=1", "--workers=2", "--servers=a:1,b:2,c:3", "--model=simple_cnn",
+                                              "--data_dir=data/mnist", "--epochs=5", "--batch_size=64", "--seed=42",
+                                              "--ratio=0.01", "--value_encoding=int4", "--index_encoding=gap8",
+                                              "--bucket_bytes=0", "--threads=1", "--device=cpu", "--local_steps=1",
+                                              "--overlap=false", "--train_examples=1000", "--test_examples=0",
+                                              "--metrics_listen=127.0.0.1:0", "--progress=json"));
 }
 
 TEST(ClusterPlanTest, AGptLearnsTextInThePlaceOfADataSet) {
@@ -97,9 +98,10 @@ TEST(ClusterPlanTest, AdamGoesToTheWorkersAndTheServersAverage) {
   options.lr = options.ratio = 0;
   options.local_steps = 0;
   options.weight_decay = 0.5;
+  options.workers = 4;
   options.optimizer_flags = {"--beta2=0.95"};
   EXPECT_THAT(WorkerFlags(options, 0, {"a:1"}),
-              ::testing::IsSupersetOf({"--optimizer=adamw", "--lr=0.001", "--weight_decay=0.5", "--beta2=0.95",
+              ::testing::IsSupersetOf({"--optimizer=adamw", "--lr=0.002", "--weight_decay=0.5", "--beta2=0.95",
                                        "--local_steps=4", "--ratio=0.1"}));
   EXPECT_THAT(ServerFlags(options, 0), ::testing::IsSupersetOf({"--optimizer=sgd", "--lr=1", "--momentum=0"}));
   EXPECT_THAT(ServerFlags(options, 0), Not(Contains("--beta2=0.95")));
@@ -162,6 +164,9 @@ TEST(ClusterPlanTest, ValidateNamesTheFlag) {
       {"--optimizer=rmsprop", [](TrainOptions* o) { o->optimizer = "rmsprop"; }},
       {"--optimizer_at=home", [](TrainOptions* o) { o->optimizer_at = "home"; }},
       {"needs the optimizer at the workers", [](TrainOptions* o) { o->optimizer_at = "servers", o->local_steps = 4; }},
+      {"--overlap needs the optimizer at the workers", [](TrainOptions* o) { o->overlap = true; }},
+      {"--overlap has no effect with --consistency=stale",
+       [](TrainOptions* o) { o->overlap = true, o->optimizer = "adamw", o->consistency = "stale"; }},
       {"adam on the servers loses", [](TrainOptions* o) { o->optimizer_at = "servers", o->optimizer = "adam"; }},
       {"--outer_lr", [](TrainOptions* o) { o->outer_momentum = 0.9; }},
       {"--outer_momentum=1", [](TrainOptions* o) { o->optimizer = "adam", o->outer_momentum = 1; }},

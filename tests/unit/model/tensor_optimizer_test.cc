@@ -96,6 +96,27 @@ TEST_P(TensorOptimizerTest, StepsAsTheHostsDoes) {
   EXPECT_EQ(tensors->TakeSkipped(), 0u);
 }
 
+TEST_P(TensorOptimizerTest, GoesAheadAsTheHostsDoes) {
+  WorkerOptimizerOptions options = GetParam().options;
+  options.overlaps = true;
+  std::vector<float> weights = Noise(1), expected = weights;
+  const auto tensors = *MakeTensorOptimizer(options, Layout(), Device(), absl::MakeSpan(weights));
+  const std::unique_ptr<LocalOptimizer> host = *WorkerOptimizer::Create(options, Layout(), expected);
+  for (uint32_t round = 0; round < 2; ++round) {
+    Step(tensors.get(), Noise(10 + round), &weights);
+    Step(host.get(), Noise(10 + round), &expected);
+    for (const auto& [optimizer, own] : {std::pair(tensors.get(), &weights), {host.get(), &expected}}) {
+      ASSERT_TRUE(optimizer->NoteMoved(*own).ok());
+      ASSERT_TRUE(optimizer->GoAhead(absl::MakeSpan(*own), /*share=*/0.25).ok());
+    }
+    ExpectNear(tensors->difference(), host->difference());
+    ExpectNear(weights, expected);
+  }
+  ASSERT_TRUE(tensors->TakePublished(absl::MakeSpan(weights)).ok());
+  ASSERT_TRUE(tensors->NoteMoved(weights).ok());
+  for (const float value : tensors->difference()) ASSERT_EQ(value, 0);
+}
+
 TEST_P(TensorOptimizerTest, GoesOnFromTheHostsStateAndTheOtherWayRound) {
   std::vector<float> weights = Noise(1), expected = weights;
   const auto tensors = OnTensors(&weights), host = OnHost(&expected);

@@ -122,6 +122,47 @@ TEST_P(WorkerOptimizerTest, ALossThatIsNotFiniteSkipsTheWholeStep) {
   EXPECT_EQ(optimizer->State(), state);
 }
 
+// With one worker, whose exchanges bring what it pushed in the round before, nothing differs from steps that never
+// stopped, but for rounding.
+TEST_P(WorkerOptimizerTest, AheadOfItsOwnExchangesItIsWhereItsStepsHaveLed) {
+  WorkerOptimizerOptions options = Options(GetParam());
+  options.overlaps = true;
+  std::vector<float> weights = Noise(1);
+  std::vector<float> alone = weights;
+  const auto optimizer = *WorkerOptimizer::Create(options, Layout(), weights);
+  const auto undisturbed = *WorkerOptimizer::Create(Options(GetParam()), Layout(), alone);
+  const auto step = [&](uint32_t seed) {
+    const std::vector<float> gradients = Noise(seed);
+    optimizer->Begin(/*skip=*/false);
+    optimizer->Step(0, gradients, absl::MakeSpan(weights), /*with_difference=*/false);
+    StepWhole(undisturbed.get(), gradients, &alone);
+  };
+  for (uint32_t round = 0; round < 4; ++round) {
+    step(10 + 2 * round);
+    step(11 + 2 * round);
+    if (round > 0) {  // the exchange under way is over: the servers took the pushed difference off
+      for (int64_t i = 0; i < kElements; ++i) optimizer->replica()[i] -= optimizer->difference()[i];
+    }
+    const std::vector<float> published(optimizer->replica().begin(), optimizer->replica().end());
+    const std::vector<float> moved = weights;
+    ASSERT_TRUE(optimizer->NoteMoved(weights).ok());
+    EXPECT_EQ(weights, moved);
+    ASSERT_TRUE(optimizer->GoAhead(absl::MakeSpan(weights), /*share=*/1).ok());
+    for (int64_t i = 0; i < kElements; ++i) {
+      ASSERT_EQ(weights[i], published[i] - optimizer->difference()[i]);
+      ASSERT_NEAR(weights[i], alone[i], 1e-4) << "round " << round << ", element " << i;
+    }
+  }
+  weights[7] = std::numeric_limits<float>::infinity();
+  ASSERT_TRUE(optimizer->NoteMoved(weights).ok());
+  EXPECT_FALSE(std::isfinite(optimizer->difference()[7])) << "so that the exchange is refused";
+  ASSERT_TRUE(optimizer->GoAhead(absl::MakeSpan(weights), /*share=*/1).ok());
+  EXPECT_EQ(weights[7], optimizer->replica()[7]);
+  ASSERT_TRUE(optimizer->TakePublished(absl::MakeSpan(weights)).ok());
+  ASSERT_TRUE(optimizer->NoteMoved(weights).ok());
+  for (const float value : optimizer->difference()) ASSERT_EQ(value, 0) << "the next steps begin at what is published";
+}
+
 INSTANTIATE_TEST_SUITE_P(Optimizers, WorkerOptimizerTest, ::testing::Values(OptimizerKind::kSgd, OptimizerKind::kAdamW),
                          [](const auto& info) { return AbslUnparseFlag(info.param); });
 
