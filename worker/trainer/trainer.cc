@@ -42,9 +42,6 @@
 namespace cddp {
 namespace {
 
-// Overlapped: of a worker's own last steps, the part that counts for it at once.
-constexpr float kOwnShare = 1;
-
 // Not by the wall clock, which somebody may set. A trace has its own times, for people.
 double SecondsSince(absl::Duration begin) { return absl::ToDoubleSeconds(MonotonicNow() - begin); }
 
@@ -438,7 +435,9 @@ class Trainer {
   // The exchange of steps that were held back; the worker goes on ahead of it.
   absl::Status BeginHeldBack() {
     absl::Status status = SetLevel();
-    if (status.ok()) status = optimizer_->GoAhead(model_->weights(), kOwnShare);
+    if (status.ok()) {
+      status = optimizer_->GoAhead(model_->weights(), 1.0f / static_cast<float>(options_.cluster.worker_count));
+    }
     if (!status.ok()) return status;
     listener_->ExchangeAll();
     rounds_->NoteBegun();
