@@ -91,7 +91,7 @@ void BucketWeights::Initialize(const Round& round, std::string* update) {
 absl::Status BucketWeights::Step(const Round& round, std::string* update) {
   RoundSum sum(round, /*with_factors=*/true);
   optimizer_->BeginStep();
-  float piece[BucketCompressor::kInputPiece];
+  alignas(64) float piece[BucketCompressor::kInputPiece];
   const auto read = [&](uint32_t begin, uint32_t end) {
     CDDP_CHECK(begin <= end && end - begin <= BucketCompressor::kInputPiece) << "[" << begin << ", " << end << ")";
     const absl::Span<float> elements(piece, end - begin);

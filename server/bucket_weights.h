@@ -22,6 +22,7 @@
 #include "common/codec/update_reader.h"
 #include "common/compress/bucket_compressor.h"
 #include "common/compress/touched_compressor.h"
+#include "common/memory/large_array.h"
 #include "common/optimizer/optimizer.h"
 
 namespace cddp {
@@ -66,8 +67,8 @@ class BucketWeights {
  private:
   BucketWeights(uint32_t length, const OptimizerOptions& optimizer);
 
-  std::vector<float> published_;
-  std::vector<float> residual_;
+  LargeArray<float> published_;
+  LargeArray<float> residual_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<TouchedCompressor> touched_publisher_;  // one of the two
   std::unique_ptr<BucketCompressor> ratio_publisher_;

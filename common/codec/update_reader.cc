@@ -72,10 +72,18 @@ void UpdateReader::AddTo(uint32_t begin, float factor, absl::Span<float> target)
   while (position_ < filled_ || NextBlock()) {
     CDDP_CHECK(indices_[position_] >= begin) << "entry " << indices_[position_] << " lies before " << begin;
     const bool whole = indices_[filled_ - 1] < end;
-    const size_t stop = whole ? filled_ : std::lower_bound(indices_ + position_, indices_ + filled_, end) - indices_;
     float* const to = target.data();
-    for (size_t i = position_; i < stop; ++i) to[indices_[i] - begin] += factor * values_[i];
-    position_ = stop;
+    size_t i = position_;
+    const auto add = [&](size_t entry) { to[indices_[entry] - begin] += factor * values_[entry]; };
+    // Four at a time; the indices ascend, so that the last of them answers for all.
+    for (; i + 4 <= filled_ && indices_[i + 3] < end; i += 4) {
+      add(i);
+      add(i + 1);
+      add(i + 2);
+      add(i + 3);
+    }
+    for (; i < filled_ && indices_[i] < end; ++i) add(i);
+    position_ = i;
     if (!whole) return;
   }
 }

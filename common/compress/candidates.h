@@ -6,9 +6,9 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "absl/types/span.h"
+#include "common/memory/large_array.h"
 
 namespace cddp {
 
@@ -45,8 +45,8 @@ class Candidates {
  private:
   size_t capacity_;
   size_t size_ = 0;
-  std::vector<uint32_t> indices_;
-  std::vector<float> values_;
+  LargeArray<uint32_t> indices_;
+  LargeArray<float> values_;
 };
 
 // What a pass saw. Several passes over parts of a bucket add up.

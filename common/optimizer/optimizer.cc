@@ -2,10 +2,10 @@
 
 #include <cmath>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/check/check.h"
+#include "common/memory/large_array.h"
 #include "common/optimizer/optimizer_loops.h"
 #include "common/optimizer/prefetch.h"
 
@@ -58,8 +58,8 @@ class Sgd final : public Optimizer {
  private:
   const OptimizerOptions options_;
   uint64_t steps_ = 0;
-  float lr_ = 0;                 // of the step begun
-  std::vector<float> momentum_;  // empty without momentum
+  float lr_ = 0;                // of the step begun
+  LargeArray<float> momentum_;  // empty without momentum
 };
 
 class Adam final : public Optimizer {
@@ -110,8 +110,8 @@ class Adam final : public Optimizer {
   uint64_t steps_ = 0;
   float lr_ = 0;  // of the step begun, as are its factors
   AdamFactors factors_;
-  std::vector<float> mean_;
-  std::vector<float> square_;
+  LargeArray<float> mean_;
+  LargeArray<float> square_;
 };
 
 absl::Status CheckRange(absl::string_view flag, double value) {
