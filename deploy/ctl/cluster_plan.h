@@ -77,7 +77,7 @@ struct TrainOptions {
   int steps_alone() const { return local_steps > 0 ? local_steps : at_workers() && optimizer != "sgd" ? 4 : 1; }
   double push_ratio() const { return !compress ? 1 : ratio > 0 ? ratio : at_workers() ? 0.1 : 0.01; }
   // Adam at a worker divides by the size of a gradient that is noisier than the mean of all, by up to sqrt(workers), so
-  // that its steps are smaller by as much: tests/bench/convergence finds that the best rate grows likewise.
+  // that its steps are smaller by as much, and a rate that is too low costs more (docs/convergence.md).
   double rate() const {
     if (lr > 0) return lr;
     if (optimizer == "sgd") return 0.05;
