@@ -419,6 +419,11 @@ uint64_t BucketState::log_bytes() const {
   return log_.bytes();
 }
 
+uint64_t BucketState::next_step(uint32_t rank) const {
+  MutexLock lock(mutex_);
+  return slots_[rank].next_step;
+}
+
 bool BucketState::is_waiting() const {
   MutexLock lock(mutex_);
   return contributed_ != 0 ||

@@ -135,6 +135,9 @@ class BucketState {
   uint64_t version() const;
   uint64_t log_bytes() const;
 
+  // Steps below it have been counted from this rank, but for those that it left out.
+  uint64_t next_step(uint32_t rank) const;
+
   // Does the open round, or a call that waits, need the contributions of others?
   bool is_waiting() const;
 

@@ -70,6 +70,10 @@ int main(int argc, char** argv) {
       kill(getpid(), SIGTERM);  // the one way out
     };
   }
+  options.on_not_begun = [&exit_code](const absl::Status& why) {
+    exit_code = cddp::ReportError(why);
+    kill(getpid(), SIGTERM);
+  };
   absl::StatusOr<std::unique_ptr<cddp::Server>> server = cddp::Server::Start(options);
   if (!server.ok()) return cddp::ReportError(server.status());
   spdlog::info("event=listening shard={} address={} metrics={}", absl::GetFlag(FLAGS_shard), (*server)->address(),

@@ -4,7 +4,9 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "common/transport/status_marks.h"
 
 namespace cddp {
 namespace {
@@ -65,8 +67,9 @@ absl::StatusOr<uint32_t> Membership::Claim(uint64_t incarnation, uint64_t nonce)
   }
   const std::optional<uint32_t> rank = unclaimed.has_value() ? unclaimed : lapsed;
   if (!rank.has_value()) {
-    return absl::UnavailableError(absl::StrCat("all ", worker_count_, " ranks are taken (the servers have --workers=",
-                                               worker_count_, "); a lost worker's is free after its lease"));
+    return absl::UnavailableError(absl::StrCat("all ", worker_count_,
+                                               " ranks are taken (the servers have --workers=", worker_count_,
+                                               "), and a run never has more; a lost worker's is free after its lease"));
   }
   claims_[*rank] = {incarnation, nonce, now};
   return *rank;
@@ -97,6 +100,22 @@ absl::StatusOr<bool> Membership::Join(uint32_t rank, uint64_t incarnation) {
   }
   member.last_heard = now;
   return is_new;
+}
+
+absl::Status Membership::CheckNotHeld(uint32_t rank, uint64_t incarnation) const {
+  MutexLock lock(mutex_);
+  const auto found = members_.find(rank);
+  if (found == members_.end() || found->second.incarnation == incarnation) return absl::OkStatus();
+  const Member& member = found->second;
+  const absl::Duration now = time_.Now();
+  if (member.state != MemberState::kJoined || IsLost(member, now)) return absl::OkStatus();
+  absl::Status held = absl::UnavailableError(
+      absl::StrCat("another worker holds rank ", rank, ", and was heard of ",
+                   absl::FormatDuration(absl::Trunc(now - member.last_heard, absl::Milliseconds(100))),
+                   " ago: are two started with one --rank? If that one is gone, its rank is free after the lease of ",
+                   absl::FormatDuration(lease_)));
+  held.SetPayload(kRankHeld, absl::Cord());
+  return held;
 }
 
 void Membership::NoteChange(Member* member) {

@@ -70,6 +70,10 @@ class Membership {
   // where a clock was set back, a new process seems older than the one before it.
   absl::StatusOr<bool> Join(uint32_t rank, uint64_t incarnation);
 
+  // Unavailable, marked kRankHeld (common/transport/status_marks.h), while another process holds the rank and was heard
+  // of within the lease: for one that joins without knowing the run, and so cannot be told from a stranger.
+  absl::Status CheckNotHeld(uint32_t rank, uint64_t incarnation) const;
+
   // What a journal says of a rank since the view of that number; no change of now, and it counts as heard of now.
   // Nothing happens if the rank changed in a later view: then this is known.
   void Restore(uint32_t rank, uint64_t incarnation, MemberState state, uint64_t view);

@@ -39,6 +39,10 @@ absl::string_view RefusalName(Refusal refusal) {
       return "wrong_rank";
     case Refusal::kWrongServer:
       return "wrong_server";
+    case Refusal::kWrongProtocol:
+      return "wrong_protocol";
+    case Refusal::kWrongRun:
+      return "wrong_run";
     case Refusal::kCompressed:
       return "compressed";
     case Refusal::kTooFast:

@@ -28,6 +28,8 @@ enum class Refusal {
   kWrongRole,       // the role may not make this call
   kWrongRank,       // the certificate is another worker's
   kWrongServer,     // the call is for another shard
+  kWrongProtocol,   // the caller is of a release that speaks another one
+  kWrongRun,        // the call is of a run that this server does not hold
   kCompressed,      // the message is compressed by gRPC
   kTooFast,         // --max_rate_per_peer
   kTooManyCalls,    // --max_calls_per_peer
@@ -35,7 +37,7 @@ enum class Refusal {
   kUnreadAnswers,   // the peer does not read what it was answered
   kNoDescriptor,    // the connection would take one of the last descriptors (acceptor.h)
 };
-inline constexpr size_t kRefusalCount = 15;
+inline constexpr size_t kRefusalCount = 17;
 
 // The value of the metric's label.
 absl::string_view RefusalName(Refusal refusal);

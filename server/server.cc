@@ -66,7 +66,8 @@ Server::Server(const ServerOptions& options)
       limits_(options.limits, metrics_->registry().get(), std::to_string(options.shard.shard), &refusals_),
       certificate_expiry_(options.security, metrics_->registry().get(), std::to_string(options.shard.shard)),
       shard_(std::make_unique<Shard>(options.shard, metrics_.get())),
-      on_finished_(options.on_finished) {
+      on_finished_(options.on_finished),
+      on_not_begun_(options.on_not_begun) {
   metrics_->staleness_bound.Set(
       static_cast<double>(StalenessBound(options.shard.consistency, options.shard.worker_count)));
 }
@@ -232,6 +233,14 @@ void Server::TellIfFinished() {
   std::exchange(on_finished_, nullptr)(synced);
 }
 
+void Server::BeginWithoutMissing() {
+  const absl::StatusOr<std::vector<uint32_t>> missing = shard_->BeginWithoutMissing(MonotonicNow());
+  if (!missing.ok() && on_not_begun_ != nullptr) on_not_begun_(missing.status());
+  if (!missing.ok() || missing->empty()) return;
+  spdlog::warn("event=begun_without ranks={} reason=\"they have not come within --start_timeout, and may still join\"",
+               absl::StrJoin(*missing, ","));
+}
+
 void Server::Keep() {
   while (!stopping_.WaitFor(kKeepPeriod)) shard_->WriteDueFiles();
 }
@@ -241,6 +250,7 @@ void Server::Watch() {
   absl::Duration memory_returned = MonotonicNow();
   while (!stopping_.WaitFor(kWatchPeriod)) {
     TellIfFinished();
+    BeginWithoutMissing();
     if (MonotonicNow() - memory_returned > kReturnMemoryPeriod) {
       ReturnFreeMemory();
       memory_returned = MonotonicNow();

@@ -40,6 +40,8 @@ struct ServerOptions {
   // Called once, by a thread of the server's, when every worker has left as finished, in this process or as its journal
   // says; with the journal's error if that is not all on the disk. It must not wait for the server to end.
   std::function<void(const absl::Status& synced)> on_finished;
+  // Called once, by a thread of the server's, if the training does not begin (Shard::BeginWithoutMissing); likewise.
+  std::function<void(const absl::Status& why)> on_not_begun;
   ShardOptions shard;
 };
 
@@ -83,6 +85,7 @@ class Server {
   // Keeps gauges current, retires who is lost, says in the log whom a stuck round waits for, returns free memory.
   void Watch();
   void TellIfFinished();
+  void BeginWithoutMissing();
   // Writes snapshots and checkpoints.
   void Keep();
 
@@ -100,7 +103,8 @@ class Server {
   std::unique_ptr<MetricsServer> metrics_server_;
   std::string address_;
   std::string health_address_;
-  std::function<void(const absl::Status&)> on_finished_;  // the watcher's
+  std::function<void(const absl::Status&)> on_finished_;   // the watcher's
+  std::function<void(const absl::Status&)> on_not_begun_;  // likewise
   std::once_flag stop_once_;
   EndSignal stopping_;
   std::thread watcher_;

@@ -34,6 +34,11 @@ ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "enco
 ABSL_FLAG(uint64_t, small_tensor_elements, 1024, "tensors of fewer elements (biases, normalisation) are sent whole");
 ABSL_FLAG(uint64_t, max_parameters, uint64_t{1} << 31, "most parameters this server takes memory for");
 ABSL_FLAG(absl::Duration, lease, absl::Seconds(10), "a worker silent for this long counts as lost");
+ABSL_FLAG(
+    absl::Duration, start_timeout, absl::InfiniteDuration(),
+    "how long the first step waits for all workers, from the first that comes; then it is made without those that "
+    "are missing (they may join later), or the server ends with an error if there are fewer than --min_workers");
+ABSL_FLAG(uint32_t, min_workers, 0, "with --start_timeout: fewest workers to begin with; 0: all");
 ABSL_FLAG(bool, insecure, false, "listen beyond this machine although anybody there may then train and read weights");
 ABSL_FLAG(
     std::string, health_listen, "",
@@ -63,6 +68,13 @@ ABSL_FLAG(uint32_t, keep_checkpoints, 3, "newest checkpoints that are kept");
 ABSL_FLAG(uint64_t, restore_version, 0,
           "go back to the checkpoint of this version and forget what came after it; started again with it, the server "
           "goes on from there; 0: go on where the journal ends");
+ABSL_FLAG(
+    std::string, run, "",
+    "name of the run that this server is for: a --state_dir of another is refused; empty: that of --state_dir, or "
+    "of the workers that come first");
+ABSL_FLAG(bool, resume, false, "the run must be in --state_dir: one without its state is refused, not begun anew");
+ABSL_FLAG(bool, begin_anew, false,
+          "let a new run begin although workers of another one come, whose state this server has lost");
 ABSL_FLAG(bool, exit_when_finished, false,
           "end with exit code 0 once every worker has left as finished; with --state_dir also when started again");
 ABSL_FLAG(cddp::ProgressFlag, progress, {}, "'json': one JSON line on standard output when listening");

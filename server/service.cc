@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/agreement/run_identity.h"
 #include "common/codec/crc32c.h"
+#include "common/transport/call_identity.h"
 #include "common/transport/exchange_wire.h"
 #include "common/transport/intended_server.h"
 #include "common/transport/layout_message.h"
@@ -51,6 +53,17 @@ v1::Consistency ToMessage(Consistency mode) {
       return v1::ASYNC;
   }
   return v1::CONSISTENCY_UNSPECIFIED;
+}
+
+RunClaim ClaimOf(const v1::JoinRequest& request) {
+  switch (request.run_claim()) {
+    case v1::NAMED:
+      return RunClaim::kNamed;
+    case v1::BEGUN:
+      return RunClaim::kBegun;
+    default:
+      return RunClaim::kAny;
+  }
 }
 
 // Streams published weights, one bucket a message. Deletes itself when the call is over.
@@ -132,6 +145,14 @@ absl::StatusOr<Caller> ParameterService::Admit(const grpc::CallbackServerContext
     refusals_.Note(Refusal::kWrongServer, context.peer(), std::string(status.message()));
     return status;
   }
+  status = CheckProtocol(context.client_metadata());
+  const bool is_understood = status.ok();
+  if (is_understood) status = shard_.CheckRun(RunOf(context.client_metadata()));
+  if (!status.ok()) {
+    refusals_.Note(is_understood ? Refusal::kWrongRun : Refusal::kWrongProtocol, context.peer(),
+                   std::string(status.message()));
+    return status;
+  }
   return caller;
 }
 
@@ -154,7 +175,8 @@ absl::Status ParameterService::FillClaim(const v1::ClaimRankRequest& request, v1
   }
   if (request.worker_count() != options.worker_count) {
     return absl::InvalidArgumentError(absl::StrCat("the worker was started with --workers=", request.worker_count(),
-                                                   ", this server with --workers=", options.worker_count));
+                                                   ", this server with --workers=", options.worker_count,
+                                                   ": give both the same, the most workers that there may ever be"));
   }
   absl::StatusOr<uint32_t> rank = shard_.membership().Claim(request.incarnation(), request.nonce());
   if (!rank.ok()) return rank.status();
@@ -188,8 +210,12 @@ absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::Join
       !status.ok()) {
     return status;
   }
-  absl::StatusOr<Shard::JoinResult> joined = shard_.Join(request.worker().rank(), request.worker().incarnation(),
-                                                         request.worker_count(), *layout, request.agreement());
+  if (!request.run().empty()) {
+    if (absl::Status status = CheckRunName("run", request.run()); !status.ok()) return status;
+  }
+  absl::StatusOr<Shard::JoinResult> joined =
+      shard_.Join(request.worker().rank(), request.worker().incarnation(), request.worker_count(), *layout,
+                  request.agreement(), {request.run(), ClaimOf(request)});
   if (!joined.ok()) return joined.status();
   response->set_shard(shard_.options().shard);
   response->set_shard_count(shard_.options().shard_count);
@@ -201,6 +227,8 @@ absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::Join
   response->set_consistency(ToMessage(shard_.options().consistency.mode));
   response->set_quorum(shard_.options().consistency.quorum);
   response->set_agreement(DescribeForWorkers(shard_.options()));
+  response->set_run(joined->run);
+  response->set_next_step(joined->next_step);
   return absl::OkStatus();
 }
 
@@ -236,6 +264,11 @@ grpc::ServerUnaryReactor* ParameterService::Heartbeat(grpc::CallbackServerContex
     return Answer(context, refused);
   }
   response->set_view(shard_.view());
+  const BucketState::Waiting waiting = shard_.waiting();
+  for (const uint32_t rank : waiting.ranks) response->add_waiting_for(rank);
+  if (!waiting.ranks.empty()) {
+    response->set_waiting_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(absl::Now() - waiting.since)));
+  }
   return Answer(context, shard_.membership().Heartbeat(request->worker().rank(), request->worker().incarnation(),
                                                        request->step(), request->loss()));
 }
@@ -343,6 +376,7 @@ grpc::ServerUnaryReactor* ParameterService::Status(grpc::CallbackServerContext* 
   response->set_refused_steps(static_cast<uint64_t>(metrics_.refused_rounds.Value()));
   response->set_uptime_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(now - started_)));
   response->set_weights_crc32c(shard_.Checksum());
+  response->set_run(shard_.run());
   return Answer(context, absl::OkStatus());
 }
 

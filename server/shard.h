@@ -23,6 +23,7 @@
 #include "server/journal/journal.h"
 #include "server/journal/snapshot.h"
 #include "server/membership.h"
+#include "server/run_keeper.h"
 #include "server/server_metrics.h"
 #include "server/shard_events.h"
 
@@ -45,6 +46,13 @@ struct ShardOptions {
   uint64_t restore_version = 0;   // go back, once, to the checkpoint of this version; 0: go on where the journal ends
   uint64_t checkpoint_every = 0;  // versions between two checkpoints; 0: only those that are asked for
   uint32_t keep_checkpoints = 3;  // newest checkpoints that are kept
+  std::string run;                // name of the run; empty: that of the state, or of the workers that come first
+  bool resume = false;            // must state_dir hold a run?
+  bool begin_anew = false;        // see RunKeeper
+  // How long the first step waits for workers that have not come; then it is made without them, or not at all if there
+  // are fewer than min_workers (0: all).
+  absl::Duration start_timeout = absl::InfiniteDuration();
+  uint32_t min_workers = 0;
   FileLayer* files = &PosixFiles();  // for tests
 };
 
@@ -71,7 +79,10 @@ class Shard {
  public:
   // `metrics` must outlive the shard. `options` must be valid.
   Shard(const ShardOptions& options, ServerMetrics* metrics)
-      : options_(options), metrics_(*metrics), membership_(options.worker_count, options.lease) {}
+      : options_(options),
+        metrics_(*metrics),
+        membership_(options.worker_count, options.lease),
+        run_(options.begin_anew) {}
 
   const ShardOptions& options() const { return options_; }
 
@@ -100,13 +111,21 @@ class Shard {
 
   struct JoinResult {
     BucketRun buckets;
-    uint64_t version = 0;  // smallest of the shard's buckets
+    uint64_t version = 0;    // smallest of the shard's buckets
+    std::string run;         // that the server holds; empty: none yet
+    uint64_t next_step = 0;  // steps below it have been counted from this rank
   };
-  // The first worker's layout and settings (common/agreement) are the cluster's; memory for the buckets is taken here.
-  // InvalidArgument for others (saying what differs) or a layout that this server cannot hold; FailedPrecondition as
-  // Membership::Join.
+  // The first worker's layout, settings (common/agreement) and run are the cluster's, from the first contribution on:
+  // before, a worker that joins alone may have others. Memory for the buckets is taken here. InvalidArgument for others
+  // (saying what differs) or a layout that this server cannot hold; errors of RunKeeper::Join and Membership::Join;
+  // Unavailable while another worker holds the rank, if the joiner does not know the run.
   absl::StatusOr<JoinResult> Join(uint32_t rank, uint64_t incarnation, uint32_t worker_count,
-                                  const ParameterLayout& layout, absl::string_view settings = {});
+                                  const ParameterLayout& layout, absl::string_view settings = {},
+                                  const RunIdentity& run = {});
+
+  // What a call says that it is of: see RunKeeper::CheckCall.
+  absl::Status CheckRun(absl::string_view run) { return run_.CheckCall(run); }
+  std::string run() const { return run_.name(); }  // empty: none
 
   // See BucketState::Exchange; `bucket` counts in the whole parameter space.
   void Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const Contribution& contribution,
@@ -121,6 +140,11 @@ class Shard {
   // Returns once all that has happened so far is as durable as the options say; the journal's error if it is not.
   absl::Status Sync();
 
+  // To be called now and then, with MonotonicNow: once the first step has waited for start_timeout since the first
+  // worker came, it is made without those that are not there; returns them. FailedPrecondition, once, and every call
+  // ends with it, if too few have come, or not worker 0, which has the initial weights.
+  absl::StatusOr<std::vector<uint32_t>> BeginWithoutMissing(absl::Duration now);
+
   // Lets rounds go on without workers that were silent for longer than the lease; returns them. To be called more often
   // than RunningTime::kStandstill; it also notes who is back.
   std::vector<uint32_t> RetireLost();
@@ -128,6 +152,8 @@ class Shard {
   Membership& membership() { return membership_; }
 
   ShardStatus status() const;
+  // What the last status() said of it.
+  BucketState::Waiting waiting() const;
 
   // crc32c of the published weights, buckets in order; 0 before the first Join. Reads all of them.
   uint32_t Checksum() const;
@@ -145,7 +171,7 @@ class Shard {
  private:
   void Retire(uint32_t rank);
 
-  // Set once, by the first Join; then read without a lock.
+  // Set by the first Join; then read without a lock.
   struct Space {
     ParameterLayout layout;
     BucketRun run;
@@ -161,8 +187,9 @@ class Shard {
   absl::Status ReplayBegin(const BeginEvent& begin) ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
   BeginEvent Begin(const Space& space) const;
   AgreementEvent Agreed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
-  absl::Status CheckAgreement(uint32_t rank, absl::string_view settings) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  std::vector<uint32_t> MissingRanks() const;  // that do not take part at present
+  // Does no other worker take part at present?
+  bool IsAlone(uint32_t rank) const;
   // Gives a change of what the workers have agreed on to the log and the journal.
   void AdoptAgreement(uint32_t rank, absl::string_view settings) ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
   struct Checkpoint;
@@ -173,6 +200,22 @@ class Shard {
   // The state from `segment` on, in a snapshot of that name.
   absl::Status SaveState(const Space& space, const SegmentHead& segment, const AgreementEvent& agreed,
                          const std::vector<Member>& members);
+  // Of a snapshot or checkpoint: whose state it is.
+  absl::Status AddBegin(const Space& space, const AgreementEvent& agreed, SnapshotWriter* writer) const;
+  bool HasBegun() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);  // are there weights?
+  // May this process join as that worker? If it brings the run's name, it is the server's from then on.
+  absl::Status CheckProcess(uint32_t rank, uint64_t incarnation, const RunIdentity& run)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  // Have its settings and model what the others' have? A worker that is alone before there are weights may have others:
+  // then the space is forgotten.
+  absl::Status CheckTraining(uint32_t rank, const ParameterLayout& layout, absl::string_view settings)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  // The first worker of a training joins.
+  absl::Status Begin(uint32_t rank, uint64_t incarnation, const ParameterLayout& layout, absl::string_view settings)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  uint64_t NextStep(uint32_t rank) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
+  // Does --run fit what was recovered? Makes it the server's name if there is none.
+  absl::Status TakeGivenRun() ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
   absl::Status RemoveCheckpointsAfter(uint64_t version);
   // Lets the buckets' events go to the journal.
   void Attach(Space* space);
@@ -186,11 +229,17 @@ class Shard {
   const ShardOptions options_;
   ServerMetrics& metrics_;
   Membership membership_;
+  RunKeeper run_;
 
   Mutex join_mutex_;
   std::unique_ptr<Space> space_ ABSL_GUARDED_BY(join_mutex_);
+  std::vector<std::unique_ptr<Space>> forgotten_ ABSL_GUARDED_BY(join_mutex_);  // calls may still refer to them
   WorkersAgreement agreement_ ABSL_GUARDED_BY(join_mutex_);
   absl::Status closed_ ABSL_GUARDED_BY(join_mutex_);
+  std::optional<absl::Duration> waits_since_ ABSL_GUARDED_BY(join_mutex_);  // see BeginWithoutMissing; none: not yet
+  bool start_is_decided_ ABSL_GUARDED_BY(join_mutex_) = false;
+  mutable Mutex waiting_mutex_;
+  mutable BucketState::Waiting waiting_ ABSL_GUARDED_BY(waiting_mutex_);
   absl::Status draining_why_;  // set before draining_
   std::atomic<bool> draining_{false};
   std::atomic<const Space*> published_space_{nullptr};

@@ -61,6 +61,10 @@ struct HeadWriter {
     to.PutBytes(event.settings);
     return {};
   }
+  absl::string_view operator()(const RunEvent& event) {
+    to.PutBytes(event.name);
+    return {};
+  }
 };
 
 // Reads fields of `whole`.
@@ -105,6 +109,8 @@ void Read(Reader& reader, BucketEvent* event) {
 void Read(Reader& reader, AgreementEvent* event) {
   *event = {reader.from.Get<uint32_t>(), std::string(reader.from.GetBytes())};
 }
+
+void Read(Reader& reader, RunEvent* event) { event->name = std::string(reader.from.GetBytes()); }
 
 // Reads the alternative of that number.
 template <size_t kIndex = 0>

@@ -1,8 +1,10 @@
 // What happened to a shard, in the bytes of its files. A server that is given the same events in the same order is in
 // the same state, bit for bit: contributions are counted in the order in which they were counted first.
 //
-// A journal begins with a BeginEvent and an AgreementEvent; then comes what happened. A snapshot or checkpoint is a
-// BeginEvent, an AgreementEvent, a BucketEvent for each bucket, and a MemberEvent for each worker.
+// A journal begins with a BeginEvent and an AgreementEvent, at the first Join; then comes what happened. Before the
+// first contribution is counted there may be others of them, in the place of those before. A RunEvent comes when the
+// run gets its name, which may be before all else. A snapshot or checkpoint is a BeginEvent, a RunEvent if the run has
+// a name, an AgreementEvent, a BucketEvent for each bucket, and a MemberEvent for each worker.
 
 #ifndef SERVER_SHARD_EVENTS_H_
 #define SERVER_SHARD_EVENTS_H_
@@ -54,9 +56,12 @@ struct AgreementEvent {  // what the workers have agreed on
   uint32_t rank = 0;     // who brought it
   std::string settings;  // common/agreement
 };
+struct RunEvent {  // the state is of this run (common/agreement/run_identity.h)
+  std::string name;
+};
 // The first byte of an event is 1 for a BeginEvent and counts on in this order: no tag of server/journal/segment.h.
 using ShardEvent =
-    std::variant<BeginEvent, CountEvent, AdmitEvent, RetireEvent, MemberEvent, BucketEvent, AgreementEvent>;
+    std::variant<BeginEvent, CountEvent, AdmitEvent, RetireEvent, MemberEvent, BucketEvent, AgreementEvent, RunEvent>;
 
 void AppendEvent(const ShardEvent& event, std::string* bytes);
 

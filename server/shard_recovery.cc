@@ -40,7 +40,10 @@ class JournalOfBucket final : public BucketJournal {
 std::string SerializeLayout(const ParameterLayout& layout) { return ToMessage(layout).SerializeAsString(); }
 
 absl::Status Shard::Recover() {
-  if (options_.state_dir.empty()) return absl::OkStatus();
+  if (options_.state_dir.empty()) {
+    if (!options_.run.empty()) run_.Set(options_.run);
+    return absl::OkStatus();
+  }
   MutexLock lock(join_mutex_);
   const absl::Time begin = absl::Now();
   uint64_t replayed = 0;
@@ -54,6 +57,7 @@ absl::Status Shard::Recover() {
                     });
   if (!journal.ok()) return journal.status();
   journal_ = *std::move(journal);
+  if (absl::Status status = TakeGivenRun(); !status.ok()) return status;
   if (space_ == nullptr) return absl::OkStatus();
   if (journal_->went_back()) {
     // From here on the checkpoint is where the journal begins; what came after it is forgotten. Later checkpoints go
@@ -73,12 +77,32 @@ absl::Status Shard::Recover() {
   const uint64_t newest_loaded = *std::max_element(space_->loaded.begin(), space_->loaded.end());
   uint64_t version = UINT64_MAX;
   for (const auto& bucket : space_->buckets) version = std::min(version, bucket->version());
+  spdlog::info("event=run name={}", run_.name());
   spdlog::info("event=recovered version={} view={} events={} journal_bytes={} seconds={:.3f}", version, view(),
                replayed, journal_->bytes(), absl::ToDoubleSeconds(absl::Now() - begin));
   lock.Unlock();
   // A crash can leave a snapshot that is ahead of the journal. Positions count on from the journal, so the snapshot, by
   // whose positions events are left out, is made anew.
   return newest_loaded > journal_->position() ? WriteSnapshot() : absl::OkStatus();
+}
+
+absl::Status Shard::TakeGivenRun() {
+  const std::string held = run_.name();
+  if (held.empty() && options_.resume) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--resume: --state_dir=", options_.state_dir, " holds nothing of ",
+        options_.run.empty() ? "a run" : absl::StrCat("run ", options_.run),
+        ": restore it from a copy, or begin anew, without --resume and with all state of that run removed"));
+  }
+  if (options_.run.empty() || held == options_.run) return absl::OkStatus();
+  if (!held.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--state_dir=", options_.state_dir, " holds run ", held,
+                                                   ", but this server has --run=", options_.run,
+                                                   ": name that run's folder, or an empty one"));
+  }
+  run_.Set(options_.run);
+  AppendTo(*journal_, RunEvent{options_.run});
+  return Sync();
 }
 
 absl::Status Shard::ReplayBegin(const BeginEvent& begin) {
@@ -109,6 +133,10 @@ absl::StatusOr<uint64_t> Shard::Replay(SharedBytes events, uint64_t position) {
 
 absl::Status Shard::ReplayOne(const ShardEvent& event, uint64_t position) {
   if (const auto* begin = std::get_if<BeginEvent>(&event)) return ReplayBegin(*begin);
+  if (const auto* run = std::get_if<RunEvent>(&event)) {
+    run_.Set(run->name);
+    return absl::OkStatus();
+  }
   if (space_ == nullptr) return absl::DataLossError("the journal does not begin with a layout");
   Space& space = *space_;
   if (const auto* agreed = std::get_if<AgreementEvent>(&event)) {

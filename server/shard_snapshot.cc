@@ -54,6 +54,14 @@ BeginEvent Shard::Begin(const Space& space) const {
   return {DescribeForJournal(options_), SerializeLayout(space.layout)};
 }
 
+absl::Status Shard::AddBegin(const Space& space, const AgreementEvent& agreed, SnapshotWriter* writer) const {
+  if (absl::Status status = AddTo(*writer, Begin(space)); !status.ok()) return status;
+  if (const std::string run = run_.name(); !run.empty()) {
+    if (absl::Status status = AddTo(*writer, RunEvent{run}); !status.ok()) return status;
+  }
+  return AddTo(*writer, agreed);
+}
+
 // Buckets are saved one after the other, each with the position of the last event that it holds; a start skips the
 // bucket's events up to there. So no moment is needed at which the whole shard stands still.
 absl::Status Shard::SaveState(const Space& space, const SegmentHead& segment, const AgreementEvent& agreed,
@@ -61,8 +69,7 @@ absl::Status Shard::SaveState(const Space& space, const SegmentHead& segment, co
   absl::StatusOr<std::unique_ptr<SnapshotWriter>> writer =
       SnapshotWriter::Create(options_.files, options_.state_dir, SnapshotName(segment.segment), segment);
   if (!writer.ok()) return writer.status();
-  if (absl::Status status = AddTo(**writer, Begin(space)); !status.ok()) return status;
-  if (absl::Status status = AddTo(**writer, agreed); !status.ok()) return status;
+  if (absl::Status status = AddBegin(space, agreed, writer->get()); !status.ok()) return status;
   std::string state;
   for (uint32_t i = 0; i < space.buckets.size(); ++i) {
     uint64_t position = 0;
@@ -89,8 +96,11 @@ absl::Status Shard::WriteSnapshot() {
   std::vector<Member> members;
   AgreementEvent agreed;
   {
-    // Before the buckets, and not within a Join: whatever a bucket then lacks or has besides is in the new segment.
+    // Before the buckets, and not within a Join: whatever a bucket then lacks or has besides is in the new segment. So
+    // is the BeginEvent of a space that comes in the place of this one.
     MutexLock join_lock(join_mutex_);
+    space = this->space();
+    if (space == nullptr) return absl::OkStatus();  // that worker could not join
     members = membership_.members();
     agreed = Agreed();
   }
@@ -202,8 +212,7 @@ absl::Status Shard::SaveCheckpoint(const Checkpoint& checkpoint) {
     MutexLock lock(join_mutex_);
     agreed = Agreed();
   }
-  absl::Status status = AddTo(**writer, Begin(space));
-  if (status.ok()) status = AddTo(**writer, agreed);
+  absl::Status status = AddBegin(space, agreed, writer->get());
   for (uint32_t i = 0; i < space.buckets.size() && status.ok(); ++i) {
     status = AddTo(**writer, BucketEvent{space.run.begin + i, 0, checkpoint.states[i]});
   }

@@ -95,6 +95,12 @@ ABSL_FLAG(absl::Duration, save_timeout, absl::Seconds(60),
 ABSL_FLAG(
     std::string, checkpoint_dir, "",
     "folder of this worker's checkpoints; started again with it, the worker goes on from the latest; empty: none");
+ABSL_FLAG(std::string, run, "",
+          "name of the run that this worker takes part in: servers of another are refused, and a process that had this "
+          "rank before gives way at once; empty: the run of --checkpoint_dir, or of the servers");
+ABSL_FLAG(bool, without_checkpoint, false,
+          "take part although --checkpoint_dir has lost this worker's checkpoint of the run: it goes on from the "
+          "servers' weights, without what it had not sent yet");
 ABSL_FLAG(
     uint64_t, checkpoint_every, 100,
     "steps (exchanges, with --local_steps) between two checkpoints; 0: only at the end and on SIGTERM. The servers "
@@ -154,6 +160,11 @@ absl::StatusOr<TrainerOptions> TrainerOptionsFromFlags() {
   if (!security.ok()) return security.status();
   options.cluster.security = *std::move(security);
   options.cluster.rank = absl::GetFlag(FLAGS_rank).rank.value_or(0);
+  if (!options.cluster.run.name.empty()) {
+    status = CheckRunName("--run", options.cluster.run.name);
+    if (!status.ok()) return status;
+    options.cluster.run.claim = RunClaim::kNamed;
+  }
   if (options.ratio.kind == RatioChoice::Kind::kFixed) options.exchange.compressor.ratio = options.ratio.ratio;
   options.bucket_elements = (absl::GetFlag(FLAGS_bucket_bytes) + 3) / sizeof(float);
   options.compute = absl::Milliseconds(absl::GetFlag(FLAGS_compute_ms));

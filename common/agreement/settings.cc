@@ -34,6 +34,8 @@ constexpr Setting kServerSettings[] = {
     {"--index_encoding", kAll, kRestart},
     {"--small_tensor_elements", kAll, kRestart},
     {"--lease", kAll, kNothing},
+    {"--start_timeout", kAll, kNothing},
+    {"--min_workers", kAll, kNothing},
     // None of these changes a result.
     {"--log_versions"},
     {"--state_dir"},
@@ -42,6 +44,9 @@ constexpr Setting kServerSettings[] = {
     {"--checkpoint_every"},
     {"--keep_checkpoints"},
     {"--restore_version"},
+    {"--run"},  // compared by name (run_identity.h)
+    {"--resume"},
+    {"--begin_anew"},
     {"--exit_when_finished"},
     {"--max_parameters"},
     {"--max_inflight_bytes"},
@@ -114,6 +119,8 @@ constexpr Setting kWorkerSettings[] = {
     {"--stop_on_non_finite"},
     {"--max_skipped_steps"},
     {"--checkpoint_dir"},
+    {"--run"},
+    {"--without_checkpoint"},
     {"--checkpoint_every"},
     {"--model_output"},
     {"--save_timeout"},

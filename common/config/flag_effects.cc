@@ -53,9 +53,13 @@ constexpr Dependency kDependencies[] = {
     {"snapshot_bytes", "state_dir", "*"},
     {"keep_checkpoints", "state_dir", "*"},
     {"restore_version", "state_dir", "*"},
-    {"checkpoint_every", "state_dir", "*"},       // cddp-server
-    {"checkpoint_every", "checkpoint_dir", "*"},  // cddp-worker
-    {"checkpoint_every", "durable", "true"},      // cddp train
+    {"resume", "state_dir", "*"},                   // cddp-server
+    {"without_checkpoint", "checkpoint_dir", "*"},  // cddp-worker
+    {"without_checkpoint", "resume", "true"},       // cddp train
+    {"checkpoint_every", "state_dir", "*"},         // cddp-server
+    {"checkpoint_every", "checkpoint_dir", "*"},    // cddp-worker
+    {"checkpoint_every", "durable", "true"},        // cddp train
+    {"min_workers", "start_timeout", "*"},
     {"save_timeout", "model_output", "*"},
     {"overwrite", "resume", "false"},
     {"overwrite", "output", "*"},

@@ -10,7 +10,7 @@
 namespace cddp {
 
 // Raised when a message or the bytes of an update change their meaning.
-inline constexpr uint32_t kProtocolVersion = 4;
+inline constexpr uint32_t kProtocolVersion = 5;
 
 // Pushes in one Exchange.
 inline constexpr int kMostPushes = 64;

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/net/port_probe.h"
 #include "common/transport/intended_server.h"
+#include "common/transport/status_marks.h"
 
 namespace cddp {
 namespace {
@@ -13,7 +14,7 @@ constexpr absl::Duration kLook = absl::Seconds(1);
 
 absl::Status Explain(const std::string& address, const ClientSecurity* security, const absl::Status& failed) {
   const bool lost = absl::IsUnavailable(failed) || absl::IsDeadlineExceeded(failed);
-  if (!lost || IsWrongServer(failed)) return failed;
+  if (!lost || IsWrongServer(failed) || failed.GetPayload(kRankHeld).has_value()) return failed;
   const absl::StatusOr<HostPort> parsed = ParseHostPort(address, PortUse::kConnect);
   if (!parsed.ok()) return failed;  // a scheme of gRPC's
   const std::string why = ProbePort(*parsed, security != nullptr && security->has_tls(), kLook);

@@ -4,14 +4,25 @@
 
 namespace cddp {
 
+namespace {
+
+constexpr const char* kMarks[] = {kWrongServer, kRankHeld};
+
+}  // namespace
+
 grpc::Status ToGrpc(const absl::Status& status) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()),
-                      status.GetPayload(kWrongServer).has_value() ? kWrongServer : "");
+  std::string details;
+  for (const char* mark : kMarks) {
+    if (status.GetPayload(mark).has_value()) details = mark;
+  }
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()), details);
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {
   absl::Status same(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
-  if (status.error_details() == kWrongServer) same.SetPayload(kWrongServer, absl::Cord());
+  for (const char* mark : kMarks) {
+    if (status.error_details() == mark) same.SetPayload(mark, absl::Cord());
+  }
   return same;
 }
 

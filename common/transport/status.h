@@ -1,4 +1,4 @@
-// absl::Status and grpc::Status have the same codes; these carry code and message across, and what kWrongServer marks.
+// absl::Status and grpc::Status have the same codes; these carry code and message across, and status_marks.h's.
 
 #ifndef COMMON_TRANSPORT_STATUS_H_
 #define COMMON_TRANSPORT_STATUS_H_
@@ -6,11 +6,9 @@
 #include <grpcpp/support/status.h>
 
 #include "absl/status/status.h"
+#include "common/transport/status_marks.h"
 
 namespace cddp {
-
-// Payload of a status that intended_server.h made; the details of the gRPC status.
-inline constexpr char kWrongServer[] = "cddp.v1/wrong_server";
 
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);

@@ -62,8 +62,10 @@ struct TrainOptions {
   bool trace = false;          // by every worker
   bool durable = false;        // servers keep journals, workers checkpoints, and whoever is killed is started again
   bool resume = false;         // go on with the run in `output`
-  int checkpoint_every = 0;    // with durable: exchanges between two checkpoints of a worker; 0: by the ratio
-  std::string output;          // folder
+  bool without_checkpoint = false;  // resume: workers may go on without theirs, from the servers' weights
+  std::string run;           // its name (common/agreement/run_identity.h); empty: that of servers that run already
+  int checkpoint_every = 0;  // with durable: exchanges between two checkpoints of a worker; 0: by the ratio
+  std::string output;        // folder
 
   bool learns_text() const { return model == kGptName; }
   // Does the optimizer step at the workers, before compression? What normalises must, for error feedback passes through

@@ -241,6 +241,7 @@ bool Launcher::RestartServer(int shard) {
   if (!server_listens_[shard] || running_workers_ == 0) return false;
   ChildSpec spec = ServerSpec(shard);
   spec.argv.push_back(absl::StrCat("--listen=", addresses_[shard]));  // the last one counts
+  spec.argv.push_back("--resume");                                    // it goes on from its state, or not at all
   const std::optional<size_t> child = StartAgain(std::move(spec), "journal");
   if (!child.has_value()) return false;
   server_children_[shard] = *child;

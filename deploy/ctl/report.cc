@@ -108,6 +108,7 @@ Json Epoch(const EpochSummary& epoch) {
 std::string ReportJson(const TrainOptions& options, const TrainHistory& history, const RunOutcome& outcome) {
   Json report;
   report["state"] = Name(outcome.state);
+  report["run"] = options.run;
   report["error"] = outcome.error.empty() ? Json() : Json(outcome.error);
   report["problems"] =
       outcome.result.problems;  // not empty: all workers ended well, and the result is not what was asked for

@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/agreement/run_identity.h"
 #include "common/codec/encoding.h"
 #include "common/config/available_cores.h"
 #include "common/config/command_line.h"
@@ -44,6 +45,7 @@ ABSL_DECLARE_FLAG(bool, durable);
 ABSL_DECLARE_FLAG(bool, resume);
 ABSL_DECLARE_FLAG(bool, overwrite);
 ABSL_DECLARE_FLAG(std::string, output);
+ABSL_DECLARE_FLAG(std::string, run);
 ABSL_DECLARE_FLAG(int, checkpoint_every);
 ABSL_DECLARE_FLAG(std::string, consistency);
 ABSL_DECLARE_FLAG(int, quorum);
@@ -95,6 +97,7 @@ constexpr const char* kOptimizerFlags[] = {"optimizer", "lr", "momentum", "neste
 FlagScope Scope() {
   FlagScope scope = {{kOwnFile, kCommandFlagFile}, {"workers", "durable", "resume", "overwrite", "output"}};
   scope.names.push_back("checkpoint_every");
+  scope.names.push_back("run");
   scope.names.insert(scope.names.end(), std::begin(kServerFlags), std::end(kServerFlags));
   return scope;
 }
@@ -192,6 +195,10 @@ absl::Status SetCluster(TrainOptions* cluster) {
   cluster->resume = absl::GetFlag(FLAGS_resume);
   cluster->checkpoint_every = absl::GetFlag(FLAGS_checkpoint_every);
   cluster->output = absl::GetFlag(FLAGS_output);
+  cluster->run = absl::GetFlag(FLAGS_run);
+  if (!cluster->run.empty()) {
+    if (absl::Status status = CheckRunName("--run", cluster->run); !status.ok()) return status;
+  }
   return absl::OkStatus();
 }
 
@@ -221,11 +228,28 @@ absl::StatusOr<ScriptOptions> OptionsFromFlags(std::vector<std::string> command)
   return options;
 }
 
+// One that goes on has the name that its report tells; a new one with servers of its own gets one.
+absl::Status NameRun(bool has_own_servers, TrainOptions* cluster) {
+  if (!cluster->resume) {
+    if (has_own_servers && cluster->run.empty()) cluster->run = NewRunName();
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<std::string> named = RunNameOf(*cluster);
+  if (!named.ok()) return named.status();
+  if (!cluster->run.empty() && cluster->run != *named) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--run=", cluster->run, " contradicts the run in ", cluster->output, ", which is ", *named));
+  }
+  cluster->run = *named;
+  return absl::OkStatus();
+}
+
 // Claims the folder, and then puts it in order for this run.
-absl::StatusOr<FolderLock> PrepareOutput(TrainOptions* cluster) {
+absl::StatusOr<FolderLock> PrepareOutput(bool has_own_servers, TrainOptions* cluster) {
   if (cluster->output.empty()) cluster->output = NewRunFolder("run");
   absl::StatusOr<FolderLock> lock = FolderLock::Take(cluster->output, /*make=*/!cluster->resume);
   if (!lock.ok()) return lock;
+  if (absl::Status status = NameRun(has_own_servers, cluster); !status.ok()) return status;
   absl::Status status =
       cluster->resume ? SetOldLogsAside(*cluster) : ClearRunFolder(*cluster, absl::GetFlag(FLAGS_overwrite));
   if (status.ok()) status = CheckReplaceable(ReportPath(*cluster));
@@ -274,7 +298,7 @@ int RunRunCommand(int argc, char** argv) {
   if (!options.ok()) return ReportError(options.status());
   absl::StatusOr<std::string> server = options->addresses.empty() ? FindOwnProgram("cddp-server") : "";
   if (!server.ok()) return ReportError(server.status());
-  const absl::StatusOr<FolderLock> lock = PrepareOutput(&options->cluster);
+  const absl::StatusOr<FolderLock> lock = PrepareOutput(options->addresses.empty(), &options->cluster);
   if (!lock.ok()) return ReportError(lock.status());
   SetPassiveWaiting();
   Progress progress(stdout);

@@ -139,6 +139,15 @@ absl::Status CheckOutputs(const TrainOptions& options) {
   return error ? CannotWrite(LogFolder(options), error.message()) : absl::OkStatus();
 }
 
+absl::StatusOr<std::string> RunNameOf(const TrainOptions& options) {
+  const auto report = nlohmann::json::parse(ReadAll(ReportPath(options)), nullptr, /*allow_exceptions=*/false);
+  const auto run = report.is_object() ? report.find("run") : report.end();
+  if (report.is_object() && run != report.end() && run->is_string()) return run->get<std::string>();
+  return absl::InvalidArgumentError(absl::StrCat("--resume: ", ReportPath(options),
+                                                 " does not tell which run this is: is it another folder, or one of an "
+                                                 "earlier release?"));
+}
+
 absl::Status SetOldLogsAside(const TrainOptions& options) {
   std::error_code error;
   if (!fs::exists(LogFolder(options), error)) return absl::OkStatus();

@@ -39,6 +39,10 @@ absl::Status ClearRunFolder(const TrainOptions& options, bool overwrite);
 // InvalidArgument if one of the files that the run will leave could not be written.
 absl::Status CheckOutputs(const TrainOptions& options);
 
+// The name of the run whose report lies in the folder; empty: it had not joined servers of others yet. InvalidArgument
+// if there is no report, or one of a release without names.
+absl::StatusOr<std::string> RunNameOf(const TrainOptions& options);
+
 // Keeps the logs of the life before under a name of their own.
 absl::Status SetOldLogsAside(const TrainOptions& options);
 

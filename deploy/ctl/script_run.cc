@@ -54,6 +54,7 @@ std::vector<std::string> ScriptEnvironment(const ScriptOptions& options, int wor
       absl::StrCat("LOCAL_WORLD_SIZE=", options.local_workers),
       absl::StrCat("CDDP_OUTPUT=", Absolute(options.cluster.output)),
   };
+  if (!options.cluster.run.empty()) environment.push_back(absl::StrCat("CDDP_RUN=", options.cluster.run));
   if (options.cluster.durable) {
     environment.push_back(absl::StrCat("CDDP_STATE=", Absolute(CheckpointPath(options.cluster))));
   }
@@ -159,6 +160,7 @@ std::optional<ScriptRun::View> ScriptRun::QueryView() {
   for (const ServerStatus& server : launcher_.Query(kStatusTimeout)) {
     if (!server.response.ok()) return std::nullopt;
     const v1::StatusResponse& status = *server.response;
+    if (options_.cluster.run.empty()) options_.cluster.run = status.run();
     view.version = std::min<uint64_t>(view.version, status.min_version());
     view.parameters = std::max<uint64_t>(view.parameters, status.parameters());
     view.pushed_bytes += status.received_bytes();
@@ -203,6 +205,7 @@ absl::Status ScriptRun::Save(const RunEnd& end) const {
   constexpr const char* kStates[] = {"running", "finished", "failed", "interrupted"};
   const nlohmann::ordered_json report = {
       {"state", kStates[static_cast<int>(end.state)]},
+      {"run", options_.cluster.run},
       {"error", end.error},
       {"exit_code", end.exit_code},
       {"command", options_.command},

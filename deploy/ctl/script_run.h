@@ -27,8 +27,8 @@ struct ScriptOptions {
 };
 
 // What a worker finds in its environment: CDDP_SERVERS, RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, CDDP_OUTPUT
-// (the run's folder) and, of a durable run, CDDP_STATE (a folder of it for what a worker goes on from when it is
-// started again).
+// (the run's folder), CDDP_RUN (its name, if it has one) and, of a durable run, CDDP_STATE (a folder of it for what a
+// worker goes on from when it is started again).
 std::vector<std::string> ScriptEnvironment(const ScriptOptions& options, int worker,
                                            const std::vector<std::string>& addresses);
 
@@ -65,7 +65,7 @@ class ScriptRun : private LaunchListener {
   void PrintSummary() const;
   absl::Status Save(const RunEnd& end) const;  // report.json
 
-  const ScriptOptions options_;
+  ScriptOptions options_;  // the name of the run may come from its servers
   const std::string server_;
   Progress* const progress_;
   const absl::Time started_at_;

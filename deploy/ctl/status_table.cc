@@ -127,6 +127,7 @@ std::string SummaryLine(const std::vector<ServerStatus>& servers, const std::map
   if (any->shard_count() != servers.size()) {
     absl::StrAppend(&line, " (the cluster has ", any->shard_count(), " shards)");
   }
+  if (!any->run().empty()) absl::StrAppend(&line, ", run ", any->run());
   return line;
 }
 

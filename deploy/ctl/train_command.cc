@@ -15,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/agreement/run_identity.h"
 #include "common/codec/encoding.h"
 #include "common/config/available_cores.h"
 #include "common/config/command_line.h"
@@ -108,6 +109,13 @@ ABSL_FLAG(
 ABSL_FLAG(
     bool, resume, false,
     "goes on with the durable run in --output, whose processes are gone, with the flags that it was started with");
+ABSL_FLAG(bool, without_checkpoint, false,
+          "with --resume: let workers whose checkpoint is lost go on from the servers' weights, without what they had "
+          "not sent yet");
+ABSL_FLAG(
+    std::string, run, "",
+    "name of the run, which its servers, workers, state and report hold, so that no other is taken for it; empty: "
+    "a random one");
 ABSL_FLAG(
     bool, overwrite, false,
     "begin anew in an --output that holds the result or the state of another run, which is lost; without it such a "
@@ -139,7 +147,7 @@ SavedFlags RunFlags() {
   for (const auto& [name, flag] : absl::GetAllFlags()) {
     if (absl::StrContains(flag->Filename(), kOwnFile)) flags[std::string(name)] = flag->CurrentValue();
   }
-  for (const char* name : {"output", "resume", "overwrite"}) flags.erase(name);
+  for (const char* name : {"output", "resume", "without_checkpoint", "overwrite"}) flags.erase(name);
   return flags;
 }
 
@@ -174,6 +182,14 @@ absl::Status SetSavedFlags(const std::string& output, const std::function<void()
     }
   }
   return absl::OkStatus();
+}
+
+// A new run without a name gets one, which is saved with its flags.
+absl::Status NameRun() {
+  const bool is_new = !absl::GetFlag(FLAGS_resume);
+  if (is_new && absl::GetFlag(FLAGS_run).empty()) absl::SetFlag(&FLAGS_run, NewRunName());
+  if (!absl::GetFlag(FLAGS_run).empty()) return CheckRunName("--run", absl::GetFlag(FLAGS_run));
+  return absl::InvalidArgumentError("--resume: the run in --output has no name: go on with the release that began it");
 }
 
 // From here on relative paths begin where the run was started; *output stays where it is.
@@ -264,6 +280,8 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.trace = absl::GetFlag(FLAGS_trace);
   options.durable = absl::GetFlag(FLAGS_durable);
   options.resume = absl::GetFlag(FLAGS_resume);
+  options.without_checkpoint = absl::GetFlag(FLAGS_without_checkpoint);
+  options.run = absl::GetFlag(FLAGS_run);
   options.checkpoint_every = absl::GetFlag(FLAGS_checkpoint_every);
   options.output = absl::GetFlag(FLAGS_output);
   if (absl::Status status = Validate(options); !status.ok()) return status;
@@ -332,6 +350,7 @@ int RunTrainCommand(int argc, char** argv) {
     }
   }
   CheckFlagsHaveEffectOrExit(scope);
+  if (absl::Status status = NameRun(); !status.ok()) return ReportError(status);
   absl::StatusOr<TrainOptions> options = OptionsFromFlags();
   if (!options.ok()) return ReportError(options.status());
   absl::StatusOr<Binaries> binaries = FindBinaries();

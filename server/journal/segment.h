@@ -16,7 +16,7 @@
 namespace cddp {
 
 // Of the files, events included. Raised when any byte of them changes its meaning.
-constexpr uint32_t kJournalFormat = 6;
+constexpr uint32_t kJournalFormat = 7;
 
 // First bytes of the journal's records.
 constexpr uint8_t kSegmentHeadTag = 0;

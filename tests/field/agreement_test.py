@@ -50,19 +50,46 @@ class Agreement(FieldTest):
     def test_the_agreement_outlives_a_killed_server_and_a_replaced_worker(self):
         state = f"--state_dir={self.folder}/state"
         server, address = self.start_server("--workers=2", state)
-        first = self.start_worker(address, "--rank=0", "--workers=2", "--server_timeout=60s")
-        server.until("event=view")
+        first = [self.start_worker(address, f"--rank={rank}", "--workers=2", "--epochs=100000", "--progress=json")
+                 for rank in (0, 1)]
+        first[0].until('"event":"epoch"')
         programs.end(server.process)
-        programs.end(first.process)
+        for worker in first:
+            programs.end(worker.process)
         again = self.start("cddp-server", f"--listen={address}", "--metrics_listen=", "--progress=json",
                            "--workers=2", state)
         again.until("listening")
         other = self.run_to_end("cddp-worker", f"--servers={address}", "--metrics_listen=", *self.small, "--rank=0",
-                                "--workers=2", "--seed=43")
+                                "--workers=2", "--seed=43", "--epochs=100000")
         self.assertEqual(other.code, 2)
         self.assertIn("worker 0 has --seed=43, but this training was begun with --seed=42", other.words())
-        workers = [self.start_worker(address, f"--rank={rank}", "--workers=2") for rank in (0, 1)]
+        workers = [self.start_worker(address, f"--rank={rank}", "--workers=2", "--epochs=100000", "--progress=json")
+                   for rank in (0, 1)]
         for worker in workers:
+            worker.until('"event":"epoch"')
+
+    def test_a_join_that_failed_fixes_nothing(self):
+        state = f"--state_dir={self.folder}/state"
+        server, address = self.start_server("--workers=2", state)
+        for flags, words in ((["--seed=42"], "is one of 1 servers, but --servers names 2"),
+                             (["--model=simple_cnn"], "is one of 1 servers, but --servers names 2")):
+            failed = self.run_to_end("cddp-worker", f"--servers={address},{address}", "--metrics_listen=", *self.small,
+                                     "--rank=0", "--workers=2", "--bucket_bytes=8192", *flags)
+            self.assertEqual(failed.code, 2)
+            self.assertIn(words, failed.words())
+        first = self.start_worker(address, "--rank=0", "--workers=2", "--seed=43")
+        server.until("event=begun_again rank=0 ")
+        first.until("event=run name=")
+        # It holds now, and after a crash.
+        other = self.run_to_end("cddp-worker", f"--servers={address}", "--metrics_listen=", *self.small, "--rank=1",
+                                "--workers=2")
+        self.assertIn("worker 1 has --seed=42, but this training was begun with --seed=43 (worker 0)", other.words())
+        programs.end(server.process)
+        again = self.start("cddp-server", f"--listen={address}", "--metrics_listen=", "--progress=json", "--workers=2",
+                           state)
+        again.until("listening")
+        second = self.start_worker(address, "--rank=1", "--workers=2", "--seed=43")
+        for worker in (first, second):
             self.assertEqual(worker.wait(), 0, worker.words())
 
     def test_servers_that_differ_are_named(self):

@@ -20,6 +20,8 @@ constexpr char kName[] = "worker.checkpoint";
 WorkerCheckpoint Sample() {
   WorkerCheckpoint checkpoint;
   checkpoint.fingerprint = 0x0123456789abcdef;
+  checkpoint.run = "a-run";
+  checkpoint.arithmetic = "device=cpu threads=3";
   checkpoint.flags = "--model=mlp --seed=42";
   checkpoint.exchange = {17, {18, 19}, {0.01, {1.5f, -2, 0x1p-149f}, {0.5f, 0, 3}, {0.25f, 0}}};
   checkpoint.weights = {7, -0.0f, 9};
@@ -41,6 +43,8 @@ TEST(CheckpointGoldenTest, IsReadAndWrittenAsBefore) {
   ASSERT_TRUE(read.ok()) << read.status();
   const WorkerCheckpoint sample = Sample();
   EXPECT_EQ(read->fingerprint, sample.fingerprint);
+  EXPECT_EQ(read->run, sample.run);
+  EXPECT_EQ(read->arithmetic, sample.arithmetic);
   EXPECT_EQ(read->flags, sample.flags);
   EXPECT_EQ(read->exchange.step, 17u);
   EXPECT_THAT(read->exchange.versions, ElementsAre(18, 19));

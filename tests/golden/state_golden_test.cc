@@ -45,11 +45,12 @@ class StateGoldenTest : public ::testing::Test {
   const std::string folder_ = absl::StrCat(::testing::TempDir(), "/cddp_golden_", getpid());
 };
 
-TEST_F(StateGoldenTest, FilesAreOfThisFormat) { EXPECT_EQ(kJournalFormat, 6u) << "renew the state's golden files"; }
+TEST_F(StateGoldenTest, FilesAreOfThisFormat) { EXPECT_EQ(kJournalFormat, 7u) << "renew the state's golden files"; }
 
 std::vector<ShardEvent> JournalEvents() {
   return {BeginEvent{"--workers=2", "a layout"},
           AgreementEvent{1, "--seed=42"},
+          RunEvent{"a-run"},
           MemberEvent{1, 1600000000000001, MemberState::kLost, 12},
           AdmitEvent{3, 1},
           CountEvent{3, {1, 7, 6, SharedBytes::Own("an update"), false, std::nullopt, 24.5f}},
@@ -83,19 +84,20 @@ TEST_F(StateGoldenTest, JournalIsReadAsBefore) {
   const auto journal = Journal::Open({folder_}, replay);
   ASSERT_TRUE(journal.ok()) << journal.status();
   EXPECT_EQ((*journal)->segment().segment, 0u);
-  ASSERT_EQ(events.size(), 7u);
+  ASSERT_EQ(events.size(), 8u);
   EXPECT_EQ(std::get<BeginEvent>(events[0]).options, "--workers=2");
   EXPECT_EQ(std::get<BeginEvent>(events[0]).layout, "a layout");
   EXPECT_EQ(std::get<AgreementEvent>(events[1]).rank, 1u);
   EXPECT_EQ(std::get<AgreementEvent>(events[1]).settings, "--seed=42");
-  const auto& member = std::get<MemberEvent>(events[2]);
+  EXPECT_EQ(std::get<RunEvent>(events[2]).name, "a-run");
+  const auto& member = std::get<MemberEvent>(events[3]);
   EXPECT_EQ(member.rank, 1u);
   EXPECT_EQ(member.incarnation, 1600000000000001u);
   EXPECT_EQ(member.state, MemberState::kLost);
   EXPECT_EQ(member.view, 12u);
-  EXPECT_EQ(std::get<AdmitEvent>(events[3]).bucket, 3u);
-  EXPECT_EQ(std::get<AdmitEvent>(events[3]).rank, 1u);
-  const auto& count = std::get<CountEvent>(events[4]);
+  EXPECT_EQ(std::get<AdmitEvent>(events[4]).bucket, 3u);
+  EXPECT_EQ(std::get<AdmitEvent>(events[4]).rank, 1u);
+  const auto& count = std::get<CountEvent>(events[5]);
   EXPECT_EQ(count.bucket, 3u);
   EXPECT_EQ(count.contribution.rank, 1u);
   EXPECT_EQ(count.contribution.step, 7u);
@@ -103,14 +105,14 @@ TEST_F(StateGoldenTest, JournalIsReadAsBefore) {
   EXPECT_FALSE(count.contribution.non_finite);
   EXPECT_EQ(count.contribution.weight, 24.5f);
   EXPECT_EQ(count.contribution.update.view(), "an update");
-  const auto& mark = std::get<CountEvent>(events[5]);
+  const auto& mark = std::get<CountEvent>(events[6]);
   EXPECT_EQ(mark.contribution.step, 9u);
   EXPECT_EQ(mark.contribution.base_version, 8u);
   EXPECT_TRUE(mark.contribution.non_finite);
   EXPECT_EQ(mark.contribution.weight, std::nullopt);
   EXPECT_TRUE(mark.contribution.update.empty());
-  EXPECT_EQ(std::get<RetireEvent>(events[6]).bucket, 2u);
-  EXPECT_EQ(std::get<RetireEvent>(events[6]).rank, 1u);
+  EXPECT_EQ(std::get<RetireEvent>(events[7]).bucket, 2u);
+  EXPECT_EQ(std::get<RetireEvent>(events[7]).rank, 1u);
 }
 
 // Powers of two and small integers alone: no rounding depends on the processor.
@@ -223,9 +225,9 @@ TEST_F(StateGoldenTest, SnapshotIsWrittenAsBefore) {
   segment.restored = 5;
   auto writer = SnapshotWriter::Create(&PosixFiles(), folder_, kSnapshot, segment);
   ASSERT_TRUE(writer.ok()) << writer.status();
-  for (const ShardEvent& event :
-       {ShardEvent(BeginEvent{"--workers=4", "a layout"}), ShardEvent(AgreementEvent{2, "--seed=42"}),
-        ShardEvent(BucketEvent{6, 1001, state}), ShardEvent(MemberEvent{3, 77, MemberState::kLeft, 8})}) {
+  for (const ShardEvent& event : {ShardEvent(BeginEvent{"--workers=4", "a layout"}), ShardEvent(RunEvent{"a-run"}),
+                                  ShardEvent(AgreementEvent{2, "--seed=42"}), ShardEvent(BucketEvent{6, 1001, state}),
+                                  ShardEvent(MemberEvent{3, 77, MemberState::kLeft, 8})}) {
     ASSERT_TRUE(AddTo(**writer, event).ok());
   }
   ASSERT_TRUE((*writer)->Commit().ok());
@@ -249,14 +251,15 @@ TEST_F(StateGoldenTest, SnapshotIsReadAsBefore) {
     ASSERT_TRUE(TakeEvent(&left, &events.emplace_back()).ok());
     EXPECT_TRUE(left.empty());
   }
-  ASSERT_EQ(events.size(), 4u);
+  ASSERT_EQ(events.size(), 5u);
   EXPECT_EQ(std::get<BeginEvent>(events[0]).options, "--workers=4");
-  EXPECT_EQ(std::get<AgreementEvent>(events[1]).settings, "--seed=42");
-  const auto& saved = std::get<BucketEvent>(events[2]);
+  EXPECT_EQ(std::get<RunEvent>(events[1]).name, "a-run");
+  EXPECT_EQ(std::get<AgreementEvent>(events[2]).settings, "--seed=42");
+  const auto& saved = std::get<BucketEvent>(events[3]);
   EXPECT_EQ(saved.bucket, 6u);
   EXPECT_EQ(saved.position, 1001u);
   ExpectSampleState(saved.state);
-  EXPECT_EQ(std::get<MemberEvent>(events[3]).state, MemberState::kLeft);
+  EXPECT_EQ(std::get<MemberEvent>(events[4]).state, MemberState::kLeft);
 
   const std::unique_ptr<BucketState> bucket = NewBucket();
   ASSERT_TRUE(bucket->Load(saved.state).ok());

@@ -21,7 +21,7 @@ namespace {
 using ::google::protobuf::util::MessageDifferencer;
 
 // Wire and update formats have one number, which peers compare when a worker joins.
-TEST(WireGoldenTest, FilesAreOfThisProtocol) { EXPECT_EQ(kProtocolVersion, 4u) << "renew the wire's golden files"; }
+TEST(WireGoldenTest, FilesAreOfThisProtocol) { EXPECT_EQ(kProtocolVersion, 5u) << "renew the wire's golden files"; }
 
 std::string BytesOf(const grpc::ByteBuffer& buffer) {
   std::vector<grpc::Slice> slices;
@@ -98,12 +98,14 @@ ParameterLayout SampleLayout() {
 TEST(WireGoldenTest, JoinRequestIsReadAndWrittenAsBefore) {
   constexpr char kName[] = "join_request.bin";
   v1::JoinRequest request;
-  request.set_protocol_version(4);
+  request.set_protocol_version(5);
   request.mutable_worker()->set_rank(1);
   request.mutable_worker()->set_incarnation(2);
   request.set_worker_count(3);
   *request.mutable_layout() = ToMessage(SampleLayout());
   request.set_agreement("--seed=42");
+  request.set_run("a-run");
+  request.set_run_claim(v1::BEGUN);
   ExpectGolden(kName, request.SerializeAsString());
 
   v1::JoinRequest read;
@@ -128,6 +130,8 @@ TEST(WireGoldenTest, JoinResponseIsReadAndWrittenAsBefore) {
   response.set_consistency(v1::STALE);
   response.set_quorum(9);
   response.set_agreement("--optimizer=sgd");
+  response.set_run("a-run");
+  response.set_next_step(12);
   ExpectGolden(kName, response.SerializeAsString());
 
   v1::JoinResponse read;

@@ -43,13 +43,15 @@ class AgreementTest : public ::testing::Test {
   }
 
   static absl::StatusOr<std::unique_ptr<GrpcCluster>> TryJoin(const std::vector<std::string>& addresses, uint32_t rank,
-                                                              const std::string& settings, uint64_t incarnation = 0) {
+                                                              const std::string& settings, uint64_t incarnation = 0,
+                                                              const std::string& run = "") {
     GrpcClusterOptions options;
     options.addresses = addresses;
     options.rank = rank;
     options.worker_count = 3;
     options.incarnation = incarnation;
     options.agreement = settings;
+    if (!run.empty()) options.run = {run, RunClaim::kNamed};
     options.server_timeout = absl::Seconds(30);
     return GrpcCluster::Join(options, *ParameterLayout::Create({{"w", {40}}}, 10));
   }
@@ -79,9 +81,30 @@ TEST_F(AgreementTest, AReplacedWorkerIsLetInOnlyWithTheSameSettings) {
   const auto server = *Server::Start(Options(0, 1));
   const auto first = TryJoin({server->address()}, 0, kSettings, /*incarnation=*/1);
   ASSERT_TRUE(first.ok()) << first.status();
-  ExpectRefused(TryJoin({server->address()}, 0, "--seed=2 --epochs=5 --local_steps=1", /*incarnation=*/2), "--seed=2");
-  const auto again = TryJoin({server->address()}, 0, kSettings, /*incarnation=*/2);
+  const auto other = TryJoin({server->address()}, 1, kSettings);
+  const std::string run = (*first)->run();
+  ExpectRefused(TryJoin({server->address()}, 0, "--seed=2 --epochs=5 --local_steps=1", /*incarnation=*/2, run),
+                "--seed=2");
+  const auto again = TryJoin({server->address()}, 0, kSettings, /*incarnation=*/2, run);
   EXPECT_TRUE(again.ok()) << again.status();
+}
+
+TEST_F(AgreementTest, BeforeThereAreWeightsAWorkerThatIsAloneMayBeginAgain) {
+  const auto server = *Server::Start(DurableOptions());
+  const auto first = *TryJoin({server->address()}, 0, kSettings);
+  const std::string run = first->run();
+  const auto again = TryJoin({server->address()}, 0, "--seed=2", /*incarnation=*/0, run);
+  ASSERT_TRUE(again.ok()) << again.status();
+  ExpectRefused(TryJoin({server->address()}, 1, kSettings), "but this training was begun with --seed=2");
+  // Even with another model.
+  GrpcClusterOptions options;
+  options.addresses = {server->address()};
+  options.worker_count = 3;
+  options.run = {run, RunClaim::kNamed};
+  const auto larger = GrpcCluster::Join(options, *ParameterLayout::Create({{"w", {80}}}, 10));
+  ASSERT_TRUE(larger.ok()) << larger.status();
+  EXPECT_EQ(server->shard().status().parameters, 80u);
+  EXPECT_EQ(server->shard().buckets()->end, 8u);
 }
 
 TEST_F(AgreementTest, TheAgreementOutlivesTheServer) {

@@ -66,8 +66,13 @@ TEST(ElasticTest, AServerThatHasLostItsStateIsNotTakenForANewRun) {
   const absl::Status status = GrpcCluster::Join(mixed, layout).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_NE(std::string(status.message()).find(mixed.addresses[1] + " begins anew"), std::string::npos) << status;
-  mixed.addresses = anew.addresses();
-  EXPECT_TRUE(GrpcCluster::Join(mixed, layout).ok()) << "all are new";
+  mixed.run = {};  // one that does not know the run finds out
+  const LocalServers others(options);
+  mixed.addresses[1] = others.addresses()[1];
+  const absl::Status lost = GrpcCluster::Join(mixed, layout).status();
+  EXPECT_NE(std::string(lost.message()).find("this server holds no run: it has lost its state"), std::string::npos)
+      << lost;
+  EXPECT_TRUE(GrpcCluster::Join(LocalServers(options).ClientOptions(0), layout).ok()) << "all are new";
 }
 
 TEST(ElasticTest, AWorkerDiesTheRestGoOnAndANewOneJoins) {

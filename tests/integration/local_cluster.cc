@@ -42,6 +42,9 @@ GrpcClusterOptions LocalServers::ClientOptions(uint32_t rank) const {
   client.rank = rank;
   client.worker_count = options_.workers;
   client.server_timeout = absl::Seconds(30);
+  // One that knows the run takes the place of one that has not left.
+  const std::string run = servers_.empty() ? "" : servers_.front()->shard().run();
+  if (!run.empty()) client.run = {run, RunClaim::kNamed};
   return client;
 }
 

@@ -106,6 +106,7 @@ TEST_F(WireTest, JoinRefusesAnotherProtocolLayoutOrWorkerCount) {
   EXPECT_EQ(Status().parameters(), 0u) << "a refused first Join leaves no layout behind";
 
   ASSERT_TRUE(Join(GoodJoin()).ok());
+  ASSERT_TRUE(Exchange(GoodExchange(0)).ok());  // from here on the model is the cluster's
   request = GoodJoin();
   *request.mutable_layout() = ToMessage(*ParameterLayout::Create({{"w", {41}}}, 10));
   status = Join(request);
@@ -269,9 +270,12 @@ TEST_F(WireTest, OneRefusedPushFailsTheCallButTheOthersAreCounted) {
 
 TEST_F(WireTest, TheViewIsToldByJoinHeartbeatAndStatus) {
   EXPECT_EQ(Status().view(), 0u);
-  ASSERT_TRUE(Join(GoodJoin()).ok());
+  v1::JoinRequest named = GoodJoin();
+  named.set_run("a-run");
+  named.set_run_claim(v1::NAMED);
+  ASSERT_TRUE(Join(named).ok());
   EXPECT_EQ(join_response_.view(), 1u);
-  v1::JoinRequest newer = GoodJoin();
+  v1::JoinRequest newer = named;
   newer.mutable_worker()->set_incarnation(6);
   ASSERT_TRUE(Join(newer).ok());
   EXPECT_EQ(join_response_.view(), 2u) << "another process";

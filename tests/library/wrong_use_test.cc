@@ -62,16 +62,18 @@ struct Model {
 
 class WrongUseTest : public ::testing::Test {
  protected:
+  static constexpr char kRun[] = "a-run";
   const std::string& address(std::vector<std::string> flags = {}) {
     if (server_ == nullptr) {
       if (flags.empty()) flags = {"--lr=1", "--momentum=0"};
-      flags.push_back("--workers=1");
+      flags.insert(flags.end(), {"--workers=1", std::string("--run=") + kRun});
       server_ = std::make_unique<cddp::ServerProcess>(flags);
     }
     return server_->address();
   }
   Options OptionsOf(std::vector<std::pair<std::string, std::string>> values = {}) {
-    values.insert(values.begin(), {"servers", address()});
+    // One that knows the run takes the place of one that has not left.
+    values.insert(values.begin(), {{"servers", address()}, {"run", kRun}});
     return MakeOptions(values);
   }
   Client Join(const Options& options, Model& model) {
@@ -443,6 +445,11 @@ TEST_F(WrongUseTest, StatesOfSomethingElse) {
   server_ = nullptr;  // the next one begins anew
   Client anew = Join(OptionsOf(), model);
   EXPECT_ERROR(cddp_restore(anew.get(), state.data(), size), CDDP_FAILED_PRECONDITION, "servers begin anew");
+  anew = nullptr;
+  server_ = std::make_unique<cddp::ServerProcess>(std::vector<std::string>{"--lr=1", "--momentum=0", "--run=another"});
+  Client stranger = Join(MakeOptions({{"servers", server_->address()}}), model);
+  EXPECT_ERROR(cddp_restore(stranger.get(), state.data(), size), CDDP_INVALID_ARGUMENT,
+               "the state is of run a-run, but the servers train run another");
 }
 
 TEST_F(WrongUseTest, MemoryAndFlagsThatThisBuildDoesNotKnow) {

@@ -15,7 +15,7 @@ namespace cddp {
 namespace {
 
 constexpr absl::string_view kMagic = "CDDPWORK";
-constexpr uint32_t kFormat = 2;
+constexpr uint32_t kFormat = 3;
 
 // Gives bytes on without a copy of the large arrays, and keeps the checksum of all of it.
 class Sink {
@@ -69,6 +69,8 @@ absl::Status Append(const WorkerCheckpoint& checkpoint, WriteBytes write) {
   sink.Raw(kMagic);
   sink.Put<uint32_t>(kFormat);
   sink.Put<uint64_t>(checkpoint.fingerprint);
+  sink.PutBytes(checkpoint.run);
+  sink.PutBytes(checkpoint.arithmetic);
   sink.PutBytes(checkpoint.flags);
   sink.Put<uint64_t>(checkpoint.exchange.step);
   sink.PutArray(checkpoint.exchange.versions);
@@ -106,6 +108,8 @@ absl::StatusOr<WorkerCheckpoint> ParseCheckpoint(absl::string_view all, const st
   WorkerCheckpoint checkpoint;
   BucketEngineState& engine = checkpoint.exchange.engine;
   checkpoint.fingerprint = from.Get<uint64_t>();
+  checkpoint.run = std::string(from.GetBytes());
+  checkpoint.arithmetic = std::string(from.GetBytes());
   checkpoint.flags = std::string(from.GetBytes());
   checkpoint.exchange.step = from.Get<uint64_t>();
   checkpoint.exchange.versions = GetArray<uint64_t>(&from);

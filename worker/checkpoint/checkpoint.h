@@ -22,6 +22,8 @@ namespace cddp {
 // The sampler's position follows from the step.
 struct WorkerCheckpoint {
   uint64_t fingerprint = 0;    // of the ParameterLayout
+  std::string run;             // name of the run (common/agreement/run_identity.h)
+  std::string arithmetic;      // kind of arithmetic that made it, "name=value" separated by spaces
   std::string flags;           // those that the bits of the run depend on, "--flag=value" separated by spaces
   ExchangeState exchange;      // step, versions, residual, velocity, thresholds
   std::vector<float> weights;  // the replica

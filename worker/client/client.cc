@@ -402,6 +402,7 @@ absl::StatusOr<std::string> Client::State() {
   if (absl::Status status = Require(Phase::kBetweenSteps, "save_state"); !status.ok()) return status;
   WorkerCheckpoint checkpoint;
   checkpoint.fingerprint = layout_.fingerprint();
+  checkpoint.run = cluster_->run();
   checkpoint.flags = DescribeForState(options_);
   checkpoint.exchange = exchange_->State();
   checkpoint.weights.resize(layout_.total_elements());
@@ -442,6 +443,12 @@ absl::Status Client::Restore(absl::string_view state) {
   }
   if (checkpoint->fingerprint != layout_.fingerprint() || checkpoint->weights.size() != layout_.total_elements()) {
     return absl::InvalidArgumentError("restore: the state is of another model or bucket length");
+  }
+  if (checkpoint->run != cluster_->run()) {
+    return absl::InvalidArgumentError(absl::StrCat("restore: the state is of run ", checkpoint->run,
+                                                   ", but the servers train run ", cluster_->run(),
+                                                   ": start them with their --state_dir, or call start to take part in "
+                                                   "this run without that state"));
   }
   // The servers' version when this joined, or what start has made of it.
   const uint64_t reached = std::max(cluster_->version(), statistics_.step);

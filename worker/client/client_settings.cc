@@ -66,6 +66,23 @@ Option Servers() {
   return {"addresses of all servers, host:port,..., in shard order", binding};
 }
 
+bool SetRun(ClientOptions* options, absl::string_view text, std::string* error) {
+  if (absl::Status status = CheckRunName("run", text); !text.empty() && !status.ok()) {
+    *error = std::string(status.message());
+    return false;
+  }
+  options->cluster.run = {std::string(text), text.empty() ? RunClaim::kAny : RunClaim::kNamed};
+  return true;
+}
+
+Option Run() {
+  auto binding = BindText<ClientOptions>(
+      "--run", [](auto& o) -> auto& { return o.cluster.run.name; },
+      [](const ClientOptions& o) { return o.cluster.run.name; });
+  binding.set = SetRun;
+  return {"name of the run that this worker takes part in; empty: that of the servers", binding};
+}
+
 std::vector<Option> MakeOptions() {
   // A row a line.
   // clang-format off
@@ -87,6 +104,7 @@ std::vector<Option> MakeOptions() {
       Flag("--clip_norm", "gradients: limit of the norm of all workers' summed gradients, clipped locally; 0: none", [](auto& o) -> auto& { return o.exchange.clip_norm; }),
       Flag("--bucket_bytes", "gradient bytes of a bucket; 0: by the model's size", [](auto& o) -> auto& { return o.bucket_bytes; }),
       Flag("--sparse_adam", "gradients: let the servers' Adam step what a ratio below 1 sends, at a loss of quality", [](auto& o) -> auto& { return o.sparse_adam; }),
+      Run(),
       Flag("any_outer", "weights: accept servers that do not average", [](auto& o) -> auto& { return o.any_outer; }),
       Flag("--server_timeout", "how long a server may be out of reach (\"60s\")", [](auto& o) -> auto& { return o.cluster.server_timeout; }),
       Flag("--tls_ca_file", "PEM certificates of the CAs to believe", [](auto& o) -> auto& { return o.security.tls_ca_file; }),

@@ -30,6 +30,10 @@ class GrpcCluster final : public Cluster {
 
   uint32_t worker_count() const override { return options_.worker_count; }
   const std::string& server_settings() const override { return joined_.settings; }
+  // Of the run that this worker takes part in.
+  const std::string& run() const { return joined_.run; }
+  // Steps below it have been counted from this rank, by an earlier process.
+  uint64_t next_step() const { return joined_.next_step; }
   bool is_sync() const override { return joined_.is_sync; }
   bool all_contribute() const override { return joined_.all_contribute(); }
   uint64_t version() const override;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/agreement/run_identity.h"
 
 namespace cddp {
 
@@ -21,6 +22,7 @@ struct GrpcClusterOptions {
   uint32_t worker_count = 1;
   uint64_t incarnation = 0;  // 0: the present time
   std::string agreement;     // what all workers must have alike (common/agreement); a server refuses anything else
+  RunIdentity run;           // what is known of the run that this worker takes part in
   // How long a server may be out of reach, at the start or in between, before the worker gives up.
   absl::Duration server_timeout = absl::Seconds(60);
 };

@@ -2,7 +2,10 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/time/clock.h"
 #include "common/log/log.h"
@@ -10,6 +13,8 @@
 
 namespace cddp {
 namespace {
+
+constexpr uint64_t kStuckMs = 10'000;
 
 struct Heartbeat {
   std::shared_ptr<ServerStubs> stubs;
@@ -53,7 +58,27 @@ void Heartbeats::Run() {
           });
     }
     unanswered.Wait();
+    // That which has waited longest, whichever server it is.
+    size_t oldest = 0;
+    for (size_t i = 0; i < heartbeats.size(); ++i) {
+      if (heartbeats[i].response.waiting_ms() > heartbeats[oldest].response.waiting_ms()) oldest = i;
+    }
+    TellWaiting(servers_[oldest]->address(), heartbeats[oldest].response);
   }
+}
+
+// After ten seconds, and each time that it has become twice as long.
+void Heartbeats::TellWaiting(const std::string& server, const v1::HeartbeatResponse& response) {
+  const uint64_t waiting_ms = response.waiting_ms();
+  if (waiting_ms < told_waiting_ms_) told_waiting_ms_ = 0;  // another round
+  const auto& ranks = response.waiting_for();
+  const bool for_me = std::find(ranks.begin(), ranks.end(), worker_.rank()) != ranks.end();
+  if (ranks.empty() || for_me || waiting_ms < kStuckMs || waiting_ms < 2 * told_waiting_ms_) return;
+  told_waiting_ms_ = waiting_ms;
+  LogWarning(absl::StrCat(
+      "event=step_waits for_workers=", absl::StrJoin(ranks, ","), " seconds=", waiting_ms / 1000, " server=", server,
+      " reason=\"the step is complete when these have contributed: they have not come yet, are slow, "
+      "or hang\""));
 }
 
 }  // namespace cddp

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -34,12 +35,15 @@ class Heartbeats {
 
  private:
   void Run();
+  // Says in the log whom the step waits for, by what a server has answered.
+  void TellWaiting(const std::string& server, const v1::HeartbeatResponse& response);
 
   const v1::WorkerId worker_;
   const absl::Duration period_;
   const std::vector<std::unique_ptr<ServerConnection>>& servers_;
   std::atomic<uint64_t> step_{0};
   std::atomic<double> loss_{0};
+  uint64_t told_waiting_ms_ = 0;  // the thread's
   EndSignal ending_;
   std::thread thread_;
 };

@@ -13,6 +13,7 @@
 #include "common/clock/clock.h"
 #include "common/log/log.h"
 #include "common/retry/retry_call.h"
+#include "common/transport/call_identity.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
 #include "common/transport/reach.h"
@@ -20,6 +21,9 @@
 
 namespace cddp {
 namespace {
+
+// To a server, that this worker does not take part after all.
+constexpr absl::Duration kLeaveTimeout = absl::Seconds(1);
 
 // Joins the servers of one cluster, and keeps what they said.
 class Joining {
@@ -33,22 +37,78 @@ class Joining {
     *request_.mutable_layout() = ToMessage(layout);
     request_.set_agreement(options.agreement);
     joined_.versions.resize(servers.size());
+    runs_.resize(servers.size());
   }
 
   absl::StatusOr<JoinedCluster> JoinAll() {
-    for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
-      if (absl::Status status = JoinServer(shard); !status.ok()) return status;
-    }
-    if (absl::Status status = CheckThatNoneBeginsAnew(); !status.ok()) return status;
-    return joined_;
+    absl::Status status = TryJoinAll();
+    if (status.ok()) return joined_;
+    // Rounds would wait for this worker until its lease is over.
+    for (uint32_t shard = 0; shard < reached_; ++shard) TryLeave(*servers_[shard]);
+    return status;
   }
 
  private:
+  absl::Status TryJoinAll() {
+    Claim(options_.run);
+    for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
+      if (absl::Status status = JoinServer(shard); !status.ok()) return status;
+    }
+    if (absl::Status status = AgreeOnRun(); !status.ok()) return status;
+    return CheckThatNoneBeginsAnew();
+  }
+
+  void Claim(const RunIdentity& run) {
+    request_.set_run(run.name);
+    request_.set_run_claim(run.claim == RunClaim::kBegun   ? v1::BEGUN
+                           : run.claim == RunClaim::kNamed ? v1::NAMED
+                                                           : v1::ANY);
+  }
+
+  // Server after server, so that workers that join at the same time take one name: that of the first that reached
+  // server 0.
+  absl::Status AgreeOnRun() {
+    RunIdentity run = options_.run;
+    bool has_begun = run.claim == RunClaim::kBegun;
+    for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
+      if (runs_[shard].empty()) continue;
+      if (run.name.empty() || run.claim == RunClaim::kAny) run = {runs_[shard], RunClaim::kNamed};
+      if (runs_[shard] != run.name) {
+        return absl::InvalidArgumentError(absl::StrCat("server ", servers_[shard]->address(), " holds run ",
+                                                       runs_[shard], ", but another one of --servers run ", run.name,
+                                                       ": name the servers, and give them the state, of one run"));
+      }
+      has_begun |= joined_.versions[shard] > 0;
+    }
+    if (run.name.empty()) run = {NewRunName(), RunClaim::kAny};
+    for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
+      if (!runs_[shard].empty()) continue;
+      Claim({run.name, has_begun ? RunClaim::kBegun : run.claim});
+      if (absl::Status status = JoinServer(shard); !status.ok()) return status;
+      run = {runs_[shard], RunClaim::kNamed};
+    }
+    joined_.run = run.name;
+    for (const auto& server : servers_) server->SetRun(run.name);
+    return absl::OkStatus();
+  }
+
+  void TryLeave(ServerConnection& server) const {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + kLeaveTimeout));
+    v1::LeaveRequest request;
+    *request.mutable_worker() = request_.worker();
+    v1::LeaveResponse response;
+    server.stubs.get()->typed->Leave(&context, request, &response);
+  }
+
   absl::Status JoinServer(uint32_t shard) {
     ServerConnection& server = *servers_[shard];
     v1::JoinResponse response;
     if (absl::Status status = Call(server, &response); !status.ok()) return status;
+    reached_ = std::max(reached_, shard + 1);
     if (absl::Status status = CheckPlace(shard, response); !status.ok()) return status;
+    runs_[shard] = response.run();
+    joined_.next_step = std::max<uint64_t>(joined_.next_step, response.next_step());
     if (joined_.settings.empty()) joined_.settings = response.agreement();
     if (absl::Status status =
             CheckServersAgree(server.address(), response.agreement(), servers_.front()->address(), joined_.settings);
@@ -71,6 +131,7 @@ class Joining {
     bool told = false;
     const auto attempt = [&](absl::Duration timeout) {
       grpc::ClientContext context;
+      SetCallIdentity(&context, /*run=*/"");  // the request says it
       context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
       return FromGrpc(server.stubs.get()->typed->Join(&context, request_, response));
     };
@@ -83,6 +144,11 @@ class Joining {
     const absl::Status status = RetryCall(clock, retry, attempt, tell);
     if (status.ok()) return status;
     const absl::Duration failing_for = retry.FailingFor(clock.Now());
+    if (status.GetPayload(kRankHeld).has_value()) {
+      return absl::UnavailableError(absl::StrCat(
+          "server ", server.address(), " lets this worker not in, for ",
+          absl::FormatDuration(absl::Trunc(failing_for, absl::Milliseconds(100))), ": ", status.message()));
+    }
     return GaveUp(server.address(), failing_for, Explain(server.address(), options_.security.get(), status));
   }
 
@@ -105,10 +171,10 @@ class Joining {
     return *least == 0 && *most > 1;
   }
 
-  // Where every worker contributes to every round, no server can be past version 1 before all workers have begun at
-  // every other. A server at version 0 beside others that are further has lost its state.
+  // A worker makes its first step once it has the initial weights, version 1, of all buckets. So no server can be past
+  // version 1 while another is at 0: that one has lost its state.
   absl::Status CheckThatNoneBeginsAnew() {
-    if (!joined_.all_contribute() || !OneBeginsAnew()) return absl::OkStatus();
+    if (!OneBeginsAnew()) return absl::OkStatus();
     // That was so when each was joined: others may have trained while this worker waited for a later one.
     for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
       if (joined_.versions[shard] > 0) continue;
@@ -127,6 +193,8 @@ class Joining {
   const std::vector<std::unique_ptr<ServerConnection>>& servers_;
   v1::JoinRequest request_;
   JoinedCluster joined_;
+  std::vector<std::string> runs_;  // that the servers hold; empty: none yet
+  uint32_t reached_ = 0;           // the servers before it count on this worker
 };
 
 }  // namespace

@@ -22,7 +22,9 @@ struct JoinedCluster {
   std::vector<uint64_t> versions;  // by server: smallest of its buckets
   bool is_sync = true;
   uint32_t quorum = 0;
-  std::string settings;  // see Cluster::server_settings
+  std::string settings;    // see Cluster::server_settings
+  std::string run;         // name of the run that all of them hold
+  uint64_t next_step = 0;  // steps below it have been counted from this rank, by an earlier process
   absl::Duration heartbeat_period = absl::Seconds(3);
 
   // See Cluster.
@@ -31,8 +33,9 @@ struct JoinedCluster {
 
 // Joins every server, in shard order; one that is out of reach is tried again until options.server_timeout.
 // Unavailable, naming the address, after that; the server's own error, naming it, if it refuses; InvalidArgument if the
-// servers are not those that options.addresses means, or disagree; FailedPrecondition if one of them has lost its
-// state.
+// servers are not those that options.addresses means, disagree, or hold another run than options.run;
+// FailedPrecondition if one of them has lost its state. A run that has no name gets one
+// (common/agreement/run_identity.h). After an error no server counts on this worker.
 absl::StatusOr<JoinedCluster> JoinServers(const GrpcClusterOptions& options, const ParameterLayout& layout,
                                           const std::vector<std::unique_ptr<ServerConnection>>& servers);
 

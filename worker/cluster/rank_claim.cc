@@ -11,6 +11,7 @@
 #include "common/clock/clock.h"
 #include "common/log/log.h"
 #include "common/retry/retry_call.h"
+#include "common/transport/call_identity.h"
 #include "common/transport/protocol.h"
 #include "common/transport/reach.h"
 #include "common/transport/status.h"
@@ -42,6 +43,7 @@ absl::StatusOr<uint32_t> ClaimRank(const GrpcClusterOptions& options) {
   std::string told;
   const auto attempt = [&](absl::Duration timeout) {
     grpc::ClientContext context;
+    SetCallIdentity(&context, /*run=*/"");
     context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
     return FromGrpc(server.stubs.get()->typed->ClaimRank(&context, request, &response));
   };

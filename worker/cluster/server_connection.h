@@ -17,6 +17,7 @@
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "common/clock/monotonic.h"
 #include "common/sync/mutex.h"
+#include "common/transport/call_identity.h"
 #include "common/transport/credentials.h"
 #include "common/transport/intended_server.h"
 #include "worker/cluster/grpc_cluster_options.h"
@@ -63,9 +64,15 @@ class ServerConnection {
 
   const std::string& address() const { return address_; }
 
-  // Says in a call that it is for this server (common/transport/intended_server.h). A Join does not: its answer tells
-  // whose it is, and one at a wrong place of --servers is no mistake of the network.
-  void NameIn(grpc::ClientContext* context) const { SetIntendedServer(context, shard_, shard_count_); }
+  // Says in a call that it is for this server (common/transport/intended_server.h), and of which run it is. A Join does
+  // not: its answer tells whose it is, and one at a wrong place of --servers is no mistake of the network.
+  void NameIn(grpc::ClientContext* context) const {
+    SetIntendedServer(context, shard_, shard_count_);
+    SetCallIdentity(context, run_);
+  }
+
+  // Once, before any call that NameIn is for.
+  void SetRun(const std::string& run) { run_ = run; }
 
   RenewedStubs stubs;
   // Over a connection of its own: behind megabytes that a slow network still carries, a heartbeat would come too late.
@@ -86,6 +93,7 @@ class ServerConnection {
   const std::string address_;
   const uint32_t shard_;
   const uint32_t shard_count_;
+  std::string run_;
   std::atomic<uint64_t> view_{0};
   std::atomic<int64_t> heard_{std::numeric_limits<int64_t>::min()};
   Mutex mutex_;

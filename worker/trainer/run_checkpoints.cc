@@ -60,9 +60,10 @@ RunCheckpoints::RunCheckpoints(const RunSettings& settings, uint64_t fingerprint
       fingerprint_(fingerprint),
       every_(settings.options.checkpoint_every),
       metrics_(*metrics),
-      writer_(files_, [metrics, path = files_.latest_path()](const CheckpointWriter::Written& written) {
+      writer_(files_, [this, metrics](const CheckpointWriter::Written& written) {
         metrics->NoteCheckpoint(written.step, written.time, written.status.ok());
         if (written.status.ok()) {
+          sent_->NoteDurable(written.step);
           spdlog::debug("event=checkpoint step={} seconds={:.3f}", written.step, absl::ToDoubleSeconds(written.time));
         } else {
           spdlog::error("event=checkpoint_failed step={} reason=\"{}\"", written.step,
@@ -79,6 +80,12 @@ absl::StatusOr<std::optional<WorkerCheckpoint>> RunCheckpoints::Find() {
   }
   if (every_ > 0) next_ = ((*found)->exchange.step / every_ + 1) * every_;
   return found;
+}
+
+void RunCheckpoints::Begin(const std::string& run, const std::string& arithmetic, std::shared_ptr<SentLog> sent) {
+  run_ = run;
+  arithmetic_ = arithmetic;
+  sent_ = std::move(sent);
 }
 
 void RunCheckpoints::BeforeStep(const RunParts& parts, const EpochTotals& totals) {
@@ -114,9 +121,16 @@ bool RunCheckpoints::Take(const RunParts& parts, const EpochTotals& totals) {
                   std::string(status.message()));
     return false;
   }
-  WorkerCheckpoint checkpoint = {
-      fingerprint_,           flags_, parts.exchange->State(), *std::move(weights), parts.model->State(),
-      held_back + *optimizer, ""};
+  WorkerCheckpoint checkpoint = {fingerprint_,
+                                 run_,
+                                 arithmetic_,
+                                 flags_,
+                                 parts.exchange->State(),
+                                 *std::move(weights),
+                                 parts.model->State(),
+                                 held_back + *optimizer,
+                                 ""};
+  sent_->BeginFile(checkpoint.exchange.step);
   ByteWriter to(&checkpoint.totals);
   ForEachField(totals, [&to](auto field) { to.Put(field); });
   metrics_.NoteCheckpointCopy(MonotonicNow() - begin);

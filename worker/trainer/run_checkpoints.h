@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "worker/checkpoint/checkpoint_files.h"
 #include "worker/checkpoint/checkpoint_writer.h"
+#include "worker/checkpoint/sent_log.h"
 #include "worker/exchange/gradient_exchange.h"
 #include "worker/model/training_model.h"
 #include "worker/optimizer/local_optimizer.h"
@@ -36,6 +37,9 @@ class RunCheckpoints {
   // `settings.options.checkpoint_dir` is not empty; `metrics` outlives this object.
   RunCheckpoints(const RunSettings& settings, uint64_t fingerprint, WorkerMetrics* metrics);
 
+  // Once, before the first: whose they are, what kind of arithmetic makes them, and the log of what is sent meanwhile.
+  void Begin(const std::string& run, const std::string& arithmetic, std::shared_ptr<SentLog> sent);
+
   // The checkpoint to go on from, if there is one. Errors of CheckpointFiles::ReadLatest and CheckFits.
   absl::StatusOr<std::optional<WorkerCheckpoint>> Find();
 
@@ -52,6 +56,9 @@ class RunCheckpoints {
 
   const CheckpointFiles files_;
   const std::string flags_;
+  std::string run_;
+  std::string arithmetic_;
+  std::shared_ptr<SentLog> sent_;  // written before the writer's thread reads it
   const uint64_t fingerprint_;
   const uint64_t every_;
   uint64_t next_ = 0;  // step from which on one is due

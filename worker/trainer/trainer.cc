@@ -9,7 +9,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "common/agreement/agreement.h"
 #include "common/clock/clock.h"
 #include "common/clock/monotonic.h"
 #include "common/codec/crc32c.h"
@@ -19,11 +21,13 @@
 #include "common/trace/trace_file.h"
 #include "worker/buckets/checked_buckets.h"
 #include "worker/buckets/host_buckets.h"
+#include "worker/checkpoint/remade_buckets.h"
 #include "worker/client/begin_training.h"
 #include "worker/cluster/grpc_cluster.h"
 #include "worker/cuda/cuda_buckets.h"
 #include "worker/cuda/cuda_stream.h"
 #include "worker/data/sampler.h"
+#include "worker/model/arithmetic.h"
 #include "worker/model/device.h"
 #include "worker/model/tensor_optimizer.h"
 #include "worker/model/training_model.h"
@@ -85,6 +89,7 @@ class Trainer {
         {options_.model, options_.seed, rank_, options_.threads, options_.compute, options_.gpt, device->device});
     if (!model.ok()) return model.status();
     model_ = *std::move(model);
+    arithmetic_ = ArithmeticKind(device->device, options_.threads);
 
     absl::StatusOr<ParameterLayout> layout = ParameterLayout::Create(model_->tensors(), options_.bucket_elements);
     if (!layout.ok()) return layout.status();
@@ -159,19 +164,24 @@ class Trainer {
     // Before it joins: the others wait for whoever has.
     absl::StatusOr<std::unique_ptr<BucketEngine>> engine = MakeEngine(layout, push);
     if (!engine.ok()) return engine.status();
+    if (checkpoints_.has_value()) {
+      auto remade = std::make_unique<RemadeBuckets>(layout, *std::move(engine));
+      remade_ = remade.get();
+      engine = std::move(remade);
+    }
     if (absl::Status status = MakeRatio(**engine); !status.ok()) return status;
     GrpcClusterOptions options = options_.cluster;
     options.agreement = agreement;
+    if (restored_.has_value()) {
+      if (absl::Status status = TakeRunOf(*restored_, &options.run); !status.ok()) return status;
+    }
     absl::StatusOr<std::unique_ptr<GrpcCluster>> cluster = GrpcCluster::Join(options, layout);
     if (!cluster.ok()) return cluster.status();
     cluster_ = *std::move(cluster);
-    if (options_.overlap && !cluster_->is_sync()) {
-      return absl::InvalidArgumentError(
-          "--overlap needs servers with --consistency=sync: with any other, no worker waits for an exchange anyway");
-    }
-    if (!options_.sparse_adam) {
-      absl::Status status = CheckServersTakePart(cluster_->server_settings(), AbslUnparseFlag(options_.ratio));
-      if (!status.ok()) return status;
+    spdlog::info("event=run name={}", cluster_->run());
+    if (absl::Status status = CheckTakesPart(); !status.ok()) {
+      cluster_->Leave(/*finished=*/false);
+      return status;
     }
     exchange_ = std::make_unique<GradientExchange>(layout, *std::move(engine), cluster_.get());
     exchange_->set_trace(trace_);
@@ -192,9 +202,81 @@ class Trainer {
     bool holds_back = false;
     if (status.ok() && repeats) status = GoOn(&holds_back);
     rounds_.emplace(exchange_->step(), holds_back);
+    if (status.ok()) status = BeginCheckpoints();
     if (status.ok()) status = BeginRatio(repeats);
     listener_.emplace(model_.get(), optimizer_.get(), exchange_.get(), gpu_engine_, options_.check_engine);
     return status;
+  }
+
+  // The checkpoint's run is this worker's.
+  absl::Status TakeRunOf(const WorkerCheckpoint& checkpoint, RunIdentity* run) const {
+    if (!run->name.empty() && run->name != checkpoint.run) {
+      return absl::InvalidArgumentError(absl::StrCat("--checkpoint_dir=", options_.checkpoint_dir, " holds run ",
+                                                     checkpoint.run, ", but this worker has --run=", run->name,
+                                                     ": name that run's folder, or an empty one"));
+    }
+    *run = {checkpoint.run, RunClaim::kBegun};
+    return absl::OkStatus();
+  }
+
+  // Once it has joined: may it go on?
+  absl::Status CheckTakesPart() {
+    if (options_.overlap && !cluster_->is_sync()) {
+      return absl::InvalidArgumentError(
+          "--overlap needs servers with --consistency=sync: with any other, no worker waits for an exchange anyway");
+    }
+    if (!options_.sparse_adam) {
+      absl::Status status = CheckServersTakePart(cluster_->server_settings(), AbslUnparseFlag(options_.ratio));
+      if (!status.ok()) return status;
+    }
+    if (!checkpoints_.has_value()) return absl::OkStatus();
+    const bool has_taken_part = cluster_->next_step() > 1;
+    if (restored_.has_value() || !has_taken_part || options_.without_checkpoint) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--checkpoint_dir=", options_.checkpoint_dir, " holds no checkpoint of worker ", rank_, ", but it has made ",
+        cluster_->next_step() - 1, " steps of run ", cluster_->run(),
+        ": restore it from a copy; or, to go on from the servers' weights and lose what the worker had not sent yet, "
+        "give --without_checkpoint"));
+  }
+
+  // From here on what is sent is noted, and what was sent before is sent again.
+  absl::Status BeginCheckpoints() {
+    if (!checkpoints_.has_value()) return absl::OkStatus();
+    absl::StatusOr<std::shared_ptr<SentLog>> sent =
+        SentLog::Open(options_.checkpoint_dir, rank_, cluster_->run(), exchange_->step());
+    if (!sent.ok()) return sent.status();
+    remade_->set_log(*sent);
+    checkpoints_->Begin(cluster_->run(), arithmetic_, *std::move(sent));
+    return absl::OkStatus();
+  }
+
+  void NoteArithmetic(const std::string& of_checkpoint) const {
+    const std::vector<SettingDifference> differences = Differences(of_checkpoint, arithmetic_);
+    if (differences.empty()) return;
+    std::vector<std::string> all;
+    for (const SettingDifference& difference : differences) {
+      all.push_back(absl::StrCat(difference.first, " there, ", difference.second, " here"));
+    }
+    spdlog::warn(
+        "event=other_arithmetic differs=\"{}\" consequence=\"gradients may round differently from those before the "
+        "checkpoint; steps that are made once more send what they sent then\"",
+        absl::StrJoin(all, "; "));
+  }
+
+  // Once, after the steps that were made once more.
+  void TellRemade() {
+    const RemadeBuckets::Counts counts = remade_ == nullptr ? RemadeBuckets::Counts() : remade_->counts();
+    if (counts.remade == 0 || remade_told_) return;
+    if (std::exchange(remade_before_, counts.remade) != counts.remade) return;
+    remade_told_ = true;
+    if (counts.differed == 0) {
+      spdlog::info("event=steps_made_again buckets={} differed=0", counts.remade);
+    } else {
+      spdlog::warn(
+          "event=steps_made_again buckets={} differed={} reason=\"gradients were not those of the first time, bit for "
+          "bit; what was sent then was sent again, and the residual follows it\"",
+          counts.remade, counts.differed);
+    }
   }
 
   // Of the model's device; also notes it in gpu_engine_ if that is a GPU.
@@ -301,6 +383,7 @@ class Trainer {
     if (!run.ok()) return run.status();
     restored_totals_ = run->totals;
     *holds_back = run->holds_back;
+    NoteArithmetic(restored_->arithmetic);
     spdlog::info("event=restored step={} servers_version={}", step, cluster_->version());
     restored_.reset();
     return absl::OkStatus();
@@ -497,6 +580,7 @@ class Trainer {
     result_.last_loss = loss_sum / static_cast<double>(steps);
     cluster_->NoteProgress(exchange_->step() - 1, result_.last_loss);
     metrics_.NoteSteps(steps, refused_ ? steps : 0, result_.last_loss, compute_seconds, model_->weights().size());
+    TellRemade();
     return absl::OkStatus();
   }
 
@@ -555,11 +639,15 @@ class Trainer {
   bool refused_ = false;             // the last exchange, for a gradient that was not finite
   double last_compute_seconds_ = 0;  // overlapped: of the last round's steps
   uint64_t skipped_in_row_ = 0;      // rounds
-  std::unique_ptr<Cluster> cluster_;
+  std::unique_ptr<GrpcCluster> cluster_;
   std::unique_ptr<LocalOptimizer> optimizer_;   // null: the servers' makes the steps
   std::unique_ptr<GradientExchange> exchange_;  // after cluster_ and optimizer_: its thread uses them
   CudaBuckets* gpu_engine_ = nullptr;           // the exchange's, if the model is on a GPU
-  std::optional<RoundOrder> rounds_;            // from Connect on
+  RemadeBuckets* remade_ = nullptr;             // the exchange's, with --checkpoint_dir
+  uint64_t remade_before_ = 0;
+  bool remade_told_ = false;
+  std::string arithmetic_;
+  std::optional<RoundOrder> rounds_;  // from Connect on
   std::optional<RoundListener> listener_;
   std::unique_ptr<AdaptiveRatio> adaptive_ratio_;  // null: --ratio is a number
 };

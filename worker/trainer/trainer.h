@@ -49,6 +49,7 @@ struct TrainerOptions {
   absl::Duration save_timeout = absl::Seconds(60);  // how long to try to save it: the disk may be full
   bool stop_on_non_finite = false;
   uint64_t max_skipped_steps = 20;  // exchanges refused in a row that end the training with an error; 0: any number
+  bool without_checkpoint = false;  // go on although the run's checkpoint of this worker is not in checkpoint_dir
   std::string checkpoint_dir;       // empty: no checkpoints, and none to go on from
   uint64_t checkpoint_every = 100;  // exchanges; 0: only at the end and when stopped
   bool json_progress = false;

@@ -79,6 +79,8 @@ std::vector<Binding<RunSettings>> MakeBindings() {
       Flag("--workers", [](auto& s) -> auto& { return s.options.cluster.worker_count; }),
       NoFlag([](auto& s) -> auto& { return s.options.cluster.incarnation; }),
       NoFlag([](auto& s) -> auto& { return s.options.cluster.agreement; }),
+      Flag("--run", [](auto& s) -> auto& { return s.options.cluster.run.name; }),
+      NoFlag([](auto& s) -> auto& { return s.options.cluster.run.claim; }),  // by --run and the checkpoint
       Flag("--server_timeout", [](auto& s) -> auto& { return s.options.cluster.server_timeout; }),
       Flag("--metrics_listen", [](auto& s) -> auto& { return s.options.metrics_listen; }),
       Flag("--trace", [](auto& s) -> auto& { return s.options.trace; }),
@@ -87,6 +89,7 @@ std::vector<Binding<RunSettings>> MakeBindings() {
       Flag("--max_skipped_steps", [](auto& s) -> auto& { return s.options.max_skipped_steps; }),
       Flag("--stop_on_non_finite", [](auto& s) -> auto& { return s.options.stop_on_non_finite; }),
       Flag("--checkpoint_dir", [](auto& s) -> auto& { return s.options.checkpoint_dir; }),
+      Flag("--without_checkpoint", [](auto& s) -> auto& { return s.options.without_checkpoint; }),
       Flag("--checkpoint_every", [](auto& s) -> auto& { return s.options.checkpoint_every; }),
       ByHand("--progress", [](auto& s) -> auto& { return s.options.json_progress; }),
       NoFlag([](auto& s) -> auto& { return s.options.should_stop; }),

@@ -16,11 +16,11 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 TEST(WorkerSettingsTest, EveryFieldOfTheOptionsIsBound) {
-  constexpr size_t kFields = CountFields<RunSettings>() - 1 /* options */ + CountFields<TrainerOptions>() -
-                             4 /* step, gpt, exchange, cluster */ + CountFields<GptOptions>() +
-                             CountFields<OptimizerOptions>() - 1 /* lr */ + CountFields<LearningRateOptions>() +
-                             CountFields<GradientCompressorOptions>() - 1 /* compressor */ +
-                             CountFields<CompressorOptions>() + CountFields<GrpcClusterOptions>();
+  constexpr size_t kFields =
+      CountFields<RunSettings>() - 1 /* options */ + CountFields<TrainerOptions>() -
+      4 /* step, gpt, exchange, cluster */ + CountFields<GptOptions>() + CountFields<OptimizerOptions>() - 1 /* lr */ +
+      CountFields<LearningRateOptions>() + CountFields<GradientCompressorOptions>() - 1 /* compressor */ +
+      CountFields<CompressorOptions>() + CountFields<GrpcClusterOptions>() - 1 /* run */ + CountFields<RunIdentity>();
   CheckEveryFieldIsBound(WorkerBindings(), kFields);
 }
 

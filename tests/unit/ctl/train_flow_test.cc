@@ -104,7 +104,8 @@ TEST_F(TrainFlowTest, EverySettingReachesTheProcesses) {
   run("--model=mlp --workers=3 --epochs=3 --batch_size=8 --seed=7 --train_examples=600 --bucket_bytes=4096 "
       "--ratio=0.5 --publish_ratio=0.375 --value_encoding=fp16 --index_encoding=rice --small_tensor_elements=9 "
       "--selection=threshold --ratio_warmup_steps=11 --residual_decay=0.25 --momentum_correction=0.375 "
-      "--clip_norm=1.5 --quorum=2 --lease=3s --lr=0.125 --momentum=0.75 --nesterov=true --weight_decay=0.25 "
+      "--clip_norm=1.5 --quorum=2 --lease=3s --start_timeout=5m --min_workers=2 --lr=0.125 --momentum=0.75 "
+      "--nesterov=true --weight_decay=0.25 "
       "--lr_schedule=step --lr_warmup_steps=5 --lr_decay_steps=7 --lr_decay_factor=0.5 --optimizer_at=servers");
   run("--consistency=stale --max_staleness=9 --optimizer=adamw --sparse_adam=true --beta1=0.8 --beta2=0.7 "
       "--epsilon=0.5 --optimizer_at=servers");

@@ -19,6 +19,7 @@ std::string AllKinds() {
   AppendEvent(MemberEvent{1, 99, MemberState::kFinished, 12}, &bytes);
   AppendEvent(BucketEvent{10, 11, "state"}, &bytes);
   AppendEvent(AgreementEvent{8, "settings"}, &bytes);
+  AppendEvent(RunEvent{"run"}, &bytes);
   return bytes;
 }
 
@@ -29,7 +30,7 @@ TEST(ShardEventsTest, AllKindsComeBackAndNoneThatIsCut) {
     std::vector<ShardEvent> events;
     ShardEvent event;
     while (!left.empty() && TakeEvent(&left, &event).ok()) events.push_back(event);
-    EXPECT_EQ(left.empty() && events.size() == 7, size == bytes.size()) << "cut at " << size;
+    EXPECT_EQ(left.empty() && events.size() == 8, size == bytes.size()) << "cut at " << size;
     if (size < bytes.size()) continue;
     EXPECT_EQ(std::get<BeginEvent>(events[0]).options, "options");
     EXPECT_EQ(std::get<BeginEvent>(events[0]).layout, "layout");
@@ -50,6 +51,7 @@ TEST(ShardEventsTest, AllKindsComeBackAndNoneThatIsCut) {
     EXPECT_EQ(std::get<BucketEvent>(events[5]).state, "state");
     EXPECT_EQ(std::get<AgreementEvent>(events[6]).rank, 8u);
     EXPECT_EQ(std::get<AgreementEvent>(events[6]).settings, "settings");
+    EXPECT_EQ(std::get<RunEvent>(events[7]).name, "run");
   }
 }
 
@@ -70,12 +72,12 @@ TEST(ShardEventsTest, AnUpdateKeepsWhatItWasReadFrom) {
 TEST(ShardEventsTest, TheFirstByteIsTheKindAndNoneOfTheJournals) {
   const std::string all = AllKinds();
   SharedBytes left = SharedBytes::Own(all);
-  for (char kind = 1; kind <= 7; ++kind) {
+  for (char kind = 1; kind <= 8; ++kind) {
     EXPECT_EQ(left.view().front(), kind);
     ShardEvent event;
     ASSERT_TRUE(TakeEvent(&left, &event).ok());
   }
-  for (const uint8_t tag : {kSegmentHeadTag, kSnapshotEndTag, uint8_t{8}, uint8_t{128}}) {
+  for (const uint8_t tag : {kSegmentHeadTag, kSnapshotEndTag, uint8_t{9}, uint8_t{128}}) {
     std::string bytes = all;
     bytes[0] = static_cast<char>(tag);
     SharedBytes other = SharedBytes::Own(std::move(bytes));
