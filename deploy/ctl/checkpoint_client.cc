@@ -57,8 +57,9 @@ absl::Status CheckpointClient::Call(size_t server, absl::Duration try_timeout, c
   return GaveUp(addresses_[server], failing_for, Explain(addresses_[server], security_, status));
 }
 
-absl::StatusOr<uint64_t> CheckpointClient::Newest() {
-  uint64_t newest = 0;
+absl::StatusOr<CheckpointClient::Versions> CheckpointClient::Look() {
+  Versions versions;
+  versions.least = UINT64_MAX;
   for (size_t i = 0; i < stubs_.size(); ++i) {
     v1::StatusResponse response;
     const absl::Status status =
@@ -72,10 +73,14 @@ absl::StatusOr<uint64_t> CheckpointClient::Newest() {
       return absl::InvalidArgumentError(absl::StrCat("server ", addresses_[i], " is one of ", response.shard_count(),
                                                      ", but --servers names ", stubs_.size(), ": name all of them"));
     }
-    newest = std::max(newest, response.max_version());
+    versions.least = std::min<uint64_t>(versions.least, response.min_version());
+    versions.newest = std::max<uint64_t>(versions.newest, response.max_version());
+    for (const v1::WorkerStatus& worker : response.workers()) {
+      versions.has_workers |= worker.state() == v1::WorkerStatus::JOINED;
+    }
   }
-  if (newest == 0) return absl::FailedPreconditionError("there are no weights yet: no training has begun");
-  return newest;
+  if (versions.newest == 0) return absl::FailedPreconditionError("there are no weights yet: no training has begun");
+  return versions;
 }
 
 absl::Status CheckpointClient::MakeAt(uint64_t version) {
@@ -110,17 +115,34 @@ absl::Status CheckpointClient::MakeAt(uint64_t version) {
   return absl::OkStatus();
 }
 
+absl::Status CheckpointClient::LookTwice(Versions* before, Versions* now) {
+  absl::StatusOr<Versions> look = Look();
+  for (absl::Duration waited; look.ok(); waited += kLook) {
+    *before = *look;
+    absl::SleepFor(kLook);
+    look = Look();
+    if (!look.ok()) break;
+    *now = *look;
+    const bool apart = now->least < now->newest && now->newest == before->newest;
+    if (apart && !now->has_workers) {
+      return absl::AbortedError(
+          absl::StrCat("the workers are gone in mid step: the parts of the model are at versions ", now->least, " to ",
+                       now->newest));
+    }
+    if (!apart || waited > timeout_) return absl::OkStatus();
+  }
+  return look.status();
+}
+
 absl::StatusOr<uint64_t> CheckpointClient::Make() {
   // While servers train, the version has to be one that none has reached when it is asked; where the training stands
   // still, it has to be the present one.
   absl::Status last;
   for (uint64_t margin = 2, left = kTries; left > 0; margin *= 8, --left) {
-    const absl::StatusOr<uint64_t> before = Newest();
-    if (!before.ok()) return before.status();
-    absl::SleepFor(kLook);
-    const absl::StatusOr<uint64_t> newest = Newest();
-    if (!newest.ok()) return newest.status();
-    const uint64_t version = *newest == *before ? *newest : *newest + (*newest - *before) * margin;
+    Versions before, now;
+    if (absl::Status status = LookTwice(&before, &now); !status.ok()) return status;
+    const uint64_t version =
+        now.newest == before.newest ? now.newest : now.newest + (now.newest - before.newest) * margin;
     last = MakeAt(version);
     if (last.ok()) return version;
     if (!absl::IsFailedPrecondition(last)) return last;

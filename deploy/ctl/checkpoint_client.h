@@ -32,10 +32,11 @@ class CheckpointClient {
   CheckpointClient(const std::vector<std::string>& addresses, const ClientSecurity* security, absl::Duration timeout);
 
   // Has all servers keep the state at one version, as soon as they are there; returns the version. Unavailable if a
-  // server does not answer, FailedPrecondition if it keeps no state, DeadlineExceeded if the training does not go on.
+  // server does not answer, FailedPrecondition if it keeps no state, DeadlineExceeded if the training does not go on, Aborted
+  // if all workers are gone in mid step: then there is no such version, and Read(0) gives the model as it is.
   absl::StatusOr<uint64_t> Make();
 
-  // The weights of a checkpoint, from all servers. NotFound, naming a server, if it does not have that version;
+  // The weights of a checkpoint, or as they are (version 0), from all servers. NotFound, naming a server, if it does not have that version;
   // InvalidArgument if the addresses are not all servers of one cluster.
   absl::StatusOr<ClusterWeights> Read(uint64_t version);
 
@@ -50,8 +51,16 @@ class CheckpointClient {
   // Makes a call to one server, again while it is out of reach or busy; errors name the server.
   using ServerCall = std::function<absl::Status(v1::ParameterServer::Stub&, Retry&, absl::Duration timeout)>;
   absl::Status Call(size_t server, absl::Duration try_timeout, const ServerCall& call);
-  // Newest version of any bucket.
-  absl::StatusOr<uint64_t> Newest();
+  // Of all buckets.
+  struct Versions {
+    uint64_t least = 0;
+    uint64_t newest = 0;
+    bool has_workers = false;  // do any take part?
+  };
+  absl::StatusOr<Versions> Look();
+  // Two looks. Where nothing moves although buckets are apart, workers may be about to go on, or gone: waits to see which.
+  // Aborted if they are gone.
+  absl::Status LookTwice(Versions* before, Versions* now);
   absl::Status MakeAt(uint64_t version);
 
   const std::vector<std::string> addresses_;

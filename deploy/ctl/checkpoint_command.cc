@@ -43,9 +43,17 @@ absl::Status Run() {
   CheckpointClient client(*addresses, security->get(), absl::GetFlag(FLAGS_reach_timeout));
   if (version == 0) {
     const absl::StatusOr<uint64_t> made = client.Make();
-    if (!made.ok()) return made.status();
-    version = *made;
-    std::printf("checkpoint  version %lu at %zu servers\n", static_cast<unsigned long>(version), addresses->size());
+    if (absl::IsAborted(made.status()) && !path.empty()) {
+      std::printf("checkpoint  none: %s\n", std::string(made.status().message()).c_str());
+    } else if (!made.ok()) {
+      return absl::IsAborted(made.status())
+                 ? absl::FailedPreconditionError(absl::StrCat(
+                       made.status().message(), "; start them again, or take the model as it is with --export_to"))
+                 : made.status();
+    } else {
+      version = *made;
+      std::printf("checkpoint  version %lu at %zu servers\n", static_cast<unsigned long>(version), addresses->size());
+    }
   }
   if (path.empty()) return absl::OkStatus();
   const absl::StatusOr<ClusterWeights> read = client.Read(version);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -164,6 +165,34 @@ TEST_F(ClusterCheckpointTest, AClusterThatStandsStillIsKeptAsItIsOrSaysWhatItLac
   ctl::CheckpointClient half({addresses_[0]}, nullptr, absl::Seconds(1));
   EXPECT_TRUE(absl::IsInvalidArgument(half.Make().status()));
   EXPECT_TRUE(absl::IsInvalidArgument(half.Read(1).status()));
+}
+
+TEST_F(ClusterCheckpointTest, WorkersThatAreGoneInMidStepLeaveAModel) {
+  StartServers();
+  {
+    GrpcClusterOptions options;
+    options.addresses = addresses_;
+    auto client = GrpcCluster::Join(options, layout_);
+    ASSERT_TRUE(client.ok()) << client.status();
+    auto exchange = MakeHostExchange(layout_, {}, client->get());
+    std::vector<float> weights(layout_.total_elements(), 1);
+    ASSERT_TRUE((*exchange)->Initialise(absl::MakeSpan(weights), true).ok());
+    Push push;
+    push.bucket = 1;
+    push.step = push.base_version = 1;
+    std::promise<absl::Status> pushed;
+    (*client)->Exchange({push},
+                        [&](uint32_t, const absl::StatusOr<PushReply>& reply) { pushed.set_value(reply.status()); });
+    EXPECT_TRUE(pushed.get_future().get().ok());
+    (*client)->Leave(/*finished=*/false);
+  }
+  ctl::CheckpointClient client(addresses_, nullptr, absl::Seconds(30));
+  const absl::Status made = client.Make().status();
+  EXPECT_TRUE(absl::IsAborted(made)) << made;
+  EXPECT_THAT(std::string(made.message()), HasSubstr("the parts of the model are at versions 1 to 2"));
+  const absl::StatusOr<ctl::ClusterWeights> read = client.Read(0);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->weights, Published());
 }
 
 }  // namespace

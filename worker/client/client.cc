@@ -134,6 +134,7 @@ absl::Status Client::Connect() {
   to.agreement = DescribeForServers(options_);
   absl::StatusOr<std::unique_ptr<GrpcCluster>> cluster = GrpcCluster::Join(to, layout_);
   if (!cluster.ok()) return cluster.status();
+  run_ = (*cluster)->run();
   cluster_ = *std::move(cluster);
   absl::Status status;
   if (pushes_weights() && !options_.any_outer) status = CheckServersAverage(cluster_->server_settings());
@@ -402,7 +403,7 @@ absl::StatusOr<std::string> Client::State() {
   if (absl::Status status = Require(Phase::kBetweenSteps, "save_state"); !status.ok()) return status;
   WorkerCheckpoint checkpoint;
   checkpoint.fingerprint = layout_.fingerprint();
-  checkpoint.run = cluster_->run();
+  checkpoint.run = run_;
   checkpoint.flags = DescribeForState(options_);
   checkpoint.exchange = exchange_->State();
   checkpoint.weights.resize(layout_.total_elements());
@@ -444,9 +445,9 @@ absl::Status Client::Restore(absl::string_view state) {
   if (checkpoint->fingerprint != layout_.fingerprint() || checkpoint->weights.size() != layout_.total_elements()) {
     return absl::InvalidArgumentError("restore: the state is of another model or bucket length");
   }
-  if (checkpoint->run != cluster_->run()) {
+  if (checkpoint->run != run_) {
     return absl::InvalidArgumentError(absl::StrCat("restore: the state is of run ", checkpoint->run,
-                                                   ", but the servers train run ", cluster_->run(),
+                                                   ", but the servers train run ", run_,
                                                    ": start them with their --state_dir, or call start to take part in "
                                                    "this run without that state"));
   }

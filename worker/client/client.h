@@ -24,8 +24,8 @@
 #include "worker/client/claims.h"
 #include "worker/client/client_options.h"
 #include "worker/client/tensor_memory.h"
-#include "worker/cluster/grpc_cluster.h"
 #include "worker/cuda/cuda_buckets.h"
+#include "worker/exchange/cluster.h"
 #include "worker/exchange/gradient_exchange.h"
 
 namespace cddp {
@@ -163,7 +163,8 @@ class Client {
   bool has_stepped_ ABSL_GUARDED_BY(mutex_) = false;
   ClientStatistics statistics_ ABSL_GUARDED_BY(mutex_);
 
-  std::unique_ptr<GrpcCluster> cluster_;
+  std::unique_ptr<Cluster> cluster_;
+  std::string run_;             // name of the run that this worker takes part in
   CudaBuckets* gpu_ = nullptr;  // the exchange's engine, where gradients are pushed from tensors in one array on a GPU
   std::unique_ptr<GradientExchange> exchange_;  // after cluster_ and the arrays: its thread uses them
 };
