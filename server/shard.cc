@@ -389,7 +389,11 @@ ShardStatus Shard::status() const {
     BucketState::Waiting waiting = bucket->waiting();
     if (waiting.since < status.waiting.since) status.waiting = std::move(waiting);
   }
-  if (journal_ != nullptr) status.journal_bytes = journal_->bytes();
+  if (journal_ != nullptr) {
+    status.journal_bytes = journal_->bytes();
+    const absl::Status failed = journal_->status();
+    status.trouble = std::string(failed.ok() ? journal_->full().message() : failed.message());
+  }
   status.snapshot_bytes = snapshot_bytes_;
   MutexLock lock(waiting_mutex_);
   waiting_ = status.waiting;

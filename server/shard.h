@@ -72,6 +72,7 @@ struct ShardStatus {
   uint64_t view = 0;            // see Shard::view
   std::vector<Member> members;
   BucketState::Waiting waiting;  // of the round open longest
+  std::string trouble;           // the journal's; empty: none
 };
 
 // Thread-safe.

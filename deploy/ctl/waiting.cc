@@ -21,15 +21,18 @@ std::string DescribeWaiting(const std::vector<ServerStatus>& servers, absl::Dura
   std::set<size_t> silent;
   std::set<size_t> late;
   uint64_t since_ms = 0;
+  std::vector<std::string> reasons;
   for (size_t shard = 0; shard < servers.size(); ++shard) {
     if (!servers[shard].response.ok()) {
       silent.insert(shard);
       continue;
     }
+    if (const std::string& trouble = servers[shard].response->trouble(); !trouble.empty()) {
+      reasons.push_back(absl::StrCat("server ", shard, ": ", trouble));
+    }
     late.insert(servers[shard].response->waiting_for().begin(), servers[shard].response->waiting_for().end());
     since_ms = std::max(since_ms, servers[shard].response->waiting_ms());
   }
-  std::vector<std::string> reasons;
   if (!silent.empty()) {
     reasons.push_back(absl::StrCat(Names("server", silent), silent.size() == 1 ? " does" : " do", " not answer"));
   }

@@ -13,6 +13,11 @@
 #include "server/journal/state_folder.h"
 
 namespace cddp {
+namespace {
+
+constexpr absl::Duration kRoomLook = absl::Milliseconds(500);  // between two tries on a full disk
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& options, const Replay& replay) {
   absl::StatusOr<std::unique_ptr<StateFile>> lock_file = options.files->Open(options.folder, kLockName);
@@ -68,7 +73,9 @@ void Journal::WhenDurable(uint64_t position, std::function<void(const absl::Stat
     status = failed_;
     const bool waits = options_.durability == Durability::kVersion ||
                        (options_.durability == Durability::kNone && schedule_.is_behind());
-    if (status.ok() && written_ < position && waits) {
+    if (status.ok() && written_ < position && waits && !full_.ok()) {
+      status = full_;
+    } else if (status.ok() && written_ < position && waits) {
       waiting_.emplace_back(position, std::move(then));
       schedule_.NoteWaiting(waiting_.size());
       WakeIfDue();
@@ -118,28 +125,48 @@ absl::StatusOr<SegmentHead> Journal::Rotate() {
 }
 
 void Journal::WriteFrame() {
-  writing_.Swap(pending_);
-  schedule_.NoteFrameBegun(MonotonicNow());
-  const uint64_t position = appended_;
+  if (full_.ok()) {
+    writing_.Swap(pending_);
+    schedule_.NoteFrameBegun(MonotonicNow());
+    writing_position_ = appended_;
+  }
   const uint64_t number = frames_;
   const uint64_t whole = bytes_;
   mutex_.Unlock();
   const absl::Time begin = absl::Now();
   const absl::string_view frame = writing_.Seal(number);
   absl::Status status = file_->Append({frame});
+  // Before a sync nothing is lost, so the frame may be written once more.
+  const bool is_full = absl::IsResourceExhausted(status);
   if (status.ok() && options_.durability == Durability::kVersion) status = file_->Sync();
   if (options_.synced) options_.synced(absl::Now() - begin);
-  writing_.Clear();
   // Nobody may find what could not be synced. If it cannot be cut off either: half a frame is a torn tail.
-  if (!status.ok()) file_->Truncate(whole).IgnoreError();
+  const absl::Status cut = status.ok() ? absl::OkStatus() : file_->Truncate(whole);
   mutex_.Lock();
-  if (!status.ok()) {
+  if (status.ok()) {
+    NoteWritten(frame.size());
+  } else if (is_full && cut.ok()) {
+    NoteFull(InFile(status, options_, segment_.segment));
+  } else {
     Fail(InFile(status, options_, segment_.segment));
-    return;
   }
-  written_ = position;
+}
+
+void Journal::NoteWritten(size_t bytes) {
+  writing_.Clear();
+  written_ = writing_position_;
   ++frames_;
-  bytes_ = whole + frame.size();
+  bytes_ += bytes;
+  if (full_.ok()) return;
+  full_ = absl::OkStatus();
+  spdlog::info("event=journal_goes_on folder={} reason=\"there is room on the disk again\"", options_.folder);
+}
+
+void Journal::NoteFull(const absl::Status& status) {
+  if (full_.ok()) {
+    spdlog::error("event=disk_full reason=\"{}\"", std::string(status.message()));
+  }
+  full_ = status;
 }
 
 void Journal::BeginSegment() {
@@ -196,14 +223,17 @@ void Journal::SleepUntilDue() {
   asleep_until_ = -absl::InfiniteDuration();
 }
 
-std::vector<std::function<void(const absl::Status&)>> Journal::TakeReady() {
-  std::vector<std::function<void(const absl::Status&)>> ready;
+std::vector<Journal::Told> Journal::TakeReady() {
+  std::vector<Told> ready;
   for (auto it = waiting_.begin(); it != waiting_.end();) {
-    if (failed_.ok() && it->first > written_) {
+    const bool is_written = it->first <= written_;
+    if (failed_.ok() && full_.ok() && !is_written) {
       ++it;
       continue;
     }
-    ready.push_back(std::move(it->second));
+    ready.push_back({std::move(it->second), failed_.ok() && is_written ? absl::OkStatus()
+                                            : failed_.ok()             ? full_
+                                                                       : failed_});
     it = waiting_.erase(it);
   }
   schedule_.NoteWaiting(waiting_.size());
@@ -213,17 +243,28 @@ std::vector<std::function<void(const absl::Status&)>> Journal::TakeReady() {
 void Journal::Run() {
   MutexLock lock(mutex_);
   while (failed_.ok()) {
-    SleepUntilDue();
-    if (schedule_.has_events()) {
+    if (full_.ok()) {
+      SleepUntilDue();
+    } else {
+      work_.WaitFor(mutex_, kRoomLook, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+        return schedule_.wants_segment() || schedule_.wants_end();
+      });
+    }
+    if (!full_.ok() || schedule_.has_events()) {
       WriteFrame();
     } else if (!schedule_.wants_segment()) {
       return;
     }
+    if (!full_.ok() && schedule_.wants_end()) Fail(full_);
+    if (schedule_.wants_segment() && !full_.ok()) {
+      rotation_ = full_;
+      schedule_.WantSegment(false);
+      rotated_.NotifyAll();
+    }
     if (schedule_.wants_segment() && failed_.ok()) BeginSegment();
-    const std::vector<std::function<void(const absl::Status&)>> ready = TakeReady();
-    const absl::Status told = failed_;
+    const std::vector<Told> ready = TakeReady();
     lock.Unlock();
-    for (const auto& then : ready) then(told);
+    for (const Told& told : ready) told.then(told.status);
     lock.Lock();
   }
   rotation_ = failed_;
@@ -251,6 +292,11 @@ uint64_t Journal::bytes() const {
 absl::Status Journal::status() const {
   MutexLock lock(mutex_);
   return failed_;
+}
+
+absl::Status Journal::full() const {
+  MutexLock lock(mutex_);
+  return full_;
 }
 
 }  // namespace cddp

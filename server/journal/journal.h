@@ -72,6 +72,9 @@ class Journal {
   bool went_back() const { return went_back_; }
   uint64_t bytes() const;  // of the segment; with kSnapshot, what they would be
   absl::Status status() const;
+  // ResourceExhausted, naming the file, while the disk has no room: who waits is told so, and what is to be written is
+  // tried again until there is room, in order; then the journal goes on.
+  absl::Status full() const;
 
  private:
   Journal(const JournalOptions& options, std::unique_ptr<StateFile> lock_file, JournalStart start);
@@ -85,8 +88,16 @@ class Journal {
   void WriteFrame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void BeginSegment() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Fail(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Takes the calls that wait no more: their events are durable, or the journal has failed.
-  std::vector<std::function<void(const absl::Status&)>> TakeReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What became of the frame in writing_, with events up to writing_position_.
+  void NoteWritten(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteFull(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes the calls that wait no more, with what they are told: their events are durable, the journal has failed, or
+  // the disk is full.
+  struct Told {
+    std::function<void(const absl::Status&)> then;
+    absl::Status status;
+  };
+  std::vector<Told> TakeReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const JournalOptions options_;
   const bool went_back_;
@@ -107,6 +118,8 @@ class Journal {
   uint64_t frames_ ABSL_GUARDED_BY(mutex_);  // of the segment
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_);
   absl::Status failed_ ABSL_GUARDED_BY(mutex_);
+  absl::Status full_ ABSL_GUARDED_BY(mutex_);  // not OK: the frame in writing_ waits for room
+  uint64_t writing_position_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::StatusOr<SegmentHead> rotation_ ABSL_GUARDED_BY(mutex_) = SegmentHead{};
   std::deque<std::pair<uint64_t, std::function<void(const absl::Status&)>>> waiting_ ABSL_GUARDED_BY(mutex_);
   Thread writer_;

@@ -26,7 +26,7 @@ namespace {
 absl::Status Failed(int error, absl::string_view what, const std::string& path) {
   if (error == ENOSPC || error == EDQUOT) {
     return absl::ResourceExhaustedError(
-        absl::StrCat(path, ": the disk is full; make room and start the server again: nothing answered is lost"));
+        absl::StrCat(path, ": the disk is full; make room, and the server goes on: nothing answered is lost"));
   }
   return absl::ErrnoToStatus(error, absl::StrCat("cannot ", what, " ", path));
 }

@@ -39,6 +39,7 @@ class WriteSchedule {
 
   bool has_events() const { return bytes_ > 0; }
   bool wants_segment() const { return segment_; }
+  bool wants_end() const { return end_; }
   // So much is to be written that calls which need not wait for the disk shall: it is slower than the network.
   bool is_behind() const;
 

@@ -22,6 +22,10 @@ TEST(WaitingTest, NamesWhomTheClusterWaitsFor) {
   EXPECT_EQ(DescribeWaiting({kSilent, kSilent}, absl::Seconds(12)), "no step for 12.0 s: servers 0, 1 do not answer");
   EXPECT_EQ(DescribeWaiting({WaitsFor({}, 0)}, absl::Seconds(90)),
             "no step for 1 min 30 s: the servers answer and wait for nobody: the workers compute, or are starting");
+  ServerStatus full = WaitsFor({}, 0);
+  full.response->set_trouble("state/journal-0: the disk is full");
+  EXPECT_EQ(DescribeWaiting({full}, absl::Seconds(12)),
+            "no step for 12.0 s: server 0: state/journal-0: the disk is full");
 }
 
 }  // namespace

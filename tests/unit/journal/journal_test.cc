@@ -236,7 +236,7 @@ TEST(JournalTest, EveryTruncationLeavesTheWholeFramesBeforeIt) {
   }
 }
 
-TEST(JournalTest, AFullDiskIsToldToEveryWaiterAndNothingIsWrittenAfterIt) {
+TEST(JournalTest, ADiskThatDoesNotEvenCutWhatIsHalfWrittenEndsTheJournal) {
   FaultyFiles files;
   {
     const Opened opened = Open(&files);
@@ -252,6 +252,26 @@ TEST(JournalTest, AFullDiskIsToldToEveryWaiterAndNothingIsWrittenAfterIt) {
   const Opened again = Open(&files);
   EXPECT_TRUE(again.journal.ok());
   EXPECT_EQ(again.events, Events(2));
+}
+
+TEST(JournalTest, AFullDiskIsToldToEveryWaiterAndWrittenToOnceThereIsRoom) {
+  FaultyFiles files;
+  {
+    const Opened opened = Open(&files);
+    Journal& journal = **opened.journal;
+    ASSERT_EQ(Write(journal, 0, 2), 2u);
+    files.FailOnce(0, absl::ResourceExhaustedError("the disk is full"));
+    const uint64_t third = Append(journal, 2, "again");
+    const absl::Status full = journal.Wait(third);
+    EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(journal.full(), full);
+    EXPECT_TRUE(journal.status().ok());
+    const uint64_t fourth = Append(journal, 3, "later");
+    while (!journal.Wait(fourth).ok()) std::this_thread::yield();
+    EXPECT_TRUE(journal.Wait(third).ok());
+    EXPECT_TRUE(journal.full().ok());
+  }
+  EXPECT_EQ(Open(&files).events.size(), 4u);
 }
 
 TEST(JournalTest, WhatNobodyWaitsForIsWrittenAMomentLater) {
