@@ -226,7 +226,7 @@ std::vector<std::string> ServerFlags(const TrainOptions& options, int shard) {
     flags.push_back(absl::StrCat("--log_versions=", 3 * options.checkpoint_period()));
     if (options.resume) flags.push_back("--resume");
   }
-  flags.push_back(absl::StrCat("--run=", options.run));
+  if (!options.run.empty()) flags.push_back(absl::StrCat("--run=", options.run));
   Append(options.server_flags, &flags);
   return flags;
 }
@@ -244,7 +244,7 @@ std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
     flags.push_back(absl::StrCat("--checkpoint_every=", options.checkpoint_period()));
     if (options.without_checkpoint) flags.push_back("--without_checkpoint");
   }
-  flags.push_back(absl::StrCat("--run=", options.run));
+  if (!options.run.empty()) flags.push_back(absl::StrCat("--run=", options.run));
   Append(RatioFlags(options, rank), &flags);
   if (options.trace) flags.push_back(absl::StrCat("--trace=", TracePath(options, rank)));
   if (rank == 0) flags.push_back(absl::StrCat("--model_output=", ModelPath(options)));
