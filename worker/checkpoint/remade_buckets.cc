@@ -19,6 +19,12 @@ SharedBytes Negated(const SharedBytes& update, uint32_t length) {
   return SharedBytes::Own(std::move(bytes));
 }
 
+// Does sending it leave anything to be sent? All elements in fp32 do not; those of buffers neither.
+bool LeavesResidual(const SharedBytes& update, uint32_t length) {
+  const absl::StatusOr<UpdateParts> parts = SplitUpdate(update.view(), length);
+  return parts.ok() && (parts->info.count < length || parts->info.value_encoding != ValueEncoding::kFp32);
+}
+
 }  // namespace
 
 void RemadeBuckets::BeginGradients(uint64_t step) {
@@ -37,7 +43,8 @@ EncodedBucket RemadeBuckets::Remake(uint64_t step, uint32_t bucket, EncodedBucke
   if (log_ == nullptr) return encoded;
   const std::optional<SharedBytes> sent = log_->Find(step, bucket);
   if (!sent.has_value()) {
-    if (encoded.finite) log_->Note(step, bucket, encoded.update.view());
+    if (encoded.finite && LeavesResidual(encoded.update, layout_.bucket_length(bucket)))
+      log_->Note(step, bucket, encoded.update.view());
     return encoded;
   }
   remade_.fetch_add(1);

@@ -17,10 +17,10 @@
 
 namespace cddp {
 
-// Does what `engine` does, and notes what is sent in the log. Where the log knows what was sent of a bucket in this
-// step before, and it is something else, that is sent again, and the residual is what it leaves of the present
-// gradient: for every element the sum of what the servers have counted and the residual equals the sum of the
-// gradients. Threads: as BucketEngine.
+// Does what `engine` does, and notes what is sent in the log, unless nothing remains to be sent. Where the log knows
+// what was sent of a bucket in this step before, and it is something else, that is sent again, and the residual is what
+// it leaves of the present gradient: for every element the sum of what the servers have counted and the residual equals
+// the sum of the gradients. Threads: as BucketEngine.
 class RemadeBuckets final : public BucketEngine {
  public:
   RemadeBuckets(const ParameterLayout& layout, std::unique_ptr<BucketEngine> engine)
