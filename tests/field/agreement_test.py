@@ -73,7 +73,7 @@ class Agreement(FieldTest):
         server, address = self.start_server("--workers=2", state)
         for flags, words in ((["--seed=42"], "is one of 1 servers, but --servers names 2"),
                              (["--model=simple_cnn"], "is one of 1 servers, but --servers names 2")):
-            failed = self.run_to_end("cddp-worker", f"--servers={address},{address}", "--metrics_listen=", *self.small,
+            failed = self.run_to_end("cddp-worker", f"--servers={address},127.0.0.1:1", "--metrics_listen=", *self.small,
                                      "--rank=0", "--workers=2", "--bucket_bytes=8192", *flags)
             self.assertEqual(failed.code, 2)
             self.assertIn(words, failed.words())

@@ -28,7 +28,7 @@ class Descriptors(FieldTest):
     def test_a_full_server_hears_again(self):
         server = self.start("cddp-server", "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", "--progress=json",
                             f"--state_dir={self.folder}/state", preexec_fn=limit(100))
-        server.until("listening")
+        server.until("\"metrics_address\"")
         listening = json.loads(server.output().splitlines()[0])
         address = listening["address"]
         host, port = address.split(":")

@@ -85,7 +85,7 @@ class FieldTest(unittest.TestCase):
     def start_server(self, *flags):
         """Returns the program and its address."""
         server = self.start("cddp-server", "--listen=127.0.0.1:0", "--metrics_listen=", "--progress=json", *flags)
-        server.until("listening")
+        server.until('"metrics_address"')
         return server, json.loads(server.output().splitlines()[0])["address"]
 
     def start_worker(self, address, *flags, **options):

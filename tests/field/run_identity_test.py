@@ -142,7 +142,7 @@ class Train(FieldTest):
         kept = self.folder / "kept"
         shutil.copytree(folder, kept)
         for removed, reason in (
-                (["state-0", "state-1", "checkpoints"], f"state-0 holds nothing of run {run}"),
+                (["state-0", "state-1", "checkpoints"], f"holds nothing of run {run}"),
                 (["state-1"], f"state-1 holds nothing of run {run}"),
                 (["checkpoints"], "holds no checkpoint of worker ")):
             with self.subTest(removed):
