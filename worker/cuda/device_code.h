@@ -190,6 +190,32 @@ CDDP_HD void SumOf(const Block& block, const T* counts, uint32_t size, T* terms)
   block.Sum(terms);
 }
 
+// Finds the bin that holds the rank-th largest, from 1, of what a histogram of `each` bins a thread counts, and calls
+// found(bin, above) on one thread; `above` lie in larger bins. Calls nothing if fewer were counted, or for rank 0.
+// Thread t looks after the bins that come after t * each larger ones. `counts` and `scratch` have a word for each
+// thread.
+template <typename Block, typename Found>
+CDDP_HD void FindBin(const Block& block, const uint32_t* histogram, uint32_t bins, uint32_t each, uint32_t rank,
+                     uint32_t* counts, uint32_t* scratch, const Found& found) {
+  block.Run([&](uint32_t t) {
+    uint32_t count = 0;
+    for (uint32_t b = 0; b < each; ++b) count += histogram[bins - 1 - (t * each + b)];
+    counts[t] = count;
+  });
+  block.Scan(counts, scratch);
+  block.Run([&](uint32_t t) {
+    uint32_t above = counts[t];
+    for (uint32_t b = 0; b < each && above < rank; ++b) {
+      const uint32_t bin = bins - 1 - (t * each + b);
+      if (above + histogram[bin] >= rank) {
+        found(bin, above);
+        return;
+      }
+      above += histogram[bin];
+    }
+  });
+}
+
 }  // namespace cddp::device
 
 #endif  // WORKER_CUDA_DEVICE_CODE_H_

@@ -52,28 +52,9 @@ struct EstimateKernel {
     });
     const double expected = static_cast<double>(slot.plan.wanted.k) * samples / length;
     const auto rank = static_cast<uint32_t>(expected + 4 * sqrt(expected) + 4);
-    SetBin(block, shared, rank >= samples ? UINT32_MAX : rank, slot.state);
-  }
-
- private:
-  // The bin that holds the sample of `rank`; without one, the least key is 0.
-  template <typename Block>
-  CDDP_HD void SetBin(const Block& block, Shared& shared, uint32_t rank, StepState* state) const {
-    constexpr uint32_t kEach = kBins / kBlockThreads;
-    block.Run([&](uint32_t t) {
-      uint32_t count = 0;
-      for (uint32_t b = 0; b < kEach; ++b) count += shared.bins[kBins - 1 - (t * kEach + b)];
-      shared.counts[t] = count;
-    });
-    block.Scan(shared.counts, shared.scratch);
-    block.Run([&](uint32_t t) {
-      uint32_t above = shared.counts[t];
-      for (uint32_t b = 0; b < kEach && above < rank; ++b) {
-        const uint32_t bin = kBins - 1 - (t * kEach + b);
-        above += shared.bins[bin];
-        if (above >= rank) state->estimated_key = bin << kShift;
-      }
-    });
+    if (rank >= samples) return;  // the least key stays 0
+    FindBin(block, shared.bins, kBins, kBins / kBlockThreads, rank, shared.counts, shared.scratch,
+            [&](uint32_t bin, uint32_t) { slot.state->estimated_key = bin << kShift; });
   }
 };
 
@@ -104,30 +85,12 @@ struct DigitSearch {
   }
 
  private:
-  // Thread t looks after the bins that come after t * bins / kThreads larger ones.
   template <typename Block>
   CDDP_HD void FixOne(const Block& block, const uint32_t* histogram, uint32_t digit) {
-    const uint32_t bins = DigitBins(digit), each = bins / kThreads;
-    block.Run([&](uint32_t t) {
-      uint32_t count = 0;
-      for (uint32_t b = 0; b < each; ++b) count += histogram[bins - 1 - (t * each + b)];
-      counts[t] = count;
-    });
-    block.Scan(counts, scratch);
-    // All threads read the rank before the one that finds the digit writes it.
-    block.Run([&](uint32_t t) { scratch[t] = digits.rank; });
-    block.Run([&](uint32_t t) {
-      uint32_t above = counts[t];
-      const uint32_t rank = scratch[t];
-      for (uint32_t b = 0; b < each && above < rank; ++b) {
-        const uint32_t bin = bins - 1 - (t * each + b);
-        if (above + histogram[bin] >= rank) {
-          digits.prefix |= bin << DigitShift(digit);
-          digits.rank = rank - above;
-          return;
-        }
-        above += histogram[bin];
-      }
+    const uint32_t bins = DigitBins(digit), rank = digits.rank;
+    FindBin(block, histogram, bins, bins / kThreads, rank, counts, scratch, [&](uint32_t bin, uint32_t above) {
+      digits.prefix |= bin << DigitShift(digit);
+      digits.rank = rank - above;
     });
   }
 };

@@ -113,7 +113,11 @@ struct FindKernel {
         });
         return;
       }
-      FixDigit(block, shared, {begin, shift, rank - above});
+      const uint32_t wanted = rank - above;
+      FindBin(block, shared.bins, kBins, kBins / kBlockThreads, wanted, shared.counts, shared.scratch,
+              [&](uint32_t bin, uint32_t larger) {
+                shared.interval = {begin + (bin << shift), shift, wanted - larger};
+              });
       bits = shift;
     }
   }
@@ -147,30 +151,6 @@ struct FindKernel {
       shared.counts[t] = above;
     });
     block.Sum(shared.counts);
-  }
-
-  // The interval of the bin that holds the rank-th largest of what was counted. Thread t looks after the bins that come
-  // after 2 t larger ones.
-  template <typename Block>
-  CDDP_HD void FixDigit(const Block& block, Shared& shared, const Interval& of) const {
-    constexpr uint32_t kEach = kBins / kBlockThreads;
-    block.Run([&](uint32_t t) {
-      uint32_t count = 0;
-      for (uint32_t b = 0; b < kEach; ++b) count += shared.bins[kBins - 1 - (t * kEach + b)];
-      shared.counts[t] = count;
-    });
-    block.Scan(shared.counts, shared.scratch);
-    block.Run([&](uint32_t t) {
-      uint32_t above = shared.counts[t];
-      for (uint32_t b = 0; b < kEach && above < of.rank; ++b) {
-        const uint32_t bin = kBins - 1 - (t * kEach + b);
-        if (above + shared.bins[bin] >= of.rank) {
-          shared.interval = {of.begin + (bin << of.bits), of.bits, of.rank - above};
-          return;
-        }
-        above += shared.bins[bin];
-      }
-    });
   }
 };
 
