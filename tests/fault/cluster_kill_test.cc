@@ -22,6 +22,7 @@
 #include "tests/fault/child.h"
 #include "tests/fault/cluster_version.h"
 #include "tests/integration/small_data_set.h"
+#include "tests/support/temp_folder.h"
 
 namespace cddp {
 namespace {
@@ -33,12 +34,7 @@ constexpr uint64_t kStepsPerEpoch = 640 / (2 * 16);
 
 class ClusterKillTest : public ::testing::Test {
  protected:
-  ClusterKillTest()
-      : folder_(std::filesystem::path(::testing::TempDir()) / absl::StrCat("cddp_cluster_kill_", getpid())) {
-    std::filesystem::remove_all(folder_);
-    WriteSmallDataSet(folder_ / "data");
-  }
-  ~ClusterKillTest() override { std::filesystem::remove_all(folder_); }
+  ClusterKillTest() { WriteSmallDataSet(folder_ / "data"); }
 
   std::string Output(const std::string& run) const { return (folder_ / run).string(); }
 
@@ -104,7 +100,7 @@ class ClusterKillTest : public ::testing::Test {
 
   const uint64_t kills_ = Setting("CDDP_FAULT_KILLS", 2);
   const uint64_t epochs_ = 2 * (kills_ + 1);
-  const std::filesystem::path folder_;
+  const TempFolder folder_;
   std::string said_;  // file with what the present life says
   int lives_ = 0;
 };

@@ -22,6 +22,7 @@
 #include "tests/fault/child.h"
 #include "tests/fault/server_process.h"
 #include "tests/fault/training.h"
+#include "tests/support/temp_folder.h"
 #include "worker/cluster/grpc_cluster.h"
 
 namespace cddp {
@@ -31,11 +32,6 @@ constexpr uint32_t kServers = 2;
 
 class ServerKillTest : public ::testing::Test {
  protected:
-  ServerKillTest() : folder_(std::filesystem::path(::testing::TempDir()) / absl::StrCat("cddp_kill_", getpid())) {
-    std::filesystem::remove_all(folder_);
-  }
-  ~ServerKillTest() override { std::filesystem::remove_all(folder_); }
-
   std::vector<std::unique_ptr<ServerProcess>> StartServers(const std::string& run) {
     std::vector<std::unique_ptr<ServerProcess>> servers;
     for (uint32_t shard = 0; shard < kServers; ++shard) {
@@ -57,7 +53,7 @@ class ServerKillTest : public ::testing::Test {
   }
 
   const uint64_t steps_ = Setting("CDDP_FAULT_STEPS", 150);
-  const std::filesystem::path folder_;
+  const TempFolder folder_;
 };
 
 TEST_F(ServerKillTest, WeightsEndAsIfNothingHadHappened) {

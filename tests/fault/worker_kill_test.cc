@@ -25,6 +25,8 @@
 #include "tests/fault/cluster_version.h"
 #include "tests/fault/server_process.h"
 #include "tests/integration/small_data_set.h"
+#include "tests/support/eventually.h"
+#include "tests/support/temp_folder.h"
 
 namespace cddp {
 namespace {
@@ -34,16 +36,6 @@ using ::testing::HasSubstr;
 constexpr uint32_t kWorkers = 2;
 constexpr uint32_t kServers = 2;
 constexpr uint64_t kStepsPerEpoch = 640 / (kWorkers * 16);
-constexpr absl::Duration kPatience = absl::Seconds(120);
-
-bool Eventually(const std::function<bool()>& condition) {
-  for (const absl::Time deadline = absl::Now() + kPatience; absl::Now() < deadline;) {
-    if (condition()) return true;
-    absl::SleepFor(absl::Milliseconds(5));
-  }
-  ADD_FAILURE() << "it did not come";
-  return false;
-}
 
 // Servers and workers as processes, in a folder of their own.
 class Cluster {
@@ -90,10 +82,11 @@ class Cluster {
 
   // Waits until this version is reached or some worker has ended.
   void AwaitVersion(uint64_t version) {
-    Eventually([&] {
+    const bool reached = Eventually([&] {
       return this->version() >= version ||
              std::any_of(workers_.begin(), workers_.end(), [](const auto& worker) { return worker->HasEnded(); });
     });
+    EXPECT_TRUE(reached) << "version " << version << " did not come";
   }
 
   // The checksum of the weights, which all workers must have, at their end.
@@ -124,23 +117,15 @@ class Cluster {
 
 class WorkerKillTest : public ::testing::Test {
  protected:
-  WorkerKillTest()
-      : folder_(std::filesystem::path(::testing::TempDir()) /
-                absl::StrCat("cddp_worker_kill_", getpid(), "_",
-                             ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    std::filesystem::remove_all(folder_);
-  }
-  ~WorkerKillTest() override { std::filesystem::remove_all(folder_); }
-
   std::string Undisturbed(uint64_t epochs) {
-    Cluster cluster(folder_, "calm", epochs, absl::Seconds(60));
+    Cluster cluster(folder_.path(), "calm", epochs, absl::Seconds(60));
     for (uint32_t rank = 0; rank < kWorkers; ++rank) cluster.StartWorker(rank, false);
     return cluster.Finish();
   }
 
   const uint64_t seed_ = Setting("CDDP_FAULT_SEED", 1);
   const uint64_t kills_ = Setting("CDDP_FAULT_KILLS", 2);
-  const std::filesystem::path folder_;
+  const TempFolder folder_;
 };
 
 // Seconds until this version is there.
@@ -153,7 +138,7 @@ double PauseUntil(Cluster& cluster, uint64_t version) {
 TEST_F(WorkerKillTest, FromItsCheckpointAWorkerGoesOnAsIfNothingHadHappened) {
   const uint64_t epochs = 2 * (kills_ + 1);
   const std::string expected = Undisturbed(epochs);
-  Cluster cluster(folder_, "kills", epochs, absl::Seconds(60));
+  Cluster cluster(folder_.path(), "kills", epochs, absl::Seconds(60));
   for (uint32_t rank = 0; rank < kWorkers; ++rank) cluster.StartWorker(rank, true);
   std::mt19937_64 random(seed_);
   double longest_pause = 0;
@@ -188,7 +173,7 @@ TEST_F(WorkerKillTest, FromItsCheckpointAWorkerGoesOnAsIfNothingHadHappened) {
 
 TEST_F(WorkerKillTest, NewWorkersJoinInTheMiddleOfTheRun) {
   constexpr double kLeaseSeconds = 1.5;
-  Cluster cluster(folder_, "joins", 12 * (kills_ + 1), absl::Seconds(kLeaseSeconds));
+  Cluster cluster(folder_.path(), "joins", 12 * (kills_ + 1), absl::Seconds(kLeaseSeconds));
   for (uint32_t rank = 0; rank < kWorkers; ++rank) cluster.StartWorker(rank, false);
   std::mt19937_64 random(seed_);
   double longest_pause = 0;
@@ -214,7 +199,7 @@ TEST_F(WorkerKillTest, NewWorkersJoinInTheMiddleOfTheRun) {
 }
 
 TEST_F(WorkerKillTest, AWorkerThatStoodStillForLongerThanItsLeaseCatchesUp) {
-  Cluster cluster(folder_, "stopped", 20, absl::Seconds(1));
+  Cluster cluster(folder_.path(), "stopped", 20, absl::Seconds(1));
   for (uint32_t rank = 0; rank < kWorkers; ++rank) cluster.StartWorker(rank, true);
   cluster.AwaitVersion(25);
   cluster.worker(1).Send(SIGSTOP);
@@ -227,7 +212,7 @@ TEST_F(WorkerKillTest, AWorkerThatStoodStillForLongerThanItsLeaseCatchesUp) {
 
 TEST_F(WorkerKillTest, AWorkerThatStoodStillWithinItsLeaseChangesNothing) {
   const std::string expected = Undisturbed(2);
-  Cluster cluster(folder_, "stopped", 2, absl::Seconds(60));
+  Cluster cluster(folder_.path(), "stopped", 2, absl::Seconds(60));
   for (uint32_t rank = 0; rank < kWorkers; ++rank) cluster.StartWorker(rank, false);
   cluster.AwaitVersion(25);
   cluster.worker(1).Send(SIGSTOP);
@@ -238,7 +223,7 @@ TEST_F(WorkerKillTest, AWorkerThatStoodStillWithinItsLeaseChangesNothing) {
 
 TEST_F(WorkerKillTest, SigtermLeavesACheckpointAndTheRunGoesOnFromIt) {
   const std::string expected = Undisturbed(3);
-  Cluster cluster(folder_, "terminated", 3, absl::Seconds(60));
+  Cluster cluster(folder_.path(), "terminated", 3, absl::Seconds(60));
   for (uint32_t rank = 0; rank < kWorkers; ++rank) cluster.StartWorker(rank, true);
   cluster.AwaitVersion(40);
   cluster.worker(1).Send(SIGTERM);
@@ -249,7 +234,7 @@ TEST_F(WorkerKillTest, SigtermLeavesACheckpointAndTheRunGoesOnFromIt) {
 }
 
 TEST_F(WorkerKillTest, ACheckpointOfAnotherRunIsAClearError) {
-  Cluster cluster(folder_, "other", 1, absl::Seconds(60));
+  Cluster cluster(folder_.path(), "other", 1, absl::Seconds(60));
   for (uint32_t rank = 0; rank < kWorkers; ++rank) cluster.StartWorker(rank, true);
   cluster.Finish();
   Child other("cddp-worker",

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/integration/local_cluster.h"
+#include "tests/support/temp_folder.h"
 
 namespace cddp {
 namespace {
@@ -19,14 +20,6 @@ constexpr char kSettings[] = "--seed=1 --epochs=5 --local_steps=1";
 
 class AgreementTest : public ::testing::Test {
  protected:
-  AgreementTest()
-      : folder_(std::filesystem::path(::testing::TempDir()) /
-                absl::StrCat("cddp_agreement_", getpid(), "_",
-                             ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    std::filesystem::remove_all(folder_);
-  }
-  ~AgreementTest() override { std::filesystem::remove_all(folder_); }
-
   static ServerOptions Options(uint32_t shard, uint32_t shards) {
     ServerOptions options;
     options.metrics_listen = "";
@@ -61,7 +54,7 @@ class AgreementTest : public ::testing::Test {
     EXPECT_THAT(std::string(joined.status().message()), HasSubstr(says));
   }
 
-  const std::filesystem::path folder_;
+  const TempFolder folder_;
 };
 
 TEST_F(AgreementTest, AWorkerWithAnotherSettingIsRefused) {

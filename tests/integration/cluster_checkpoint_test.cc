@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "deploy/ctl/checkpoint_client.h"
 #include "server/server.h"
+#include "tests/support/temp_folder.h"
 #include "worker/buckets/host_buckets.h"
 #include "worker/cluster/grpc_cluster.h"
 #include "worker/exchange/gradient_exchange.h"
@@ -29,12 +30,6 @@ constexpr uint32_t kServers = 2;
 
 class ClusterCheckpointTest : public ::testing::Test {
  protected:
-  ClusterCheckpointTest()
-      : folder_(std::filesystem::path(::testing::TempDir()) / absl::StrCat("cddp_checkpoint_", getpid())) {
-    std::filesystem::remove_all(folder_);
-  }
-  ~ClusterCheckpointTest() override { std::filesystem::remove_all(folder_); }
-
   void StartServers(uint64_t restore_version = 0, uint64_t checkpoint_every = 0) {
     servers_.clear();
     addresses_.clear();
@@ -87,7 +82,7 @@ class ClusterCheckpointTest : public ::testing::Test {
   }
 
   const ParameterLayout layout_ = *ParameterLayout::Create({{"a", {40, 20}}, {"b", {70}}}, 128);
-  const std::filesystem::path folder_;
+  const TempFolder folder_;
   std::vector<std::unique_ptr<Server>> servers_;
   std::vector<std::string> addresses_;
 };

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "tests/integration/small_data_set.h"
+#include "tests/support/temp_folder.h"
 
 namespace {
 
@@ -41,15 +42,7 @@ std::string Bin(const std::string& name) { return absl::StrCat(CDDP_BIN, "/", na
 
 class ProcessTest : public ::testing::Test {
  protected:
-  ProcessTest()
-      : folder_(std::filesystem::path(::testing::TempDir()) /
-                absl::StrReplaceAll(absl::StrCat("cddp_process_", getpid(), "_",
-                                                 ::testing::UnitTest::GetInstance()->current_test_info()->name()),
-                                    {{"/", "_"}})) {
-    std::filesystem::remove_all(folder_);
-    cddp::WriteSmallDataSet(data());
-  }
-  ~ProcessTest() override { std::filesystem::remove_all(folder_); }
+  ProcessTest() { cddp::WriteSmallDataSet(data()); }
 
   std::filesystem::path data() const { return folder_ / "data"; }
 
@@ -63,7 +56,7 @@ class ProcessTest : public ::testing::Test {
     return nlohmann::json::parse(file);
   }
 
-  const std::filesystem::path folder_;
+  const cddp::TempFolder folder_;
 };
 
 TEST_F(ProcessTest, ClustersOfSeveralShapesLearn) {

@@ -13,6 +13,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "tests/integration/local_cluster.h"
+#include "tests/support/temp_folder.h"
 #include "worker/buckets/host_buckets.h"
 #include "worker/exchange/gradient_exchange.h"
 
@@ -23,16 +24,11 @@ using ::testing::HasSubstr;
 
 class RecoveryTest : public ::testing::Test {
  protected:
-  RecoveryTest()
-      : folder_(std::filesystem::path(::testing::TempDir()) /
-                absl::StrCat("cddp_recovery_", getpid(), "_",
-                             ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    std::filesystem::remove_all(folder_);
+  RecoveryTest() {
     options_.metrics_listen = "";
     options_.shard.publish.ratio = 1;
     options_.shard.state_dir = folder_.string();
   }
-  ~RecoveryTest() override { std::filesystem::remove_all(folder_); }
 
   // Initialises and makes `steps` steps of one worker; the checksum of the published weights.
   uint32_t Train(Server& server, int steps) {
@@ -51,7 +47,7 @@ class RecoveryTest : public ::testing::Test {
     return server.shard().Checksum();
   }
 
-  const std::filesystem::path folder_;
+  const TempFolder folder_;
   ServerOptions options_;
 };
 
@@ -128,7 +124,7 @@ TEST_F(RecoveryTest, OtherFlagsAreNamed) {
 
 TEST_F(RecoveryTest, ADamagedJournalIsTold) {
   { Train(**Server::Start(options_), 20); }
-  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
     if (entry.file_size() < 1000) continue;
     std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(static_cast<std::streamoff>(entry.file_size() / 2));

@@ -16,6 +16,7 @@
 #include "common/transport/healthcheck.h"
 #include "common/transport/status.h"
 #include "tests/integration/local_cluster.h"
+#include "tests/support/temp_folder.h"
 #include "worker/buckets/host_buckets.h"
 #include "worker/cluster/rank_claim.h"
 
@@ -29,15 +30,6 @@ constexpr char kOperatorToken[] = "operator-token-0123456789";
 
 class SecurityTest : public ::testing::Test {
  protected:
-  SecurityTest()
-      : folder_(std::filesystem::path(::testing::TempDir()) /
-                absl::StrCat("cddp_security_", getpid(), "_",
-                             ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
-  ~SecurityTest() override { std::filesystem::remove_all(folder_); }
-
   void MakeCertificates() {
     ASSERT_EQ(std::system(absl::StrCat("tests/integration/certificates ", folder_.string()).c_str()), 0);
   }
@@ -98,7 +90,7 @@ class SecurityTest : public ::testing::Test {
 
   uint64_t Refused(Refusal why) const { return server_->refusals().count(why); }
 
-  const std::filesystem::path folder_;
+  const TempFolder folder_;
   absl::Duration max_connection_age_ = absl::Hours(1);
   uint32_t workers_ = 1;
   std::unique_ptr<Server> server_;

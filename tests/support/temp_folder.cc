@@ -1,18 +1,17 @@
-#include "tests/unit/ctl/temp_folder.h"
+#include "tests/support/temp_folder.h"
 
 #include <stdlib.h>
 
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <system_error>
 
-#include "absl/strings/str_cat.h"
+namespace cddp {
 
-namespace cddp::ctl {
-
-TempFolder::TempFolder() : path_((std::filesystem::temp_directory_path() / "cddp-ctl-XXXXXX").string()) {
-  if (mkdtemp(path_.data()) == nullptr) abort();
+TempFolder::TempFolder() {
+  std::string name = (std::filesystem::temp_directory_path() / "cddp-test-XXXXXX").string();
+  if (mkdtemp(name.data()) == nullptr) abort();
+  path_ = name;
 }
 
 TempFolder::~TempFolder() {
@@ -20,11 +19,11 @@ TempFolder::~TempFolder() {
   std::filesystem::remove_all(path_, ignored);
 }
 
-std::string TempFolder::File(absl::string_view name) const { return absl::StrCat(path_, "/", name); }
+std::string TempFolder::File(absl::string_view name) const { return (path_ / std::string(name)).string(); }
 
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-}  // namespace cddp::ctl
+}  // namespace cddp

@@ -1,14 +1,16 @@
-// A folder that goes away with the test.
+// A folder that goes away with the test, and the content of files.
 
-#ifndef TESTS_UNIT_CTL_TEMP_FOLDER_H_
-#define TESTS_UNIT_CTL_TEMP_FOLDER_H_
+#ifndef TESTS_SUPPORT_TEMP_FOLDER_H_
+#define TESTS_SUPPORT_TEMP_FOLDER_H_
 
+#include <filesystem>
 #include <string>
 
 #include "absl/strings/string_view.h"
 
-namespace cddp::ctl {
+namespace cddp {
 
+// Its name is its own in every process and test. Declare it before what writes there.
 class TempFolder {
  public:
   TempFolder();
@@ -16,16 +18,18 @@ class TempFolder {
   TempFolder(const TempFolder&) = delete;
   TempFolder& operator=(const TempFolder&) = delete;
 
-  const std::string& path() const { return path_; }
+  const std::filesystem::path& path() const { return path_; }
+  std::string string() const { return path_.string(); }
   std::string File(absl::string_view name) const;
+  std::filesystem::path operator/(const std::filesystem::path& name) const { return path_ / name; }
 
  private:
-  std::string path_;
+  std::filesystem::path path_;
 };
 
 // Empty if there is no such file.
 std::string ReadFile(const std::string& path);
 
-}  // namespace cddp::ctl
+}  // namespace cddp
 
-#endif  // TESTS_UNIT_CTL_TEMP_FOLDER_H_
+#endif  // TESTS_SUPPORT_TEMP_FOLDER_H_

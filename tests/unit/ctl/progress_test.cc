@@ -10,7 +10,7 @@
 #include <memory>
 
 #include "absl/strings/match.h"
-#include "tests/unit/ctl/temp_folder.h"
+#include "tests/support/temp_folder.h"
 
 namespace cddp::ctl {
 namespace {

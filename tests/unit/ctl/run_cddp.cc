@@ -33,7 +33,7 @@ CddpFolder::CddpFolder() {
 }
 
 Finished CddpFolder::Run(const std::string& arguments, const std::string& environment) const {
-  const std::string command = absl::StrCat("cd ", folder_.path(), " && exec env ", environment, " ./cddp ", arguments,
+  const std::string command = absl::StrCat("cd ", folder_.string(), " && exec env ", environment, " ./cddp ", arguments,
                                            " >stdout 2>stderr </dev/null");
   const int status = std::system(command.c_str());
   Finished finished;
@@ -47,7 +47,7 @@ ChildProcess CddpFolder::Start(const std::string& arguments, const std::string& 
   sigset_t none;
   sigemptyset(&none);
   const std::string command =
-      absl::StrCat("cd ", folder_.path(), " && exec env FAKE_PIDS=pids ", environment, " ./cddp ", arguments);
+      absl::StrCat("cd ", folder_.string(), " && exec env FAKE_PIDS=pids ", environment, " ./cddp ", arguments);
   absl::StatusOr<ChildProcess> child =
       ChildProcess::Spawn({"cddp", {"/bin/sh", "-c", command}, folder_.File("stderr")}, none);
   return *std::move(child);

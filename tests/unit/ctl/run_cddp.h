@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "deploy/ctl/child_process.h"
-#include "tests/unit/ctl/temp_folder.h"
+#include "tests/support/temp_folder.h"
 
 namespace cddp::ctl {
 

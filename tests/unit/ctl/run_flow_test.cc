@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "tests/support/eventually.h"
 #include "tests/unit/ctl/run_cddp.h"
 
 namespace cddp::ctl {
@@ -22,14 +23,6 @@ using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr char kRun[] = "run --output=out --workers=3 ";
-
-bool Eventually(const std::function<bool()>& condition) {
-  for (const absl::Time deadline = absl::Now() + absl::Seconds(20); absl::Now() < deadline;) {
-    if (condition()) return true;
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  return false;
-}
 
 class RunFlowTest : public ::testing::Test {
  protected:

@@ -10,8 +10,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "tests/support/temp_folder.h"
 #include "tests/unit/ctl/run_cddp.h"
-#include "tests/unit/ctl/temp_folder.h"
 
 namespace cddp::ctl {
 namespace {

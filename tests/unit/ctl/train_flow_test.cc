@@ -17,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "common/agreement/settings.h"
+#include "tests/support/eventually.h"
 #include "tests/unit/ctl/run_cddp.h"
 
 namespace cddp::ctl {
@@ -29,14 +30,6 @@ using ::testing::StartsWith;
 
 constexpr char kTrain[] = "train --output=out --workers=3 --epochs=2";
 constexpr size_t kProcesses = 2 + 3;
-
-bool Eventually(const std::function<bool()>& condition) {
-  for (const absl::Time deadline = absl::Now() + absl::Seconds(20); absl::Now() < deadline;) {
-    if (condition()) return true;
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  return false;
-}
 
 // Reads the process's lines until one holds `text`.
 bool WaitForLine(ChildProcess* process, absl::string_view text) {
