@@ -32,12 +32,12 @@ class CheckpointClient {
   CheckpointClient(const std::vector<std::string>& addresses, const ClientSecurity* security, absl::Duration timeout);
 
   // Has all servers keep the state at one version, as soon as they are there; returns the version. Unavailable if a
-  // server does not answer, FailedPrecondition if it keeps no state, DeadlineExceeded if the training does not go on, Aborted
-  // if all workers are gone in mid step: then there is no such version, and Read(0) gives the model as it is.
+  // server does not answer, FailedPrecondition if it keeps no state, DeadlineExceeded if the training does not go on,
+  // Aborted if all workers are gone in mid step: then there is no such version, and Read(0) gives the model as it is.
   absl::StatusOr<uint64_t> Make();
 
-  // The weights of a checkpoint, or as they are (version 0), from all servers. NotFound, naming a server, if it does not have that version;
-  // InvalidArgument if the addresses are not all servers of one cluster.
+  // The weights of a checkpoint, or as they are (version 0), from all servers. NotFound, naming a server, if it does
+  // not have that version; InvalidArgument if the addresses are not all servers of one cluster.
   absl::StatusOr<ClusterWeights> Read(uint64_t version);
 
  private:
@@ -58,8 +58,8 @@ class CheckpointClient {
     bool has_workers = false;  // do any take part?
   };
   absl::StatusOr<Versions> Look();
-  // Two looks. Where nothing moves although buckets are apart, workers may be about to go on, or gone: waits to see which.
-  // Aborted if they are gone.
+  // Two looks. Where nothing moves although buckets are apart, workers may be about to go on, or gone: waits to see
+  // which. Aborted if they are gone.
   absl::Status LookTwice(Versions* before, Versions* now);
   absl::Status MakeAt(uint64_t version);
 
