@@ -10,6 +10,7 @@ OURS, PEERS, REFUSED = "#1d4ed8", "#a16207", "#b91c1c"
 LABELS = {
     "dense": "dense, servers", "int4": "int4, servers", "default": "default", "every_step_10": "10 % every step",
     "every_step_1": "1 % every step", "local4_int4": "int4 every 4", "local16": "int4 every 16",
+    "local16_nesterov": "int4 every 16, Nesterov",
     "overlapped": "default, overlapped", "adam_on_servers_1": "1 %, Adam on servers",
     "ddp_fp16": "DDP, fp16 hook", "ddp_powersgd4": "DDP, PowerSGD 4",
 }
