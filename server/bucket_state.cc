@@ -369,6 +369,9 @@ void BucketState::Admit(uint32_t rank) {
     if (!slot.contributed) slot.next_step = 0;
     slot.last_refused = false;
   }
+  // A newcomer begins where the others are. Before the first round all begin: a lead that one had then, in one bucket
+  // and not in another, would make workers wait for each other for good.
+  if (version_ == 0) return;
   for (const Slot& other : slots_) {
     if (other.active && &other != &slot) slot.clock = std::max(slot.clock, other.clock);
   }

@@ -104,6 +104,18 @@ TEST(StaleTest, AWorkerWaitsExactlyWhileItIsTooFarAhead) {
   EXPECT_FALSE(bucket.answered(bucket.Push(0, 4, "")));
 }
 
+// Found by the simulation: a lead of a worker that joined after another's step 0, in the buckets of one server and not
+// in those of another, made workers wait for each other for good.
+TEST(StaleTest, NobodyIsAheadThatJoinsWhileOthersBegin) {
+  BucketDriver bucket(With(Consistency::kStale, 3, 0, /*max_staleness=*/0));
+  std::vector<size_t> calls;
+  for (uint32_t rank = 0; rank < 3; ++rank) {
+    bucket.state().Admit(rank);
+    calls.push_back(bucket.Push(rank, 0, ""));
+  }
+  for (const size_t call : calls) EXPECT_TRUE(bucket.answered(call));
+}
+
 TEST(StaleTest, TheBoundHoldsInEveryOrder) {
   constexpr uint64_t kBound = 3;
   constexpr uint32_t kWorkers = 3;
