@@ -35,7 +35,6 @@ class GrpcCluster final : public Cluster {
   // Steps below it have been counted from this rank, by an earlier process.
   uint64_t next_step() const { return joined_.next_step; }
   bool is_sync() const override { return joined_.is_sync; }
-  bool all_contribute() const override { return joined_.all_contribute(); }
   uint64_t version() const override;
   uint32_t server_of(uint32_t bucket) const override { return map_.shard_of(bucket); }
   void Exchange(std::vector<Push> pushes, Answered done) override;

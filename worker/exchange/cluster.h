@@ -29,10 +29,6 @@ class Cluster {
   // Does every step wait for a round (--consistency=sync), so that a bucket's version is its step?
   virtual bool is_sync() const = 0;
 
-  // Do all workers contribute to every round (sync without a quorum)? Then all buckets are at one version between
-  // steps.
-  virtual bool all_contribute() const = 0;
-
   // Smallest version of any bucket when this worker joined; 0 if the weights were not initialised.
   virtual uint64_t version() const = 0;
 

@@ -71,19 +71,26 @@ absl::Status GradientExchange::Await(const std::function<absl::Status()>& task) 
 absl::Status GradientExchange::Initialise(absl::Span<float> weights, bool is_source) {
   return Await([&] {
     engine_->Bind({}, weights);
-    return InitialiseWeights({layout_, *engine_, cluster_, mailbox_, driver_}, is_source);
+    const absl::Status status = InitialiseWeights({layout_, *engine_, cluster_, mailbox_, driver_}, is_source);
+    return status.ok() ? MakeOneVersion() : status;
   });
 }
 
 absl::Status GradientExchange::CatchUp(absl::Span<float> weights) {
   return Await([&] {
     engine_->Bind({}, weights);
-    const ExchangeParts parts = {layout_, *engine_, cluster_, mailbox_, driver_};
-    absl::Status status = TakeSnapshot(parts);
-    if (status.ok() && cluster_.all_contribute()) status = RollForward(parts);
-    if (status.ok() && cluster_.is_sync()) driver_.set_step(driver_.newest_version());
-    return status;
+    const absl::Status status = TakeSnapshot({layout_, *engine_, cluster_, mailbox_, driver_});
+    return status.ok() ? MakeOneVersion() : status;
   });
+}
+
+// With a quorum, too: a worker that was late in some buckets would wait in a newer round of others, for a worker that
+// waits for it in one of those.
+absl::Status GradientExchange::MakeOneVersion() {
+  if (!cluster_.is_sync()) return absl::OkStatus();
+  const absl::Status status = RollForward({layout_, *engine_, cluster_, mailbox_, driver_});
+  if (status.ok()) driver_.set_step(driver_.newest_version());
+  return status;
 }
 
 void GradientExchange::Begin(absl::Span<const float> gradients, absl::Span<float> weights, bool refuse,
@@ -129,7 +136,7 @@ void GradientExchange::RunStep(bool refuse, std::optional<float> weight) {
   traffic_.refused = counts.refused;
   traffic_.replaced = counts.replaced;
   status_ = driver_.status();
-  if (status_.ok() && cluster_.all_contribute()) {
+  if (status_.ok() && cluster_.is_sync()) {
     status_ = RollForward({layout_, *engine_, cluster_, mailbox_, driver_});
   }
   traffic_.missed = driver_.End();

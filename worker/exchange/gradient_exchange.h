@@ -55,8 +55,8 @@ class GradientExchange {
   // Step 0: rank 0 gives the weights (`is_source`), the others receive them. `weights` has total_elements().
   absl::Status Initialise(absl::Span<float> weights, bool is_source);
 
-  // Joins a running training: takes the published weights as they are. Where all workers contribute to every round,
-  // brings all buckets to the newest version of any.
+  // Joins a running training: takes the published weights as they are. In synchronous training, brings all buckets to
+  // the newest version of any.
   absl::Status CatchUp(absl::Span<float> weights);
 
   // Writes each bucket's compression, exchange and application from the next step on; null: nothing.
@@ -102,6 +102,8 @@ class GradientExchange {
   void Run();  // the thread
   // Runs `task` on the thread and waits for it.
   absl::Status Await(const std::function<absl::Status()>& task);
+  // In synchronous training: brings all buckets to the newest version of any, which is the coming step.
+  absl::Status MakeOneVersion();
   void RunStep(bool refuse, std::optional<float> weight);
   bool Handle(ExchangeMailbox::Event event);  // false: give up
   void Perform(std::vector<StepAction> actions);

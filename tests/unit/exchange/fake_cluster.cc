@@ -14,7 +14,6 @@ class FakeCluster final : public Cluster {
   uint32_t worker_count() const override { return servers_.options_.workers; }
   const std::string& server_settings() const override { return settings_; }
   bool is_sync() const override { return true; }
-  bool all_contribute() const override { return true; }
   uint64_t version() const override { return servers_.version(0); }
   uint32_t server_of(uint32_t bucket) const override { return bucket % servers_.options_.servers; }
   void Exchange(std::vector<Push> pushes, Answered done) override { servers_.Take(rank_, std::move(pushes), done); }
