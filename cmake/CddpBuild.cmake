@@ -3,7 +3,7 @@
 set(CDDP_BUILD_TESTS AUTO CACHE STRING "Tests and benchmarks: ON, OFF, or AUTO: where GoogleTest and benchmark are there")
 option(CDDP_WITH_TORCH "Build the worker, which needs LibTorch; server and tools do without" ON)
 option(CDDP_BUILD_SERVER "Build cddp-server" ON)
-option(CDDP_BUILD_TOOLS "Build cddp: train, run, status, checkpoint, plan" ON)
+option(CDDP_BUILD_TOOLS "Build cddp: train, run, status, checkpoint, report, plan" ON)
 # The library alone does without what only programs need: spdlog, Prometheus, JSON, libmicrohttpd.
 if(CDDP_WITH_TORCH OR CDDP_BUILD_SERVER OR CDDP_BUILD_TOOLS)
   set(CDDP_PROGRAMS ON)

@@ -11,6 +11,7 @@ if(CDDP_PROGRAMS)
   find_package(prometheus-cpp CONFIG REQUIRED)
   find_package(spdlog CONFIG REQUIRED)
   find_package(nlohmann_json CONFIG REQUIRED)
+  find_package(ZLIB REQUIRED)  # compressed .npz files
 endif()
 
 # cddp_find_library(TARGET LIBRARY HEADER): a package without CMake files.

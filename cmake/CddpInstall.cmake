@@ -30,3 +30,33 @@ foreach(program cddp-server:server cddp:tools cddp-worker:worker)
     install(TARGETS ${target} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${component})
   endif()
 endforeach()
+
+# Manual pages and bash's completion, made from what the programs themselves say of their flags.
+set(docs ${PROJECT_BINARY_DIR}/docs)
+set(documented "")
+foreach(program cddp cddp-server cddp-worker)
+  if(TARGET ${program})
+    list(APPEND documented ${program})
+  endif()
+endforeach()
+if(documented)
+  add_custom_command(OUTPUT ${docs}/made
+    COMMAND ${PROJECT_SOURCE_DIR}/scripts/make_man ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${docs} ${PROJECT_VERSION}
+    COMMAND ${CMAKE_COMMAND} -E touch ${docs}/made
+    DEPENDS ${PROJECT_SOURCE_DIR}/scripts/make_man ${documented}
+    COMMENT "Making manual pages")
+  add_custom_target(cddp_docs ALL DEPENDS ${docs}/made)
+  set(cddp_pages cddp cddp-train cddp-run cddp-status cddp-checkpoint cddp-report cddp-plan)
+  set(cddp_component tools)
+  foreach(program server worker)
+    set(cddp-${program}_pages cddp-${program})
+    set(cddp-${program}_component ${program})
+  endforeach()
+  foreach(program ${documented})
+    foreach(page ${${program}_pages})
+      install(FILES ${docs}/man1/${page}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT ${${program}_component} OPTIONAL)
+    endforeach()
+    install(FILES ${docs}/bash-completion/${program} COMPONENT ${${program}_component} OPTIONAL
+      DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  endforeach()
+endif()

@@ -42,6 +42,16 @@ int CheckDevice() {
   return 0;
 }
 
+// --check_model: likewise.
+int CheckModel() {
+  const absl::StatusOr<cddp::TrainerOptions> options = cddp::TrainerOptionsFromFlags();
+  if (!options.ok()) return cddp::ReportError(options.status());
+  const absl::StatusOr<size_t> buckets = cddp::CheckTraining(*options);
+  if (!buckets.ok()) return cddp::ReportError(buckets.status());
+  std::printf("%zu buckets\n", *buckets);
+  return 0;
+}
+
 constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
 
 }  // namespace
@@ -58,6 +68,7 @@ int main(int argc, char** argv) {
     return healthy.ok() ? 0 : cddp::ReportError(healthy);
   }
   if (absl::GetFlag(FLAGS_check_device)) return CheckDevice();
+  if (absl::GetFlag(FLAGS_check_model)) return CheckModel();
   cddp::TuneProcess();
   const cddp::StopSignal& stop = cddp::StopSignal::Install(absl::GetFlag(FLAGS_stop_timeout));
   const absl::Status status = Train(stop);

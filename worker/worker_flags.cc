@@ -16,11 +16,20 @@ ABSL_FLAG(cddp::RankFlag, rank, {0},
           "index of this worker, from 0; auto: one that nobody holds, from the first server");
 ABSL_FLAG(uint32_t, workers, 1, "number of workers");
 ABSL_FLAG(std::string, servers, "127.0.0.1:50051", "addresses of all servers, host:port,..., in shard order");
-ABSL_FLAG(std::string, model, "simple_cnn",
-          "mlp, simple_cnn, bn_cnn, resnet18; gpt: text; resnet50_shapes: random gradients");
+ABSL_FLAG(
+    std::string, model, "simple_cnn",
+    "mlp, simple_cnn, bn_cnn, resnet18; gpt: text; resnet50_shapes: random gradients; or a TorchScript file, which "
+    "must have a '.' or '/' in its name (docs/torchscript.md)");
+ABSL_FLAG(cddp::LossChoice, loss, cddp::LossChoice::kAuto,
+          "TorchScript file: cross_entropy, of logits and classes; mse; bce, of logits; module, its own method "
+          "loss(outputs, targets); auto: its own if it has one, else cross_entropy");
 ABSL_FLAG(double, compute_ms, 500, "resnet50_shapes: how long a forward and backward pass idles");
 ABSL_FLAG(std::string, data_dir, "data/mnist", "folder with the four IDX files of the data set");
-ABSL_FLAG(std::string, data, "", "gpt: text to learn, a file or all files of a folder; the last tenth is to validate");
+ABSL_FLAG(
+    std::string, data, "",
+    "gpt: text to learn, a file or all files of a folder; the last tenth is to validate. TorchScript file: the "
+    "arrays x_train, y_train, x_test, y_test in a .npz or .safetensors file, or in .npy files of a folder; empty: "
+    "the images of --data_dir");
 ABSL_FLAG(uint32_t, layers, 4, "gpt: layers");
 ABSL_FLAG(uint32_t, dim, 128, "gpt: width of a layer");
 ABSL_FLAG(uint32_t, heads, 0, "gpt: heads of attention; 0: one for each 64 of --dim");
@@ -69,6 +78,8 @@ ABSL_FLAG(cddp::DeviceChoice, device, {},
           "where the worker computes and compresses: cpu; cuda, the workers share the NVIDIA GPUs here; cuda:N; auto: "
           "cuda if all is there that it needs, else cpu (docs/gpu.md)");
 ABSL_FLAG(bool, check_device, false, "print what --device means here and exit: 0, or 2 if it cannot be used");
+ABSL_FLAG(bool, check_model, false,
+          "load --model and its data, make a step's passes with the first examples, and exit: 0, or 2 if it cannot");
 ABSL_FLAG(
     bool, check_engine, false,
     "compress every bucket on the host as well, and end with an error where the bytes differ; for a GPU that is in "
@@ -87,6 +98,9 @@ ABSL_FLAG(absl::Duration, server_timeout, absl::Seconds(60), "how long a server 
 ABSL_FLAG(absl::Duration, stop_timeout, absl::Seconds(4),
           "after SIGTERM, how long the step under way may take; a second SIGTERM ends the worker at once");
 ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:0", "host:port of /metrics for Prometheus; empty: none");
+ABSL_FLAG(
+    std::string, tensorboard, "",
+    "folder for TensorBoard's event files (rank 0): loss, accuracy, bytes, ratio, residual, waiting; empty: none");
 ABSL_FLAG(std::string, trace, "",
           "file for a trace of each step, for chrome://tracing or ui.perfetto.dev; empty: none");
 ABSL_FLAG(std::string, model_output, "", "file for the trained model (rank 0); Python's torch.load opens it");

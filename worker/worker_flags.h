@@ -18,6 +18,7 @@ ABSL_DECLARE_FLAG(std::string, metrics_listen);
 ABSL_DECLARE_FLAG(absl::Duration, stop_timeout);
 ABSL_DECLARE_FLAG(cddp::HealthcheckFlag, healthcheck);
 ABSL_DECLARE_FLAG(bool, check_device);
+ABSL_DECLARE_FLAG(bool, check_model);
 
 namespace cddp {
 

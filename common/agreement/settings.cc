@@ -68,6 +68,8 @@ constexpr Setting kServerSettings[] = {
 
 constexpr Setting kWorkerSettings[] = {
     {"--model", kAll, kRestart},
+    {"model_crc32c", kAll, kRestart},  // of its file, if it comes from one
+    {"--loss", kAll, kRestart},
     {"--rank", kNobody, kRestart},
     {"--workers", kAll, kRestart},
     {"--layers", kAll, kRestart},
@@ -108,6 +110,7 @@ constexpr Setting kWorkerSettings[] = {
     {"--threads"},
     {"--device"},
     {"--check_device"},
+    {"--check_model"},
     {"--check_engine"},
     {"--servers"},
     {"--data_dir"},
@@ -124,6 +127,7 @@ constexpr Setting kWorkerSettings[] = {
     {"--checkpoint_every"},
     {"--model_output"},
     {"--save_timeout"},
+    {"--tensorboard"},
     {"--trace"},
     {"--metrics_listen"},
     {"--server_timeout"},

@@ -11,11 +11,13 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "common/config/model_names.h"
 
 namespace cddp {
 namespace {
 
-// `flag` has an effect only where `under` has one of `values`, separated by '|'; "*": any but its default.
+// `flag` has an effect only where `under` has one of `values`, separated by '|'; "*": any but its default. FILE stands
+// for any model's file.
 struct Dependency {
   absl::string_view flag;
   absl::string_view under;
@@ -43,12 +45,14 @@ constexpr Dependency kDependencies[] = {
     {"overlap", "optimizer", "sgd|adam|adamw"},
     {"momentum_correction", "optimizer", "none"},
     {"compute_ms", "model", "resnet50_shapes"},
-    {"data", "model", "gpt"},
+    {"data", "model", "gpt|FILE"},
+    {"loss", "model", "FILE"},
     {"layers", "model", "gpt"},
     {"dim", "model", "gpt"},
     {"heads", "model", "gpt"},
     {"context", "model", "gpt"},
-    {"dataset", "model", "mlp|simple_cnn|bn_cnn|resnet18|resnet50_shapes"},
+    {"dataset", "model", "mlp|simple_cnn|bn_cnn|resnet18|resnet50_shapes|FILE"},
+    {"dataset", "data", ""},
     {"durability", "state_dir", "*"},
     {"snapshot_bytes", "state_dir", "*"},
     {"keep_checkpoints", "state_dir", "*"},
@@ -95,6 +99,7 @@ bool Allows(const Dependency& dependency, const absl::CommandLineFlag& under) {
   const std::string value = under.CurrentValue();
   if (dependency.values == "*") return value != under.DefaultValue();
   const std::vector<absl::string_view> values = absl::StrSplit(dependency.values, '|');
+  if (IsModelFile(value) && std::find(values.begin(), values.end(), "FILE") != values.end()) return true;
   return std::find(values.begin(), values.end(), value) != values.end();
 }
 

@@ -3,6 +3,8 @@
 #ifndef COMMON_CONFIG_MODEL_NAMES_H_
 #define COMMON_CONFIG_MODEL_NAMES_H_
 
+#include "absl/strings/string_view.h"
+
 namespace cddp {
 
 // Shapes alone, with random gradients: needs no data set.
@@ -11,6 +13,9 @@ inline constexpr char kShapesModelName[] = "resnet50_shapes";
 inline constexpr char kGptName[] = "gpt";
 
 inline constexpr const char* kModelNames[] = {"mlp", "simple_cnn", "bn_cnn", "resnet18", kGptName, kShapesModelName};
+
+// Is --model a file, a TorchScript module, and no name?
+inline bool IsModelFile(absl::string_view model) { return model.find_first_of("./") != absl::string_view::npos; }
 
 }  // namespace cddp
 

@@ -61,6 +61,7 @@ constexpr TrainSetting kTrainSettings[] = {
     {"--value_encoding", [](const TrainOptions& o) { return std::string(Name(o.values())); }},
     {"--index_encoding", [](const TrainOptions& o) { return std::string(Name(o.index_encoding)); }},
     {"--model", [](const TrainOptions& o) { return o.model; }},
+    {"--loss", [](const TrainOptions& o) { return AbslUnparseFlag(o.loss); }},
     {"--train_examples", [](const TrainOptions& o) { return absl::StrCat(o.train_examples); }},
     {"--test_examples", [](const TrainOptions& o) { return absl::StrCat(o.test_examples); }},
     {"--epochs", [](const TrainOptions& o) { return absl::StrCat(o.epochs); }},
@@ -152,6 +153,7 @@ std::vector<std::string> RatioFlags(const TrainOptions& options, int rank) {
 
 // What a worker learns.
 std::vector<std::string> DataFlags(const TrainOptions& options) {
+  if (options.learns_arrays()) return {absl::StrCat("--data=", options.data)};
   if (!options.learns_text()) return {absl::StrCat("--data_dir=", options.data_dir)};
   return {absl::StrCat("--data=", options.data), absl::StrCat("--layers=", options.layers),
           absl::StrCat("--dim=", options.dim), absl::StrCat("--heads=", options.heads),
@@ -189,7 +191,7 @@ absl::Status ValidateCluster(const TrainOptions& options) {
 absl::Status Validate(const TrainOptions& options) {
   const auto& o = options;
   for (const absl::Status& status : {
-           CheckName("model", o.model),
+           IsModelFile(o.model) ? absl::OkStatus() : CheckName("model", o.model),
            CheckName("dataset", o.dataset),
            ValidateCluster(o),
            CheckAtLeast("epochs", o.epochs, 1),
@@ -248,6 +250,7 @@ std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
   Append(RatioFlags(options, rank), &flags);
   if (options.trace) flags.push_back(absl::StrCat("--trace=", TracePath(options, rank)));
   if (rank == 0) flags.push_back(absl::StrCat("--model_output=", ModelPath(options)));
+  if (rank == 0 && !options.tensorboard.empty()) flags.push_back(absl::StrCat("--tensorboard=", options.tensorboard));
   Append(options.worker_flags, &flags);
   return flags;
 }

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "common/codec/encoding.h"
+#include "common/config/loss_choice.h"
 #include "common/config/model_names.h"
 #include "common/config/ratio_choice.h"
 
@@ -20,7 +21,8 @@ struct TrainOptions {
   std::string model;
   std::string dataset;
   std::string data_dir;
-  std::string data;  // text for gpt, in place of the data set; and gpt's shape
+  std::string data;                     // text for gpt, or arrays for a model from a file, in place of the data set
+  LossChoice loss = LossChoice::kAuto;  // of a model from a file
   int layers = 4;
   int dim = 128;
   int heads = 0;
@@ -59,6 +61,7 @@ struct TrainOptions {
   int test_examples = 0;       // 0: all
   int threads = 0;             // per worker
   std::string device = "cpu";  // of the workers: cpu, cuda, cuda:N or auto
+  std::string tensorboard;     // folder for event files; empty: none
   bool trace = false;          // by every worker
   bool durable = false;        // servers keep journals, workers checkpoints, and whoever is killed is started again
   bool resume = false;         // go on with the run in `output`
@@ -68,6 +71,7 @@ struct TrainOptions {
   std::string output;        // folder
 
   bool learns_text() const { return model == kGptName; }
+  bool learns_arrays() const { return IsModelFile(model) && !data.empty(); }
   // Does the optimizer step at the workers, before compression? What normalises must, for error feedback passes through
   // linear steps only; sgd may stay at the servers, and so may all where every element travels.
   bool at_workers() const {

@@ -17,6 +17,11 @@ namespace cddp::ctl {
 namespace {
 
 absl::Status CheckModel(const std::string& model) {
+  if (IsModelFile(model)) {
+    std::error_code error;
+    if (std::filesystem::is_regular_file(model, error)) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("--model=", model, ": there is no such file"));
+  }
   const std::vector<std::string> known(std::begin(kModelNames), std::end(kModelNames));
   if (std::find(known.begin(), known.end(), model) != known.end()) return absl::OkStatus();
   const std::string meant = SimilarName(model, known);
@@ -48,7 +53,7 @@ absl::StatusOr<uint64_t> Count(const std::filesystem::path& path, uint32_t magic
 absl::Status CheckJob(const TrainOptions& options) {
   if (absl::Status status = CheckModel(options.model); !status.ok()) return status;
   uint64_t examples = options.train_examples > 0 ? options.train_examples : UINT32_MAX;
-  if (options.learns_text()) {
+  if (options.learns_text() || options.learns_arrays()) {
     if (std::error_code error; !std::filesystem::exists(options.data, error)) {
       return absl::InvalidArgumentError(absl::StrCat("--data=", options.data, ": there is no such file or folder"));
     }

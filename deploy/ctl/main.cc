@@ -13,6 +13,7 @@
 #include "common/config/similar_name.h"
 #include "deploy/ctl/checkpoint_command.h"
 #include "deploy/ctl/plan_command.h"
+#include "deploy/ctl/report_command.h"
 #include "deploy/ctl/run_command.h"
 #include "deploy/ctl/status_command.h"
 #include "deploy/ctl/train_command.h"
@@ -35,6 +36,8 @@ constexpr Command kCommands[] = {
      cddp::ctl::RunStatusCommand},
     {"checkpoint", "keep a running cluster's state at one version, and export its model",
      "cddp checkpoint --servers=127.0.0.1:50051 --export_to=model.safetensors", cddp::ctl::RunCheckpointCommand},
+    {"report", "compare runs on one page of HTML", "cddp report runs/dense runs/compressed --html=comparison.html",
+     cddp::ctl::RunReportCommand},
     {"plan", "predict how fast a cluster would train", "cddp plan --parameters=25557032 --workers=8 --rate=1gbit",
      cddp::ctl::RunPlanCommand},
 };

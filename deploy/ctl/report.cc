@@ -51,6 +51,7 @@ Json Configuration(const TrainOptions& options) {
       {"dataset", options.dataset},
       {"data_dir", options.data_dir},
       {"data", options.data},
+      {"loss", AbslUnparseFlag(options.loss)},
       {"layers", options.layers},
       {"dim", options.dim},
       {"heads", options.heads},

@@ -46,6 +46,7 @@ ABSL_DECLARE_FLAG(bool, resume);
 ABSL_DECLARE_FLAG(bool, overwrite);
 ABSL_DECLARE_FLAG(std::string, output);
 ABSL_DECLARE_FLAG(std::string, run);
+ABSL_DECLARE_FLAG(std::string, tensorboard);
 ABSL_DECLARE_FLAG(int, checkpoint_every);
 ABSL_DECLARE_FLAG(std::string, consistency);
 ABSL_DECLARE_FLAG(int, quorum);
@@ -73,9 +74,9 @@ constexpr char kUsage[] =
     "cddp run: starts parameter servers, and a program of yours as often as there are workers.\n\n"
     "  cddp run --workers=4 --servers=2 -- python3 train.py --epochs=3\n\n"
     "Each worker finds in its environment: CDDP_SERVERS, RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, CDDP_OUTPUT "
-    "(the run's folder) and, with --durable, CDDP_STATE (a folder for its state). What rank 0 prints is shown; what "
-    "the "
-    "others print lies in CDDP_OUTPUT/logs.\n\n"
+    "(the run's folder), with --durable, CDDP_STATE (a folder for its state), and with --tensorboard, "
+    "CDDP_TENSORBOARD. "
+    "What rank 0 prints is shown; what the others print lies in CDDP_OUTPUT/logs.\n\n"
     "On several machines --workers are those of each, and --servers names servers that run already:\n\n"
     "  cddp run --nodes=2 --node_rank=0 --workers=4 --servers=10.0.0.1:50051,10.0.0.2:50051 -- python3 train.py\n\n"
     "The servers average the workers' changes of the weights, unless --optimizer_at=servers.\n\n"
@@ -96,6 +97,7 @@ constexpr const char* kOptimizerFlags[] = {"optimizer", "lr", "momentum", "neste
 
 FlagScope Scope() {
   FlagScope scope = {{kOwnFile, kCommandFlagFile}, {"workers", "durable", "resume", "overwrite", "output"}};
+  scope.names.push_back("tensorboard");
   scope.names.push_back("checkpoint_every");
   scope.names.push_back("run");
   scope.names.insert(scope.names.end(), std::begin(kServerFlags), std::end(kServerFlags));
@@ -195,6 +197,7 @@ absl::Status SetCluster(TrainOptions* cluster) {
   cluster->resume = absl::GetFlag(FLAGS_resume);
   cluster->checkpoint_every = absl::GetFlag(FLAGS_checkpoint_every);
   cluster->output = absl::GetFlag(FLAGS_output);
+  cluster->tensorboard = absl::GetFlag(FLAGS_tensorboard);
   cluster->run = absl::GetFlag(FLAGS_run);
   if (!cluster->run.empty()) {
     if (absl::Status status = CheckRunName("--run", cluster->run); !status.ok()) return status;

@@ -55,6 +55,9 @@ std::vector<std::string> ScriptEnvironment(const ScriptOptions& options, int wor
       absl::StrCat("CDDP_OUTPUT=", Absolute(options.cluster.output)),
   };
   if (!options.cluster.run.empty()) environment.push_back(absl::StrCat("CDDP_RUN=", options.cluster.run));
+  if (!options.cluster.tensorboard.empty()) {
+    environment.push_back(absl::StrCat("CDDP_TENSORBOARD=", Absolute(options.cluster.tensorboard)));
+  }
   if (options.cluster.durable) {
     environment.push_back(absl::StrCat("CDDP_STATE=", Absolute(CheckpointPath(options.cluster))));
   }

@@ -27,8 +27,8 @@ struct ScriptOptions {
 };
 
 // What a worker finds in its environment: CDDP_SERVERS, RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, CDDP_OUTPUT
-// (the run's folder), CDDP_RUN (its name, if it has one) and, of a durable run, CDDP_STATE (a folder of it for what a
-// worker goes on from when it is started again).
+// (the run's folder), CDDP_RUN (its name, if it has one); of a durable run, CDDP_STATE (a folder of it for what a
+// worker goes on from when it is started again); and with --tensorboard, CDDP_TENSORBOARD.
 std::vector<std::string> ScriptEnvironment(const ScriptOptions& options, int worker,
                                            const std::vector<std::string>& addresses);
 

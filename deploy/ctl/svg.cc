@@ -30,6 +30,14 @@ Svg::Svg(int width, int height, absl::string_view title) {
   Rect(0, 0, width, height, "#ffffff");
 }
 
+Svg Svg::OfPage(int width, int height, absl::string_view title, absl::string_view background) {
+  Svg svg;
+  svg.body_ =
+      absl::StrFormat("<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n", width, height, EscapeXml(title));
+  svg.background_ = std::string(background);
+  return svg;
+}
+
 void Svg::Rect(double x, double y, double width, double height, absl::string_view color, double radius) {
   absl::StrAppend(&body_, absl::StrFormat("<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"%.1f\" "
                                           "fill=\"%s\"/>\n",
@@ -50,10 +58,12 @@ void Svg::Polyline(const std::vector<std::pair<double, double>>& points, absl::s
                                           list, color, width));
 }
 
-void Svg::Circle(double x, double y, double radius, absl::string_view color) {
-  absl::StrAppend(&body_, absl::StrFormat("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\" stroke=\"#ffffff\" "
-                                          "stroke-width=\"1.5\"/>\n",
-                                          x, y, radius, color));
+void Svg::Circle(double x, double y, double radius, absl::string_view color, absl::string_view note) {
+  const std::string title = note.empty() ? "" : absl::StrCat("<title>", EscapeXml(note), "</title>");
+  absl::StrAppend(&body_, absl::StrFormat("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\" stroke=\"%s\" "
+                                          "stroke-width=\"1.5\"%s\n",
+                                          x, y, radius, color, background_,
+                                          title.empty() ? "/>" : absl::StrCat(">", title, "</circle>")));
 }
 
 void Svg::Text(double x, double y, absl::string_view text, const TextStyle& style) {

@@ -24,18 +24,24 @@ class Svg {
   };
 
   Svg(int width, int height, absl::string_view title);
+  // A part of a page: without a background and a font of its own; circles stand out against `background`.
+  static Svg OfPage(int width, int height, absl::string_view title, absl::string_view background);
 
   void Rect(double x, double y, double width, double height, absl::string_view color, double radius = 0);
   void Line(double x1, double y1, double x2, double y2, absl::string_view color, double width = 1);
   void Polyline(const std::vector<std::pair<double, double>>& points, absl::string_view color, double width);
-  void Circle(double x, double y, double radius, absl::string_view color);
+  // `note`: shown when the pointer is there.
+  void Circle(double x, double y, double radius, absl::string_view color, absl::string_view note = "");
   void Text(double x, double y, absl::string_view text, const TextStyle& style);
 
   // The whole document.
   std::string Finish() const;
 
  private:
+  Svg() = default;
+
   std::string body_;
+  std::string background_ = "#ffffff";
 };
 
 // For element contents and attribute values. Control characters, which XML cannot hold, become '?'.

@@ -12,6 +12,7 @@
 #include "absl/flags/reflection.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -21,12 +22,13 @@
 #include "common/config/command_line.h"
 #include "common/config/device_choice.h"
 #include "common/config/flag_effects.h"
+#include "common/config/loss_choice.h"
+#include "common/config/model_names.h"
 #include "common/config/passive_waiting.h"
 #include "common/config/ratio_choice.h"
 #include "common/files/durable_file.h"
 #include "deploy/ctl/cluster_plan.h"
 #include "deploy/ctl/command_flags.h"
-#include "deploy/ctl/device_check.h"
 #include "deploy/ctl/format.h"
 #include "deploy/ctl/job_check.h"
 #include "deploy/ctl/passed_flags.h"
@@ -35,11 +37,22 @@
 #include "deploy/ctl/run_folder.h"
 #include "deploy/ctl/split_words.h"
 #include "deploy/ctl/train_run.h"
+#include "deploy/ctl/worker_check.h"
 
-ABSL_FLAG(std::string, model, "simple_cnn", "mlp, simple_cnn, bn_cnn or resnet18; gpt, which learns --data");
+ABSL_FLAG(std::string, model, "simple_cnn",
+          "mlp, simple_cnn, bn_cnn or resnet18; gpt, which learns --data; or a TorchScript file, which must have a '.' "
+          "or '/' "
+          "in its name (docs/torchscript.md)");
+ABSL_FLAG(cddp::LossChoice, loss, cddp::LossChoice::kAuto,
+          "TorchScript file: cross_entropy, of logits and classes; mse; bce, of logits; module, its own method "
+          "loss(outputs, targets); auto: its own if it has one, else cross_entropy");
 ABSL_FLAG(std::string, dataset, "mnist", "name of the data set; it lies in data/<name>");
 ABSL_FLAG(std::string, data_dir, "", "folder with the four IDX files, if it is not data/<dataset>");
-ABSL_FLAG(std::string, data, "", "gpt: text to learn, a file or all files of a folder; the last tenth is to validate");
+ABSL_FLAG(
+    std::string, data, "",
+    "gpt: text to learn, a file or all files of a folder; the last tenth is to validate. TorchScript file: the "
+    "arrays x_train, y_train, x_test, y_test in a .npz or .safetensors file, or in .npy files of a folder; empty: "
+    "the images of --dataset");
 ABSL_FLAG(int, layers, 4, "gpt: layers");
 ABSL_FLAG(int, dim, 128, "gpt: width of a layer");
 ABSL_FLAG(int, heads, 0, "gpt: heads of attention; 0: one for each 64 of --dim");
@@ -96,6 +109,9 @@ ABSL_FLAG(
     cddp::DeviceChoice, device, {},
     "where workers compute and compress: cpu; cuda, they share the NVIDIA GPUs here; cuda:N; auto: cuda if all is "
     "there that it needs, else cpu (docs/gpu.md)");
+ABSL_FLAG(
+    std::string, tensorboard, "",
+    "folder for TensorBoard's event files of rank 0: loss, accuracy, bytes, ratio, residual, waiting; empty: none");
 ABSL_FLAG(bool, trace, false,
           "write trace-<rank>.json of each worker's steps, for chrome://tracing or ui.perfetto.dev");
 ABSL_FLAG(
@@ -229,6 +245,7 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.dataset = absl::GetFlag(FLAGS_dataset);
   options.data_dir = absl::GetFlag(FLAGS_data_dir);
   options.data = absl::GetFlag(FLAGS_data);
+  options.loss = absl::GetFlag(FLAGS_loss);
   options.layers = absl::GetFlag(FLAGS_layers);
   options.dim = absl::GetFlag(FLAGS_dim);
   options.heads = absl::GetFlag(FLAGS_heads);
@@ -277,6 +294,7 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.test_examples = absl::GetFlag(FLAGS_test_examples);
   options.threads = absl::GetFlag(FLAGS_threads);
   options.device = AbslUnparseFlag(absl::GetFlag(FLAGS_device));
+  options.tensorboard = absl::GetFlag(FLAGS_tensorboard);
   options.trace = absl::GetFlag(FLAGS_trace);
   options.durable = absl::GetFlag(FLAGS_durable);
   options.resume = absl::GetFlag(FLAGS_resume);
@@ -288,7 +306,8 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   if (absl::Status status = EnterFolder(&options.output); !status.ok()) return status;
 
   if (options.data_dir.empty()) options.data_dir = absl::StrCat("data/", options.dataset);
-  if (std::error_code error; !options.learns_text() && !fs::is_directory(options.data_dir, error)) {
+  const bool learns_images = !options.learns_text() && !options.learns_arrays();
+  if (std::error_code error; learns_images && !fs::is_directory(options.data_dir, error)) {
     return absl::InvalidArgumentError(absl::StrCat("there is no folder '", options.data_dir,
                                                    "' with the data set: run scripts/setup in the project's folder, or "
                                                    "name another with --data_dir"));
@@ -308,9 +327,54 @@ absl::StatusOr<Binaries> FindBinaries() {
   return Binaries{*std::move(server), *std::move(worker)};
 }
 
+// Of a model from a file, the file's, without what is no part of a good folder's name.
+std::string NameOf(const std::string& model) {
+  if (!IsModelFile(model)) return model;
+  std::string name = fs::path(model).stem().string();
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !absl::ascii_isalnum(c) && c != '_' && c != '-'; }, '_');
+  return name;
+}
+
+// A small model has work for few servers. `answer`: how many buckets it has, by --check_model.
+absl::Status FitServers(absl::string_view answer, TrainOptions* options) {
+  int buckets = 0;
+  if (!absl::SimpleAtoi(answer.substr(0, answer.find(' ')), &buckets) || buckets < 1) {
+    return absl::InternalError(absl::StrCat("cddp-worker --check_model answers '", answer, "'"));
+  }
+  if (options->servers <= buckets) return absl::OkStatus();
+  if (absl::GetFlag(FLAGS_servers).empty()) {
+    options->servers = buckets;
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("--servers=", options->servers, ": the model has ", buckets,
+                                                 " bucket(s), of which each server needs one: use fewer servers, or "
+                                                 "smaller buckets (--bucket_bytes)"));
+}
+
+// Asks a worker, which knows GPUs and TorchScript, what cannot be known here: the device's description, empty of the
+// processors. Of a model from a file, a number of servers that nobody has named is made to fit.
+absl::StatusOr<std::string> CheckWithWorker(const std::string& worker, TrainOptions* to_fit) {
+  const TrainOptions& options = *to_fit;
+  std::string device;
+  if (options.device != "cpu") {
+    absl::StatusOr<std::string> checked = AskWorker(
+        worker, "--check_device",
+        {absl::StrCat("--device=", options.device), absl::StrCat("--ratio=", FormatExact(options.push_ratio()))});
+    if (!checked.ok()) return checked;
+    device = *std::move(checked);
+  }
+  if (!IsModelFile(options.model)) return device;
+  const absl::StatusOr<std::string> checked =
+      AskWorker(worker, "--check_model", WorkerFlags(options, 0, {"127.0.0.1:1"}));
+  if (!checked.ok()) return checked;
+  if (absl::Status status = FitServers(*checked, to_fit); !status.ok()) return status;
+  return device;
+}
+
 // Claims the folder, and then puts it in order for this run.
 absl::StatusOr<FolderLock> PrepareOutput(TrainOptions* options) {
-  if (options->output.empty()) options->output = NewRunFolder(options->model);
+  if (options->output.empty()) options->output = NewRunFolder(NameOf(options->model));
   absl::StatusOr<FolderLock> lock = FolderLock::Take(options->output, /*make=*/!options->resume);
   if (!lock.ok()) return lock;
   absl::Status status =
@@ -355,19 +419,13 @@ int RunTrainCommand(int argc, char** argv) {
   if (!options.ok()) return ReportError(options.status());
   absl::StatusOr<Binaries> binaries = FindBinaries();
   if (!binaries.ok()) return ReportError(binaries.status());
-  std::string device;
-  if (options->device != "cpu") {
-    absl::StatusOr<std::string> checked = CheckDevice(
-        binaries->worker,
-        {absl::StrCat("--device=", options->device), absl::StrCat("--ratio=", FormatExact(options->push_ratio()))});
-    if (!checked.ok()) return ReportError(checked.status());
-    device = *std::move(checked);
-  }
+  const absl::StatusOr<std::string> device = CheckWithWorker(binaries->worker, &*options);
+  if (!device.ok()) return ReportError(device.status());
   const absl::StatusOr<FolderLock> lock = PrepareOutput(&*options);
   if (!lock.ok()) return ReportError(lock.status());
   SetPassiveWaiting();
   Progress progress(stdout);
-  if (!device.empty()) progress.Print(absl::StrCat("device    ", device));
+  if (!device->empty()) progress.Print(absl::StrCat("device    ", *device));
   return TrainRun(*options, *binaries, &progress).Run();
 }
 

@@ -59,7 +59,8 @@ std::string DescribeJob(const TrainOptions& options) {
   } else if (options.optimizer != "sgd") {
     absl::StrAppend(&how, ", ", options.optimizer, " at the servers");
   }
-  return absl::StrCat(options.model, " on ", options.learns_text() ? options.data : options.dataset, ": ",
+  return absl::StrCat(options.model, " on ",
+                      options.learns_text() || options.learns_arrays() ? options.data : options.dataset, ": ",
                       Count(options.workers, "worker"), ", ", Count(options.servers, "server"), ", batch ",
                       options.workers, " x ", options.batch_size, ", ", how);
 }

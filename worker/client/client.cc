@@ -23,6 +23,7 @@
 #include "worker/cuda/cuda_memory.h"
 #include "worker/cuda/cuda_stream.h"
 #include "worker/exchange/buffer_difference.h"
+#include "worker/exchange/traffic_scalars.h"
 
 namespace cddp {
 namespace {
@@ -130,6 +131,12 @@ absl::Status Client::Connect() {
     options_.rank = *rank;
   }
   to.rank = *options_.rank;
+  if (to.rank == 0 && !options_.tensorboard.empty()) {
+    absl::StatusOr<std::unique_ptr<EventFile>> events = EventFile::Create(options_.tensorboard);
+    if (!events.ok()) return absl::InvalidArgumentError(absl::StrCat("tensorboard: ", events.status().message()));
+    MutexLock lock(mutex_);
+    tensorboard_ = *std::move(events);
+  }
   if (absl::Status status = claims_->ClaimRank(to.addresses, to.rank); !status.ok()) return status;
   to.agreement = DescribeForServers(options_);
   absl::StatusOr<std::unique_ptr<GrpcCluster>> cluster = GrpcCluster::Join(to, layout_);
@@ -380,6 +387,10 @@ void Client::NoteFinished(const StepTraffic& traffic) {
   statistics_.wait_seconds += traffic.exchange_seconds;
   statistics_.residual_norm = traffic.residual_norm;
   cluster_->NoteProgress(exchange_->step() - 1, input_.loss);
+  if (tensorboard_ == nullptr) return;
+  const uint64_t steps = (exchange_->step() - 1) * options_.local_steps;
+  const std::optional<double> loss = input_.loss == 0 ? std::nullopt : std::optional(input_.loss);  // 0: not told
+  AddTraffic(steps, loss, traffic, layout_.total_elements(), tensorboard_.get());
 }
 
 absl::StatusOr<StepResult> Client::Step(const StepInput& input) {

@@ -20,6 +20,7 @@
 #include "absl/types/span.h"
 #include "common/layout/parameter_layout.h"
 #include "common/sync/mutex.h"
+#include "common/tensorboard/event_file.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/client/claims.h"
 #include "worker/client/client_options.h"
@@ -163,6 +164,7 @@ class Client {
   bool has_stepped_ ABSL_GUARDED_BY(mutex_) = false;
   ClientStatistics statistics_ ABSL_GUARDED_BY(mutex_);
 
+  std::unique_ptr<EventFile> tensorboard_ ABSL_GUARDED_BY(mutex_);  // null: none
   std::unique_ptr<Cluster> cluster_;
   std::string run_;             // name of the run that this worker takes part in
   CudaBuckets* gpu_ = nullptr;  // the exchange's engine, where gradients are pushed from tensors in one array on a GPU

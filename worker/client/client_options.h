@@ -42,6 +42,7 @@ struct ClientOptions {
   bool sparse_adam = false;   // may the servers' optimizer be Adam although not every element is pushed?
   bool any_outer = false;     // kWeights: may the servers do anything else than to average?
   uint64_t bucket_bytes = 0;  // of float32; 0: by the model's size
+  std::string tensorboard;    // folder for event files of rank 0; empty: none
   GradientCompressorOptions exchange;
   SecurityOptions security;
   std::optional<uint32_t> rank = 0;                        // none: one that nobody holds

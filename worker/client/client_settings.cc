@@ -107,6 +107,7 @@ std::vector<Option> MakeOptions() {
       Run(),
       Flag("any_outer", "weights: accept servers that do not average", [](auto& o) -> auto& { return o.any_outer; }),
       Flag("--server_timeout", "how long a server may be out of reach (\"60s\")", [](auto& o) -> auto& { return o.cluster.server_timeout; }),
+      Flag("--tensorboard", "folder for TensorBoard's event files of rank 0: loss, bytes, ratio, residual, waiting; empty: none", [](auto& o) -> auto& { return o.tensorboard; }),
       Flag("--tls_ca_file", "PEM certificates of the CAs to believe", [](auto& o) -> auto& { return o.security.tls_ca_file; }),
       Flag("--tls_cert_file", "PEM certificate of this worker, with its chain", [](auto& o) -> auto& { return o.security.tls_cert_file; }),
       Flag("--tls_key_file", "PEM private key of the certificate", [](auto& o) -> auto& { return o.security.tls_key_file; }),

@@ -1,10 +1,12 @@
 #include "worker/model/batches.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <limits>
 #include <string>
 
 #include "worker/model/torch_device.h"
@@ -42,6 +44,7 @@ class ImageBatches final : public Batches {
     return Make(data_.test, count, [&](uint64_t i) { return begin + i; });
   }
   bool has_accuracy() const override { return true; }
+  TargetRange target_range() const override { return {0, static_cast<double>(data_.classes) - 1}; }
 
  private:
   // The examples that `index_of` names for 0, 1, ...
@@ -81,6 +84,7 @@ class TextBatches final : public Batches {
     return Make(data_.validation, count, [&](uint64_t i) { return (begin + i) * data_.context; });
   }
   bool has_accuracy() const override { return false; }
+  TargetRange target_range() const override { return {0, 255}; }
 
  private:
   template <typename BeginOf>
@@ -101,6 +105,90 @@ class TextBatches final : public Batches {
   const Device device_;
 };
 
+at::ScalarType TorchType(ElementType type) {
+  switch (type) {
+    case ElementType::kBool:
+      return at::kBool;
+    case ElementType::kUint8:
+      return at::kByte;
+    case ElementType::kInt8:
+      return at::kChar;
+    case ElementType::kInt16:
+      return at::kShort;
+    case ElementType::kInt32:
+      return at::kInt;
+    case ElementType::kInt64:
+      return at::kLong;
+    case ElementType::kFloat16:
+      return at::kHalf;
+    case ElementType::kBfloat16:
+      return at::kBFloat16;
+    case ElementType::kFloat32:
+      return at::kFloat;
+    case ElementType::kFloat64:
+      return at::kDouble;
+  }
+  return at::kFloat;
+}
+
+// The array's own memory.
+torch::Tensor ViewOf(const Array& array) {
+  return at::from_blob(const_cast<char*>(array.bytes.data()), array.shape, TorchType(array.type));
+}
+
+class ArrayBatches final : public Batches {
+ public:
+  ArrayBatches(const ArrayDataset* data, const Device& device)
+      : train_inputs_(ViewOf(data->train_inputs)),
+        train_targets_(ViewOf(data->train_targets)),
+        test_inputs_(ViewOf(data->test_inputs)),
+        test_targets_(ViewOf(data->test_targets)),
+        device_(device) {}
+
+  uint64_t train_end() const override { return static_cast<uint64_t>(train_inputs_.size(0)); }
+  Batch Train(absl::Span<const uint32_t> examples) const override {
+    torch::Tensor indices = at::empty({static_cast<int64_t>(examples.size())}, at::kLong);
+    std::copy(examples.begin(), examples.end(), indices.data_ptr<int64_t>());
+    return Make(train_inputs_.index_select(0, indices), train_targets_.index_select(0, indices));
+  }
+  uint64_t test_count() const override { return static_cast<uint64_t>(test_inputs_.size(0)); }
+  uint64_t test_part() const override { return 100; }
+  Batch Test(uint64_t begin, uint64_t count) const override {
+    const auto first = static_cast<int64_t>(begin);
+    const auto length = static_cast<int64_t>(count);
+    return Make(test_inputs_.narrow(0, first, length), test_targets_.narrow(0, first, length));
+  }
+  bool has_accuracy() const override { return true; }
+  TargetRange target_range() const override {
+    TargetRange range = {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
+    for (const torch::Tensor& all : {train_targets_, test_targets_}) {
+      const torch::Tensor targets = all.masked_select(all.ne(kLeftOut)).to(at::kDouble);
+      if (targets.numel() == 0) continue;
+      range.least = std::min(range.least, targets.min().item<double>());
+      range.most = std::max(range.most, targets.max().item<double>());
+    }
+    return range;
+  }
+
+ private:
+  static constexpr int kLeftOut = -100;
+
+  Batch Make(torch::Tensor inputs, torch::Tensor targets) const {
+    const bool is_byte = inputs.scalar_type() == at::kByte;
+    const bool counts = c10::isIntegralType(inputs.scalar_type(), /*includeBool=*/false) && !is_byte;
+    inputs = inputs.to(counts ? at::kLong : at::kFloat);
+    if (is_byte) inputs = inputs / 255;
+    const bool are_classes = c10::isIntegralType(targets.scalar_type(), /*includeBool=*/false);
+    return On(device_, {inputs, targets.to(are_classes ? at::kLong : at::kFloat)});
+  }
+
+  const torch::Tensor train_inputs_;
+  const torch::Tensor train_targets_;
+  const torch::Tensor test_inputs_;
+  const torch::Tensor test_targets_;
+  const Device device_;
+};
+
 }  // namespace
 
 std::unique_ptr<Batches> MakeBatches(const ImageDataset* data, const Device& device) {
@@ -109,6 +197,10 @@ std::unique_ptr<Batches> MakeBatches(const ImageDataset* data, const Device& dev
 
 std::unique_ptr<Batches> MakeBatches(const TextDataset* data, const Device& device) {
   return std::make_unique<TextBatches>(data, device);
+}
+
+std::unique_ptr<Batches> MakeBatches(const ArrayDataset* data, const Device& device) {
+  return std::make_unique<ArrayBatches>(data, device);
 }
 
 }  // namespace cddp

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "absl/types/span.h"
+#include "worker/data/array_dataset.h"
 #include "worker/data/dataset.h"
 #include "worker/data/text_dataset.h"
 #include "worker/model/device.h"
@@ -16,8 +17,15 @@
 namespace cddp {
 
 struct Batch {
-  torch::Tensor inputs;   // of the network, an example a row
-  torch::Tensor targets;  // int64, for each of the network's rows of logits the right class
+  torch::Tensor inputs;  // of the network, an example a row
+  torch::Tensor
+      targets;  // int64, for each of the network's rows of logits the right class; of arrays, whatever they say
+};
+
+// Between which all targets lie, training and test.
+struct TargetRange {
+  double least = 0;
+  double most = 0;
 };
 
 // The data must outlive it. Batches lie on the device that it was made for; on the way to a GPU nobody waits for them.
@@ -36,6 +44,9 @@ class Batches {
 
   // Does the part of right answers say something?
   virtual bool has_accuracy() const = 0;
+
+  // Without -100, which cross entropy leaves out.
+  virtual TargetRange target_range() const = 0;
 };
 
 // inputs float32 [examples, 1, rows, cols], normalised; targets [examples]. An example is known by its number.
@@ -44,6 +55,10 @@ std::unique_ptr<Batches> MakeBatches(const ImageDataset* data, const Device& dev
 // inputs int64 [examples, context], targets [examples, context]: the byte after each. An example is known by its first
 // byte.
 std::unique_ptr<Batches> MakeBatches(const TextDataset* data, const Device& device);
+
+// Shaped as the arrays are. inputs: float32 of floating-point numbers and bools, and of uint8, which is divided by 255;
+// int64 of other integers. targets: int64 of integers, else float32. An example is known by its number.
+std::unique_ptr<Batches> MakeBatches(const ArrayDataset* data, const Device& device);
 
 }  // namespace cddp
 

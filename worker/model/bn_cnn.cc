@@ -11,7 +11,7 @@ torch::nn::Conv2d Halving(int64_t in, int64_t out) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).stride(2).padding(1).bias(false));
 }
 
-class BnCnn : public Network {
+class BnCnn : public Classifier {
  public:
   explicit BnCnn(const ImageOptions& options)
       : conv1_(register_module("conv1", Halving(1, 16))),
@@ -39,6 +39,6 @@ class BnCnn : public Network {
 
 }  // namespace
 
-std::shared_ptr<Network> MakeBnCnn(const ImageOptions& options) { return std::make_shared<BnCnn>(options); }
+std::shared_ptr<Classifier> MakeBnCnn(const ImageOptions& options) { return std::make_shared<BnCnn>(options); }
 
 }  // namespace cddp

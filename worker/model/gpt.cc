@@ -110,7 +110,7 @@ class Transformer : public nn::Module {
   nn::LayerNorm ln_f_;
 };
 
-class Gpt : public Network {
+class Gpt : public Classifier {
  public:
   explicit Gpt(const GptOptions& options)
       : transformer_(register_module("transformer", std::make_shared<Transformer>(options, HeadsOf(options)))),
@@ -137,6 +137,6 @@ class Gpt : public Network {
 
 }  // namespace
 
-std::shared_ptr<Network> MakeGpt(const GptOptions& options) { return std::make_shared<Gpt>(options); }
+std::shared_ptr<Classifier> MakeGpt(const GptOptions& options) { return std::make_shared<Gpt>(options); }
 
 }  // namespace cddp

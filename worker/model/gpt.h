@@ -16,7 +16,7 @@ namespace cddp {
 // as nanoGPT names them: transformer.wte.weight, ..., transformer.h.0.attn.c_attn.weight, ..., lm_head.weight. forward
 // takes int64 [batch, length], length at most the context, and returns logits [batch, length, 256]. `options` are
 // valid.
-std::shared_ptr<Network> MakeGpt(const GptOptions& options);
+std::shared_ptr<Classifier> MakeGpt(const GptOptions& options);
 
 }  // namespace cddp
 

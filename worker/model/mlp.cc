@@ -5,7 +5,7 @@
 namespace cddp {
 namespace {
 
-class Mlp : public Network {
+class Mlp : public Classifier {
  public:
   explicit Mlp(const ImageOptions& options)
       : fc1_(register_module("fc1", torch::nn::Linear(options.rows * options.cols, 256))),
@@ -25,6 +25,6 @@ class Mlp : public Network {
 
 }  // namespace
 
-std::shared_ptr<Network> MakeMlp(const ImageOptions& options) { return std::make_shared<Mlp>(options); }
+std::shared_ptr<Classifier> MakeMlp(const ImageOptions& options) { return std::make_shared<Mlp>(options); }
 
 }  // namespace cddp

@@ -7,20 +7,49 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "worker/model/batches.h"
 #include "worker/model/dropout.h"
 
 namespace cddp {
 
+// How good a model's answers to a batch are.
+struct BatchScore {
+  double loss = 0;      // mean of the batch
+  int64_t right = 0;    // right answers
+  int64_t answers = 0;  // all of them; 0: they are not right or wrong
+};
+
 class Network : public torch::nn::Module {
+ public:
+  // The batch's mean loss, a scalar to go backward from.
+  virtual torch::Tensor Loss(const Batch& batch) = 0;
+  // Without gradients.
+  virtual BatchScore Score(const Batch& batch) = 0;
+
+  // Its source of random numbers; null: none.
+  virtual Dropout* dropout() { return nullptr; }
+  // Does it draw from LibTorch's default generator while it trains?
+  virtual bool uses_generator() const { return false; }
+
+  // The bytes of the whole trained module, parameters on the processor, where that is more than its parameters and
+  // buffers by name.
+  virtual std::optional<std::string> Archive() const { return std::nullopt; }
+  // crc32c of the file that it comes from; 0: none.
+  virtual uint32_t file_crc32c() const { return 0; }
+};
+
+// One that gives logits, and learns by their cross entropy.
+class Classifier : public Network {
  public:
   // Of image models, `inputs` are float32 [batch, 1, rows, cols], contiguous, and the logits [batch, classes].
   virtual torch::Tensor forward(const torch::Tensor& inputs) = 0;
 
-  // Its source of random numbers; null: none.
-  virtual Dropout* dropout() { return nullptr; }
+  torch::Tensor Loss(const Batch& batch) final;
+  BatchScore Score(const Batch& batch) final;
 };
 
 struct ImageOptions {
@@ -32,19 +61,19 @@ struct ImageOptions {
 
 // Makes the image model called `name`; its initial weights come from LibTorch's default generator. InvalidArgument for
 // an unknown name or images that are too small.
-absl::StatusOr<std::shared_ptr<Network>> MakeModel(const std::string& name, const ImageOptions& options);
+absl::StatusOr<std::shared_ptr<Classifier>> MakeModel(const std::string& name, const ImageOptions& options);
 
 // Two hidden layers of 256 and 128: fc1, fc2, fc3.
-std::shared_ptr<Network> MakeMlp(const ImageOptions& options);
+std::shared_ptr<Classifier> MakeMlp(const ImageOptions& options);
 
 // PyTorch's MNIST example: conv1 and conv2 of 3x3, pooling, dropout, fc1, dropout, fc2. InvalidArgument below 6x6.
-absl::StatusOr<std::shared_ptr<Network>> MakeSimpleCnn(const ImageOptions& options);
+absl::StatusOr<std::shared_ptr<Classifier>> MakeSimpleCnn(const ImageOptions& options);
 
 // conv1 and conv2 of 3x3 with stride 2, each with batch normalisation, fc: small and quick.
-std::shared_ptr<Network> MakeBnCnn(const ImageOptions& options);
+std::shared_ptr<Classifier> MakeBnCnn(const ImageOptions& options);
 
 // torchvision's resnet18 with one input channel.
-std::shared_ptr<Network> MakeResnet18(const ImageOptions& options);
+std::shared_ptr<Classifier> MakeResnet18(const ImageOptions& options);
 
 }  // namespace cddp
 

@@ -46,7 +46,7 @@ torch::nn::Sequential Layer(int64_t in, int64_t out, int64_t stride) {
                                std::make_shared<BasicBlock>(out, out, 1));
 }
 
-class Resnet18 : public Network {
+class Resnet18 : public Classifier {
  public:
   explicit Resnet18(const ImageOptions& options)
       : conv1_(register_module("conv1", Convolution(1, 64, 7, 2))),
@@ -82,6 +82,6 @@ class Resnet18 : public Network {
 
 }  // namespace
 
-std::shared_ptr<Network> MakeResnet18(const ImageOptions& options) { return std::make_shared<Resnet18>(options); }
+std::shared_ptr<Classifier> MakeResnet18(const ImageOptions& options) { return std::make_shared<Resnet18>(options); }
 
 }  // namespace cddp

@@ -11,7 +11,7 @@ constexpr int64_t kSmallestExtent = 6;  // two 3x3 convolutions leave 2x2, pooli
 
 int64_t PooledExtent(int64_t extent) { return (extent - 4) / 2; }
 
-class SimpleCnn : public Network {
+class SimpleCnn : public Classifier {
  public:
   explicit SimpleCnn(const ImageOptions& options)
       : conv1_(register_module("conv1", torch::nn::Conv2d(torch::nn::Conv2dOptions(1, 32, 3)))),
@@ -47,7 +47,7 @@ class SimpleCnn : public Network {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<Network>> MakeSimpleCnn(const ImageOptions& options) {
+absl::StatusOr<std::shared_ptr<Classifier>> MakeSimpleCnn(const ImageOptions& options) {
   if (options.rows < kSmallestExtent || options.cols < kSmallestExtent) {
     return absl::InvalidArgumentError(absl::StrCat("simple_cnn needs images of at least ", kSmallestExtent, "x",
                                                    kSmallestExtent, " pixels, not ", options.rows, "x", options.cols));

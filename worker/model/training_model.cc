@@ -7,15 +7,16 @@
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/variable.h>
 #include <torch/csrc/jit/serialization/pickler.h>
-#include <torch/nn/functional/loss.h>
 #include <torch/utils.h>
 
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/codec/byte_io.h"
 #include "common/config/model_names.h"
@@ -25,6 +26,7 @@
 #include "worker/model/gpt.h"
 #include "worker/model/gradient_frontier.h"
 #include "worker/model/models.h"
+#include "worker/model/script_network.h"
 #include "worker/model/shapes_model.h"
 #include "worker/model/torch_device.h"
 
@@ -91,6 +93,11 @@ absl::Span<float> ElementsOf(const torch::Tensor& flat) {
   return {flat.data_ptr<float>(), static_cast<size_t>(flat.numel())};
 }
 
+// Odd multiples of the rank keep the workers' random streams apart; the streams themselves mix the bits.
+uint64_t SeedOf(const ModelOptions& options) {
+  return options.seed ^ (uint64_t{0xd1342543de82ef95} * (uint64_t{options.rank} + 1));
+}
+
 class TorchModel final : public TrainingModel {
  public:
   // Takes LibTorch's threads and seed, then the network of `make`, which draws its initial weights.
@@ -111,6 +118,7 @@ class TorchModel final : public TrainingModel {
   absl::Status Save(const std::string& path) const override;
   std::string State() const override;
   absl::Status SetState(absl::string_view state) override;
+  uint32_t file_crc32c() const override { return model_->file_crc32c(); }
 
  private:
   void SortBuffers();
@@ -118,6 +126,7 @@ class TorchModel final : public TrainingModel {
   void WatchGradients();
   bool GradientsAreViews() const;
   PassLoss SendLoss(const torch::Tensor& loss);
+  at::Generator Generator() const;
   Device device_;
   std::unique_ptr<Batches> batches_;
   std::unique_ptr<GradientFrontier> frontier_;  // before the model: its hooks refer to it
@@ -146,13 +155,18 @@ absl::Status TorchModel::Make(const ModelOptions& options, std::unique_ptr<Batch
   SortBuffers();
   Flatten();
   WatchGradients();
+  if (model_->uses_generator()) torch::manual_seed(SeedOf(options));  // the weights are the file's
   return absl::OkStatus();
 }
 
 void TorchModel::SortBuffers() {
   for (const auto& buffer : model_->named_buffers()) {
-    const bool is_counter = buffer.value().scalar_type() == torch::kInt64;
-    (is_counter ? own_counters_ : own_buffers_).emplace_back(buffer.key(), buffer.value());
+    const at::ScalarType type = buffer.value().scalar_type();
+    if (type == torch::kFloat) own_buffers_.emplace_back(buffer.key(), buffer.value());
+    // Batch normalisation's; of a module from a file others may be there, which nothing changes.
+    if (type == torch::kInt64 && absl::EndsWith(buffer.key(), "num_batches_tracked")) {
+      own_counters_.emplace_back(buffer.key(), buffer.value());
+    }
   }
 }
 
@@ -210,11 +224,6 @@ bool TorchModel::GradientsAreViews() const {
   return true;
 }
 
-// Of all rows of logits.
-torch::Tensor MeanLoss(const torch::Tensor& logits, const torch::Tensor& targets) {
-  return torch::nn::functional::cross_entropy(logits.view({-1, logits.size(-1)}), targets.view({-1}));
-}
-
 std::vector<TensorSpec> TorchModel::tensors() const {
   std::vector<TensorSpec> specs;
   for (const auto& parameter : model_->named_parameters()) {
@@ -268,8 +277,7 @@ absl::StatusOr<PassLoss> TorchModel::ForwardBackward(absl::Span<const uint32_t> 
   return CatchTorch([&]() -> absl::StatusOr<PassLoss> {
     model_->train();
     flat_gradients_.zero_();
-    const Batch batch = batches_->Train(examples);
-    const torch::Tensor loss = MeanLoss(model_->forward(batch.inputs), batch.targets);
+    const torch::Tensor loss = model_->Loss(batches_->Train(examples));
     const PassLoss mean_loss = SendLoss(loss);
     if (listener != nullptr) listener->OnLoss(mean_loss);
     frontier_->Start(listener);
@@ -288,24 +296,25 @@ absl::StatusOr<Evaluation> TorchModel::Evaluate() {
     model_->eval();
     const uint64_t count = batches_->test_count();
     double loss = 0;
-    double correct = 0;
+    int64_t right = 0;
+    int64_t answers = 0;
     for (uint64_t begin = 0; begin < count; begin += batches_->test_part()) {
       const uint64_t examples = std::min(batches_->test_part(), count - begin);
-      const Batch batch = batches_->Test(begin, examples);
-      const torch::Tensor logits = model_->forward(batch.inputs);
-      loss += MeanLoss(logits, batch.targets).item<double>() * static_cast<double>(examples);
-      if (batches_->has_accuracy()) {
-        correct += static_cast<double>(logits.argmax(-1).eq(batch.targets).sum().item<int64_t>());
-      }
+      const BatchScore score = model_->Score(batches_->Test(begin, examples));
+      loss += score.loss * static_cast<double>(examples);
+      right += score.right;
+      answers += score.answers;
     }
-    const auto examples = static_cast<double>(std::max<uint64_t>(count, 1));
-    const double accuracy = batches_->has_accuracy() ? correct / examples : std::numeric_limits<double>::quiet_NaN();
-    return Evaluation{loss / examples, accuracy, count};
+    const bool has_accuracy = batches_->has_accuracy() && answers > 0;
+    const double accuracy = has_accuracy ? static_cast<double>(right) / static_cast<double>(answers)
+                                         : std::numeric_limits<double>::quiet_NaN();
+    return Evaluation{loss / static_cast<double>(std::max<uint64_t>(count, 1)), accuracy, count};
   });
 }
 
 absl::Status TorchModel::Save(const std::string& path) const {
   return CatchTorch([&] {
+    if (const std::optional<std::string> archive = model_->Archive()) return ReplaceFile(path, *archive);
     c10::Dict<std::string, torch::Tensor> tensors;
     // Clones: a view would be written with the whole flat array behind it.
     for (const auto& parameter : model_->named_parameters()) {
@@ -326,6 +335,10 @@ std::string TorchModel::State() const {
     const torch::Tensor host = counter.cpu();
     to.PutBytes({static_cast<const char*>(host.data_ptr()), host.nbytes()});
   }
+  if (model_->uses_generator()) {
+    const torch::Tensor generator = Generator().get_state();
+    to.PutBytes({static_cast<const char*>(generator.data_ptr()), generator.nbytes()});
+  }
   return state;
 }
 
@@ -337,6 +350,7 @@ absl::Status TorchModel::SetState(absl::string_view state) {
     contents.push_back(from.GetBytes());
     if (contents.back().size() != counter.nbytes()) from.Fail();
   }
+  const absl::string_view generator = model_->uses_generator() ? from.GetBytes() : "";
   if (!from.ok() || !from.left().empty()) return absl::InvalidArgumentError("the counters are of another model");
   if (model_->dropout() != nullptr) model_->dropout()->set_state(random);
   for (size_t i = 0; i < contents.size(); ++i) {
@@ -344,8 +358,16 @@ absl::Status TorchModel::SetState(absl::string_view state) {
     std::memcpy(host.data_ptr(), contents[i].data(), contents[i].size());
     own_counters_[i].second.copy_(host);
   }
-  return absl::OkStatus();
+  if (!model_->uses_generator()) return absl::OkStatus();
+  return CatchTorch([&] {
+    torch::Tensor host = torch::empty({static_cast<int64_t>(generator.size())}, torch::kUInt8);
+    std::memcpy(host.data_ptr(), generator.data(), generator.size());
+    Generator().set_state(host);
+    return absl::OkStatus();
+  });
 }
+
+at::Generator TorchModel::Generator() const { return at::globalContext().defaultGenerator(TorchDevice(device_)); }
 
 absl::StatusOr<std::unique_ptr<TrainingModel>> MakeTorchModel(const ModelOptions& options,
                                                               std::unique_ptr<Batches> batches,
@@ -356,7 +378,29 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> MakeTorchModel(const ModelOptions
   return model;
 }
 
+// A TorchScript module, tried with the first examples.
+absl::StatusOr<std::unique_ptr<TrainingModel>> MakeFromFile(const ModelOptions& options,
+                                                            std::unique_ptr<Batches> batches) {
+  const Batches& examples = *batches;
+  return MakeTorchModel(options, std::move(batches), [&]() -> absl::StatusOr<std::shared_ptr<Network>> {
+    absl::StatusOr<std::shared_ptr<ScriptNetwork>> network = ScriptNetwork::Load(options.name, options.loss);
+    if (!network.ok()) return network.status();
+    (*network)->to(TorchDevice(options.device), /*non_blocking=*/false);
+    if (absl::Status status = (*network)->Try(examples); !status.ok()) return status;
+    return *std::move(network);
+  });
+}
+
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Create(const ModelOptions& options,
+                                                                     const ArrayDataset* data) {
+  if (!IsModelFile(options.name)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--model=", options.name, " cannot learn arrays: give a TorchScript file"));
+  }
+  return MakeFromFile(options, MakeBatches(data, options.device));
+}
 
 absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Create(const ModelOptions& options,
                                                                      const ImageDataset* data) {
@@ -368,10 +412,10 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Create(const Model
   if (options.name == kGptName) {
     return absl::InvalidArgumentError("--model=gpt learns text, not images: name it with --data");
   }
-  // Odd multiples of the rank keep the workers' dropout streams apart; the stream itself mixes the bits.
-  const uint64_t dropout_seed = options.seed ^ (uint64_t{0xd1342543de82ef95} * (uint64_t{options.rank} + 1));
-  return MakeTorchModel(options, MakeBatches(data, options.device), [&] {
-    return MakeModel(options.name, {data->train.rows, data->train.cols, data->classes, dropout_seed});
+  std::unique_ptr<Batches> batches = MakeBatches(data, options.device);
+  if (IsModelFile(options.name)) return MakeFromFile(options, std::move(batches));
+  return MakeTorchModel(options, std::move(batches), [&]() -> absl::StatusOr<std::shared_ptr<Network>> {
+    return MakeModel(options.name, {data->train.rows, data->train.cols, data->classes, SeedOf(options)});
   });
 }
 

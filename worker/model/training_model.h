@@ -19,7 +19,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "common/config/loss_choice.h"
 #include "common/layout/parameter_layout.h"
+#include "worker/data/array_dataset.h"
 #include "worker/data/dataset.h"
 #include "worker/data/text_dataset.h"
 #include "worker/model/device.h"
@@ -29,18 +31,19 @@
 namespace cddp {
 
 struct ModelOptions {
-  std::string name;  // mlp, simple_cnn, bn_cnn, resnet18, gpt or resnet50_shapes
+  std::string name;  // mlp, simple_cnn, bn_cnn, resnet18, gpt or resnet50_shapes; or a TorchScript file
   uint64_t seed = 42;
   uint32_t rank = 0;
   int threads = 1;                                   // of LibTorch, for the whole process
   absl::Duration compute = absl::Milliseconds(500);  // resnet50_shapes: what a forward and backward pass lasts
   GptOptions gpt = {};                               // its context is the text's
   Device device = {};
+  LossChoice loss = LossChoice::kAuto;  // of a TorchScript file
 };
 
 struct Evaluation {
-  double loss = 0;      // mean cross entropy, in nats
-  double accuracy = 0;  // in [0, 1]; NaN of a language model, of which it says little
+  double loss = 0;      // mean cross entropy, in nats; of a TorchScript file, as ModelOptions::loss says
+  double accuracy = 0;  // in [0, 1]; NaN where answers are not right or wrong, and of a language model
   uint64_t examples = 0;
 };
 
@@ -55,6 +58,9 @@ class TrainingModel {
   // denormal numbers to zero: they are slow and change nothing.
   static absl::StatusOr<std::unique_ptr<TrainingModel>> Create(const ModelOptions& options, const ImageDataset* data);
   static absl::StatusOr<std::unique_ptr<TrainingModel>> Create(const ModelOptions& options, const TextDataset* data);
+  // Of a TorchScript file, which may learn images as well. Its initial weights are the file's. InvalidArgument, too, if
+  // it cannot make a step with the first examples.
+  static absl::StatusOr<std::unique_ptr<TrainingModel>> Create(const ModelOptions& options, const ArrayDataset* data);
 
   virtual ~TrainingModel() = default;
   TrainingModel(const TrainingModel&) = delete;
@@ -96,13 +102,17 @@ class TrainingModel {
   virtual absl::StatusOr<Evaluation> Evaluate() = 0;
 
   // Writes parameters and buffers as a dictionary from PyTorch's names to tensors, which Python's torch.load opens and
-  // load_state_dict takes. The file is replaced whole or not at all.
+  // load_state_dict takes; of a TorchScript file, the module in evaluation mode, for torch.jit.load. The file is
+  // replaced whole or not at all.
   virtual absl::Status Save(const std::string& path) const = 0;
 
   // All that the coming steps depend on besides weights and buffers: counters and random streams.
   // SetState: InvalidArgument if it is not of such a model.
   virtual std::string State() const = 0;
   virtual absl::Status SetState(absl::string_view state) = 0;
+
+  // crc32c of the file that the model comes from; 0: none.
+  virtual uint32_t file_crc32c() const { return 0; }
 
  protected:
   TrainingModel() = default;

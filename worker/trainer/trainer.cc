@@ -18,6 +18,7 @@
 #include "common/files/durable_file.h"
 #include "common/files/save_output.h"
 #include "common/metrics/metrics_server.h"
+#include "common/tensorboard/event_file.h"
 #include "common/trace/trace_file.h"
 #include "worker/buckets/checked_buckets.h"
 #include "worker/buckets/host_buckets.h"
@@ -27,6 +28,7 @@
 #include "worker/cuda/cuda_buckets.h"
 #include "worker/cuda/cuda_stream.h"
 #include "worker/data/sampler.h"
+#include "worker/exchange/traffic_scalars.h"
 #include "worker/model/arithmetic.h"
 #include "worker/model/device.h"
 #include "worker/model/tensor_optimizer.h"
@@ -55,7 +57,8 @@ class Trainer {
   explicit Trainer(const TrainerOptions& options)
       : options_(options), rank_(options.cluster.rank), metrics_(rank_), progress_(rank_, options.json_progress) {}
 
-  absl::Status Prepare() {
+  // Data and model.
+  absl::Status Load() {
     absl::StatusOr<ChosenDevice> device = RunDevice(options_, FindGpus());
     if (!device.ok()) return device.status();
     spdlog::info("event=device device={} reason=\"{}\"", Name(device->device), device->reason);
@@ -72,10 +75,32 @@ class Trainer {
     if (!sampler.ok()) return sampler.status();
     sampler_.emplace(*std::move(sampler));
 
+    absl::StatusOr<std::unique_ptr<TrainingModel>> model =
+        data_->MakeModel({options_.model, options_.seed, rank_, options_.threads, options_.compute, options_.gpt,
+                          device->device, options_.loss});
+    if (!model.ok()) return model.status();
+    model_ = *std::move(model);
+    arithmetic_ = ArithmeticKind(device->device, options_.threads);
+    return absl::OkStatus();
+  }
+
+  // The model's.
+  absl::StatusOr<ParameterLayout> Layout() const {
+    return ParameterLayout::Create(model_->tensors(), options_.bucket_elements);
+  }
+
+  // Then whatever else can fail, and the cluster.
+  absl::Status Join() {
     if (!options_.trace.empty()) {
       auto trace = TraceFile::Create(options_.trace, absl::StrCat("worker ", rank_), rank_);
       if (!trace.ok()) return trace.status();
       trace_ = *std::move(trace);
+    }
+    if (rank_ == 0 && !options_.tensorboard.empty()) {
+      absl::StatusOr<std::unique_ptr<EventFile>> events = EventFile::Create(options_.tensorboard);
+      if (!events.ok()) return absl::InvalidArgumentError(absl::StrCat("--tensorboard: ", events.status().message()));
+      tensorboard_ = *std::move(events);
+      spdlog::info("event=tensorboard file=\"{}\"", tensorboard_->path());
     }
     if (!options_.metrics_listen.empty()) {
       absl::StatusOr<std::unique_ptr<MetricsServer>> server =
@@ -85,15 +110,9 @@ class Trainer {
       spdlog::info("event=metrics address={}", metrics_server_->address());
     }
 
-    absl::StatusOr<std::unique_ptr<TrainingModel>> model = data_->MakeModel(
-        {options_.model, options_.seed, rank_, options_.threads, options_.compute, options_.gpt, device->device});
-    if (!model.ok()) return model.status();
-    model_ = *std::move(model);
-    arithmetic_ = ArithmeticKind(device->device, options_.threads);
-
-    absl::StatusOr<ParameterLayout> layout = ParameterLayout::Create(model_->tensors(), options_.bucket_elements);
+    absl::StatusOr<ParameterLayout> layout = Layout();
     if (!layout.ok()) return layout.status();
-    RunSettings settings = {options_, data_->checksum()};
+    RunSettings settings = {options_, data_->checksum(), model_->file_crc32c()};
     settings.options.train_examples = data_->train_examples();
     settings.options.bucket_elements = layout->bucket_elements();
     if (!options_.checkpoint_dir.empty()) {
@@ -431,9 +450,29 @@ class Trainer {
       totals.evaluate_seconds = SecondsSince(begin);
       test = TestResult{evaluation->loss, evaluation->accuracy};
       metrics_.NoteTest(evaluation->loss, evaluation->accuracy);
+      if (tensorboard_ != nullptr) AddTest(*test, epoch * steps);
     }
     progress_.Epoch(epoch, totals, totals.steps * model_->weights().size() * sizeof(float), test);
     return absl::OkStatus();
+  }
+
+  // Of the training, up to the end of an exchange's.
+  uint64_t StepsOf(uint64_t exchange) const {
+    const uint64_t steps = sampler_->steps_per_epoch();
+    const uint64_t rounds = (steps + options_.local_steps - 1) / options_.local_steps;
+    return (exchange - 1) / rounds * steps + std::min(((exchange - 1) % rounds + 1) * options_.local_steps, steps);
+  }
+
+  void AddLoss(uint32_t epoch, uint64_t end) {
+    if (tensorboard_ == nullptr) return;
+    const Scalar loss = {"loss/train", result_.last_loss};
+    tensorboard_->Add((epoch - 1) * sampler_->steps_per_epoch() + end, absl::Now(), {loss});
+  }
+
+  void AddTest(const TestResult& test, uint64_t steps) {
+    std::vector<Scalar> scalars = {{"loss/test", test.loss}};
+    if (!std::isnan(test.accuracy)) scalars.push_back({"accuracy/test", test.accuracy});
+    tensorboard_->Add(steps, absl::Now(), scalars);
   }
 
   // Between two steps. With a checkpoint it is not the end for the servers: they keep this worker's place for as long
@@ -461,6 +500,7 @@ class Trainer {
     // The last gradient has arrived, so losses have.
     if (status.ok()) status = NoteSteps(*losses, compute_seconds, totals);
     if (!status.ok()) return status;
+    AddLoss(epoch, end);
     totals->step_seconds += SecondsSince(start);
     progress_.Step(epoch, result_.last_loss, *totals);
     return absl::OkStatus();
@@ -480,6 +520,7 @@ class Trainer {
     rounds_->NoteSteps();
     status = NoteSteps(*losses, last_compute_seconds_, totals);
     if (!status.ok()) return status;
+    AddLoss(epoch, end);
     totals->step_seconds += SecondsSince(start);
     progress_.Step(epoch, result_.last_loss, *totals);
     status = BeforeExchange(*totals);
@@ -548,6 +589,9 @@ class Trainer {
     totals->pulled_bytes += traffic->pulled_bytes;
     metrics_.NoteExchange(*traffic, model_->weights().size());
     metrics_.NoteRetries(cluster_->retries());
+    if (tensorboard_ != nullptr) {
+      AddTraffic(StepsOf(step), std::nullopt, *traffic, model_->weights().size(), tensorboard_.get());
+    }
     if (adaptive_ratio_ == nullptr) return absl::OkStatus();
     const absl::StatusOr<bool> changed = adaptive_ratio_->NoteRound(step, compute_seconds, wait_seconds);
     if (changed.ok() && *changed) NoteRatio();
@@ -628,7 +672,8 @@ class Trainer {
   WorkerMetrics metrics_;
   Progress progress_;
   std::unique_ptr<MetricsServer> metrics_server_;
-  std::shared_ptr<TraceFile> trace_;  // null: none
+  std::shared_ptr<TraceFile> trace_;        // null: none
+  std::unique_ptr<EventFile> tensorboard_;  // null: none
   std::unique_ptr<TrainingData> data_;
   std::optional<EpochSampler> sampler_;
   std::unique_ptr<TrainingModel> model_;
@@ -656,8 +701,17 @@ class Trainer {
 
 absl::Status RunTraining(const TrainerOptions& options) {
   Trainer trainer(options);
-  if (absl::Status status = trainer.Prepare(); !status.ok()) return status;
+  if (absl::Status status = trainer.Load(); !status.ok()) return status;
+  if (absl::Status status = trainer.Join(); !status.ok()) return status;
   return trainer.Train();
+}
+
+absl::StatusOr<size_t> CheckTraining(const TrainerOptions& options) {
+  Trainer trainer(options);
+  if (absl::Status status = trainer.Load(); !status.ok()) return status;
+  const absl::StatusOr<ParameterLayout> layout = trainer.Layout();
+  if (!layout.ok()) return layout.status();
+  return layout->bucket_count();
 }
 
 }  // namespace cddp

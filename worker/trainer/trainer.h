@@ -8,7 +8,9 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/config/device_choice.h"
+#include "common/config/loss_choice.h"
 #include "common/config/ratio_choice.h"
 #include "common/optimizer/optimizer.h"
 #include "worker/buckets/gradient_compressor.h"
@@ -21,7 +23,8 @@ namespace cddp {
 struct TrainerOptions {
   std::string model = "simple_cnn";
   std::string data_dir = "data/mnist";  // of images
-  std::string data;                     // file or folder of text, which gpt learns
+  std::string data;                     // text, which gpt learns, or arrays, which a model from a file may
+  LossChoice loss = LossChoice::kAuto;  // of a model from a file
   GptOptions gpt;
   uint64_t train_examples = 0;  // 0: all
   uint64_t test_examples = 0;
@@ -44,6 +47,7 @@ struct TrainerOptions {
   GradientCompressorOptions exchange;
   GrpcClusterOptions cluster;
   std::string metrics_listen;                       // empty: no metrics port
+  std::string tensorboard;                          // folder for event files of rank 0; empty: none
   std::string trace;                                // file for a trace (common/trace/trace_file.h); empty: none
   std::string model_output;                         // where rank 0 saves the trained model; empty: nowhere
   absl::Duration save_timeout = absl::Seconds(60);  // how long to try to save it: the disk may be full
@@ -68,6 +72,10 @@ struct TrainerOptions {
 // Cancelled if it was told to stop: the step under way was finished, and its state is in a checkpoint, or, without
 // checkpoints, the servers know that this worker has left.
 absl::Status RunTraining(const TrainerOptions& options);
+
+// What RunTraining checks before it joins: data and model, and that the model can learn the data. Returns the model's
+// buckets; more servers have nothing to do.
+absl::StatusOr<size_t> CheckTraining(const TrainerOptions& options);
 
 }  // namespace cddp
 

@@ -4,6 +4,7 @@
 
 #include "common/codec/crc32c.h"
 #include "common/config/model_names.h"
+#include "worker/data/array_dataset.h"
 #include "worker/data/dataset.h"
 #include "worker/data/text_dataset.h"
 #include "worker/model/shapes_model.h"
@@ -39,6 +40,20 @@ class Text final : public TrainingData {
   const TextDataset data_;
 };
 
+class ArrayExamples final : public TrainingData {
+ public:
+  explicit ArrayExamples(ArrayDataset data) : data_(std::move(data)) {}
+  uint64_t train_examples() const override { return data_.train_inputs.count(); }
+  uint32_t stride() const override { return 1; }
+  uint32_t checksum() const override { return Checksum(data_); }
+  absl::StatusOr<std::unique_ptr<TrainingModel>> MakeModel(const ModelOptions& options) const override {
+    return TrainingModel::Create(options, &data_);
+  }
+
+ private:
+  const ArrayDataset data_;
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TrainingData>> TrainingData::Load(const TrainingDataOptions& options) {
@@ -51,6 +66,11 @@ absl::StatusOr<std::unique_ptr<TrainingData>> TrainingData::Load(const TrainingD
     absl::StatusOr<TextDataset> data = LoadTextDataset(options.data, options.gpt.context, limits);
     if (!data.ok()) return data.status();
     return std::make_unique<Text>(*std::move(data));
+  }
+  if (IsModelFile(options.model) && !options.data.empty()) {
+    absl::StatusOr<ArrayDataset> data = LoadArrayDataset(options.data, limits);
+    if (!data.ok()) return data.status();
+    return std::make_unique<ArrayExamples>(*std::move(data));
   }
   absl::StatusOr<ImageDataset> data =
       IsShapesModel(options.model) ? BlankDataset(options.train_examples) : LoadImageDataset(options.data_dir, limits);

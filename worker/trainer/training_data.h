@@ -1,4 +1,4 @@
-// What a worker trains on, of either kind: images or text.
+// What a worker trains on: images, text or arrays.
 
 #ifndef WORKER_TRAINER_TRAINING_DATA_H_
 #define WORKER_TRAINER_TRAINING_DATA_H_
@@ -16,7 +16,7 @@ namespace cddp {
 struct TrainingDataOptions {
   std::string model;     // it decides the kind
   std::string data_dir;  // of images
-  std::string data;      // of text
+  std::string data;      // of text or arrays
   GptOptions gpt;
   uint64_t train_examples = 0;  // 0: all
   uint64_t test_examples = 0;

@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "common/config/model_names.h"
+
 namespace cddp {
 namespace {
 
@@ -18,11 +20,20 @@ Binding<RunSettings> NoFlag(Member member) {
   return BindByHand<RunSettings>("", member);
 }
 
+// Where a model's file lies is a worker's own affair; its content must be the same.
+Binding<RunSettings> ModelFlag() {
+  Binding<RunSettings> flag = Flag(
+      "--model", [](auto& s) -> auto& { return s.options.model; });
+  flag.text = [](const RunSettings& s) { return IsModelFile(s.options.model) ? "torchscript" : s.options.model; };
+  return flag;
+}
+
 std::vector<Binding<RunSettings>> MakeBindings() {
   // A row a line.
   // clang-format off
   return {
-      Flag("--model", [](auto& s) -> auto& { return s.options.model; }),
+      ModelFlag(),
+      Flag("--loss", [](auto& s) -> auto& { return s.options.loss; }),
       Flag("--data_dir", [](auto& s) -> auto& { return s.options.data_dir; }),
       Flag("--data", [](auto& s) -> auto& { return s.options.data; }),
       Flag("--layers", [](auto& s) -> auto& { return s.options.gpt.layers; }),
@@ -83,6 +94,7 @@ std::vector<Binding<RunSettings>> MakeBindings() {
       NoFlag([](auto& s) -> auto& { return s.options.cluster.run.claim; }),  // by --run and the checkpoint
       Flag("--server_timeout", [](auto& s) -> auto& { return s.options.cluster.server_timeout; }),
       Flag("--metrics_listen", [](auto& s) -> auto& { return s.options.metrics_listen; }),
+      Flag("--tensorboard", [](auto& s) -> auto& { return s.options.tensorboard; }),
       Flag("--trace", [](auto& s) -> auto& { return s.options.trace; }),
       Flag("--model_output", [](auto& s) -> auto& { return s.options.model_output; }),
       Flag("--save_timeout", [](auto& s) -> auto& { return s.options.save_timeout; }),
@@ -96,6 +108,9 @@ std::vector<Binding<RunSettings>> MakeBindings() {
       BindText<RunSettings>(
           "data_crc32c", [](auto& s) -> auto& { return s.data_crc32c; },
           [](const RunSettings& s) { return absl::StrFormat("%08x", s.data_crc32c); }),
+      BindText<RunSettings>(
+          "model_crc32c", [](auto& s) -> auto& { return s.model_crc32c; },
+          [](const RunSettings& s) { return absl::StrFormat("%08x", s.model_crc32c); }),
   };
   // clang-format on
 }

@@ -13,8 +13,9 @@
 namespace cddp {
 
 struct RunSettings {
-  TrainerOptions options;    // as used: train_examples and bucket_elements are what 0 stood for
-  uint32_t data_crc32c = 0;  // of the training examples as used
+  TrainerOptions options;     // as used: train_examples and bucket_elements are what 0 stood for
+  uint32_t data_crc32c = 0;   // of the training examples as used
+  uint32_t model_crc32c = 0;  // of the model's file; 0: it comes from none
 };
 
 // Every member of the options that is no struct of options itself, once.

@@ -79,7 +79,7 @@ inline void CheckFlagsAreListed(absl::Span<const Setting> settings, const std::v
 // Another value than the flag's own, in its text.
 inline std::string AnotherValue(const absl::CommandLineFlag& flag) {
   for (const char* value : {"true", "0.12500000000000003", "3", "3s", "async", "adamw", "cosine", "fp16", "rice",
-                            "threshold", "none", "127.0.0.1:7", "json"}) {
+                            "threshold", "none", "mse", "127.0.0.1:7", "json"}) {
     std::string error;
     const std::string before = flag.CurrentValue();
     auto& writable = const_cast<absl::CommandLineFlag&>(flag);

@@ -38,9 +38,9 @@ TEST(ClusterPlanTest, WorkerFlags) {
               ::testing::UnorderedElementsAre("--rank=1", "--workers=2", "--servers=a:1,b:2,c:3", "--model=simple_cnn",
                                               "--data_dir=data/mnist", "--epochs=5", "--batch_size=64", "--seed=42",
                                               "--ratio=0.01", "--value_encoding=int4", "--index_encoding=gap8",
-                                              "--bucket_bytes=0", "--threads=1", "--device=cpu", "--local_steps=1",
-                                              "--overlap=false", "--train_examples=1000", "--test_examples=0",
-                                              "--metrics_listen=127.0.0.1:0", "--progress=json"));
+                                              "--bucket_bytes=0", "--threads=1", "--device=cpu", "--loss=auto",
+                                              "--local_steps=1", "--overlap=false", "--train_examples=1000",
+                                              "--test_examples=0", "--metrics_listen=127.0.0.1:0", "--progress=json"));
 }
 
 TEST(ClusterPlanTest, AGptLearnsTextInThePlaceOfADataSet) {
@@ -173,7 +173,7 @@ TEST(ClusterPlanTest, ValidateNamesTheFlag) {
       {"--bucket_bytes=-1", [](TrainOptions* o) { o->bucket_bytes = -1; }},
       {"--train_examples=-1", [](TrainOptions* o) { o->train_examples = -1; }},
       {"--threads=-1", [](TrainOptions* o) { o->threads = -1; }},
-      {"--model='../x'", [](TrainOptions* o) { o->model = "../x"; }},
+      {"--model='a b'", [](TrainOptions* o) { o->model = "a b"; }},
       {"--model=''", [](TrainOptions* o) { o->model = ""; }},
       {"--dataset='a b'", [](TrainOptions* o) { o->dataset = "a b"; }},
       {"--nesterov", [](TrainOptions* o) { o->nesterov = true, o->momentum = 0; }},

@@ -107,6 +107,9 @@ TEST_F(TrainFlowTest, EverySettingReachesTheProcesses) {
       "--lr_warmup_steps=5 --lr_decay_steps=7 --lr_decay_factor=0.5 --param_groups=x --optimizer_at=workers");
   run("--optimizer=adamw --beta1=0.8 --beta2=0.7 --epsilon=0.5 --optimizer_at=workers");
   run(absl::StrCat("--model=gpt --data=", folder_.File("data"), " --layers=3 --dim=96 --heads=3 --context=17"));
+  const std::string file = folder_.File("model.pt");
+  std::ofstream(file) << "a TorchScript module";
+  run(absl::StrCat("--model=", file, " --data=", folder_.File("data"), " --loss=mse"));
   for (const auto& [settings, logs] : {std::pair{ServerSettings(), server_logs}, {WorkerSettings(), worker_logs}}) {
     for (const Setting& setting : settings) {
       const std::string name(setting.name);
@@ -133,6 +136,29 @@ TEST_F(TrainFlowTest, ADeviceIsCheckedBeforeAnyProcessIsStarted) {
   EXPECT_EQ(Report()["configuration"]["device"], "auto");
 
   EXPECT_THAT(folder_.Run("train --device=gpu").err, HasSubstr("use cpu, cuda, cuda:N"));
+}
+
+TEST_F(TrainFlowTest, AModelFromAFileIsTriedBeforeAnyProcessIsStarted) {
+  std::ofstream(folder_.File("model.pt")) << "a TorchScript module";
+  const std::string train = absl::StrCat(kTrain, " --model=./model.pt --data=data");
+  const Finished refused = folder_.Run(train, "FAKE_WORKER_NO_MODEL=1");
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--model: it cannot be"));
+  EXPECT_TRUE(folder_.Pids().empty());
+  EXPECT_FALSE(std::filesystem::exists(folder_.File("out")));
+
+  const Finished finished = folder_.Run(train);
+  EXPECT_EQ(finished.exit_code, 0) << finished.err;
+  EXPECT_THAT(finished.out, StartsWith("./model.pt on data: "));
+  EXPECT_THAT(ReadFile(folder_.File("out/logs/worker-2.log")),
+              AllOf(HasSubstr(" --model=./model.pt"), HasSubstr(" --data=data"), Not(HasSubstr("--data_dir"))));
+  // Not more servers than there is work for.
+  const Finished small = folder_.Run(absl::StrCat(train, " --overwrite"), "FAKE_WORKER_BUCKETS=1");
+  EXPECT_THAT(small.out, HasSubstr("3 workers, 1 server")) << small.err;
+  const Finished too_many = folder_.Run(absl::StrCat(train, " --overwrite --servers=2"), "FAKE_WORKER_BUCKETS=1");
+  EXPECT_EQ(too_many.exit_code, 2);
+  EXPECT_THAT(too_many.err, HasSubstr("--servers=2: the model has 1 bucket(s)"));
+  EXPECT_THAT(folder_.Run("train --model=./none.pt").err, HasSubstr("--model=./none.pt: there is no such file"));
 }
 
 TEST_F(TrainFlowTest, RunsGetFoldersOfTheirOwn) {

@@ -83,7 +83,7 @@ TEST(GptTest, KnowsNothingAtFirstAndEveryParameterHasAGradient) {
 // What a position predicts must not depend on the bytes after it: else the loss would mean nothing.
 TEST(GptTest, LooksAtEarlierBytesOnly) {
   torch::manual_seed(1);
-  const std::shared_ptr<Network> gpt = MakeGpt({.layers = 2, .dim = 32, .heads = 4, .context = kContext});
+  const std::shared_ptr<Classifier> gpt = MakeGpt({.layers = 2, .dim = 32, .heads = 4, .context = kContext});
   const torch::Tensor bytes = torch::randint(256, {3, kContext}, torch::kInt64);
   const torch::Tensor before = gpt->forward(bytes);
   EXPECT_EQ(before.sizes().vec(), (std::vector<int64_t>{3, kContext, 256}));

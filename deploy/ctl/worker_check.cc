@@ -1,4 +1,4 @@
-#include "deploy/ctl/device_check.h"
+#include "deploy/ctl/worker_check.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -16,14 +16,18 @@
 namespace cddp::ctl {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(60);  // a GPU's driver may take seconds
+constexpr absl::Duration kPatience = absl::Minutes(5);  // a GPU's driver takes seconds, large data more
 constexpr int kTickMs = 20;
 constexpr char kProgram[] = "cddp-worker: ";  // begins what it says of itself
 
 }  // namespace
 
-absl::StatusOr<std::string> CheckDevice(const std::string& worker, const std::vector<std::string>& flags) {
-  ChildSpec spec = {"cddp-worker --check_device", {worker, "--check_device"}, "/dev/null"};
+absl::StatusOr<std::string> AskWorker(const std::string& worker, absl::string_view question,
+                                      const std::vector<std::string>& flags) {
+  const auto no_answer = [&](const std::string& what) {
+    return absl::InternalError(absl::StrCat(worker, " ", question, what));
+  };
+  ChildSpec spec = {absl::StrCat("cddp-worker ", question), {worker, std::string(question)}, "/dev/null"};
   spec.argv.insert(spec.argv.end(), flags.begin(), flags.end());
   spec.output = ChildOutput::kAllToPipe;
   sigset_t signals;
@@ -37,7 +41,7 @@ absl::StatusOr<std::string> CheckDevice(const std::string& worker, const std::ve
     for (const std::string& line : child->ReadLines()) last = line.empty() ? last : line;
     if (MonotonicNow() < end) continue;
     child->Kill(SIGKILL);
-    return absl::InternalError(absl::StrCat(flags.front(), ": ", worker, " --check_device gives no answer"));
+    return no_answer(" gives no answer");
   }
   for (const std::string& line : child->ReadLines()) last = line.empty() ? last : line;
   const int status = child->wait_status();
@@ -45,8 +49,7 @@ absl::StatusOr<std::string> CheckDevice(const std::string& worker, const std::ve
   if (WIFEXITED(status) && WEXITSTATUS(status) == kExitBadInput && absl::StartsWith(last, kProgram)) {
     return absl::InvalidArgumentError(last.substr(sizeof(kProgram) - 1));
   }
-  return absl::InternalError(
-      absl::StrCat(flags.front(), ": ", worker, " --check_device ended with ", DescribeWaitStatus(status), ": ", last));
+  return no_answer(absl::StrCat(" ended with ", DescribeWaitStatus(status), ": ", last));
 }
 
 }  // namespace cddp::ctl
