@@ -1,4 +1,4 @@
-"""A ResNet-18 with BatchNorm learns images, and goes on where it was if it is killed.
+"""A ResNet-18 with BatchNorm learns images in bfloat16 (AMP), and goes on where it was if it is killed.
 
 cddp run --workers=4 --servers=2 --durable -- python3 examples/resnet18.py [FOLDER] [STEPS]
 """
@@ -49,7 +49,8 @@ if saved.exists():
     first = state["step"]
 for step in range(first, steps):
     mine = torch.randint(len(labels), (BATCH,), generator=torch.Generator().manual_seed(1000 * step + rank))
-    loss = nn.functional.cross_entropy(model(images[mine].view(-1, 1, side, side) / 255.0), labels[mine])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = nn.functional.cross_entropy(model(images[mine].view(-1, 1, side, side) / 255.0), labels[mine])
     optimizer.zero_grad()
     loss.backward()
     optimizer.step(loss=loss.item())

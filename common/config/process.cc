@@ -9,8 +9,8 @@
 namespace cddp {
 
 void TuneProcess() {
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // glibc takes no more
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
+  mallopt(M_TRIM_THRESHOLD, kTrimThreshold);
   mallopt(M_ARENA_MAX, 2 * AvailableCores());
   rlimit files = {};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {

@@ -5,6 +5,11 @@
 
 namespace cddp {
 
+// Of glibc's memory, in bytes: allocations from this on are the kernel's (glibc takes no more), and free memory at the
+// end of the heap goes back to it.
+inline constexpr int kMmapThreshold = 32 << 20;
+inline constexpr int kTrimThreshold = 1 << 30;
+
 // Call once, in main(), before threads start.
 //  - Freed memory is kept. A training step, and a round of a server, allocates and frees the same few megabytes each
 //    time. By default glibc hands such memory back to the kernel at once, and getting it again, page by page, costs a

@@ -51,6 +51,16 @@ void AdamKernel(const AdamFactors& factors, float* HWY_RESTRICT gradient, float*
   }
 }
 
+void AdamWKernel(const AdamFactors& factors, float keep, float* HWY_RESTRICT weights,
+                 const float* HWY_RESTRICT gradient, float* HWY_RESTRICT m, float* HWY_RESTRICT v, size_t size) {
+  const AdamFactors f = factors;
+  for (size_t i = 0; i < size; ++i) {
+    m[i] = f.beta1 * m[i] + (1 - f.beta1) * gradient[i];
+    v[i] = f.beta2 * v[i] + (1 - f.beta2) * gradient[i] * gradient[i];
+    weights[i] = keep * weights[i] - f.step_size * m[i] / (std::sqrt(v[i]) * f.square_scale + f.epsilon);
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace cddp
 HWY_AFTER_NAMESPACE();
@@ -62,6 +72,7 @@ HWY_EXPORT(ScaleKernel);
 HWY_EXPORT(AddWeightsKernel);
 HWY_EXPORT(MomentumKernel);
 HWY_EXPORT(AdamKernel);
+HWY_EXPORT(AdamWKernel);
 
 void Scale(float factor, float* values, size_t size) { HWY_DYNAMIC_DISPATCH(ScaleKernel)(factor, values, size); }
 
@@ -75,6 +86,11 @@ void MomentumLoop(const MomentumFactors& factors, float* gradient, float* m, siz
 
 void AdamLoop(const AdamFactors& factors, float* gradient, float* m, float* v, size_t size) {
   HWY_DYNAMIC_DISPATCH(AdamKernel)(factors, gradient, m, v, size);
+}
+
+void AdamWLoop(const AdamFactors& factors, float keep, float* weights, const float* gradient, float* m, float* v,
+               size_t size) {
+  HWY_DYNAMIC_DISPATCH(AdamWKernel)(factors, keep, weights, gradient, m, v, size);
 }
 
 }  // namespace cddp

@@ -34,6 +34,11 @@ struct AdamFactors {
 // m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g g;  g = -step_size m / (sqrt(v) square_scale + epsilon)
 void AdamLoop(const AdamFactors& factors, float* gradient, float* m, float* v, size_t size);
 
+// A whole step of AdamW in one pass over the arrays: the mean and the square as above, and
+// w = keep w - step_size m / (sqrt(v) square_scale + epsilon). `gradient` is left as it is.
+void AdamWLoop(const AdamFactors& factors, float keep, float* weights, const float* gradient, float* m, float* v,
+               size_t size);
+
 }  // namespace cddp
 
 #endif  // COMMON_OPTIMIZER_OPTIMIZER_LOOPS_H_

@@ -17,6 +17,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/config/command_line.h"
+#include "common/config/process.h"
 #include "common/files/durable_file.h"
 #include "deploy/ctl/format.h"
 
@@ -61,12 +62,18 @@ std::vector<std::string> ScriptEnvironment(const ScriptOptions& options, int wor
   if (options.cluster.durable) {
     environment.push_back(absl::StrCat("CDDP_STATE=", Absolute(CheckpointPath(options.cluster))));
   }
+  // What a user has set already counts.
+  const auto suggest = [&environment](const char* name, const std::string& value) {
+    if (std::getenv(name) == nullptr) environment.push_back(absl::StrCat(name, "=", value));
+  };
   // Otherwise what a program prints stays in its memory until there is much of it.
-  if (std::getenv("PYTHONUNBUFFERED") == nullptr) environment.push_back("PYTHONUNBUFFERED=1");
+  suggest("PYTHONUNBUFFERED", "1");
   // Otherwise each worker takes all cores for itself.
-  if (std::getenv("OMP_NUM_THREADS") == nullptr) {
-    environment.push_back(absl::StrCat("OMP_NUM_THREADS=", options.cluster.threads));
-  }
+  suggest("OMP_NUM_THREADS", absl::StrCat(options.cluster.threads));
+  // Freed memory is kept, as by TuneProcess in cddp-worker. PyTorch allocates and frees the same large tensors in each
+  // step, and getting their pages anew from the kernel costs a third of a step.
+  suggest("MALLOC_MMAP_THRESHOLD_", absl::StrCat(kMmapThreshold));
+  suggest("MALLOC_TRIM_THRESHOLD_", absl::StrCat(kTrimThreshold));
   return environment;
 }
 

@@ -27,9 +27,9 @@
  * (CDDP_UNAVAILABLE and others of cddp_finish or cddp_step) the client is over: leave or destroy it, and go on from a
  * saved state or as a new client.
  *
- * Threads. A client's functions may be called from any thread, but one at a time, except that cddp_ready, cddp_wait and
- * cddp_get_statistics may be called by several threads at once. Options belong to one thread at a time. Different
- * clients are independent.
+ * Threads. A client's functions may be called from any thread, but one at a time, except that cddp_ready, cddp_wait,
+ * cddp_cancel and cddp_get_statistics may be called by several threads at once. Options belong to one thread at a
+ * time. Different clients are independent.
  *
  * Processes. After fork() a client of the parent is of no use in the child: calls fail with CDDP_FAILED_PRECONDITION,
  * and cddp_destroy gives back no resources. A child whose parent had joined cannot join either: fork first, or exec.
@@ -70,7 +70,7 @@ CDDP_API uint32_t cddp_version(void);
 /* The numbers are those of gRPC's status codes. */
 typedef enum cddp_code {
   CDDP_OK = 0,
-  CDDP_CANCELLED = 1, /* the client was destroyed or left meanwhile */
+  CDDP_CANCELLED = 1, /* cddp_cancel */
   CDDP_UNKNOWN = 2,
   CDDP_INVALID_ARGUMENT = 3, /* an argument, option or tensor is wrong, or not what the servers have */
   CDDP_DEADLINE_EXCEEDED = 4,
@@ -140,14 +140,18 @@ CDDP_API const char* cddp_option_help(size_t index);
 
 typedef enum cddp_tensor_kind {
   CDDP_PARAMETER = 0,
-  CDDP_BUFFER = 1 /* what a forward pass changes (running statistics): averaged over the workers, whatever is pushed,
-                     in every exchange; it has no gradient, and is complete when a step begins */
+  CDDP_BUFFER = 1, /* what a forward pass changes (running statistics): averaged over the workers, whatever is pushed,
+                      in every exchange; it has no gradient, and is complete when a step begins */
+  CDDP_COUNTER = 2 /* one CDDP_INT64 in the host's memory that counts this worker's own steps (num_batches_tracked). It
+                      is saved and restored, set to the training's number of steps where a worker joins later, known by
+                      name to exported models, and never exchanged */
 } cddp_tensor_kind;
 
-typedef enum cddp_element_type { CDDP_FLOAT32 = 0 } cddp_element_type;
+typedef enum cddp_element_type { CDDP_FLOAT32 = 0, CDDP_INT64 = 1 } cddp_element_type; /* the latter: of counters */
 
-/* One tensor of the model, in C order without gaps. Tensors need not lie next to each other; where all do, in order,
- * and none is a buffer, nothing is copied. A tensor without elements takes no part. */
+/* One tensor of the model, in C order without gaps. Tensors need not lie next to each other; where all parameters do,
+ * in order, and gradients are pushed, new weights are written to them at once, without a copy. A tensor without
+ * elements takes no part. */
 typedef struct cddp_tensor {
   uint32_t struct_size; /* sizeof(cddp_tensor), alike in an array */
   uint32_t kind;        /* cddp_tensor_kind */
@@ -162,9 +166,9 @@ typedef struct cddp_tensor {
 
 typedef enum cddp_memory_kind { CDDP_HOST = 0, CDDP_CUDA = 1 } cddp_memory_kind;
 
-/* Where all tensors and gradients lie. On a GPU with "gradients", let the tensors lie next to each other, in order, and
- * give the gradients as one array (cddp_step_options): then they are compressed there, and the host waits for the
- * stream nowhere in a step. Otherwise, and for options that are not done on a GPU ("ratio" 1; the log says so),
+/* Where all tensors but counters, and gradients lie. On a GPU with "gradients", let the tensors lie next to each other,
+ * in order, and give the gradients as one array (cddp_step_options): then they are compressed there, and the host waits
+ * for the stream nowhere in a step. Otherwise, and for options that are not done on a GPU ("ratio" 1; the log says so),
  * what is exchanged is copied to the host and back, and cddp_ready waits for the stream. */
 typedef struct cddp_memory {
   uint32_t struct_size;
@@ -191,7 +195,8 @@ CDDP_API cddp_code cddp_join(const cddp_options* options, const cddp_tensor* ten
                              const cddp_memory* memory, cddp_client** client);
 
 /* Gives every worker the same weights: rank 0's in a new training (every worker of it must call this), those of the
- * servers in a running one. Then steps may begin. */
+ * servers in a running one. Then steps may begin. After an error of the servers, or cddp_cancel, the weights may be
+ * partly set: take your own again before a new client is joined. */
 CDDP_API cddp_code cddp_start(cddp_client* client);
 
 /* Goes on from a state that cddp_save_state gave, in the place of cddp_start, or after it and before the first step
@@ -266,6 +271,12 @@ CDDP_API cddp_code cddp_wait(cddp_client* client, double seconds);
  * and the step goes on, if a tensor is not ready. */
 CDDP_API cddp_code cddp_finish(cddp_client* client, cddp_result* result);
 
+/* From another thread: ends what a thread waits for in cddp_start, cddp_wait, cddp_finish or cddp_step. That call
+ * returns CDDP_CANCELLED, and the client is over: leave or destroy it. (cddp_wait may return CDDP_OK instead, and then
+ * cddp_finish tells.) A step that nobody waits for is ended, too; between two steps nothing happens. Not for signal
+ * handlers. */
+CDDP_API cddp_code cddp_cancel(cddp_client* client);
+
 /* With "weights": tells that the program's optimizer has made a step. Every "local_steps"-th call exchanges (cddp_begin
  * and cddp_finish in one) and sets the weights; the others return at once. Weights that are not finite are not sent:
  * this round is refused, and the weights are set to the published ones. */
@@ -286,7 +297,7 @@ typedef struct cddp_statistics {
   uint32_t workers;
   uint32_t servers;
   uint32_t buckets;
-  uint32_t in_place;        /* 1: the tensors lie next to each other, so weights are not copied */
+  uint32_t in_place;        /* 1: the parameters lie next to each other, see cddp_tensor */
   uint64_t elements;        /* of all tensors */
   uint64_t step;            /* number of the coming exchange, from 1; 0 before cddp_start */
   uint64_t local_steps;     /* "weights": steps since the last exchange */
@@ -305,6 +316,28 @@ typedef struct cddp_statistics {
   { sizeof(cddp_statistics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 CDDP_API cddp_code cddp_get_statistics(cddp_client* client, cddp_statistics* statistics);
+
+/* ---- An optimizer ---- */
+
+/* AdamW (Loshchilov & Hutter 2019) over arrays of a program's own, on the host: each is read and written once a step,
+ * where PyTorch before 2.4 passes over them ten times. */
+typedef struct cddp_adamw {
+  uint32_t struct_size;
+  uint32_t unused; /* 0 */
+  uint64_t step;   /* the number of this one, from 1 */
+  double lr;
+  double beta1;
+  double beta2;
+  double epsilon;
+  double weight_decay;
+} cddp_adamw;
+#define CDDP_ADAMW_INIT \
+  { sizeof(cddp_adamw), 0, 1, 1e-3, 0.9, 0.999, 1e-8, 1e-2 }
+
+/* One step of `elements` weights with these gradients; `mean` and `mean_square` are the state, zeros at first. No two
+ * arrays overlap. Any thread; it needs no client. */
+CDDP_API cddp_code cddp_adamw_step(const cddp_adamw* options, size_t elements, float* weights, const float* gradients,
+                                   float* mean, float* mean_square);
 
 #ifdef __cplusplus
 }

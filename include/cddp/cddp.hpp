@@ -81,12 +81,16 @@ class Options {
   std::unique_ptr<cddp_options, Destroy> options_;
 };
 
-// One tensor of the program, which owns the elements: float32, in C order.
+// One tensor of the program, which owns the elements: float32 in C order, or a counter.
 struct Tensor {
+  Tensor(std::string name, std::vector<int64_t> shape, float* data, cddp_tensor_kind kind = CDDP_PARAMETER)
+      : name(std::move(name)), shape(std::move(shape)), data(data), kind(kind) {}
+  Tensor(std::string name, int64_t* counter) : name(std::move(name)), data(counter), kind(CDDP_COUNTER) {}
+
   std::string name;
   std::vector<int64_t> shape;
-  float* data = nullptr;
-  cddp_tensor_kind kind = CDDP_PARAMETER;
+  void* data;
+  cddp_tensor_kind kind;
 };
 
 // A worker of a training. The destructor does not leave: the servers keep this worker's place for their --lease.
@@ -98,6 +102,7 @@ class Client {
     for (const Tensor& tensor : tensors) {
       cddp_tensor one = CDDP_TENSOR_INIT;
       one.kind = tensor.kind;
+      one.type = tensor.kind == CDDP_COUNTER ? CDDP_INT64 : CDDP_FLOAT32;
       one.dimensions = static_cast<uint32_t>(tensor.shape.size());
       one.shape = tensor.shape.data();
       one.name = tensor.name.c_str();
@@ -128,6 +133,7 @@ class Client {
     Check(cddp_finish(client_.get(), &result));
     return result;
   }
+  void Cancel() { Check(cddp_cancel(client_.get())); }
   cddp_result Step(const cddp_step_options* options = nullptr) {
     cddp_result result = CDDP_RESULT_INIT;
     Check(cddp_step(client_.get(), options, &result));

@@ -106,7 +106,7 @@ class DistributedOptimizer {
     return options;
   }
 
-  // Parameters, frozen ones too, and buffers of floating-point numbers. What is tied counts once.
+  // Parameters, frozen ones too, buffers of floating-point numbers, and BatchNorm's counters. What is tied counts once.
   static std::vector<Named> TensorsOf(torch::nn::Module& model) {
     std::vector<Named> named;
     std::set<const void*> known;
@@ -122,13 +122,25 @@ class DistributedOptimizer {
     for (const auto& item : model.named_buffers()) {
       if (item.value().is_floating_point()) add(item.key(), item.value(), CDDP_BUFFER);
     }
+    for (const auto& item : model.named_buffers()) {
+      const std::string counter = "num_batches_tracked";
+      const std::string& name = item.key();
+      const bool is_counter = name.size() >= counter.size() &&
+                              name.compare(name.size() - counter.size(), counter.size(), counter) == 0 &&
+                              item.value().scalar_type() == torch::kLong && item.value().device().is_cpu();
+      if (is_counter) named.push_back({name, item.value(), CDDP_COUNTER});
+    }
     return named;
   }
 
   static std::vector<Tensor> Describe(const std::vector<Named>& tensors) {
     std::vector<Tensor> described;
     for (const Named& one : tensors) {
-      described.push_back({one.name, one.tensor.sizes().vec(), one.tensor.data_ptr<float>(), one.kind});
+      if (one.kind == CDDP_COUNTER) {
+        described.emplace_back(one.name, one.tensor.data_ptr<int64_t>());
+      } else {
+        described.emplace_back(one.name, one.tensor.sizes().vec(), one.tensor.data_ptr<float>(), one.kind);
+      }
     }
     return described;
   }

@@ -17,7 +17,7 @@ from .errors import (AccessError, ConfigurationError, DamagedError, Error, ForkE
 from .sampling import shard
 
 __version__ = "0.1.0"
-__all__ = ["AccessError", "Arrays", "ConfigurationError", "DamagedError", "DistributedOptimizer", "Error", "ForkError",
+__all__ = ["AccessError", "AdamW", "Arrays", "ConfigurationError", "DamagedError", "DistributedOptimizer", "Error", "ForkError",
            "InUseError", "LibraryError", "ServerOptimizer", "StateError", "UnavailableError", "UnsupportedError", "output",
            "shard", "state", "summary"]
 
@@ -30,6 +30,9 @@ def __getattr__(name: str) -> Any:
     if name == "ServerOptimizer":
         from .server_optimizer import ServerOptimizer
         return ServerOptimizer
+    if name == "AdamW":
+        from .adamw import AdamW
+        return AdamW
     if name == "Arrays":
         from .arrays import Arrays
         return Arrays

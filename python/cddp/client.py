@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """Float32 elements in C order at an address that stays."""
+    """Float32 elements in C order at an address that stays; of a counter, one int64."""
 
     name: str
     shape: tuple[int, ...]
@@ -93,7 +93,8 @@ class Client:
         array = (library.Tensor * max(1, len(tensors)))()
         shapes = [(ctypes.c_int64 * max(1, len(tensor.shape)))(*tensor.shape) for tensor in tensors]
         for entry, tensor, shape in zip(array, tensors, shapes):
-            entry.__init__(kind=tensor.kind, dimensions=len(tensor.shape), shape=shape, name=tensor.name.encode(),
+            element = library.INT64 if tensor.kind == library.COUNTER else library.FLOAT32
+            entry.__init__(kind=tensor.kind, type=element, dimensions=len(tensor.shape), shape=shape, name=tensor.name.encode(),
                            data=tensor.address)
         self._call(lambda: library.library().cddp_join(settings.handle, array, len(tensors), None,
                                                        ctypes.byref(self._handle)))
@@ -104,7 +105,11 @@ class Client:
 
     def start(self) -> None:
         """Gives every worker the same weights."""
-        self._call(lambda: library.library().cddp_start(self._handle))
+        try:
+            self._call(lambda: library.library().cddp_start(self._handle))
+        except KeyboardInterrupt:
+            library.library().cddp_cancel(self._handle)
+            raise
 
     def restore(self, state: bytes) -> None:
         """Goes on from what save() returned; sets the weights."""

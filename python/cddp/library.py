@@ -18,6 +18,9 @@ STEP_NOT_FINITE = 1
 STEP_EMPTY = 2
 PARAMETER = 0
 BUFFER = 1
+COUNTER = 2
+FLOAT32 = 0
+INT64 = 1
 HOST = 0
 CUDA = 1
 
@@ -63,6 +66,11 @@ class Statistics(_Sized):
                 ("residual_norm", c_double)]
 
 
+class AdamW(_Sized):
+    _fields_ = [("struct_size", c_uint32), ("unused", c_uint32), ("step", c_uint64), ("lr", c_double),
+                ("beta1", c_double), ("beta2", c_double), ("epsilon", c_double), ("weight_decay", c_double)]
+
+
 LogCallback = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_char_p)
 
 # Name: result, arguments.
@@ -87,11 +95,13 @@ _FUNCTIONS = {
     "cddp_begin": (c_int, [c_void_p, POINTER(StepOptions)]),
     "cddp_ready": (c_int, [c_void_p, c_size_t, c_void_p]),
     "cddp_wait": (c_int, [c_void_p, c_double]),
+    "cddp_cancel": (c_int, [c_void_p]),
     "cddp_finish": (c_int, [c_void_p, POINTER(Result)]),
     "cddp_step": (c_int, [c_void_p, POINTER(StepOptions), POINTER(Result)]),
     "cddp_state_size": (c_int, [c_void_p, POINTER(c_size_t)]),
     "cddp_save_state": (c_int, [c_void_p, c_char_p, c_size_t, POINTER(c_size_t)]),
     "cddp_get_statistics": (c_int, [c_void_p, POINTER(Statistics)]),
+    "cddp_adamw_step": (c_int, [POINTER(AdamW), c_size_t, c_void_p, c_void_p, c_void_p, c_void_p]),
 }
 
 

@@ -53,8 +53,8 @@ class DistributedBase(torch.optim.Optimizer):
             if owner is not None and not owner._client.over:
                 raise InUseError(f"{name} is trained by another distributed optimizer already: call its leave() first, or "
                                  "make one optimizer with several parameter groups")
-        buffers = [] if model is None else list(model.named_buffers())
-        self._flat = parameters.FlatParameters(named, buffers)
+        self._flat = parameters.FlatParameters(named, model)
+        self._flat.gather_counters()
         self._refused_in_a_row = 0
         self._client = Client(self._flat.tensors(), defaults=defaults, options={**options, "push": push},
                               agree=agree or {}, keep=self._flat, **place)
@@ -62,6 +62,7 @@ class DistributedBase(torch.optim.Optimizer):
             _owners[id(parameter)] = weakref.ref(self)
         self._client.start()
         self._flat.scatter()
+        self._flat.scatter_counters()
 
     def _finish(self) -> library.Result:
         result = self._client.finish()
@@ -89,6 +90,15 @@ class DistributedBase(torch.optim.Optimizer):
                     if parameter.grad is not None:
                         parameter.grad.div_(scale.to(parameter.grad.device))
         return found is not None and float(found) > 0
+
+    def _save(self) -> torch.Tensor:
+        self._flat.gather_counters()
+        return torch.frombuffer(bytearray(self._client.save()), dtype=torch.uint8)
+
+    def _restore(self, state: torch.Tensor) -> None:
+        self._client.restore(state.numpy().tobytes())
+        self._flat.scatter()
+        self._flat.scatter_counters()
 
     def summary(self) -> dict[str, int | float]:
         """Rank, steps, bytes both ways, the residual's norm, time that was waited, and more, by name."""
@@ -241,8 +251,7 @@ class DistributedOptimizer(DistributedBase):
         """The optimizer's state, and under "cddp" this worker's: weights, what waits to be sent, position."""
         self._flat.gather()
         state = self.optimizer.state_dict()
-        own = torch.frombuffer(bytearray(self._client.save()), dtype=torch.uint8)
-        state["cddp"] = {"state": own, "round": self._round, "weight": self._weight}
+        state["cddp"] = {"state": self._save(), "round": self._round, "weight": self._weight}
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -258,7 +267,6 @@ class DistributedOptimizer(DistributedBase):
                 outer.update({name: value for name, value in inner.items() if name != "params"})
         if own is None:
             return
-        self._client.restore(own["state"].numpy().tobytes())
-        self._flat.scatter()
+        self._restore(own["state"])
         self._round = own["round"]
         self._weight = own["weight"]

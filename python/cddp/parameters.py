@@ -39,6 +39,17 @@ def _check(name: str, tensor: torch.Tensor) -> None:
         raise ConfigurationError(f"{name} has no memory yet (device meta): initialise the model first")
 
 
+def _is_counter(name: str, buffer: torch.Tensor) -> bool:
+    """BatchNorm's; another whole number may be a constant of the model."""
+    return name.rpartition(".")[2] == "num_batches_tracked" and buffer.dtype == torch.int64 and buffer.numel() == 1
+
+
+def _owner(model: torch.nn.Module | None, name: str) -> tuple[torch.nn.Module, str]:
+    assert model is not None
+    path, _, own_name = name.rpartition(".")
+    return model.get_submodule(path), own_name
+
+
 class FlatParameters:
     """Contiguous float32 tensors in the host's memory become views of the array; others are copied to and fro.
 
@@ -46,7 +57,8 @@ class FlatParameters:
     master in the array, which the optimizer steps in their place.
     """
 
-    def __init__(self, parameters: Iterable[tuple[str, torch.Tensor]], buffers: Iterable[tuple[str, torch.Tensor]]) -> None:
+    def __init__(self, parameters: Iterable[tuple[str, torch.Tensor]], model: torch.nn.Module | None) -> None:
+        buffers = [] if model is None else list(model.named_buffers())
         tensors = [(name, tensor, library.PARAMETER) for name, tensor in parameters]
         tensors += [(name, tensor, library.BUFFER) for name, tensor in buffers if tensor.is_floating_point()]
         for name, tensor, _ in tensors:
@@ -62,11 +74,16 @@ class FlatParameters:
                 if tensor.dtype == torch.float32 and tensor.device.type == "cpu" and tensor.is_contiguous():
                     tensor.data = array
             self.parts.append(Part(name, tensor, array, kind, tensor.data_ptr()))
+        self._counters = [(name, *_owner(model, name)) for name, buffer in buffers if _is_counter(name, buffer)]
+        # PyTorch before 2 makes a new tensor for each step, so that the library is given this array.
+        self._counts = torch.zeros(len(self._counters), dtype=torch.int64)
         self._copied = [part for part in self.parts if not part.in_place and part.tensor.numel() > 0]
 
     def tensors(self) -> list[Tensor]:
         """For the library."""
-        return [Tensor(part.name, tuple(part.array.shape), part.array.data_ptr(), part.kind) for part in self.parts]
+        counts = self._counts.data_ptr()
+        counters = [Tensor(name, (), counts + 8 * place, library.COUNTER) for place, (name, *_) in enumerate(self._counters)]
+        return [Tensor(part.name, tuple(part.array.shape), part.array.data_ptr(), part.kind) for part in self.parts] + counters
 
     def has_master(self, part: Part) -> bool:
         return part.kind == library.PARAMETER and part.tensor.dtype in _HALVES
@@ -78,6 +95,18 @@ class FlatParameters:
                 raise StateError(f"{part.name} was given other memory or another shape since this worker joined (by "
                                  "model.to(), .half(), a new layer or load_state_dict(assign=True)): change the model "
                                  "before the optimizer is made")
+
+    @torch.no_grad()
+    def gather_counters(self) -> None:
+        """Brings the counters into memory that the library knows, before a state is saved."""
+        for place, (_, module, name) in enumerate(self._counters):
+            self._counts[place] = getattr(module, name).item()
+
+    @torch.no_grad()
+    def scatter_counters(self) -> None:
+        """Likewise back, after a start or a restored state."""
+        for count, (_, module, name) in zip(self._counts, self._counters):
+            getattr(module, name).copy_(count)
 
     @torch.no_grad()
     def gather(self) -> None:

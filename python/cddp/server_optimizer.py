@@ -107,9 +107,8 @@ class ServerOptimizer(DistributedBase):
 
     def state_dict(self) -> dict[str, Any]:
         """This worker's state: weights, what waits to be sent, position. The servers have the optimizer's."""
-        return {"cddp": {"state": torch.frombuffer(bytearray(self._client.save()), dtype=torch.uint8)}}
+        return {"cddp": {"state": self._save()}}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Goes on from a state_dict() of this rank, before the first step; sets the model's weights as well."""
-        self._client.restore(state_dict["cddp"]["state"].numpy().tobytes())
-        self._flat.scatter()
+        self._restore(state_dict["cddp"]["state"])

@@ -98,12 +98,16 @@ TEST_F(ExchangeTest, BuffersAreAveragedWhereGradientsArePushed) {
   Model model;
   model.has_buffer = true;
   const auto step = [](cddp::Client& client, Model& mine, int rank) {
+    EXPECT_EQ(client.Statistics().in_place, mine.apart ? 0u : 1u);
     mine.buffer += rank == 0 ? 2 : 4;  // as a forward pass does
     StepWith(client, 3, CDDP_STEP_OPTIONS_INIT, 1);
   };
-  for (const Model& after : Run(model, step, /*steps=*/2)) {
-    EXPECT_EQ(after.buffer, 6);
-    EXPECT_EQ(after.Parameters(), kMinusOne);
+  for (const bool apart : {true, false}) {
+    model.apart = apart;
+    for (const Model& after : Run(model, step, /*steps=*/2)) {
+      EXPECT_EQ(after.buffer, 6) << apart;
+      EXPECT_EQ(after.Parameters(), kMinusOne) << apart;
+    }
   }
 }
 
@@ -119,6 +123,61 @@ TEST_F(ExchangeTest, BuffersAreAveragedWhereWeightsArePushed) {
     EXPECT_EQ(after.buffer, 6);
     EXPECT_EQ(after.Parameters(), kMinusOne);
   }
+}
+
+TEST_F(ExchangeTest, ABufferThatChangesInAStepSpoilsNothing) {
+  Model model;
+  model.has_buffer = true;
+  model.apart = false;
+  const auto step = [](cddp::Client& client, Model& mine, int rank) {
+    const std::vector<float> together(5, 1);
+    cddp_step_options options = CDDP_STEP_OPTIONS_INIT;
+    options.gradients = together.data();
+    mine.buffer += rank == 0 ? 2 : 4;
+    client.Begin(options);
+    mine.buffer += 100;  // as a forward pass that is computed again in the backward pass
+    for (const size_t tensor : {2, 0}) client.Ready(tensor, nullptr);
+    client.Finish();
+  };
+  for (const Model& after : Run(model, step, /*steps=*/2)) {
+    EXPECT_EQ(after.buffer, 6);
+    EXPECT_EQ(after.Parameters(), kMinusOne);
+  }
+}
+
+TEST_F(ExchangeTest, CountersAreEachWorkersOwnAndGoOn) {
+  const cddp::ServerProcess server({"--workers=1", "--lr=1", "--momentum=0", "--run=one"});
+  Model model;
+  int64_t counter = 0;
+  const auto join = [&] {
+    std::vector<cddp::Tensor> tensors = model.Tensors();
+    tensors.emplace(tensors.begin(), "steps", &counter);
+    return cddp::Client(cddp::Options({{"servers", server.address()}, {"workers", "1"}, {"run", "one"}}), tensors);
+  };
+  const auto step = [&](cddp::Client& client) {
+    counter += 10;  // as a forward pass does
+    client.Begin();
+    for (const size_t tensor : {2, 0, 1}) client.Ready(tensor, model.memory.data());
+    client.Finish();
+  };
+  std::string state;
+  {
+    cddp::Client client = join();
+    client.Start();
+    EXPECT_EQ(counter, 0);
+    step(client);
+    state = client.State();
+    step(client);
+    EXPECT_EQ(counter, 20);
+  }
+  {
+    cddp::Client late = join();
+    late.Start();
+    EXPECT_EQ(counter, 2);  // steps of the training
+  }
+  cddp::Client restored = join();
+  restored.Restore(state);
+  EXPECT_EQ(counter, 10);
 }
 
 TEST_F(ExchangeTest, TensorsMayLieApartOrTogether) {

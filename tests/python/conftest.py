@@ -3,7 +3,9 @@
 import json
 import os
 import pathlib
+import random
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -22,7 +24,7 @@ AVERAGE = ("--optimizer=sgd", "--lr=1", "--momentum=0")
 
 @pytest.fixture(autouse=True)
 def no_place_in_the_environment(monkeypatch):
-    for name in ("CDDP_SERVERS", "CDDP_OUTPUT", "CDDP_STATE", "RANK", "WORLD_SIZE"):
+    for name in ("CDDP_SERVERS", "CDDP_OUTPUT", "CDDP_RUN", "CDDP_STATE", "RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -126,3 +128,18 @@ def start_run(tmp_path):
     yield start
     for run in runs:
         run.end()
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A data set of IDX files that is quick to learn: where the bright quarter lies."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    numbers = random.Random(1)
+    for name, count in (("train", 1280), ("t10k", 200)):
+        labels = bytes(i % 4 for i in range(count))
+        pixels = bytes(min(255, numbers.randrange(60) + 150 * (p // 72 == c // 2 and p % 12 // 6 == c % 2))
+                       for c in labels for p in range(144))
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 12, 12) + pixels)
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels)
+    return folder

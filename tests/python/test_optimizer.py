@@ -193,7 +193,8 @@ def test_a_state_goes_on_where_it_was(start_servers):
     def new(servers):
         model = small_model()
         within = torch.optim.Adam(model.parameters(), lr=0.01)
-        return model, cddp.DistributedOptimizer(within, model, servers=servers, rank=0, workers=1, local_steps=4, ratio=0.3)
+        return model, cddp.DistributedOptimizer(within, model, servers=servers, rank=0, workers=1, local_steps=4, ratio=0.3,
+                                                run="one")  # whoever knows the run takes the place of a killed process
 
     model, optimizer = new(start_servers())
     train(model, optimizer, data)
@@ -228,6 +229,37 @@ def test_a_late_worker_gets_the_weights_of_the_others(start_servers):
     assert torch.equal(weights(models[2]), weights(models[0]))
     assert not torch.equal(weights(models[0]), weights(small_model(seed=0)))
     together(late.leave, first.leave)
+
+
+@pytest.mark.parametrize("make", [
+    lambda model, **options: cddp.DistributedOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model, local_steps=2, **options),
+    lambda model, **options: cddp.ServerOptimizer(model, **options)])
+def test_counters_of_steps_go_on(start_servers, make):
+    servers = start_servers(1, 1, "--run=one")
+
+    def new():
+        model = nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3))
+        model.register_buffer("num_classes", torch.tensor(3))  # is no counter
+        return model, make(model, servers=servers, rank=0, workers=1, run="one")
+
+    def count(model):
+        assert model.num_classes == 3
+        return model[1].num_batches_tracked.item()
+
+    model, optimizer = new()
+    assert count(model) == 0
+    train(model, optimizer, batches(4))
+    state = copy.deepcopy(optimizer.state_dict())
+    train(model, optimizer, batches(2))
+    assert count(model) == 6
+    optimizer._client.close()  # as a process that is killed
+    late, optimizer = new()
+    assert count(late) == 6
+    optimizer._client.close()
+    restored, optimizer = new()
+    optimizer.load_state_dict(state)
+    assert count(restored) == 4
+    optimizer.leave()
 
 
 class FakeScaler:

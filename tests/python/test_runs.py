@@ -132,6 +132,16 @@ def test_servers_have_the_flags_of_the_run(start_run):
     assert "--optimizer=sgd --lr=0.5" in run.words
 
 
+def test_the_environment_is_set_for_speed_and_a_users_own_counts(start_run, monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "12345")
+    for name in ("OMP_NUM_THREADS", "MALLOC_MMAP_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
+    names = "OMP_NUM_THREADS", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"
+    run = start_run(f"import os\nprint([os.environ.get(name) for name in {names}])", "--workers=2")
+    assert run.wait() == 0, run.words
+    assert f"['1', '{32 << 20}', '12345']" in run.log(1)
+
+
 def test_cddp_status_shows_the_workers(start_run):
     import subprocess
     run = start_run(training(20, PAUSE), "--workers=2")

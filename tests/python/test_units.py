@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from conftest import ROOT
 
 import cddp
@@ -94,3 +95,35 @@ def test_neither_pytorch_nor_numpy_is_imported_with_the_package():
 def test_no_training_has_no_summary():
     with pytest.raises(cddp.StateError, match="takes part in no training"):
         cddp.summary()
+
+
+def _trained(make, threads=1):
+    torch.manual_seed(3)
+    model = torch.nn.Sequential(torch.nn.Linear(30, 20), torch.nn.Tanh(), torch.nn.Linear(20, 1), torch.nn.Linear(1, 1))
+    model[3].weight.requires_grad_(False)  # no gradient
+    optimizer = make([{"params": model[0].parameters(), "weight_decay": 0.1, "lr": 0.02},
+                      {"params": [*model[2].parameters(), *model[3].parameters()]}])
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    numbers = torch.Generator().manual_seed(4)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    for _ in range(20):
+        x = torch.randn(8, 30, generator=numbers)
+        optimizer.zero_grad()
+        (model(x) - x.sum(1, keepdim=True)).square().mean().backward()
+        optimizer.step()
+        schedule.step()
+    torch.set_num_threads(before)
+    return torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()]), optimizer.state_dict()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_adamw_is_that_of_pytorch(threads):
+    ours, our_state = _trained(lambda groups: cddp.AdamW(groups, lr=0.01), threads)
+    theirs, their_state = _trained(lambda groups: torch.optim.AdamW(groups, lr=0.01))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert our_state["param_groups"] == their_state["param_groups"]
+    for place, part in their_state["state"].items():
+        for name, value in part.items():
+            torch.testing.assert_close(our_state["state"][place][name], value, rtol=1e-3, atol=1e-6)
+    assert our_state["state"].keys() == their_state["state"].keys()

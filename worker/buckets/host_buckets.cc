@@ -18,22 +18,32 @@ absl::StatusOr<std::unique_ptr<HostBuckets>> HostBuckets::Create(const Parameter
   return std::unique_ptr<HostBuckets>(new HostBuckets(layout, *std::move(compressor)));
 }
 
+void HostBuckets::BindBuffers(absl::Span<const float> differences, absl::Span<float> published) {
+  buffer_differences_ = differences;
+  buffers_ = published;
+}
+
 void HostBuckets::Bind(absl::Span<const float> gradients, absl::Span<float> weights) {
   gradients_ = gradients;
   weights_ = weights;
 }
 
+absl::Span<const float> HostBuckets::GradientsOf(uint32_t bucket) const {
+  const ElementRange range = layout_.bucket_range(bucket);
+  if (buffers_.empty() || range.begin < gradients_.size()) return gradients_.subspan(range.begin, range.size());
+  return buffer_differences_.subspan(range.begin - gradients_.size(), range.size());
+}
+
 absl::Span<float> HostBuckets::WeightsOf(uint32_t bucket) const {
   const ElementRange range = layout_.bucket_range(bucket);
-  return weights_.subspan(range.begin, range.size());
+  if (buffers_.empty() || range.begin < weights_.size()) return weights_.subspan(range.begin, range.size());
+  return buffers_.subspan(range.begin - weights_.size(), range.size());
 }
 
 void HostBuckets::Encode(uint32_t bucket, const ReadyToken& ready, bool with_checksum, Encoded done) {
-  const ElementRange range = layout_.bucket_range(bucket);
   EncodedBucket encoded;
   std::string update;
-  const absl::StatusOr<CompressResult> result =
-      compressor_->Compress(bucket, gradients_.subspan(range.begin, range.size()), &update);
+  const absl::StatusOr<CompressResult> result = compressor_->Compress(bucket, GradientsOf(bucket), &update);
   encoded.finite = result.ok();
   if (result.ok()) {
     encoded.update = SharedBytes::Own(std::move(update));

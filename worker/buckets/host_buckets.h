@@ -26,6 +26,10 @@ class HostBuckets final : public BucketEngine {
                                                              const GradientCompressorOptions& options,
                                                              uint32_t worker_count);
 
+  // Before the first Bind, whose spans then have parameter_elements(): the buffers' differences and published values
+  // lie in arrays of their own, for good.
+  void BindBuffers(absl::Span<const float> differences, absl::Span<float> published);
+
   void Bind(absl::Span<const float> gradients, absl::Span<float> weights) override;
   bool needs_whole_gradient() const override { return compressor_->needs_whole_gradient(); }
   uint32_t most_encodings() const override { return 1; }
@@ -44,12 +48,16 @@ class HostBuckets final : public BucketEngine {
   HostBuckets(const ParameterLayout& layout, std::unique_ptr<GradientCompressor> compressor)
       : layout_(layout), compressor_(std::move(compressor)) {}
 
+  absl::Span<const float> GradientsOf(uint32_t bucket) const;
   absl::Span<float> WeightsOf(uint32_t bucket) const;
 
   const ParameterLayout layout_;
   const std::unique_ptr<GradientCompressor> compressor_;
   absl::Span<const float> gradients_;
   absl::Span<float> weights_;
+  // Empty: they lie behind the parameters'.
+  absl::Span<const float> buffer_differences_;
+  absl::Span<float> buffers_;
 };
 
 // An exchange with the host's engine. `cluster` must outlive it. Errors of HostBuckets::Create.

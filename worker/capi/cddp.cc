@@ -64,12 +64,14 @@ absl::StatusOr<ClientTensor> ReadTensor(const cddp_tensor* given, size_t index) 
     return absl::InvalidArgumentError(absl::StrCat(which, " has no name"));
   }
   const std::string named = absl::StrCat(which, " ('", read->name, "')");
-  if (read->type != CDDP_FLOAT32) {
-    return absl::UnimplementedError(absl::StrCat(named, " has type ", read->type, ": only CDDP_FLOAT32 is known"));
-  }
-  if (read->kind != CDDP_PARAMETER && read->kind != CDDP_BUFFER) {
+  if (read->kind > CDDP_COUNTER) {
     return absl::UnimplementedError(
-        absl::StrCat(named, " has kind ", read->kind, ": CDDP_PARAMETER and CDDP_BUFFER are known"));
+        absl::StrCat(named, " has kind ", read->kind, ": CDDP_PARAMETER, CDDP_BUFFER and CDDP_COUNTER are known"));
+  }
+  const bool is_counter = read->kind == CDDP_COUNTER;
+  if (read->type != (is_counter ? CDDP_INT64 : CDDP_FLOAT32)) {
+    return absl::UnimplementedError(absl::StrCat(named, " has type ", read->type,
+                                                 ": counters are CDDP_INT64 (1), other tensors are CDDP_FLOAT32 (0)"));
   }
   if (read->dimensions > kMostDimensions || (read->dimensions > 0 && read->shape == nullptr)) {
     return absl::InvalidArgumentError(
@@ -78,8 +80,14 @@ absl::StatusOr<ClientTensor> ReadTensor(const cddp_tensor* given, size_t index) 
   ClientTensor tensor;
   tensor.spec.name = read->name;
   tensor.spec.shape.assign(read->shape, read->shape + read->dimensions);
-  tensor.spec.kind = read->kind == CDDP_BUFFER ? TensorKind::kBuffer : TensorKind::kParameter;
-  tensor.data = static_cast<float*>(read->data);
+  tensor.spec.kind = is_counter                  ? TensorKind::kCounter
+                     : read->kind == CDDP_BUFFER ? TensorKind::kBuffer
+                                                 : TensorKind::kParameter;
+  if (is_counter) {
+    tensor.counter = static_cast<int64_t*>(read->data);
+  } else {
+    tensor.data = static_cast<float*>(read->data);
+  }
   return tensor;
 }
 
@@ -320,6 +328,13 @@ cddp_code cddp_finish(cddp_client* client, cddp_result* result) {
     const absl::StatusOr<cddp::StepResult> step = c.Finish();
     if (!step.ok()) return step.status();
     cddp::capi::WriteResult(*step, *size, result);
+    return absl::OkStatus();
+  });
+}
+
+cddp_code cddp_cancel(cddp_client* client) {
+  return WithClient(client, [](cddp::Client& c) {
+    c.Cancel();
     return absl::OkStatus();
   });
 }

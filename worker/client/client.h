@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,7 @@
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/client/claims.h"
 #include "worker/client/client_options.h"
+#include "worker/client/exchange_arrays.h"
 #include "worker/client/tensor_memory.h"
 #include "worker/cuda/cuda_buckets.h"
 #include "worker/exchange/cluster.h"
@@ -60,9 +62,9 @@ struct ClientStatistics {
   double residual_norm = 0;  // after the last one
 };
 
-// One call at a time, from any thread, but Ready, Wait and Statistics may be called by several at once. Calls out of
-// order are FailedPrecondition and change nothing. After an error of the servers or the network in a step the client is
-// over: every call but Leave says so.
+// One call at a time, from any thread, but Ready, Wait, Cancel and Statistics may be called by several at once. Calls
+// out of order are FailedPrecondition and change nothing. After an error of the servers or the network in a step the
+// client is over: every call but Leave says so.
 //
 // On a GPU. Where gradients are pushed, tensors and gradients lie in one array each, and there are no buffers: they are
 // compressed there, and the host waits for the program's stream nowhere in a step; else what is exchanged is copied to
@@ -103,6 +105,10 @@ class Client {
   // kWeights: the program has made a step. Every local_steps-th call exchanges.
   absl::StatusOr<StepResult> Step(const StepInput& input);
 
+  // From any thread, while another waits in Start, Wait, Finish or Step: these return Cancelled, and the client is
+  // over. So is a step that nobody waits for. Between two steps it does nothing.
+  void Cancel();
+
   // All that Restore needs. Between two steps.
   absl::StatusOr<std::string> State();
 
@@ -113,15 +119,15 @@ class Client {
 
   const ParameterLayout& layout() const { return layout_; }
   const ClientOptions& options() const { return options_; }  // with the rank that was claimed
-  // Are gradients pushed, and weights set, without a copy? Not of a model with buffers, whose own elements differ from
-  // the published ones.
-  bool in_place() const { return !memory_.in_place().empty() && !has_buffers(); }
+  // Do the parameters lie next to each other, so that they need no copy where gradients are pushed?
+  bool in_place() const { return arrays_.can_be_in_place(); }
 
   // Is this the process that joined? Not after fork(); then nothing of this may be used, not even destroyed: its
   // threads are gone.
   bool IsOfThisProcess() const;
 
  private:
+  static constexpr size_t kNowhere = std::numeric_limits<size_t>::max();
   enum class Phase { kJoined, kStarting, kBetweenSteps, kInStep, kFinishing, kFailed, kLeft };
 
   Client(ClientOptions options, const ParameterLayout& layout, const std::vector<ClientTensor>& tensors,
@@ -134,13 +140,12 @@ class Client {
   // FailedPrecondition unless in `wanted`.
   absl::Status Require(Phase wanted, absl::string_view call) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Fail(const absl::Status& status);
-  absl::Status BeginDifference();
-  absl::Status BeginBuffers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Tells the exchange of what lies behind the first tensor that is not ready.
+  void Advance(ReadyToken token) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status TakeGradient(size_t place, const float* gradient) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status SetWeights();  // the program's, to the published ones
   void NoteFinished(const StepTraffic& traffic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string NameOf(size_t tensor) const;
-  bool has_buffers() const { return layout_.total_elements() > layout_.parameter_elements(); }
   bool pushes_weights() const { return options_.push == PushKind::kWeights; }
 
   const pid_t process_;
@@ -149,18 +154,16 @@ class Client {
   const std::vector<size_t> places_;  // by the program's tensor: the layout's; kNowhere: it has no elements
   std::unique_ptr<Claims> claims_;
   const ClientMemory where_;
-  TensorMemory memory_;
-  std::vector<float> replica_;   // the published weights, unless gradients are pushed and the tensors lie in one
-  std::vector<float> gathered_;  // gradients, unless they lie in one; differences of the weights
-  absl::Span<float> published_;  // replica_ or the program's own
+  ExchangeArrays arrays_;
+  const std::vector<int64_t*> counters_;  // the program's, in the layout's order
 
   Mutex mutex_;
   Phase phase_ ABSL_GUARDED_BY(mutex_) = Phase::kJoined;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   std::vector<bool> ready_ ABSL_GUARDED_BY(mutex_);  // by the layout's tensor
   size_t frontier_ ABSL_GUARDED_BY(mutex_) = 0;      // tensors from here on are ready
-  StepInput input_ ABSL_GUARDED_BY(mutex_);
-  bool direct_ ABSL_GUARDED_BY(mutex_) = false;  // gradients are read where the program has them
+  StepInput input_ ABSL_GUARDED_BY(mutex_);          // not_finite also by the loss, or a weight
+  bool direct_ ABSL_GUARDED_BY(mutex_) = false;      // gradients are read where the program has them
   bool has_stepped_ ABSL_GUARDED_BY(mutex_) = false;
   ClientStatistics statistics_ ABSL_GUARDED_BY(mutex_);
 

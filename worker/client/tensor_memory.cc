@@ -9,40 +9,41 @@ namespace cddp {
 
 TensorMemory::TensorMemory(const ParameterLayout& layout, std::vector<float*> tensors, const ClientMemory& memory)
     : layout_(layout), memory_(memory), tensors_(std::move(tensors)) {
-  for (size_t i = 1; i < tensors_.size(); ++i) {
+  const uint64_t parameters = layout_.parameter_elements();
+  if (parameters == 0) return;
+  for (size_t i = 1; i < tensors_.size() && layout_.tensor_range(i).begin < parameters; ++i) {
     if (tensors_[i] != tensors_[i - 1] + layout_.tensor_range(i - 1).size()) return;
   }
-  in_place_ = absl::MakeSpan(tensors_.front(), layout_.total_elements());
+  in_place_ = absl::MakeSpan(tensors_.front(), parameters);
 }
 
-absl::Status TensorMemory::GatherOne(size_t tensor, const float* from, absl::Span<float> to) const {
-  const ElementRange range = layout_.tensor_range(tensor);
-  float* const place = to.data() + range.begin;
-  if (memory_.is_gpu) return CopyToHost(memory_.device, memory_.stream, place, from, range.size() * sizeof(float));
-  std::copy_n(from, range.size(), place);
+absl::Status TensorMemory::GatherOne(size_t tensor, const float* from, float* to) const {
+  const uint64_t size = layout_.tensor_range(tensor).size();
+  if (from == to) return absl::OkStatus();
+  if (memory_.is_gpu) return CopyToHost(memory_.device, memory_.stream, to, from, size * sizeof(float));
+  std::copy_n(from, size, to);
   return absl::OkStatus();
 }
 
-absl::Status TensorMemory::Gather(absl::Span<float> to) const {
-  if (to.data() == in_place_.data()) return absl::OkStatus();
+absl::Status TensorMemory::ScatterOne(size_t tensor, const float* from) const {
+  const uint64_t size = layout_.tensor_range(tensor).size();
+  float* const to = tensors_[tensor];
+  if (from == to) return absl::OkStatus();
+  if (memory_.is_gpu) return CopyToDevice(memory_.device, memory_.stream, to, from, size * sizeof(float));
+  std::copy_n(from, size, to);
+  return absl::OkStatus();
+}
+
+absl::Status TensorMemory::Gather(const Elements& to) const {
   for (size_t i = 0; i < tensors_.size(); ++i) {
-    if (absl::Status status = GatherOne(i, tensors_[i], to); !status.ok()) return status;
+    if (absl::Status status = GatherOne(i, tensors_[i], to.Of(layout_.tensor_range(i))); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
-absl::Status TensorMemory::Scatter(absl::Span<const float> from) const {
-  if (from.data() == in_place_.data()) return absl::OkStatus();
+absl::Status TensorMemory::Scatter(const Elements& from) const {
   for (size_t i = 0; i < tensors_.size(); ++i) {
-    const ElementRange range = layout_.tensor_range(i);
-    const float* const place = from.data() + range.begin;
-    if (memory_.is_gpu) {
-      absl::Status status =
-          CopyToDevice(memory_.device, memory_.stream, tensors_[i], place, range.size() * sizeof(float));
-      if (!status.ok()) return status;
-    } else {
-      std::copy_n(place, range.size(), tensors_[i]);
-    }
+    if (absl::Status status = ScatterOne(i, from.Of(layout_.tensor_range(i))); !status.ok()) return status;
   }
   return absl::OkStatus();
 }

@@ -83,6 +83,11 @@ class ExchangeMailbox {
                             [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !is_open_ || ended_; });
   }
 
+  bool ended() {
+    MutexLock lock(mutex_);
+    return ended_;
+  }
+
   // The exchange's thread gets Ended as the next event, and no more tasks.
   void End() {
     MutexLock lock(mutex_);

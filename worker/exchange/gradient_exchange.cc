@@ -35,6 +35,8 @@ int64_t BytesOf(const std::vector<std::pair<uint32_t, size_t>>& sizes, uint32_t 
   return 0;
 }
 
+absl::Status Cancelled() { return absl::CancelledError("the exchange was cancelled"); }
+
 }  // namespace
 
 GradientExchange::GradientExchange(const ParameterLayout& layout, std::unique_ptr<BucketEngine> engine,
@@ -62,14 +64,15 @@ void GradientExchange::Run() {
   }
 }
 
-absl::Status GradientExchange::Await(const std::function<absl::Status()>& task) {
-  mailbox_->Start([this, &task] { status_ = task(); });
+absl::Status GradientExchange::Await(std::function<absl::Status()> task) {
+  mailbox_->Start([this, task = std::move(task)] { status_ = task(); });
   mailbox_->AwaitDone();
+  if (mailbox_->ended()) return Cancelled();
   return status_;
 }
 
 absl::Status GradientExchange::Initialise(absl::Span<float> weights, bool is_source) {
-  return Await([&] {
+  return Await([this, weights, is_source] {
     engine_->Bind({}, weights);
     const absl::Status status = InitialiseWeights({layout_, *engine_, cluster_, mailbox_, driver_}, is_source);
     return status.ok() ? MakeOneVersion() : status;
@@ -77,7 +80,7 @@ absl::Status GradientExchange::Initialise(absl::Span<float> weights, bool is_sou
 }
 
 absl::Status GradientExchange::CatchUp(absl::Span<float> weights) {
-  return Await([&] {
+  return Await([this, weights] {
     engine_->Bind({}, weights);
     const absl::Status status = TakeSnapshot({layout_, *engine_, cluster_, mailbox_, driver_});
     return status.ok() ? MakeOneVersion() : status;
@@ -105,6 +108,7 @@ absl::StatusOr<StepTraffic> GradientExchange::Finish(ReadyToken token) {
   const absl::Duration begin = MonotonicNow();
   mailbox_->NoteReady(0, std::move(token));
   mailbox_->AwaitDone();
+  if (mailbox_->ended()) return Cancelled();
   if (!status_.ok()) return status_;
   traffic_.exchange_seconds = absl::ToDoubleSeconds(MonotonicNow() - std::max(begin, encoded_));
   return traffic_;

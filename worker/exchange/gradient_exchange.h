@@ -66,7 +66,8 @@ class GradientExchange {
   absl::Status SetLevel(const SendLevel& level) { return engine_->SetLevel(level); }
 
   // Begins a step. Both spans have total_elements() and stay valid until Finish; behind the parameters, `gradients` has
-  // the buffers' differences (buffer_difference.h) and `weights` the published buffers. `refuse`: the loss is not
+  // the buffers' differences (buffer_difference.h) and `weights` the published buffers, unless the engine was given
+  // other arrays for these. `refuse`: the loss is not
   // finite, so push nothing but a mark for every bucket: the step is then refused at all workers alike, whole.
   // `weight`: how much this worker's contribution counts, examples or tokens (CheckWeight); none: 1; 0: it has none, so
   // that the others' mean counts, and what waits in the residual goes on waiting.
@@ -85,6 +86,10 @@ class GradientExchange {
   // weights stay as they were.
   absl::StatusOr<StepTraffic> Finish(ReadyToken token = nullptr);
 
+  // From any thread: Initialise, CatchUp, WaitFor and Finish end at once, those under way too, and return Cancelled.
+  // Nothing but the destructor may follow; until then the thread may use the arrays.
+  void Cancel() { mailbox_->End(); }
+
   // Begin, Ready and Finish in one, with gradients in the host's memory that are complete: if any is not finite, the
   // step is refused whole.
   absl::StatusOr<StepTraffic> Step(absl::Span<const float> gradients, absl::Span<float> weights);
@@ -100,8 +105,8 @@ class GradientExchange {
 
  private:
   void Run();  // the thread
-  // Runs `task` on the thread and waits for it.
-  absl::Status Await(const std::function<absl::Status()>& task);
+  // Runs `task` on the thread and waits for it; if it is cancelled, the thread may still be at it.
+  absl::Status Await(std::function<absl::Status()> task);
   // In synchronous training: brings all buckets to the newest version of any, which is the coming step.
   absl::Status MakeOneVersion();
   void RunStep(bool refuse, std::optional<float> weight);
