@@ -18,50 +18,50 @@ bool ExchangeCall::Begin(const std::string& peer) {
 void ExchangeCall::Refuse(const absl::Status& why) { Finish(ToGrpc(why)); }
 
 void ExchangeCall::Start(PushRequest request) {
+  rank_ = request.rank;
   pushes_.resize(request.pushes.size());
   unanswered_ = request.pushes.size();
+  const absl::Status checked = shard_.CheckCall(request.rank, request.incarnation, request.view);
   for (size_t i = 0; i < request.pushes.size(); ++i) {
     Push& push = request.pushes[i];
-    absl::StatusOr<Limits::Held> bytes = call_.Hold(push.bucket, push.update.size());
-    if (!bytes.ok()) {
-      Answered(i, bytes.status());
+    absl::StatusOr<Limits::Held> held = checked.ok() ? call_.Hold(push.bucket, push.update.size()) : checked;
+    if (!held.ok()) {
+      Answered(i, held.status());
       continue;
     }
-    pushes_[i].bytes = *std::move(bytes);
-    shard_.Exchange(request.incarnation, request.view, push.bucket,
-                    {request.rank, push.step, push.base_version, std::move(push.update), push.non_finite,
-                     push.replica_crc32c, push.weight},
-                    [this, i](absl::StatusOr<ExchangeAnswer> answer) { Answered(i, std::move(answer)); });
+    pushes_[i].held = *std::move(held);
+    pushes_[i].step = push.step;
+    pushes_[i].bytes = push.update.size();
+    shard_.Push(push.bucket,
+                {request.rank, push.step, push.base_version, std::move(push.update), push.non_finite,
+                 push.replica_crc32c, push.weight},
+                [this, i](absl::StatusOr<ExchangeAnswer> answer) { Answered(i, std::move(answer)); });
   }
 }
 
 void ExchangeCall::Answered(size_t push, absl::StatusOr<ExchangeAnswer> answer) {
-  { const Limits::Held released = std::move(pushes_[push].bytes); }
-  if (answer.ok()) {
-    pushes_[push].answer = *std::move(answer);
-  } else {
-    MutexLock lock(mutex_);
-    error_.Update(answer.status());
-  }
+  { const Limits::Held released = std::move(pushes_[push].held); }
+  pushes_[push].answer = std::move(answer);
   if (unanswered_.fetch_sub(1, std::memory_order_acq_rel) == 1) Complete();
 }
 
 void ExchangeCall::Complete() {
+  Shard::CallTotals totals;
   absl::Status error;
-  {
-    MutexLock lock(mutex_);
-    error = error_;
+  for (const Waiting& push : pushes_) {
+    totals.Add(push.step, push.bytes, push.answer);
+    error.Update(push.answer.status());
   }
+  shard_.NoteCall(rank_, totals);
   if (!error.ok()) return Refuse(error);
-  uint64_t bytes = 0;
   std::vector<PackedReply> replies;
   replies.reserve(pushes_.size());
   for (Waiting& push : pushes_) {
-    bytes += push.answer.bytes();
-    replies.push_back({push.answer.version, std::move(push.answer.updates), push.answer.refused, push.answer.replaces});
+    ExchangeAnswer& answer = *push.answer;
+    replies.push_back({answer.version, std::move(answer.updates), answer.refused, answer.replaces});
   }
   pushes_.clear();
-  call_.Answered(bytes);
+  call_.Answered(totals.sent_bytes);
   *response_ = SerializeExchangeResponse(replies);
   Finish(grpc::Status::OK);
 }

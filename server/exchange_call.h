@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/sync/mutex.h"
 #include "common/transport/exchange_message.h"
 #include "server/bucket_state.h"
 #include "server/limits.h"
@@ -20,7 +19,7 @@
 namespace cddp {
 
 // Hands each push to its bucket, which frees its bytes as soon as it is answered, and answers the call when all are;
-// with the first error if there was one. Deletes itself when the call is over. Thread-safe.
+// with the first push's error if there are any. Deletes itself when the call is over. Thread-safe.
 class ExchangeCall final : public grpc::ServerUnaryReactor {
  public:
   // All must outlive the call.
@@ -38,8 +37,10 @@ class ExchangeCall final : public grpc::ServerUnaryReactor {
  private:
   // A push while it waits, then its answer.
   struct Waiting {
-    Limits::Held bytes;
-    ExchangeAnswer answer;
+    Limits::Held held;
+    uint64_t step = 0;
+    uint64_t bytes = 0;
+    absl::StatusOr<ExchangeAnswer> answer = absl::UnknownError("not answered");
   };
 
   void Answered(size_t push, absl::StatusOr<ExchangeAnswer> answer);
@@ -48,10 +49,9 @@ class ExchangeCall final : public grpc::ServerUnaryReactor {
   Shard& shard_;
   grpc::ByteBuffer* const response_;
   Limits::Call call_;
+  uint32_t rank_ = 0;
   std::vector<Waiting> pushes_;  // in their order
   std::atomic<size_t> unanswered_{0};
-  Mutex mutex_;
-  absl::Status error_ ABSL_GUARDED_BY(mutex_);  // the first
 };
 
 }  // namespace cddp

@@ -208,18 +208,13 @@ absl::Status Membership::Leave(uint32_t rank, uint64_t incarnation, bool finishe
   return absl::OkStatus();
 }
 
-void Membership::NoteContribution(uint32_t rank, uint64_t step, uint64_t bytes) {
+void Membership::NoteContribution(uint32_t rank, uint64_t step, uint64_t received_bytes, uint64_t sent_bytes) {
   MutexLock lock(mutex_);
   const auto member = members_.find(rank);
   if (member == members_.end()) return;
   member->second.step = std::max(member->second.step, step);
-  member->second.received_bytes += bytes;
-}
-
-void Membership::NoteAnswer(uint32_t rank, uint64_t bytes) {
-  MutexLock lock(mutex_);
-  const auto member = members_.find(rank);
-  if (member != members_.end()) member->second.sent_bytes += bytes;
+  member->second.received_bytes += received_bytes;
+  member->second.sent_bytes += sent_bytes;
 }
 
 bool Membership::IsGone(const Member& member, absl::Duration now) const {

@@ -86,8 +86,8 @@ class Membership {
   absl::Status Heartbeat(uint32_t rank, uint64_t incarnation, uint64_t step, double loss);
   absl::Status Leave(uint32_t rank, uint64_t incarnation, bool finished);
 
-  void NoteContribution(uint32_t rank, uint64_t step, uint64_t bytes);
-  void NoteAnswer(uint32_t rank, uint64_t bytes);
+  // It has contributed up to `step`, with so many bytes, and been answered with so many.
+  void NoteContribution(uint32_t rank, uint64_t step, uint64_t received_bytes, uint64_t sent_bytes);
 
   std::vector<Member> members() const;  // by rank
 

@@ -101,8 +101,8 @@ prometheus::Histogram& ServerMetrics::Seconds(const std::string& name, const std
                                                                         0.1, 0.3, 1, 3, 10, 30, 100});
 }
 
-void ServerMetrics::NoteExchange(uint64_t received, uint64_t sent) {
-  exchanges.Increment();
+void ServerMetrics::NoteExchanges(uint64_t pushes, uint64_t received, uint64_t sent) {
+  exchanges.Increment(static_cast<double>(pushes));
   received_bytes.Increment(static_cast<double>(received));
   sent_bytes.Increment(static_cast<double>(sent));
 }

@@ -26,7 +26,7 @@ class ServerMetrics {
 
   std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
 
-  void NoteExchange(uint64_t received_bytes, uint64_t sent_bytes);
+  void NoteExchanges(uint64_t pushes, uint64_t received_bytes, uint64_t sent_bytes);
   void NoteRound(const RoundTiming& timing);
   void NoteJournalWrite(absl::Duration took);
   void NoteSnapshot(absl::Duration took, bool ok);

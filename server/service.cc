@@ -95,7 +95,10 @@ class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
 
  private:
   void WriteNext() {
-    const absl::StatusOr<std::optional<PublishedWeights>> next = next_();
+    next_([this](const absl::StatusOr<std::optional<PublishedWeights>>& next) { Write(next); });
+  }
+  // Nothing of this is deleted before: that comes after Finish.
+  void Write(const absl::StatusOr<std::optional<PublishedWeights>>& next) {
     if (!next.ok() || !next->has_value()) {
       Finish(ToGrpc(next.status()));
       return;
@@ -110,7 +113,7 @@ class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
     StartWrite(&chunk_);
   }
 
-  std::function<absl::StatusOr<std::optional<PublishedWeights>>()> next_;
+  std::function<void(const ParameterService::Weights::Then&)> next_;
   Limits::Call call_;
   v1::SnapshotChunk chunk_;
 };
@@ -198,7 +201,7 @@ grpc::ServerUnaryReactor* ParameterService::ClaimRank(grpc::CallbackServerContex
   return Answer(context, status);
 }
 
-absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::JoinResponse* response) {
+absl::StatusOr<ParameterLayout> ParameterService::CheckJoin(const v1::JoinRequest& request) const {
   if (request.protocol_version() != kProtocolVersion) {
     return absl::InvalidArgumentError(absl::StrCat("worker ", request.worker().rank(), " speaks protocol version ",
                                                    request.protocol_version(), ", this server ", kProtocolVersion,
@@ -206,30 +209,27 @@ absl::Status ParameterService::FillJoin(const v1::JoinRequest& request, v1::Join
   }
   absl::StatusOr<ParameterLayout> layout = FromMessage(request.layout());
   if (!layout.ok()) return layout.status();
-  if (absl::Status status = limits_.CheckRound(shard_.options().worker_count, layout->bucket_elements());
-      !status.ok()) {
-    return status;
-  }
+  const absl::Status fits = limits_.CheckRound(shard_.options().worker_count, layout->bucket_elements());
+  if (!fits.ok()) return fits;
   if (!request.run().empty()) {
     if (absl::Status status = CheckRunName("run", request.run()); !status.ok()) return status;
   }
-  absl::StatusOr<Shard::JoinResult> joined =
-      shard_.Join(request.worker().rank(), request.worker().incarnation(), request.worker_count(), *layout,
-                  request.agreement(), {request.run(), ClaimOf(request)});
-  if (!joined.ok()) return joined.status();
+  return layout;
+}
+
+void ParameterService::FillJoin(const Shard::JoinResult& joined, v1::JoinResponse* response) const {
   response->set_shard(shard_.options().shard);
   response->set_shard_count(shard_.options().shard_count);
-  response->set_bucket_begin(joined->buckets.begin);
-  response->set_bucket_end(joined->buckets.end);
+  response->set_bucket_begin(joined.buckets.begin);
+  response->set_bucket_end(joined.buckets.end);
   response->set_view(shard_.view());
   response->set_lease_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(shard_.options().lease)));
-  response->set_version(joined->version);
+  response->set_version(joined.version);
   response->set_consistency(ToMessage(shard_.options().consistency.mode));
   response->set_quorum(shard_.options().consistency.quorum);
   response->set_agreement(DescribeForWorkers(shard_.options()));
-  response->set_run(joined->run);
-  response->set_next_step(joined->next_step);
-  return absl::OkStatus();
+  response->set_run(joined.run);
+  response->set_next_step(joined.next_step);
 }
 
 grpc::ServerUnaryReactor* ParameterService::Join(grpc::CallbackServerContext* context, const v1::JoinRequest* request,
@@ -237,15 +237,27 @@ grpc::ServerUnaryReactor* ParameterService::Join(grpc::CallbackServerContext* co
   if (absl::Status refused = Admit(*context, Rpc::kJoin, request->worker()); !refused.ok()) {
     return Answer(context, refused);
   }
-  const absl::Status status = FillJoin(*request, response);
-  if (status.ok()) {
-    spdlog::info("event=join rank={} incarnation={} peer={}", request->worker().rank(), request->worker().incarnation(),
-                 context->peer());
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const Shard::JoinDone done = [this, context, request, response,
+                                reactor](const absl::StatusOr<Shard::JoinResult>& joined) {
+    if (joined.ok()) {
+      FillJoin(*joined, response);
+      spdlog::info("event=join rank={} incarnation={} peer={}", request->worker().rank(),
+                   request->worker().incarnation(), context->peer());
+    } else {
+      spdlog::warn("event=join_refused rank={} peer={} reason=\"{}\"", request->worker().rank(), context->peer(),
+                   std::string(joined.status().message()));
+    }
+    reactor->Finish(ToGrpc(joined.status()));
+  };
+  const absl::StatusOr<ParameterLayout> layout = CheckJoin(*request);
+  if (layout.ok()) {
+    shard_.Join(request->worker().rank(), request->worker().incarnation(), request->worker_count(), *layout,
+                request->agreement(), {request->run(), ClaimOf(*request)}, done);
   } else {
-    spdlog::warn("event=join_refused rank={} peer={} reason=\"{}\"", request->worker().rank(), context->peer(),
-                 std::string(status.message()));
+    done(layout.status());
   }
-  return Answer(context, status);
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* ParameterService::Leave(grpc::CallbackServerContext* context, const v1::LeaveRequest* request,
@@ -254,7 +266,10 @@ grpc::ServerUnaryReactor* ParameterService::Leave(grpc::CallbackServerContext* c
     return Answer(context, refused);
   }
   spdlog::info("event=leave rank={} finished={}", request->worker().rank(), request->finished());
-  return Answer(context, shard_.Leave(request->worker().rank(), request->worker().incarnation(), request->finished()));
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  shard_.Leave(request->worker().rank(), request->worker().incarnation(), request->finished(),
+               [reactor](const absl::Status& left) { reactor->Finish(ToGrpc(left)); });
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* ParameterService::Heartbeat(grpc::CallbackServerContext* context,
@@ -296,23 +311,29 @@ absl::StatusOr<ParameterService::Weights> ParameterService::Open(uint64_t versio
   if (!layout.has_value()) {
     return absl::FailedPreconditionError("no worker has joined yet: there are no weights");
   }
-  if (version != 0) {
-    absl::StatusOr<std::unique_ptr<SnapshotReader>> reader = shard_.OpenCheckpoint(version);
-    if (!reader.ok()) return reader.status();
-    return Weights{*layout, [this, reader = std::shared_ptr<SnapshotReader>(*std::move(reader))] {
-                     return shard_.ReadCheckpoint(*reader);
-                   }};
-  }
+  if (version != 0) return Weights{*layout, CheckpointReader(version)};
   const BucketRun run = *shard_.buckets();
-  return Weights{
-      *layout,
-      [this, run,
-       next = std::max(run.begin, first_bucket)]() mutable -> absl::StatusOr<std::optional<PublishedWeights>> {
-        if (next >= run.end) return std::nullopt;
-        absl::StatusOr<PublishedWeights> weights = shard_.Read(next++);
-        if (!weights.ok()) return weights.status();
-        return *std::move(weights);
-      }};
+  return Weights{*layout, [this, run, next = std::max(run.begin, first_bucket)](const Weights::Then& then) mutable {
+                   if (next >= run.end) return then(std::nullopt);
+                   shard_.Read(next++, [then](absl::StatusOr<PublishedWeights> weights) {
+                     if (!weights.ok()) return then(weights.status());
+                     then(*std::move(weights));
+                   });
+                 }};
+}
+
+std::function<void(const ParameterService::Weights::Then&)> ParameterService::CheckpointReader(uint64_t version) {
+  auto reader = std::make_shared<std::unique_ptr<SnapshotReader>>();  // opened by the first read
+  return [this, version, reader](const Weights::Then& then) {
+    reads_.Run([this, version, reader, then] {
+      if (*reader == nullptr) {
+        absl::StatusOr<std::unique_ptr<SnapshotReader>> opened = shard_.OpenCheckpoint(version);
+        if (!opened.ok()) return then(opened.status());
+        *reader = *std::move(opened);
+      }
+      then(shard_.ReadCheckpoint(**reader));
+    });
+  };
 }
 
 grpc::ServerWriteReactor<v1::SnapshotChunk>* ParameterService::Snapshot(grpc::CallbackServerContext* context,

@@ -15,10 +15,11 @@
 #include "server/access.h"
 #include "server/limits.h"
 #include "server/shard.h"
+#include "server/task_thread.h"
 
 namespace cddp {
 
-// Callback API: no call holds a thread while it waits. Thread-safe.
+// Callback API: no call holds a thread while it waits, for other workers or for a disk. Thread-safe.
 class ParameterService final
     : public v1::ParameterServer::WithRawCallbackMethod_Exchange<v1::ParameterServer::CallbackService> {
  public:
@@ -43,20 +44,25 @@ class ParameterService final
   grpc::ServerUnaryReactor* Status(grpc::CallbackServerContext* context, const v1::StatusRequest* request,
                                    v1::StatusResponse* response) override;
 
-  // Weights to be streamed, bucket by bucket; none at the end.
+  // Weights to be streamed, bucket by bucket: next(then) calls then(bucket), with none at the end, from any thread. One
+  // call at a time.
   struct Weights {
+    using Then = std::function<void(absl::StatusOr<std::optional<PublishedWeights>>)>;
     ParameterLayout layout;
-    std::function<absl::StatusOr<std::optional<PublishedWeights>>()> next;
+    std::function<void(const Then&)> next;
   };
 
  private:
   // Of a checkpoint, or as they are now (version 0).
   absl::StatusOr<Weights> Open(uint64_t version, uint32_t first_bucket);
+  std::function<void(const Weights::Then&)> CheckpointReader(uint64_t version);
   // Counts the call. May this caller make it, is it for this server, and may it be made as this worker, and now?
   absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context, Rpc rpc);
   absl::Status Admit(const grpc::CallbackServerContext& context, Rpc rpc, const v1::WorkerId& worker);
   absl::Status FillClaim(const v1::ClaimRankRequest& request, v1::ClaimRankResponse* response);
-  absl::Status FillJoin(const v1::JoinRequest& request, v1::JoinResponse* response);
+  // InvalidArgument if the request does not fit this server.
+  absl::StatusOr<ParameterLayout> CheckJoin(const v1::JoinRequest& request) const;
+  void FillJoin(const Shard::JoinResult& joined, v1::JoinResponse* response) const;
 
   Shard& shard_;
   ServerMetrics& metrics_;
@@ -65,6 +71,7 @@ class ParameterService final
   Refusals& refusals_;
   std::array<prometheus::Counter*, kRpcCount> calls_;
   const absl::Time started_;
+  TaskThread reads_;  // of checkpoints; last, for its tasks use the above
 };
 
 }  // namespace cddp

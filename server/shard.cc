@@ -99,9 +99,25 @@ absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLa
   return space;
 }
 
+void Shard::Join(uint32_t rank, uint64_t incarnation, uint32_t worker_count, const ParameterLayout& layout,
+                 absl::string_view settings, const RunIdentity& run, const JoinDone& done) {
+  absl::StatusOr<JoinResult> joined = JoinNow(rank, incarnation, worker_count, layout, settings, run);
+  if (!joined.ok()) return done(std::move(joined));
+  WhenSynced([done, joined](const absl::Status& synced) { done(synced.ok() ? joined : synced); });
+}
+
 absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnation, uint32_t worker_count,
                                               const ParameterLayout& layout, absl::string_view settings,
                                               const RunIdentity& run) {
+  absl::StatusOr<JoinResult> joined = JoinNow(rank, incarnation, worker_count, layout, settings, run);
+  if (!joined.ok()) return joined;
+  const absl::Status synced = Sync();
+  return synced.ok() ? joined : synced;
+}
+
+absl::StatusOr<Shard::JoinResult> Shard::JoinNow(uint32_t rank, uint64_t incarnation, uint32_t worker_count,
+                                                 const ParameterLayout& layout, absl::string_view settings,
+                                                 const RunIdentity& run) {
   if (worker_count != options_.worker_count) {
     return absl::InvalidArgumentError(absl::StrCat("worker ", rank, " was started with --workers=", worker_count,
                                                    ", this server with --workers=", options_.worker_count,
@@ -122,7 +138,6 @@ absl::StatusOr<Shard::JoinResult> Shard::Join(uint32_t rank, uint64_t incarnatio
     }
     AdoptAgreement(rank, settings);
     NoteMemberChanges();  // after them: a member that the journal knows has been admitted
-    if (absl::Status status = Sync(); !status.ok()) return status;
   }
   JoinResult result = {space_->run, UINT64_MAX, run_.name(), next_step};
   for (const auto& bucket : space_->buckets) result.version = std::min(result.version, bucket->version());
@@ -153,7 +168,6 @@ absl::Status Shard::Begin(uint32_t rank, uint64_t incarnation, const ParameterLa
   }
   AdoptAgreement(rank, settings);
   NoteMemberChanges();
-  if (absl::Status status = Sync(); !status.ok()) return status;
   published_space_.store(space_.get(), std::memory_order_release);
   return absl::OkStatus();
 }
@@ -214,58 +228,81 @@ void Shard::AdoptAgreement(uint32_t rank, absl::string_view settings) {
 
 AgreementEvent Shard::Agreed() const { return {agreement_.rank(), agreement_.settings()}; }
 
-void Shard::Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const Contribution& contribution,
-                     ExchangeDone done) {
-  absl::Status status = membership_.Touch(contribution.rank, incarnation);
-  const Space* space = this->space();
+absl::Status Shard::CheckCall(uint32_t rank, uint64_t incarnation, uint64_t view) {
+  if (absl::Status status = membership_.Touch(rank, incarnation); !status.ok()) return status;
   // An older view is fine: rounds follow the server's own list. A later one was never told by this server's state.
   const bool may_go_back = journal_ != nullptr && options_.durability != Durability::kVersion;
-  if (const uint64_t newest = membership_.view(); status.ok() && view > newest && !may_go_back) {
-    status = absl::FailedPreconditionError(
+  if (const uint64_t newest = membership_.view(); view > newest && !may_go_back) {
+    return absl::FailedPreconditionError(
         absl::StrCat("view ", view, " is later than this server's, ", newest,
                      ": it has lost its state; start it with the --state_dir that it had, or all workers anew"));
   }
-  if (status.ok() && space == nullptr) {
-    status = absl::FailedPreconditionError("no worker has joined yet");
-  }
-  if (status.ok() && !space->run.contains(bucket)) {
-    status = absl::InvalidArgumentError(absl::StrCat("bucket ", bucket, " is not of this server, which owns [",
-                                                     space->run.begin, ", ", space->run.end, ")"));
-  }
-  if (status.ok() && draining_.load(std::memory_order_acquire) && !space->at(bucket).is_waiting()) {
-    status = draining_why_;
-  }
-  if (!status.ok()) {
-    metrics_.exchange_errors.Increment();
-    done(status);
+  return absl::OkStatus();
+}
+
+void Shard::Push(uint32_t bucket, const Contribution& contribution, ExchangeDone done) {
+  const Space* space = this->space();
+  if (space == nullptr) return done(absl::FailedPreconditionError("no worker has joined yet"));
+  if (!space->run.contains(bucket)) {
+    done(absl::InvalidArgumentError(absl::StrCat("bucket ", bucket, " is not of this server, which owns [",
+                                                 space->run.begin, ", ", space->run.end, ")")));
     return;
   }
-  const std::optional<RoundTiming> timing = space->at(bucket).Exchange(contribution, [this, bucket,
-                                                                                      rank = contribution.rank,
-                                                                                      step = contribution.step,
-                                                                                      bytes =
-                                                                                          contribution.update.size(),
-                                                                                      done = std::move(done)](
-                                                                                         absl::StatusOr<ExchangeAnswer>
-                                                                                             answer) {
-    if (answer.ok()) {
-      if (answer->replica_differed) {
+  BucketState& state = space->at(bucket);
+  if (draining_.load(std::memory_order_acquire) && !state.is_waiting()) {
+    done(draining_why_);
+    return;
+  }
+  if (contribution.replica_crc32c.has_value()) {
+    done = [this, bucket, rank = contribution.rank, step = contribution.step,
+            done = std::move(done)](absl::StatusOr<ExchangeAnswer> answer) {
+      if (answer.ok() && answer->replica_differed) {
         metrics_.replica_mismatches.Increment();
         spdlog::error(
             "event=replica_differs rank={} bucket={} step={} reason=\"its weights were not the published ones: check "
             "that machine's memory; it now gets the weights whole\"",
             rank, bucket, step);
       }
-      if (answer->repeated) metrics_.repeated_exchanges.Increment();
-      membership_.NoteContribution(rank, step, bytes);
-      membership_.NoteAnswer(rank, answer->bytes());
-      metrics_.NoteExchange(bytes, answer->bytes());
-    } else {
-      metrics_.exchange_errors.Increment();
-    }
+      done(std::move(answer));
+    };
+  }
+  if (const std::optional<RoundTiming> timing = state.Exchange(contribution, std::move(done)); timing.has_value()) {
+    metrics_.NoteRound(*timing);
+  }
+}
+
+void Shard::CallTotals::Add(uint64_t push_step, uint64_t push_bytes, const absl::StatusOr<ExchangeAnswer>& answer) {
+  if (!answer.ok()) {
+    ++errors;
+    return;
+  }
+  ++answered;
+  repeated += answer->repeated ? 1 : 0;
+  step = std::max(step, push_step);
+  received_bytes += push_bytes;
+  sent_bytes += answer->bytes();
+}
+
+void Shard::NoteCall(uint32_t rank, const CallTotals& totals) {
+  if (totals.errors > 0) metrics_.exchange_errors.Increment(static_cast<double>(totals.errors));
+  if (totals.repeated > 0) metrics_.repeated_exchanges.Increment(static_cast<double>(totals.repeated));
+  if (totals.answered == 0) return;
+  membership_.NoteContribution(rank, totals.step, totals.received_bytes, totals.sent_bytes);
+  metrics_.NoteExchanges(totals.answered, totals.received_bytes, totals.sent_bytes);
+}
+
+void Shard::Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const Contribution& contribution,
+                     ExchangeDone done) {
+  const uint32_t rank = contribution.rank;
+  ExchangeDone noted = [this, rank, step = contribution.step, bytes = contribution.update.size(),
+                        done = std::move(done)](absl::StatusOr<ExchangeAnswer> answer) {
+    CallTotals totals;
+    totals.Add(step, bytes, answer);
+    NoteCall(rank, totals);
     done(std::move(answer));
-  });
-  if (timing.has_value()) metrics_.NoteRound(*timing);
+  };
+  if (const absl::Status status = CheckCall(rank, incarnation, view); !status.ok()) return noted(status);
+  Push(bucket, contribution, std::move(noted));
 }
 
 void Shard::Retire(uint32_t rank) {
@@ -278,16 +315,26 @@ void Shard::Retire(uint32_t rank) {
   }
 }
 
+void Shard::Leave(uint32_t rank, uint64_t incarnation, bool finished,
+                  const std::function<void(const absl::Status&)>& done) {
+  const absl::Status left = LeaveNow(rank, incarnation, finished);
+  if (!left.ok()) return done(left);
+  WhenSynced(done);
+}
+
 absl::Status Shard::Leave(uint32_t rank, uint64_t incarnation, bool finished) {
-  {
-    MutexLock lock(join_mutex_);
-    // In this order: a snapshot that knows of it holds buckets that do, too.
-    if (absl::Status status = membership_.Touch(rank, incarnation); !status.ok()) return status;
-    Retire(rank);
-    if (absl::Status status = membership_.Leave(rank, incarnation, finished); !status.ok()) return status;
-    NoteMemberChanges();
-  }
-  return Sync();
+  const absl::Status left = LeaveNow(rank, incarnation, finished);
+  return left.ok() ? Sync() : left;
+}
+
+absl::Status Shard::LeaveNow(uint32_t rank, uint64_t incarnation, bool finished) {
+  MutexLock lock(join_mutex_);
+  // In this order: a snapshot that knows of it holds buckets that do, too.
+  if (absl::Status status = membership_.Touch(rank, incarnation); !status.ok()) return status;
+  Retire(rank);
+  if (absl::Status status = membership_.Leave(rank, incarnation, finished); !status.ok()) return status;
+  NoteMemberChanges();
+  return absl::OkStatus();
 }
 
 void Shard::NoteMemberChanges() {
@@ -310,6 +357,11 @@ void Shard::RaiseDurableView(uint64_t view) {
   uint64_t before = durable_view_.load(std::memory_order_relaxed);
   while (before < view && !durable_view_.compare_exchange_weak(before, view, std::memory_order_release)) {
   }
+}
+
+void Shard::WhenSynced(std::function<void(const absl::Status&)> then) {
+  if (journal_ == nullptr) return then(absl::OkStatus());
+  journal_->WhenDurable(journal_->position(), std::move(then));
 }
 
 absl::Status Shard::Sync() { return journal_ == nullptr ? absl::OkStatus() : journal_->WaitForAll(); }
@@ -423,7 +475,29 @@ std::optional<ParameterLayout> Shard::layout() const {
   return space == nullptr ? std::nullopt : std::optional(space->layout);
 }
 
-absl::StatusOr<PublishedWeights> Shard::Read(uint32_t bucket) const {
+void Shard::Read(uint32_t bucket, ReadDone done) {
+  absl::StatusOr<PublishedWeights> weights = ReadNow(bucket);
+  if (!weights.ok()) return done(std::move(weights));
+  // Nobody shall hold a version that a crash could take back.
+  WhenSynced([done = std::move(done),
+              read = std::make_shared<PublishedWeights>(*std::move(weights))](const absl::Status& synced) {
+    if (synced.ok()) {
+      done(std::move(*read));
+    } else {
+      done(synced);
+    }
+  });
+}
+
+absl::StatusOr<PublishedWeights> Shard::Read(uint32_t bucket) {
+  absl::StatusOr<PublishedWeights> weights = ReadNow(bucket);
+  if (!weights.ok()) return weights;
+  const absl::Status synced = Sync();
+  if (!synced.ok()) return synced;
+  return weights;
+}
+
+absl::StatusOr<PublishedWeights> Shard::ReadNow(uint32_t bucket) const {
   const Space* space = this->space();
   if (space == nullptr) return absl::FailedPreconditionError("no worker has joined yet: there are no weights");
   if (!space->run.contains(bucket)) return absl::InvalidArgumentError("bucket is not of this server");
@@ -431,10 +505,6 @@ absl::StatusOr<PublishedWeights> Shard::Read(uint32_t bucket) const {
   weights.bucket = bucket;
   weights.version = space->at(bucket).Read(&weights.weights);
   if (weights.version == 0) return absl::FailedPreconditionError("the weights are not initialised yet");
-  // Nobody shall hold a version that a crash could take back.
-  if (journal_ != nullptr) {
-    if (absl::Status status = journal_->WaitForAll(); !status.ok()) return status;
-  }
   return weights;
 }
 

@@ -119,7 +119,13 @@ class Shard {
   // The first worker's layout, settings (common/agreement) and run are the cluster's, from the first contribution on:
   // before, a worker that joins alone may have others. Memory for the buckets is taken here. InvalidArgument for others
   // (saying what differs) or a layout that this server cannot hold; errors of RunKeeper::Join and Membership::Join;
-  // Unavailable while another worker holds the rank, if the joiner does not know the run.
+  // Unavailable while another worker holds the rank, if the joiner does not know the run. `done` is called once it is
+  // durable, or with the error: from this thread or the journal's, so it must not block. No call with a `done` waits
+  // for a disk.
+  using JoinDone = std::function<void(absl::StatusOr<JoinResult>)>;
+  void Join(uint32_t rank, uint64_t incarnation, uint32_t worker_count, const ParameterLayout& layout,
+            absl::string_view settings, const RunIdentity& run, const JoinDone& done);
+  // The same, waited for.
   absl::StatusOr<JoinResult> Join(uint32_t rank, uint64_t incarnation, uint32_t worker_count,
                                   const ParameterLayout& layout, absl::string_view settings = {},
                                   const RunIdentity& run = {});
@@ -128,17 +134,42 @@ class Shard {
   absl::Status CheckRun(absl::string_view run) { return run_.CheckCall(run); }
   std::string run() const { return run_.name(); }  // empty: none
 
+  // A call with pushes goes in three parts, so that what belongs to the call is done once: CheckCall, then Push for
+  // each of them, and NoteCall when all are answered.
+  //
+  // Does the process hold the rank, and was the view ever told? Notes that the worker lives.
+  absl::Status CheckCall(uint32_t rank, uint64_t incarnation, uint64_t view);
   // See BucketState::Exchange; `bucket` counts in the whole parameter space.
+  void Push(uint32_t bucket, const Contribution& contribution, ExchangeDone done);
+  // What came of a call's pushes, for metrics and `cddp status`.
+  struct CallTotals {
+    uint64_t answered = 0;
+    uint64_t errors = 0;
+    uint64_t repeated = 0;
+    uint64_t step = 0;  // the largest
+    uint64_t received_bytes = 0;
+    uint64_t sent_bytes = 0;
+
+    void Add(uint64_t push_step, uint64_t push_bytes, const absl::StatusOr<ExchangeAnswer>& answer);
+  };
+  void NoteCall(uint32_t rank, const CallTotals& totals);
+
+  // A call with one push.
   void Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const Contribution& contribution,
                 ExchangeDone done);
 
   // Number of the newest view that a crash cannot take back: what workers are told.
   uint64_t view() const { return durable_view_.load(std::memory_order_acquire); }
 
-  // The worker is done or gives up; rounds go on without it.
+  // The worker is done or gives up; rounds go on without it. `done` as that of Join.
+  void Leave(uint32_t rank, uint64_t incarnation, bool finished, const std::function<void(const absl::Status&)>& done);
+  // The same, waited for.
   absl::Status Leave(uint32_t rank, uint64_t incarnation, bool finished);
 
-  // Returns once all that has happened so far is as durable as the options say; the journal's error if it is not.
+  // Calls `then` once all that has happened so far is as durable as the options say, or with the journal's error if it
+  // will not be. From this thread or the journal's; it must not block.
+  void WhenSynced(std::function<void(const absl::Status&)> then);
+  // The same, waited for.
   absl::Status Sync();
 
   // To be called now and then, with MonotonicNow: once the first step has waited for start_timeout since the first
@@ -161,7 +192,12 @@ class Shard {
 
   std::optional<BucketRun> buckets() const;
   std::optional<ParameterLayout> layout() const;  // likewise none before the first Join
-  absl::StatusOr<PublishedWeights> Read(uint32_t bucket) const;
+  // The published weights of a bucket, of a version that no crash can take back. FailedPrecondition while there are
+  // none. `done` as that of Join.
+  using ReadDone = std::function<void(absl::StatusOr<PublishedWeights>)>;
+  void Read(uint32_t bucket, ReadDone done);
+  // The same, waited for.
+  absl::StatusOr<PublishedWeights> Read(uint32_t bucket);
 
   // From now on only calls that rounds under way need are taken; others, and Join, get `why`. Once.
   void Drain(const absl::Status& why);
@@ -170,6 +206,11 @@ class Shard {
   void Close(const absl::Status& why);
 
  private:
+  // What the methods of these names do, but for the wait until it is durable.
+  absl::StatusOr<JoinResult> JoinNow(uint32_t rank, uint64_t incarnation, uint32_t worker_count,
+                                     const ParameterLayout& layout, absl::string_view settings, const RunIdentity& run);
+  absl::Status LeaveNow(uint32_t rank, uint64_t incarnation, bool finished);
+  absl::StatusOr<PublishedWeights> ReadNow(uint32_t bucket) const;
   void Retire(uint32_t rank);
 
   // Set by the first Join; then read without a lock.

@@ -90,7 +90,7 @@ TEST(ConcurrencyTest, MembershipCountsEveryCall) {
       ASSERT_TRUE(membership.Join(rank, 1).ok());
       for (uint64_t step = 0; step < 200; ++step) {
         ASSERT_TRUE(membership.Touch(rank, 1).ok());
-        membership.NoteContribution(rank, step, 1);
+        membership.NoteContribution(rank, step, 1, 1);
         membership.members();
         membership.TakeNewlyLost();
       }

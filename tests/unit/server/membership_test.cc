@@ -220,9 +220,8 @@ TEST(MembershipTest, ALostWorkersRankIsFreeAndItsSuccessorsClaimHolds) {
 TEST(MembershipTest, CountsTrafficAndProgress) {
   Membership membership(1, absl::Seconds(10));
   ASSERT_TRUE(membership.Join(0, 1).ok());
-  membership.NoteContribution(0, 5, 100);
-  membership.NoteContribution(0, 4, 10);
-  membership.NoteAnswer(0, 7);
+  membership.NoteContribution(0, 5, 100, 4);
+  membership.NoteContribution(0, 4, 10, 3);
   ASSERT_TRUE(membership.Heartbeat(0, 1, 3, 0.5).ok());
   const Member member = membership.members().front();
   EXPECT_EQ(member.step, 5u);

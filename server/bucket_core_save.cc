@@ -1,4 +1,4 @@
-// BucketState as bytes: what snapshots and checkpoints hold of a bucket.
+// BucketCore as bytes: what snapshots and checkpoints hold of a bucket.
 
 #include <cstring>
 #include <memory>
@@ -6,19 +6,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/codec/byte_io.h"
-#include "server/bucket_state.h"
+#include "server/bucket_core.h"
 
 namespace cddp {
 
-absl::Status BucketState::Save(std::string* state, uint64_t* position) const {
-  MutexLock lock(mutex_);
-  if (!closed_.ok()) return closed_;  // and what was contributed is gone
-  *position = journalled_;
-  SaveLocked(state);
-  return absl::OkStatus();
-}
-
-void BucketState::SaveLocked(std::string* state) const {
+void BucketCore::Save(std::string* state) const {
   state->clear();
   ByteWriter to(state);
   to.Put<uint64_t>(version_);
@@ -30,14 +22,7 @@ void BucketState::SaveLocked(std::string* state) const {
   to.Put<uint32_t>(static_cast<uint32_t>(slots_.size()));
   for (const Slot& slot : slots_) {
     to.Put<uint8_t>(slot.active);
-    to.Put<uint64_t>(slot.next_step);
-    to.Put<uint32_t>(static_cast<uint32_t>(slot.gaps.size()));
-    for (const Gap& gap : slot.gaps) {
-      to.Put<uint64_t>(gap.begin);
-      to.Put<uint64_t>(gap.end);
-    }
-    to.Put<uint32_t>(static_cast<uint32_t>(slot.late.size()));
-    for (const uint64_t step : slot.late) to.Put<uint64_t>(step);
+    slot.steps.Save(to);
     to.Put<uint64_t>(slot.clock);
     to.Put<uint8_t>(slot.last_refused);
     to.Put<float>(slot.usual_weight);
@@ -48,8 +33,7 @@ void BucketState::SaveLocked(std::string* state) const {
   }
 }
 
-absl::Status BucketState::Load(absl::string_view state) {
-  MutexLock lock(mutex_);
+absl::Status BucketCore::Load(absl::string_view state) {
   ByteReader from(state);
   version_ = from.Get<uint64_t>();
   weights_->Load(from);
@@ -66,11 +50,7 @@ absl::Status BucketState::Load(absl::string_view state) {
   if (from.Get<uint32_t>() != slots_.size()) from.Fail();
   for (Slot& slot : slots_) {
     slot.active = from.Get<uint8_t>() != 0;
-    slot.next_step = from.Get<uint64_t>();
-    for (uint32_t left = from.Get<uint32_t>(); left > 0 && from.ok(); --left) {
-      slot.gaps.push_back({from.Get<uint64_t>(), from.Get<uint64_t>()});
-    }
-    for (uint32_t left = from.Get<uint32_t>(); left > 0 && from.ok(); --left) slot.late.push_back(from.Get<uint64_t>());
+    slot.steps.Load(from);
     slot.clock = from.Get<uint64_t>();
     slot.last_refused = from.Get<uint8_t>() != 0;
     slot.usual_weight = from.Get<float>();
@@ -85,49 +65,10 @@ absl::Status BucketState::Load(absl::string_view state) {
     if (!checked.ok()) return absl::DataLossError(absl::StrCat("holds a bad update: ", checked.status().message()));
     slot.update = *checked;
   }
-  if (contributed_ > 0) open_since_ = absl::Now();
   if (!from.ok() || !from.left().empty()) {
     return absl::DataLossError(absl::StrCat("holds a state that does not fit bucket ", options_.bucket));
   }
   return absl::OkStatus();
-}
-
-absl::StatusOr<PublishedWeights> BucketState::PublishedOf(absl::string_view state, uint32_t length) {
-  ByteReader from(state);
-  PublishedWeights published = {0, from.Get<uint64_t>(), std::vector<float>(length)};
-  from.GetFloats(absl::MakeSpan(published.weights));
-  if (!from.ok()) return absl::DataLossError("holds no weights of that length");
-  return published;
-}
-
-absl::Status BucketState::SaveAt(uint64_t version, TakeState take) {
-  MutexLock lock(mutex_);
-  if (!closed_.ok()) return closed_;
-  if (version_ > version) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("bucket ", options_.bucket, " is at version ", version_, " already, past ", version));
-  }
-  if (version_ == version) {
-    std::string state;
-    SaveLocked(&state);
-    take(std::move(state));
-  } else {
-    saves_.emplace_back(version, std::move(take));
-  }
-  return absl::OkStatus();
-}
-
-void BucketState::MakeSaves() {
-  for (auto save = saves_.begin(); save != saves_.end();) {
-    if (save->first > version_) {
-      ++save;
-      continue;
-    }
-    std::string state;
-    SaveLocked(&state);
-    save->second(std::move(state));
-    save = saves_.erase(save);
-  }
 }
 
 }  // namespace cddp
