@@ -13,11 +13,14 @@ from conftest import PROGRAMS, ROOT
 PAGES = [ROOT / "README.md", ROOT / "python/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What a snippet's reader has already.
 PRELUDE = """
+import numpy
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 torch.manual_seed(1)
 x = torch.randn(64, 10)
 dataset = TensorDataset(x, x.sum(1, keepdim=True))
+y = dataset.tensors[1]
+x_test, y_test = x, y
 loader = DataLoader(dataset, batch_size=8)
 model = torch.nn.Linear(10, 1)
 criterion = torch.nn.functional.mse_loss
@@ -37,12 +40,18 @@ def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
 
 
-def snippets():
+def snippets(train):
     return [pytest.param(block, id=f"{page.name}-{number}") for page in PAGES
-            for number, block in enumerate(blocks(page, "python"))]
+            for number, block in enumerate(blocks(page, "python")) if ("optimizer" in block) == train]
 
 
-@pytest.mark.parametrize("snippet", snippets())
+@pytest.mark.parametrize("snippet", snippets(train=False))
+def test_a_snippet_runs(tmp_path, snippet):
+    done = subprocess.run([sys.executable, "-c", PRELUDE + snippet], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("snippet", snippets(train=True))
 def test_a_snippet_trains(start_run, snippet):
     flags = ["--optimizer_at=servers", "--optimizer=sgd", "--lr=0.05"] if "ServerOptimizer" in snippet else []
     run = start_run(PRELUDE + snippet + EPILOGUE, "--workers=2", "--servers=1", *flags)

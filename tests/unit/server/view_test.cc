@@ -60,6 +60,19 @@ class ViewShard {
   absl::Status recovered_;
 };
 
+// Found by the simulation: after a first Join that failed for lack of room, a second one succeeded, and every Exchange
+// was told that no worker had joined.
+TEST(ViewTest, AFirstJoinThatFoundTheDiskFullIsMadeAgain) {
+  FaultyFiles files;
+  ViewShard shard(&files);
+  files.FailOnce(0, absl::ResourceExhaustedError("the disk is full"));
+  EXPECT_TRUE(absl::IsResourceExhausted(shard.Join(0)));
+  while (absl::IsResourceExhausted(shard.Join(0))) {
+  }
+  ASSERT_TRUE(shard.Join(1).ok());
+  EXPECT_TRUE(absl::IsUnavailable(shard.Exchange(0, 0, 1))) << "it waits for rank 1";
+}
+
 TEST(ViewTest, ARestartKeepsItFromJournalAndSnapshot) {
   for (int snapshot_after = 0; snapshot_after <= 4; ++snapshot_after) {
     FaultyFiles files;
