@@ -106,10 +106,17 @@ TEST_P(ModesTest, TheSameSeedGivesTheSameWeightsWithAnyNumberOfServers) {
   EXPECT_NE(Report().at("weights_crc32c"), checksum);
 }
 
+class AutoTest : public ProcessTest, public ::testing::WithParamInterface<Mode> {};
+
+INSTANTIATE_TEST_SUITE_P(Modes, AutoTest,
+                         ::testing::Values(Mode{"SgdAtTheServers", ""},
+                                           Mode{"AdamWOverlapped", "--optimizer=adamw --local_steps=1 --overlap "}),
+                         [](const auto& info) { return info.param.name; });
+
 // What --ratio=auto decides depends on times, so it is written down: whoever is killed goes on with it, and a run that
 // repeats it has the same bits.
-TEST_F(ProcessTest, WhatAutoDecidesSurvivesAKillAndCanBeRepeated) {
-  const std::string flags = "--workers=2 --servers=2 --epochs=20 ";
+TEST_P(AutoTest, WhatAutoDecidesSurvivesAKillAndCanBeRepeated) {
+  const std::string flags = absl::StrCat(GetParam().flags, "--workers=2 --servers=2 --epochs=20 ");
   std::ofstream(folder_ / "script") << absl::StrReplaceAll(
       R"sh(
 TRAIN >FOLDER/output 2>&1 &
