@@ -81,6 +81,7 @@ World::World(uint64_t seed, const std::set<size_t>& left_out, Tells tells)
 World::~World() {
   if (over_) return;
   // It was stopped in the middle: what fibers hold cannot be freed.
+  kernel_.Abandon();
   for (auto& server : servers_) static_cast<void>(server.release());
   for (auto& worker : workers_) static_cast<void>(worker.release());
 }

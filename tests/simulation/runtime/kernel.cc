@@ -56,6 +56,13 @@ Kernel::Kernel(uint64_t seed) : random_(seed) {
 
 Kernel::~Kernel() { running = nullptr; }
 
+void Kernel::Abandon() {
+  for (std::unique_ptr<Fiber>& fiber : fibers_) static_cast<void>(fiber.release());
+  fibers_.clear();
+  static_cast<void>(new std::vector<Timer>(std::move(timers_)));
+  timers_.clear();
+}
+
 Kernel& Kernel::Get() { return *running; }
 bool Kernel::Running() { return running != nullptr; }
 

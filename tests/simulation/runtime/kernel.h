@@ -74,6 +74,8 @@ class Kernel {
   bool Run(uint64_t most_switches);
   void Stop() { stopped_ = true; }
   bool stopped() const { return stopped_; }
+  // Leaves all that fibers hold where it is: they will not go on, and cannot free it.
+  void Abandon();
 
   // Calls `run` in a fiber of its own at that time.
   void At(absl::Duration time, Process* process, std::function<void()> run);
