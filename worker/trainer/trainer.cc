@@ -273,6 +273,7 @@ class Trainer {
     const std::vector<SettingDifference> differences = Differences(of_checkpoint, arithmetic_);
     if (differences.empty()) return;
     std::vector<std::string> all;
+    all.reserve(differences.size());
     for (const SettingDifference& difference : differences) {
       all.push_back(absl::StrCat(difference.first, " there, ", difference.second, " here"));
     }
