@@ -27,6 +27,7 @@ void WorkerHost::Start() {
   if (running() || finished_) return;
   ++starts_;
   ++ending_;
+  if (run_ != nullptr) past_.push_back(std::move(run_));
   run_ = std::make_shared<Run>(absl::StrCat("worker ", rank_));
   Kernel::Get().Spawn(&run_->process, [this, run = run_] { Main(run); });
   // Calls under way end with the process.

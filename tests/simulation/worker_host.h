@@ -69,6 +69,7 @@ class WorkerHost {
   Random random_;
   absl::Duration clock_error_;
   std::shared_ptr<Run> run_;
+  std::vector<std::shared_ptr<Run>> past_;  // calls that the network still holds refer to them
   std::optional<Checkpoint> checkpoint_;
   bool finished_ = false;
   uint64_t step_ = 0;
