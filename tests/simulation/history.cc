@@ -247,6 +247,7 @@ void History::CheckThatAllCounts() {
       if (!next->second.bytes.empty()) applied = known;
     }
     for (const Contribution& each : of.contributions) {
+      if (each.step == 0) continue;  // a new process may give the first weights again, which count once
       const bool is_zero = std::any_of(each.choices.begin(), each.choices.end(), IsZero);
       if (each.refused && !each.answered && each.counted_in != 0) {
         violated_(absl::StrCat("rank ", each.rank, "'s contribution to step ", each.step, " of bucket ", bucket,
