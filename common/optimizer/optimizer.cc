@@ -64,18 +64,12 @@ class Sgd final : public Optimizer {
 
 class Adam final : public Optimizer {
  public:
-  Adam(const OptimizerOptions& options, uint64_t length) : options_(options), mean_(length), square_(length) {
-    factors_.beta1 = static_cast<float>(options.beta1);
-    factors_.beta2 = static_cast<float>(options.beta2);
-    factors_.epsilon = static_cast<float>(options.epsilon);
-  }
+  Adam(const OptimizerOptions& options, uint64_t length) : options_(options), mean_(length), square_(length) {}
 
   void BeginStep() override {
     const double lr = LearningRate(options_.lr, steps_++);
-    const double t = static_cast<double>(steps_);
     lr_ = static_cast<float>(lr);
-    factors_.step_size = static_cast<float>(lr / (1 - std::pow(options_.beta1, t)));
-    factors_.square_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(options_.beta2, t)));
+    factors_ = AdamFactorsOf(lr, options_.beta1, options_.beta2, options_.epsilon, steps_);
   }
 
   void StepPart(uint64_t begin, float scale, absl::Span<float> gradient, absl::Span<const float> weights,

@@ -84,6 +84,17 @@ void MomentumLoop(const MomentumFactors& factors, float* gradient, float* m, siz
   HWY_DYNAMIC_DISPATCH(MomentumKernel)(factors, gradient, m, size);
 }
 
+AdamFactors AdamFactorsOf(double lr, double beta1, double beta2, double epsilon, uint64_t step) {
+  const double t = static_cast<double>(step);
+  AdamFactors factors;
+  factors.beta1 = static_cast<float>(beta1);
+  factors.beta2 = static_cast<float>(beta2);
+  factors.step_size = static_cast<float>(lr / (1 - std::pow(beta1, t)));
+  factors.square_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, t)));
+  factors.epsilon = static_cast<float>(epsilon);
+  return factors;
+}
+
 void AdamLoop(const AdamFactors& factors, float* gradient, float* m, float* v, size_t size) {
   HWY_DYNAMIC_DISPATCH(AdamKernel)(factors, gradient, m, v, size);
 }

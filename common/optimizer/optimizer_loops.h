@@ -5,6 +5,7 @@
 #define COMMON_OPTIMIZER_OPTIMIZER_LOOPS_H_
 
 #include <cstddef>
+#include <cstdint>
 
 namespace cddp {
 
@@ -30,6 +31,8 @@ struct AdamFactors {
   float square_scale = 0;  // 1 / bias correction of the root of the mean square
   float epsilon = 0;
 };
+// Of the given step, from 1.
+AdamFactors AdamFactorsOf(double lr, double beta1, double beta2, double epsilon, uint64_t step);
 
 // m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g g;  g = -step_size m / (sqrt(v) square_scale + epsilon)
 void AdamLoop(const AdamFactors& factors, float* gradient, float* m, float* v, size_t size);

@@ -11,17 +11,22 @@ absl::string_view ValueOf(const CallMetadata& metadata, const char* key) {
   return found == metadata.end() ? "" : absl::string_view(found->second.data(), found->second.size());
 }
 
+// Made once: every call says or compares it.
+const std::string& ProtocolText() {
+  static const auto& text = *new std::string(absl::StrCat(kProtocolVersion));
+  return text;
+}
+
 }  // namespace
 
 void SetCallIdentity(grpc::ClientContext* context, const std::string& run) {
-  static const auto& protocol = *new std::string(absl::StrCat(kProtocolVersion));
-  context->AddMetadata(kProtocolKey, protocol);
+  context->AddMetadata(kProtocolKey, ProtocolText());
   if (!run.empty()) context->AddMetadata(kRunKey, run);
 }
 
 absl::Status CheckProtocol(const CallMetadata& metadata) {
   const absl::string_view spoken = ValueOf(metadata, kProtocolKey);
-  if (spoken.empty() || spoken == absl::StrCat(kProtocolVersion)) return absl::OkStatus();
+  if (spoken.empty() || spoken == ProtocolText()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("the caller speaks protocol version ", spoken, ", this server ",
                                                  kProtocolVersion, ": run one release everywhere"));
 }

@@ -17,8 +17,10 @@ import urllib.request
 
 import kustomize
 from kustomize import build_variant, role_templates
-from monitoring_test import write_data
 from pod import Cluster
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from small_images import write_images  # noqa: E402  (tests/support is where it lies)
 
 SERVERS, WORKERS = 2, 2
 DEADLINE = 120  # seconds for anything that is waited for
@@ -40,7 +42,7 @@ class PodsTest(unittest.TestCase):
         cluster = self.enterContext(Cluster(documents, PROGRAMS, self.folder))
         cluster.claims["cddp-files"] = self.folder / "files"
         (self.folder / "files").mkdir()
-        write_data(self.folder / "files" / "mnist")
+        write_images(self.folder / "files" / "mnist")
         self.templates = role_templates(documents)
         self.stateful = any(d["kind"] == "StatefulSet" for d in documents)
         return cluster

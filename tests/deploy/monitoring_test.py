@@ -7,25 +7,16 @@ usage: monitoring_test.py FOLDER_OF_PROGRAMS; exits with 77 (skipped) where Prom
 
 import importlib.machinery
 import importlib.util
-import random
+import pathlib
 import shutil
-import struct
 import subprocess
 import sys
 
 from monitored_run import MonitoredRun
 from monitoring import MONITORING, answer, delivered_dashboard, queries
 
-
-def write_data(folder):
-    folder.mkdir()
-    numbers = random.Random(1)
-    for name, count in (("train", 640), ("t10k", 100)):
-        labels = bytes(i % 4 for i in range(count))
-        pixels = bytes(min(255, numbers.randrange(60) + 150 * (p // 72 == c // 2 and p % 12 // 6 == c % 2))
-                       for c in labels for p in range(144))
-        (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 12, 12) + pixels)
-        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from small_images import write_images  # noqa: E402  (tests/support is where it lies)
 
 
 def generated_dashboard():
@@ -50,7 +41,7 @@ def main():
             sys.exit(f"panel '{panel['title']}' needs a unit and a description")
 
     with MonitoredRun(sys.argv[1], servers=1, workers=2) as run:
-        write_data(run.folder / "data")
+        write_images(run.folder / "data")
         run.start(server_flags=["--publish_ratio=0.1", "--snapshot_bytes=1000000"],
                   worker_flags=["--model=mlp", f"--data_dir={run.folder / 'data'}", "--epochs=1000000", "--ratio=0.1",
                                 "--threads=1"])

@@ -2,28 +2,17 @@
 
 import json
 import pathlib
-import random
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from small_images import write_images  # noqa: E402  (tests/support is where it lies)
+
 DEADLINE = 60  # seconds for anything that is waited for
-
-
-def write_data(folder):
-    """A small data set of IDX files that a linear model can learn."""
-    folder.mkdir()
-    numbers = random.Random(1)
-    for name, count in (("train", 640), ("t10k", 100)):
-        labels = bytes(i % 4 for i in range(count))
-        pixels = bytes(min(255, numbers.randrange(60) + 150 * (p // 72 == c // 2 and p % 12 // 6 == c % 2))
-                       for c in labels for p in range(144))
-        (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 12, 12) + pixels)
-        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels)
 
 
 class Program:
@@ -65,7 +54,7 @@ class FieldTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        write_data(self.folder / "data")
+        write_images(self.folder / "data")
         self.small = [f"--data_dir={self.folder}/data", "--model=mlp", "--epochs=2", "--batch_size=16"]
 
     def start(self, name, *flags, **options):

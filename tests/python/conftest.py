@@ -3,9 +3,7 @@
 import json
 import os
 import pathlib
-import random
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -17,7 +15,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = pathlib.Path(os.environ.get("CDDP_PROGRAMS", ROOT / "build/release/bin")).resolve()
 os.environ.setdefault("CDDP_LIBRARY", str(PROGRAMS.parent / "lib/libcddp.so.1"))
 os.environ["PYTHONPATH"] = str(ROOT / "python")
-sys.path.insert(0, str(ROOT / "python"))
+sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tests/support")]
+from small_images import write_images  # noqa: E402  (tests/support is where it lies)
+
 DEADLINE = 60  # seconds for anything that is waited for
 AVERAGE = ("--optimizer=sgd", "--lr=1", "--momentum=0")
 
@@ -134,12 +134,5 @@ def start_run(tmp_path):
 def images(tmp_path):
     """A data set of IDX files that is quick to learn: where the bright quarter lies."""
     folder = tmp_path / "data"
-    folder.mkdir()
-    numbers = random.Random(1)
-    for name, count in (("train", 1280), ("t10k", 200)):
-        labels = bytes(i % 4 for i in range(count))
-        pixels = bytes(min(255, numbers.randrange(60) + 150 * (p // 72 == c // 2 and p % 12 // 6 == c % 2))
-                       for c in labels for p in range(144))
-        (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 12, 12) + pixels)
-        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels)
+    write_images(folder, train=1280, test=200)
     return folder

@@ -38,13 +38,7 @@ absl::Status AdamWStep(const cddp_adamw* given, size_t elements, float* weights,
   if (weights == nullptr || gradients == nullptr || mean == nullptr || mean_square == nullptr) {
     return absl::InvalidArgumentError("adamw: an array is null");
   }
-  const double steps = static_cast<double>(read->step);
-  AdamFactors factors;
-  factors.beta1 = static_cast<float>(read->beta1);
-  factors.beta2 = static_cast<float>(read->beta2);
-  factors.step_size = static_cast<float>(read->lr / (1 - std::pow(read->beta1, steps)));
-  factors.square_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(read->beta2, steps)));
-  factors.epsilon = static_cast<float>(read->epsilon);
+  const AdamFactors factors = AdamFactorsOf(read->lr, read->beta1, read->beta2, read->epsilon, read->step);
   const auto keep = static_cast<float>(1 - read->lr * read->weight_decay);
   AdamWLoop(factors, keep, weights, gradients, mean, mean_square, elements);
   return absl::OkStatus();

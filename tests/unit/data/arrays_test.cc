@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <zlib.h>
 
 #include <filesystem>
@@ -10,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/codec/byte_io.h"
+#include "tests/support/temp_folder.h"
 #include "worker/data/array_dataset.h"
 #include "worker/data/npy.h"
 #include "worker/data/safetensors.h"
@@ -167,11 +167,8 @@ TEST(SafetensorsTest, ReadsArraysAndRefusesWhatDoesNotFit) {
 
 class ArraysTest : public ::testing::Test {
  protected:
-  void SetUp() override { ASSERT_NE(mkdtemp(folder_.data()), nullptr); }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   std::string Write(const std::string& name, const std::string& content) {
-    const std::string path = absl::StrCat(folder_, "/", name);
+    const std::string path = folder_.File(name);
     std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
     return path;
   }
@@ -179,7 +176,7 @@ class ArraysTest : public ::testing::Test {
     return std::string(LoadArrayDataset(Write("data.npz", Zip(members)), {}).status().message());
   }
 
-  std::string folder_ = ::testing::TempDir() + "/cddp_arrays_XXXXXX";
+  const TempFolder folder_;
   const std::string inputs_ = Npy("'<f4'", "(4, 1)", Floats({1, 2, 3, 4}));
   const std::string targets_ = Npy("'|u1'", "(4,)", "\x01\x02\x03\x04");
 };
@@ -227,11 +224,11 @@ TEST_F(ArraysTest, EveryKindOfFileGivesTheSame) {
     ASSERT_TRUE(data.ok()) << data.status();
     EXPECT_EQ(Describe(data->train_inputs), "float32 [4, 1]");
     EXPECT_EQ(Describe(data->test_targets), "uint8 [4]");
-    EXPECT_EQ(Checksum(*data), Checksum(*LoadArrayDataset(folder_, {})));
+    EXPECT_EQ(Checksum(*data), Checksum(*LoadArrayDataset(folder_.string(), {})));
   };
   for (const char* name : {"x_train", "x_test"}) Write(absl::StrCat(name, ".npy"), inputs_);
   for (const char* name : {"y_train", "y_test"}) Write(absl::StrCat(name, ".npy"), targets_);
-  check(folder_);
+  check(folder_.string());
   for (const bool deflated : {false, true}) {
     check(Write("data.npz", Zip({{"x_train.npy", inputs_, deflated},
                                  {"y_train.npy", targets_, deflated},
@@ -251,7 +248,7 @@ TEST_F(ArraysTest, EveryKindOfFileGivesTheSame) {
 TEST_F(ArraysTest, WithoutTestArraysTheLastTenthIsForTesting) {
   Write("x_train.npy", inputs_);
   Write("y_train.npy", targets_);
-  const absl::StatusOr<ArrayDataset> data = LoadArrayDataset(folder_, {2, 0});
+  const absl::StatusOr<ArrayDataset> data = LoadArrayDataset(folder_.string(), {2, 0});
   ASSERT_TRUE(data.ok()) << data.status();
   EXPECT_EQ(data->train_targets.bytes, "\x01\x02");
   EXPECT_EQ(data->test_inputs.bytes, Floats({4}));
@@ -262,7 +259,7 @@ TEST_F(ArraysTest, TheChecksumIsOfTypeShapeAndElements) {
   const auto checksum = [&](const std::string& inputs) {
     Write("x_train.npy", inputs);
     Write("y_train.npy", targets_);
-    return Checksum(*LoadArrayDataset(folder_, {}));
+    return Checksum(*LoadArrayDataset(folder_.string(), {}));
   };
   const uint32_t own = checksum(inputs_);
   EXPECT_NE(own, checksum(Npy("'<f4'", "(4, 1)", Floats({1, 2, 5, 4}))));
@@ -291,7 +288,7 @@ TEST_F(ArraysTest, ErrorsNameFileArrayAndReason) {
                        {"y_test.npy", Npy("'|u1'", "(2,)", "ab")}}),
               HasSubstr("x_train is float32 [4, 1], x_test float32 [2, 2]: they must be alike"));
   EXPECT_THAT(LoadArrayDataset(Write("data.h5", "x"), {}).status().message(), HasSubstr("of no known kind"));
-  EXPECT_EQ(LoadArrayDataset(folder_ + "/none", {}).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(LoadArrayDataset(folder_.File("none"), {}).status().code(), absl::StatusCode::kNotFound);
 }
 
 }  // namespace

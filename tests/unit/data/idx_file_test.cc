@@ -2,10 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
+
+#include "tests/support/temp_folder.h"
 
 namespace cddp {
 namespace {
@@ -15,18 +16,14 @@ using ::testing::HasSubstr;
 
 class IdxFileTest : public ::testing::Test {
  protected:
-  // A folder of its own: ctest runs the tests of this class as processes side by side.
-  void SetUp() override { ASSERT_NE(mkdtemp(folder_.data()), nullptr); }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   absl::StatusOr<IdxArray> Read(const std::string& content, uint32_t dimensions) {
-    const std::string path = folder_ + "/array-idx";
+    const std::string path = folder_.File("array-idx");
     std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
     return ReadIdxFile(path, dimensions);
   }
 
  private:
-  std::string folder_ = ::testing::TempDir() + "/cddp_idx_XXXXXX";
+  const TempFolder folder_;
 };
 
 const std::string kGood(

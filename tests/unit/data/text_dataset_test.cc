@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "tests/support/temp_folder.h"
 #include "worker/data/sampler.h"
 
 namespace cddp {
@@ -19,12 +20,6 @@ using ::testing::HasSubstr;
 
 class TextDatasetTest : public ::testing::Test {
  protected:
-  TextDatasetTest() {
-    std::string name = (fs::temp_directory_path() / "text.XXXXXX").string();
-    folder_ = mkdtemp(name.data());
-  }
-  ~TextDatasetTest() override { fs::remove_all(folder_); }
-
   void Write(const std::string& name, const std::string& bytes) {
     fs::create_directories((folder_ / name).parent_path());
     std::ofstream(folder_ / name, std::ios::binary) << bytes;
@@ -33,7 +28,7 @@ class TextDatasetTest : public ::testing::Test {
     return std::string(LoadTextDataset(folder_.string(), context, {}).status().message());
   }
 
-  fs::path folder_;
+  const TempFolder folder_;
 };
 
 TEST_F(TextDatasetTest, AFoldersFilesAreOneTextInTheOrderOfTheirNames) {
