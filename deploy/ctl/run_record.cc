@@ -31,6 +31,14 @@ double NumberOrZero(const Json& object, const char* name) {
   return member.is_number() ? member.get<double>() : 0;
 }
 
+// 0 for what is no number of T's range.
+template <typename T>
+T CountOf(const Json& object, const char* name) {
+  const Json& member = Member(object, name);
+  const bool fits = member.is_number_unsigned() && member.get<uint64_t>() <= uint64_t{std::numeric_limits<T>::max()};
+  return fits ? member.get<T>() : 0;
+}
+
 std::string Text(const Json& object, const char* name) {
   const Json& member = Member(object, name);
   return member.is_string() ? member.get<std::string>() : "";
@@ -44,8 +52,8 @@ void ReadEpochs(const Json& report, RunRecord* run) {
   double ended = 0;
   for (const Json& epoch : Member(report, "epochs")) {
     ended += NumberOrZero(epoch, "seconds");
-    run->epochs.push_back({static_cast<int>(NumberOrZero(epoch, "epoch")), ended, Number(epoch, "train_loss"),
-                           Number(epoch, "test_loss"), Number(epoch, "test_accuracy")});
+    run->epochs.push_back({CountOf<int>(epoch, "epoch"), ended, Number(epoch, "train_loss"), Number(epoch, "test_loss"),
+                           Number(epoch, "test_accuracy")});
   }
 }
 
@@ -56,7 +64,7 @@ void ReadScriptRun(const Json& report, RunRecord* run) {
   for (const Json& word : command) absl::StrAppend(&words, words.empty() ? "" : " ", Shown(word));
   run->configuration = {{"command", words}};
   for (const char* name : {"workers", "servers"}) run->configuration[name] = Shown(Member(report, name));
-  run->parameters = static_cast<uint64_t>(NumberOrZero(report, "parameters"));
+  run->parameters = CountOf<uint64_t>(report, "parameters");
   const double exchanges = std::max(1.0, NumberOrZero(report, "version") - 1);
   run->pushed_bytes = NumberOrZero(report, "pushed_bytes") / exchanges;
   run->pulled_bytes = NumberOrZero(report, "pulled_bytes") / exchanges;
@@ -74,7 +82,7 @@ void ReadTraining(const Json& report, RunRecord* run) {
   run->pushed_bytes = NumberOrZero(report, "pushed_bytes") / steps;
   run->pulled_bytes = NumberOrZero(report, "pulled_bytes") / steps;
   run->dense_bytes = NumberOrZero(report, "dense_bytes") / steps;
-  run->parameters = static_cast<uint64_t>(NumberOrZero(Member(report, "model"), "parameters"));
+  run->parameters = CountOf<uint64_t>(Member(report, "model"), "parameters");
   run->weights_crc32c = Text(report, "weights_crc32c");
 }
 

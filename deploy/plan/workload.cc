@@ -34,8 +34,11 @@ absl::StatusOr<std::vector<CostedTensor>> ParseShapes(absl::string_view json) {
       if (!extent.is_number_unsigned() || extent.get<uint64_t>() > ParameterLayout::kMaxElements) {
         return absl::InvalidArgumentError(absl::StrCat("'", extent.dump(), "' is not an extent"));
       }
-      made.elements *= extent.get<uint64_t>();
-      if (made.elements > ParameterLayout::kMaxElements) return absl::InvalidArgumentError("a tensor is too large");
+      const auto length = extent.get<uint64_t>();
+      if (length > 0 && made.elements > ParameterLayout::kMaxElements / length) {
+        return absl::InvalidArgumentError("a tensor is too large");
+      }
+      made.elements *= length;
     }
     if (const auto cost = tensor.find("cost"); cost != tensor.end()) {
       if (!cost->is_number() || cost->get<double>() < 0) return absl::InvalidArgumentError("a cost is not a number");
@@ -44,6 +47,7 @@ absl::StatusOr<std::vector<CostedTensor>> ParseShapes(absl::string_view json) {
     total += made.cost;
     model.push_back(made);
   }
+  if (!std::isfinite(total)) return absl::InvalidArgumentError("the costs are too large to be added");
   if (total == 0) return absl::InvalidArgumentError("no tensor has a \"cost\"");
   return model;
 }

@@ -70,6 +70,16 @@ TEST_F(ReportPageTest, ReadsWhatRunHasWritten) {
   EXPECT_THAT(ReportPage({*run}), HasSubstr("–"));
 }
 
+TEST_F(ReportPageTest, NumbersThatNoRunHasAreNone) {
+  Write("a/report.json", R"({"state":"finished","model":{"parameters":-1},"epochs":[{"epoch":1e300},{"epoch":2}]})");
+  const absl::StatusOr<RunRecord> run = ReadRun(folder_.File("a"));
+  ASSERT_TRUE(run.ok()) << run.status();
+  EXPECT_EQ(run->parameters, 0u);
+  ASSERT_EQ(run->epochs.size(), 2u);
+  EXPECT_EQ(run->epochs[0].epoch, 0);
+  EXPECT_EQ(run->epochs[1].epoch, 2);
+}
+
 TEST_F(ReportPageTest, SaysWhatIsNoRun) {
   EXPECT_THAT(ReadRun(folder_.File("none")).status().message(), HasSubstr("there is no report of a run"));
   for (const char* text : {"", "[", "[1]", "{}", R"({"state":7})"}) {

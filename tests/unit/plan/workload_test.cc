@@ -46,7 +46,9 @@ TEST(WorkloadTest, ParsesShapesAndRefusesWhatIsNone) {
   EXPECT_EQ((*model)[1].elements, 1u);
   for (const char* bad :
        {"", "{}", "[]", "[1]", R"([{"shape":3,"cost":1}])", R"([{"shape":[-3],"cost":1}])", R"([{"shape":[3]}])",
-        R"([{"shape":[3],"cost":-1}])", R"([{"shape":[1000000,1000000,1000000,1000000],"cost":1}])"}) {
+        R"([{"shape":[3],"cost":-1}])", R"([{"shape":[1000000,1000000,1000000,1000000],"cost":1}])",
+        R"([{"shape":[68719476736,68719476736],"cost":1}])",
+        R"([{"shape":[1],"cost":1e308},{"shape":[1],"cost":1e308}])"}) {
     EXPECT_FALSE(ParseShapes(bad).ok()) << bad;
   }
 }
