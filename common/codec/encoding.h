@@ -38,7 +38,7 @@ enum class IndexPreference : uint8_t { kSpeed, kSize };
 // Golomb-Rice where escapes would make bytes half as large again (1 in 333).
 IndexEncoding ChooseIndexEncoding(uint32_t length, uint32_t count, IndexPreference preference);
 
-// A bitmap where it takes no more bytes than `wanted` for so many indices, else `wanted`.
+// A bitmap where it takes no more bytes than `wanted` for `count` indices, else `wanted`.
 IndexEncoding OrBitmap(IndexEncoding wanted, uint32_t length, uint32_t count);
 
 // Short lower-case names for flags and reports: "fp16", "gap8".

@@ -17,10 +17,10 @@ namespace hn = hwy::HWY_NAMESPACE;
 // The hardware's prefetchers stop at the end of a page; this goes a page ahead, and past the buffer's end does no harm.
 constexpr size_t kPrefetchAhead = 2048;
 
-// Candidates are checked for room once per so many elements.
+// Elements between two checks that there is room for candidates.
 constexpr size_t kChunk = 1024;
 
-// The values of candidates are fetched after so many elements, which are in the cache then.
+// Elements after which the values of candidates are fetched: they are in the cache then.
 constexpr size_t kFetch = 8 * kChunk;
 
 // Elements [begin, end) of a bucket; `input` and `residual` start at its element `begin`. With kAdd the elements are

@@ -30,8 +30,8 @@ class CarriedThreshold {
     float by_root = 4;
   };
 
-  // What came of least_key(): `candidates` reached it, of which `k` were wanted; more than there was room for counts as
-  // `overflow`. Unless known() was false.
+  // How well least_key() fitted: `candidates` reached it, of which `k` were wanted; more than there is room for counts
+  // as `overflow`. Unless known() was false.
   void Judge(size_t candidates, size_t k, bool overflow, const Aim& aim) {
     const float excess = static_cast<float>(candidates) / static_cast<float>(k);
     const float wanted = aim.base + aim.by_root / std::sqrt(static_cast<float>(k));

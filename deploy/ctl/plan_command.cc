@@ -31,9 +31,12 @@ ABSL_FLAG(std::string, rate, "1gbit", "of each host's link and direction: 100mbi
 ABSL_FLAG(double, latency_ms, 0.1, "of the network, one way");
 ABSL_FLAG(double, compute_ms, 100, "of a forward and backward pass on one worker");
 ABSL_FLAG(uint32_t, cores, 8, "of each host, for all that is not the passes");
-ABSL_FLAG(uint32_t, shared_cores, 0, "not 0: so many cores do the work of all hosts, as in tests/bench/netlab");
-ABSL_FLAG(uint32_t, tree, 0, "not 0: simulate aggregators, one for so many workers (a study; not built)");
-ABSL_FLAG(uint32_t, most_workers, 0, "not 0: study how the cluster scales up to so many workers, and what helps");
+ABSL_FLAG(uint32_t, shared_cores, 0,
+          "cores that do the work of all hosts, as in tests/bench/netlab; 0: each host has its own");
+ABSL_FLAG(uint32_t, tree, 0,
+          "workers that push through one aggregator (a study; not built); 0: there are no aggregators");
+ABSL_FLAG(uint32_t, most_workers, 0,
+          "study how the cluster scales up to this number of workers, and what helps; 0: no study");
 ABSL_FLAG(std::string, costs, "", "other constants than deploy/plan/cost_constants.h has: compress_ns=1.5,goodput=0.9");
 
 // Of train; here they mean the same.
@@ -68,7 +71,7 @@ const std::vector<std::string> kSharedFlags = {"workers",        "local_steps", 
                                                "ratio",          "publish_ratio", "value_encoding",
                                                "index_encoding", "optimizer",     "json"};
 
-constexpr double kNearBest = 1.05;  // a server less is worth so much of a step's time
+constexpr double kNearBest = 1.05;  // a step may take this much longer if that saves a server
 
 struct Input {
   std::vector<plan::CostedTensor> model;

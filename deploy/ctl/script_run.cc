@@ -25,7 +25,7 @@ namespace cddp::ctl {
 namespace {
 
 constexpr absl::Duration kStatusTimeout = absl::Milliseconds(500);  // of the servers' answer; Ctrl-C waits for it
-constexpr int kFruitlessLives = 3;  // after so many in a row a worker would not get further either
+constexpr int kFruitlessLives = 3;  // in a row: one life more would get no further either
 
 std::string Count(size_t count, absl::string_view what) {
   return absl::StrCat(count, " ", what, count == 1 ? "" : "s");

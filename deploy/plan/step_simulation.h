@@ -30,8 +30,8 @@ struct ClusterSetting {
   ValueEncoding values = kDefaultValueEncoding;
   IndexEncoding indices = IndexEncoding::kGap8;
   uint32_t cores = 8;         // of each host, for all that is not the passes themselves
-  uint32_t shared_cores = 0;  // not 0: so many cores do the work of all hosts, as in netlab
-  uint32_t tree = 0;          // not 0: workers push through aggregators, one for so many workers
+  uint32_t shared_cores = 0;  // cores that do the work of all hosts, as in netlab; 0: each host has its own
+  uint32_t tree = 0;          // workers that push through one aggregator; 0: there are no aggregators
 };
 
 // Largest number of messages a step that Simulate accepts, for its time and memory.

@@ -97,7 +97,7 @@ double UpdateBytes(uint64_t elements, double ratio, ValueEncoding values, IndexE
   std::vector<float> numbers;
   std::string bytes;
   uint64_t left = SelectedOf(sample, ratio);
-  for (uint64_t i = 0; i < sample && left > 0; ++i) {  // every set of so many is as likely (Knuth's algorithm S)
+  for (uint64_t i = 0; i < sample && left > 0; ++i) {  // every set of that size is as likely (Knuth's algorithm S)
     if (random() % (sample - i) >= left) continue;
     --left;
     at.push_back(static_cast<uint32_t>(i));

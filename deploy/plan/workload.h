@@ -36,7 +36,7 @@ std::vector<Bucket> MakeBuckets(const std::vector<CostedTensor>& model, uint64_t
 // Elements of a bucket that an update holds.
 uint64_t SelectedOf(uint64_t elements, double ratio);
 
-// Bytes of an update of so many elements, as the codec makes them from values spread evenly.
+// Bytes of an update of `elements` elements, as the codec makes them from values spread evenly.
 double UpdateBytes(uint64_t elements, double ratio, ValueEncoding values, IndexEncoding indices);
 
 }  // namespace cddp::plan

@@ -40,7 +40,7 @@ class Shard:
 
 def shard(dataset: Sized | int, *, shuffle: bool = True, seed: int = 0, rank: int | None = None,
           workers: int | None = None) -> Shard:
-    """This worker's shard of a data set, or of so many examples: DataLoader(dataset, sampler=cddp.shard(dataset))."""
+    """This worker's shard of a data set (or its length): DataLoader(dataset, sampler=cddp.shard(dataset))."""
     place = environment.place("-", rank, workers)
     if place.rank == "auto":
         raise ConfigurationError("shard(): give rank=, for rank 'auto' is known only after joining")

@@ -34,7 +34,7 @@ struct TrainingOptions {
 std::vector<std::vector<float>> Train(const TrainingOptions& options,
                                       const std::function<void(const std::atomic<uint64_t>& done_steps)>& disturb);
 
-// Waits until so many steps have been made, or the test has failed.
+// Waits until that many steps have been made, or the test has failed.
 void AwaitSteps(const std::atomic<uint64_t>& done_steps, uint64_t steps);
 
 }  // namespace cddp

@@ -5,7 +5,7 @@ import struct
 
 
 def write_images(folder, train=640, test=100):
-    """Makes the folder, with so many examples to train on and to test with."""
+    """Makes the folder, with `train` examples to train on and `test` to test with."""
     folder.mkdir()
     numbers = random.Random(1)
     for name, count in (("train", train), ("t10k", test)):

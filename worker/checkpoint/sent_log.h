@@ -27,7 +27,7 @@ namespace cddp {
 // Thread-safe.
 class SentLog {
  public:
-  // Logs no more between two checkpoints than so many bytes: beyond, what is sent is dense, and little waits.
+  // The most that is logged between two checkpoints. Where more is sent, it is dense, and the residual is small.
   static constexpr uint64_t kMostBytes = uint64_t{1} << 30;
 
   // Of a worker that begins at `step`, from a checkpoint or anew, in a folder that is there. Reads what this run's

@@ -96,7 +96,7 @@ class Client {
   // complete when a step begins.
   absl::Status Ready(size_t tensor, const float* gradient);
 
-  // Waits until the step is done, or so long: DeadlineExceeded.
+  // Waits until the step is done; DeadlineExceeded if that takes longer than `timeout`.
   absl::Status Wait(absl::Duration timeout);
 
   // Waits for the step and sets the weights. FailedPrecondition, and the step goes on, if a tensor is not ready.

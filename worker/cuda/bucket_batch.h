@@ -33,7 +33,7 @@ struct Wanted {
   uint32_t candidate_room = 0;
 
   CDDP_HD uint32_t total() const { return forced + k; }
-  // With Selection::kThreshold: are so many candidates, forced ones included, all to be sent?
+  // With Selection::kThreshold: are all `candidates`, forced ones included, to be sent?
   CDDP_HD bool IsNear(uint32_t candidates) const {
     return candidates >= forced + (k + 1) / 2 && candidates <= forced + 2 * static_cast<uint64_t>(k);
   }

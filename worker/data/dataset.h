@@ -30,7 +30,7 @@ struct ImageDataset {
   double pixel_stddev = 0;  // likewise; above 0
 };
 
-// 0: all examples; otherwise only the first so many.
+// N: only the first N examples; 0: all.
 struct DatasetLimits {
   uint64_t train_examples = 0;
   uint64_t test_examples = 0;

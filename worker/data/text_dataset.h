@@ -14,7 +14,7 @@ namespace cddp {
 struct TextDataset {
   std::string train;
   std::string validation;
-  uint32_t context = 0;  // bytes that a model sees; an example is so many and the one after each
+  uint32_t context = 0;  // bytes that a model sees; an example is these and, for each, the byte after it
 
   // Examples that do not overlap, of which training begins each epoch at another of `context` places, and those that
   // measure the loss: always the same ones.

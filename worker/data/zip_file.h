@@ -26,7 +26,7 @@ class ZipFile {
   std::vector<std::string> names() const;
   bool Has(const std::string& name) const { return members_.count(name) > 0; }
 
-  // The member's content, by its checksum. Memory is taken only for what so many compressed bytes can hold. NotFound if
+  // The member's content, by its checksum. Memory is taken only for what its compressed bytes can hold. NotFound if
   // there is none; InvalidArgument if it is damaged, encrypted or compressed in another way.
   absl::StatusOr<std::string> Read(const std::string& name);
 

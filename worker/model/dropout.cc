@@ -32,7 +32,7 @@ at::Tensor Mix(const at::Tensor& counters) {
   return MixRight(MixRight(once, 27).mul_(static_cast<int64_t>(0x94d049bb133111eb)), 31);
 }
 
-// Of the 256 values of a byte, so many stand for zero.
+// How many of the 256 values of a byte stand for zero.
 uint64_t DroppedBytes(double probability) { return static_cast<uint64_t>(probability * 256); }
 
 float KeptFactor(double probability) { return static_cast<float>(1 / (1 - probability)); }

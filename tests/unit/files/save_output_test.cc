@@ -13,7 +13,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// A disk that is full for the first so many times.
+// A disk that is full for the first few tries.
 struct Disk {
   int full = 0;
   std::vector<std::string> written = {};

@@ -5,7 +5,7 @@ import math
 SI = ["", "k", "M", "G", "T", "P"]
 BINARY = ["", "Ki", "Mi", "Gi", "Ti", "Pi"]
 SHORT = ["", "K", "M", "B", "T"]
-# (from so many seconds on, divided by, unit)
+# (least seconds, divided by, unit)
 TIMES = [(31536000, 31536000, "years"), (604800, 604800, "weeks"), (86400, 86400, "days"), (3600, 3600, "hours"),
          (60, 60, "mins"), (1, 1, "s"), (1e-3, 1e-3, "ms"), (1e-6, 1e-6, "µs"), (0, 1e-9, "ns")]
 
