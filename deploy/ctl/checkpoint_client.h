@@ -41,7 +41,7 @@ class CheckpointClient {
   absl::StatusOr<ClusterWeights> Read(uint64_t version);
 
  private:
-  // What has come of the weights so far.
+  // The weights that have arrived so far.
   struct Reading {
     std::optional<ClusterWeights> weights;
     std::vector<bool> taken;  // [bucket]

@@ -19,7 +19,7 @@ class Line {
     busy_ += seconds;
     return begin;
   }
-  double free() const { return free_; }  // when it is through with all that it was given
+  double free() const { return free_; }  // when it has served all that it was given
   double busy() const { return busy_; }
 
  private:

@@ -22,7 +22,7 @@ struct ScalePoint {
 struct ScalingStudy {
   static constexpr double kGood = 0.8;  // efficiency that counts as scaling, of the smallest cluster's
   std::vector<ScalePoint> growth;       // of the setting as it is: 8, 16, ... up to the most workers
-  uint32_t stops_at = 0;                // first number of workers that scales no more; 0: all do
+  uint32_t stops_at = 0;                // smallest number of workers that scales no more; 0: all do
   std::vector<ScalePoint> remedies;     // with the most workers, best first
 };
 

@@ -52,7 +52,7 @@ class GradientCompressor {
   // Clipping needs the norm of the whole gradient, so that no bucket can be compressed before all are complete.
   bool needs_whole_gradient() const { return options_.clip_norm > 0; }
 
-  // Between two steps: compresses so from the next one on. What a threshold has come to stays. InvalidArgument, and
+  // Between two steps; holds from the next one on. A threshold that has adapted stays as it is. InvalidArgument, and
   // nothing has changed, for a level that makes no sense.
   absl::Status SetLevel(const SendLevel& level);
 
