@@ -93,6 +93,12 @@ def test_commands_name_programs_scripts_and_flags_that_exist():
     assert checked > 30
 
 
+def test_the_reference_says_what_the_package_says():
+    done = subprocess.run([sys.executable, ROOT / "docs/make_python_reference", "--check"], capture_output=True, text=True, timeout=120,
+                          check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_readmes_way_to_install_the_package(tmp_path, images):
     tree = tmp_path / "tree"
     for folder in ("python", "scripts", "examples"):
