@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/config/progress_flag.h"
+#include "common/config/steps_choice.h"
 #include "common/transport/address.h"
 #include "common/transport/security_flags.h"
 #include "worker/optimizer/parameter_groups.h"
@@ -58,10 +59,15 @@ ABSL_FLAG(double, epsilon, 1e-8, "own adam, adamw: added to the root mean square
 ABSL_FLAG(std::string, param_groups, "",
           "own optimizer: other rates or decay for tensors by name, 'PATTERN:lr=0.01,weight_decay=0;PATTERN:...'; the "
           "last one that matches counts");
-ABSL_FLAG(uint32_t, local_steps, 1, "own optimizer: steps between two exchanges");
-ABSL_FLAG(bool, overlap, false,
-          "own optimizer: make the next steps while the exchange of the last is under way, ahead by this worker's own "
-          "share; without, wait for it");
+ABSL_FLAG(cddp::StepsChoice, local_steps, {},
+          "own optimizer: steps between two exchanges; auto: as few as the network hides, from 4 to 32, decided by all "
+          "workers together; @FILE: what an earlier run with auto decided (--local_steps_log)");
+ABSL_FLAG(std::string, local_steps_log, "",
+          "--local_steps=auto: file for what was decided, to repeat the run; empty: none");
+ABSL_FLAG(
+    uint32_t, overlap, 0,
+    "own optimizer: so many of the next steps, all --local_steps at most, are made while the exchange of the last "
+    "is under way, ahead by this worker's own share; 0: wait for it");
 ABSL_FLAG(bool, sparse_adam, false,
           "let the servers' Adam step what --ratio below 1 sends, at a loss of quality (docs/convergence.md)");
 ABSL_FLAG(double, residual_decay, 1, "the residual is multiplied by it before each exchange, in [0, 1]");
@@ -139,7 +145,9 @@ absl::Status Validate(const TrainerOptions& options) {
   if (options.ratio.kind != RatioChoice::Kind::kFixed && options.exchange.ratio_warmup_steps > 0) {
     return absl::InvalidArgumentError("--ratio_warmup_steps needs a --ratio that is a number");
   }
-  if (options.local_steps == 0) return absl::InvalidArgumentError("--local_steps must be at least 1");
+  if (options.local_steps.kind == StepsChoice::Kind::kFixed && options.local_steps.steps == 0) {
+    return absl::InvalidArgumentError("--local_steps must be at least 1");
+  }
   if (options.optimizer.kind.has_value()) {
     if (absl::Status status = cddp::Validate(options.own_optimizer()); !status.ok()) return status;
     if (absl::Status status = ParseParameterGroups(options.param_groups).status(); !status.ok()) return status;

@@ -92,6 +92,7 @@ constexpr Setting kWorkerSettings[] = {
     {"--momentum_correction", kAll, kRestart},
     {"--clip_norm", kAll, kRestart},
     {"--local_steps", kAll, kRestart},
+    {"local_steps_crc32c", kAll, kRestart},  // of what is repeated
     {"--overlap", kAll, kRestart},
     {"--optimizer", kAll, kRestart},
     {"--lr", kAll, kRestart},
@@ -119,6 +120,7 @@ constexpr Setting kWorkerSettings[] = {
     {"--compute_ms"},
     {"--sparse_adam"},
     {"--ratio_log"},
+    {"--local_steps_log"},
     {"--stop_on_non_finite"},
     {"--max_skipped_steps"},
     {"--checkpoint_dir"},

@@ -69,6 +69,7 @@ constexpr Dependency kDependencies[] = {
     {"overwrite", "output", "*"},
     {"ratio", "compress", "true"},
     {"ratio_log", "ratio", "auto"},
+    {"local_steps_log", "local_steps", "auto"},
     {"publish_ratio", "compress", "true"},
     {"value_encoding", "compress", "true"},
     {"index_encoding", "compress", "true"},

@@ -45,6 +45,18 @@ absl::Status CheckNumber(const char* flag, double value, bool condition, const c
 
 const char* Bool(bool value) { return value ? "true" : "false"; }
 
+std::string LocalStepsText(const TrainOptions& options) {
+  switch (options.changing_steps.kind) {
+    case StepsChoice::Kind::kFixed:
+      return absl::StrCat(options.steps_alone());
+    case StepsChoice::Kind::kAuto:
+      return "auto";
+    case StepsChoice::Kind::kRepeat:
+      return absl::StrCat("@", StepsPath(options.changing_steps.decisions));
+  }
+  return "";
+}
+
 // A setting of the programs that `cddp train` decides. It goes to whichever has it, servers, workers or both.
 struct TrainSetting {
   absl::string_view name;
@@ -67,8 +79,8 @@ constexpr TrainSetting kTrainSettings[] = {
     {"--epochs", [](const TrainOptions& o) { return absl::StrCat(o.epochs); }},
     {"--batch_size", [](const TrainOptions& o) { return absl::StrCat(o.batch_size); }},
     {"--seed", [](const TrainOptions& o) { return absl::StrCat(o.seed); }},
-    {"--local_steps", [](const TrainOptions& o) { return absl::StrCat(o.steps_alone()); }},
-    {"--overlap", [](const TrainOptions& o) { return std::string(Bool(o.overlap)); }},
+    {"--local_steps", LocalStepsText},
+    {"--overlap", [](const TrainOptions& o) { return absl::StrCat(o.overlap); }},
     {"--bucket_bytes", [](const TrainOptions& o) { return absl::StrCat(o.bucket_bytes); }},
     {"--threads", [](const TrainOptions& o) { return absl::StrCat(o.threads); }},
     {"--device", [](const TrainOptions& o) { return o.device; }},
@@ -106,16 +118,25 @@ absl::Status CheckOptimizer(const TrainOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--optimizer_at=", options.optimizer_at, ": use auto, servers or workers"));
   }
-  if (options.overlap && options.consistency != "sync") {
+  if (options.overlap > 0 && options.consistency != "sync") {
     return absl::InvalidArgumentError(absl::StrCat("--overlap has no effect with --consistency=", options.consistency,
                                                    ", where no worker waits for an exchange: leave one of them out"));
   }
+  if (options.changes_steps() && options.consistency != "sync") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--local_steps=", AbslUnparseFlag(options.changing_steps), " needs --consistency=sync: with ",
+                     options.consistency, ", workers are at different versions, so that they cannot decide alike"));
+  }
   if (options.at_workers()) return absl::OkStatus();
+  if (options.changes_steps()) {
+    return absl::InvalidArgumentError(absl::StrCat("--local_steps=", AbslUnparseFlag(options.changing_steps),
+                                                   " needs the optimizer at the workers: leave --optimizer_at out"));
+  }
   if (options.steps_alone() > 1) {
     return absl::InvalidArgumentError(absl::StrCat("--local_steps=", options.steps_alone(),
                                                    " needs the optimizer at the workers: leave --optimizer_at out"));
   }
-  if (options.overlap) {
+  if (options.overlap > 0) {
     return absl::InvalidArgumentError(
         "--overlap needs the optimizer at the workers: give --optimizer_at=workers, or an --optimizer that steps "
         "there");
@@ -199,6 +220,7 @@ absl::Status Validate(const TrainOptions& options) {
            CheckNumber("ratio", o.ratio, o.ratio >= 0 && o.ratio <= 1,
                        "must be in (0, 1], or 0 for what suits the optimizer"),
            CheckAtLeast("local_steps", o.local_steps, 0),
+           CheckAtLeast("overlap", o.overlap, 0),
            CheckAtLeast("layers", o.layers, 1),
            CheckAtLeast("dim", o.dim, 1),
            CheckAtLeast("heads", o.heads, 0),
@@ -249,6 +271,9 @@ std::vector<std::string> WorkerFlags(const TrainOptions& options, int rank,
   if (!options.run.empty()) flags.push_back(absl::StrCat("--run=", options.run));
   Append(RatioFlags(options, rank), &flags);
   if (options.trace) flags.push_back(absl::StrCat("--trace=", TracePath(options, rank)));
+  if (rank == 0 && options.changing_steps.kind == StepsChoice::Kind::kAuto) {
+    flags.push_back(absl::StrCat("--local_steps_log=", StepsPath(options.output)));
+  }
   if (rank == 0) flags.push_back(absl::StrCat("--model_output=", ModelPath(options)));
   if (rank == 0 && !options.tensorboard.empty()) flags.push_back(absl::StrCat("--tensorboard=", options.tensorboard));
   Append(options.worker_flags, &flags);
@@ -263,6 +288,7 @@ std::string StatePath(const TrainOptions& options, int shard) { return absl::Str
 std::string CheckpointPath(const TrainOptions& options) { return absl::StrCat(options.output, "/checkpoints"); }
 std::string FlagsPath(const TrainOptions& options) { return absl::StrCat(options.output, "/flags"); }
 std::string EventsPath(const TrainOptions& options) { return absl::StrCat(options.output, "/events.jsonl"); }
+std::string StepsPath(const std::string& folder) { return absl::StrCat(folder, "/local_steps"); }
 std::string RatioPath(const std::string& folder, int rank) { return absl::StrCat(folder, "/ratio-", rank); }
 std::string TracePath(const TrainOptions& options, int rank) {
   return absl::StrCat(options.output, "/trace-", rank, ".json");

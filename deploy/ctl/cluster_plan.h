@@ -14,6 +14,7 @@
 #include "common/config/loss_choice.h"
 #include "common/config/model_names.h"
 #include "common/config/ratio_choice.h"
+#include "common/config/steps_choice.h"
 
 namespace cddp::ctl {
 
@@ -46,7 +47,8 @@ struct TrainOptions {
   int quorum = 0;  // 0: all workers
   int max_staleness = 4;
   int local_steps = 0;                    // 0: 4 where an optimizer other than sgd is at the workers, else 1
-  bool overlap = false;                   // workers make their next steps while the exchange of the last is under way
+  StepsChoice changing_steps = {};        // in the place of `local_steps`, unless it is fixed
+  int overlap = 0;                        // of the next steps, made while the exchange of the last is under way
   std::vector<std::string> server_flags;  // handed through, after those that follow from the others
   std::vector<std::string> worker_flags;
   std::vector<std::string> optimizer_flags;  // to whoever has the optimizer
@@ -76,7 +78,7 @@ struct TrainOptions {
   // linear steps only; sgd may stay at the servers, and so may all where every element travels.
   bool at_workers() const {
     if (optimizer_at != "auto") return optimizer_at == "workers";
-    return local_steps > 1 || (optimizer != "sgd" && compress && ratio != 1);
+    return local_steps > 1 || changes_steps() || (optimizer != "sgd" && compress && ratio != 1);
   }
   // What is really used: without compression every element travels, as fp32. At equal bits fewer and denser exchanges
   // of weight changes lose less (docs/convergence.md).
@@ -94,6 +96,8 @@ struct TrainOptions {
   double most_pulled() const {
     return pull_ratio() > 0 ? pull_ratio() : changes_ratio() ? 1 : std::min(1.0, workers * push_ratio());
   }
+  // Do workers make more or fewer steps from exchange to exchange?
+  bool changes_steps() const { return changing_steps.kind != StepsChoice::Kind::kFixed; }
   // Do workers send more or less from step to step?
   bool changes_ratio() const { return compress && changing_ratio.kind != RatioChoice::Kind::kFixed; }
   // What is really used. Servers must remember the changes since a checkpoint: with large ones it must be younger.
@@ -127,6 +131,8 @@ std::string FlagsPath(const TrainOptions& options);   // a durable run's flags, 
 std::string EventsPath(const TrainOptions& options);  // a durable run's events that its report is made of
 // What a worker decided with --ratio=auto; a run with --ratio=@FOLDER repeats it.
 std::string RatioPath(const std::string& folder, int rank);
+// What all decided with --local_steps=auto, as worker 0 knows it; a run with --local_steps=@FOLDER repeats it.
+std::string StepsPath(const std::string& folder);
 std::string TracePath(const TrainOptions& options, int rank);
 
 }  // namespace cddp::ctl

@@ -17,6 +17,7 @@
 #include "common/codec/encoding.h"
 #include "common/config/command_line.h"
 #include "common/config/ratio_choice.h"
+#include "common/config/steps_choice.h"
 #include "deploy/ctl/command_flags.h"
 #include "deploy/ctl/format.h"
 #include "deploy/plan/memory_needs.h"
@@ -41,7 +42,7 @@ ABSL_FLAG(std::string, costs, "", "other constants than deploy/plan/cost_constan
 
 // Of train; here they mean the same.
 ABSL_DECLARE_FLAG(int, workers);
-ABSL_DECLARE_FLAG(int, local_steps);
+ABSL_DECLARE_FLAG(cddp::StepsChoice, local_steps);
 ABSL_DECLARE_FLAG(int, bucket_bytes);
 ABSL_DECLARE_FLAG(cddp::RatioChoice, ratio);
 ABSL_DECLARE_FLAG(double, publish_ratio);
@@ -110,9 +111,7 @@ absl::StatusOr<Input> InputFromFlags() {
   absl::StatusOr<plan::CostConstants> costs = plan::ParseCosts(absl::GetFlag(FLAGS_costs));
   if (!costs.ok()) return costs.status();
   input.costs = *costs;
-  if (absl::GetFlag(FLAGS_workers) < 1 || absl::GetFlag(FLAGS_local_steps) < 0) {
-    return absl::InvalidArgumentError("--workers must be at least 1, and --local_steps not negative");
-  }
+  if (absl::GetFlag(FLAGS_workers) < 1) return absl::InvalidArgumentError("--workers must be at least 1");
   if (absl::GetFlag(FLAGS_bucket_bytes) < 0) return absl::InvalidArgumentError("--bucket_bytes must not be negative");
   input.bucket_elements = (absl::GetFlag(FLAGS_bucket_bytes) + 3) / sizeof(float);
   input.buckets = plan::MakeBuckets(input.model, input.bucket_elements);
@@ -122,7 +121,11 @@ absl::StatusOr<Input> InputFromFlags() {
   setting.latency_ms = absl::GetFlag(FLAGS_latency_ms);
   setting.compute_ms = absl::GetFlag(FLAGS_compute_ms);
   // As of sgd, where they are left to the optimizer.
-  setting.local_steps = std::max(absl::GetFlag(FLAGS_local_steps), 1);
+  const StepsChoice steps = absl::GetFlag(FLAGS_local_steps);
+  if (steps.kind != StepsChoice::Kind::kFixed) {
+    return absl::InvalidArgumentError("plan: --local_steps must be a number: of which a plan is to be made");
+  }
+  setting.local_steps = std::max(steps.steps, 1u);
   const RatioChoice ratio = absl::GetFlag(FLAGS_ratio);
   if (ratio.kind != RatioChoice::Kind::kFixed) {
     return absl::InvalidArgumentError("plan: --ratio must be a number: of which a plan is to be made");

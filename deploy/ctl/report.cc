@@ -73,7 +73,8 @@ Json Configuration(const TrainOptions& options) {
       {"outer_momentum", options.outer_momentum},
       {"outer_nesterov", options.outer_nesterov},
       {"optimizer_flags", options.optimizer_flags},
-      {"local_steps", options.steps_alone()},
+      {"local_steps",
+       options.changes_steps() ? Json(AbslUnparseFlag(options.changing_steps)) : Json(options.steps_alone())},
       {"overlap", options.overlap},
       {"server_flags", options.server_flags},
       {"worker_flags", options.worker_flags},
@@ -150,6 +151,13 @@ std::string ReportJson(const TrainOptions& options, const TrainHistory& history,
                                   {"step", ratio.step},
                                   {"ratio", ratio.ratio},
                                   {"value_encoding", ratio.value_encoding}});
+    }
+  }
+
+  if (!history.local_steps().empty()) {
+    report["local_steps"] = Json::array();  // what workers decided with --local_steps=auto
+    for (const LocalStepsEvent& decided : history.local_steps()) {
+      report["local_steps"].push_back({{"exchange", decided.exchange}, {"local_steps", decided.local_steps}});
     }
   }
 

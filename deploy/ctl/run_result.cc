@@ -10,7 +10,7 @@ namespace {
 
 // Rounds that the servers complete in a run, one for each exchange; 0: not known.
 uint64_t RoundsOf(const TrainOptions& options, const TrainHistory& history) {
-  if (!history.model().has_value()) return 0;
+  if (options.changes_steps() || !history.model().has_value()) return 0;
   const uint64_t local = options.steps_alone();
   return options.epochs * ((history.model()->steps_per_epoch + local - 1) / local);
 }

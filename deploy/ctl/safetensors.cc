@@ -5,6 +5,7 @@
 #include "common/codec/byte_io.h"
 #include "common/codec/little_endian.h"
 #include "common/files/durable_file.h"
+#include "common/layout/agreed_tensor.h"
 
 namespace cddp::ctl {
 
@@ -19,10 +20,12 @@ absl::Status WriteSafetensors(const std::string& path, const ParameterLayout& la
     ByteWriter(&counters).Put<int64_t>(static_cast<int64_t>(version) - 1);
     header[tensor.name] = {{"dtype", "I64"}, {"shape", tensor.shape}, {"data_offsets", {begin, counters.size()}}};
   }
+  uint64_t elements = 0;
   for (size_t i = 0; i < layout.tensors().size(); ++i) {
     const TensorSpec& tensor = layout.tensors()[i];
-    if (tensor.kind == TensorKind::kCounter) continue;
+    if (tensor.kind == TensorKind::kCounter || !IsOfModel(tensor)) continue;
     const ElementRange range = layout.tensor_range(i);
+    elements = range.end;
     const size_t begin = counters.size() + range.begin * sizeof(float);
     header[tensor.name] = {
         {"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {begin, begin + range.size() * sizeof(float)}}};
@@ -33,7 +36,7 @@ absl::Status WriteSafetensors(const std::string& path, const ParameterLayout& la
   StoreLe<uint64_t>(text.size(), bytes.data());
   bytes += text;
   bytes += counters;
-  bytes.append(reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(float));
+  bytes.append(reinterpret_cast<const char*>(weights.data()), elements * sizeof(float));
   return ReplaceFile(path, bytes);
 }
 

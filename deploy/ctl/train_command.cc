@@ -26,6 +26,7 @@
 #include "common/config/model_names.h"
 #include "common/config/passive_waiting.h"
 #include "common/config/ratio_choice.h"
+#include "common/config/steps_choice.h"
 #include "common/files/durable_file.h"
 #include "deploy/ctl/cluster_plan.h"
 #include "deploy/ctl/command_flags.h"
@@ -82,10 +83,15 @@ ABSL_FLAG(std::string, consistency, "sync",
 ABSL_FLAG(int, quorum, 0, "sync: a step waits for so many workers only, late ones count in the next; 0: for all");
 ABSL_FLAG(int, max_staleness, 4, "stale: most steps a worker may be ahead of the slowest");
 ABSL_FLAG(
-    int, local_steps, 0,
-    "steps between two exchanges; above 1 the optimizer is at the workers; 0: 4 for adam and adamw there, else 1");
-ABSL_FLAG(bool, overlap, false,
-          "optimizer at the workers: they make their next steps while the exchange of the last is under way");
+    cddp::StepsChoice, local_steps, {.steps = 0},
+    "steps between two exchanges; above 1 the optimizer is at the workers; 0: 4 for adam and adamw there, else 1; "
+    "auto: "
+    "as few as the network hides, from 4 to 32, decided by all workers together; @FOLDER: as a run with auto and this "
+    "--output did");
+ABSL_FLAG(
+    int, overlap, 0,
+    "optimizer at the workers: they make so many of their next steps, all --local_steps at most, while the exchange "
+    "of the last is under way; 0: they wait for it");
 ABSL_FLAG(std::string, server_flags, "",
           "more flags for every cddp-server, separated by blanks, with quotes as in a shell");
 ABSL_FLAG(std::string, worker_flags, "",
@@ -261,7 +267,11 @@ absl::StatusOr<TrainOptions> OptionsFromFlags() {
   options.consistency = absl::GetFlag(FLAGS_consistency);
   options.quorum = absl::GetFlag(FLAGS_quorum);
   options.max_staleness = absl::GetFlag(FLAGS_max_staleness);
-  options.local_steps = absl::GetFlag(FLAGS_local_steps);
+  if (const StepsChoice steps = absl::GetFlag(FLAGS_local_steps); steps.kind == StepsChoice::Kind::kFixed) {
+    options.local_steps = static_cast<int>(steps.steps);
+  } else {
+    options.changing_steps = steps;
+  }
   options.overlap = absl::GetFlag(FLAGS_overlap);
   options.optimizer_at = absl::GetFlag(FLAGS_optimizer_at);
   options.outer_lr = absl::GetFlag(FLAGS_outer_lr);

@@ -73,6 +73,13 @@ absl::Status TrainHistory::Add(const WorkerEvent& event) {
                           ratios_.push_back(ratio);
                           return absl::OkStatus();
                         },
+                        [&](const LocalStepsEvent& decided) {
+                          const bool is_news =
+                              local_steps_.empty() || (decided.exchange > local_steps_.back().exchange &&
+                                                       decided.local_steps != local_steps_.back().local_steps);
+                          if (is_news) local_steps_.push_back(decided);
+                          return absl::OkStatus();
+                        },
                         [&](const DoneEvent& done) {
                           done_[done.rank] = done;
                           CloseEpochs();

@@ -67,6 +67,9 @@ class TrainHistory {
   // By time. A worker that repeats steps decides nothing anew, but tells again where it goes on.
   const std::vector<RatioEvent>& ratios() const { return ratios_; }
 
+  // Of all workers, which decide alike: ascending, each a change.
+  const std::vector<LocalStepsEvent>& local_steps() const { return local_steps_; }
+
   bool done(int rank) const { return done_[rank].has_value(); }
 
   // The checksum of the trained weights at worker 0. With `must_agree` all workers must have the same: Internal names
@@ -94,6 +97,7 @@ class TrainHistory {
   std::vector<int> told_;         // by rank: the latest epoch that it has told of
   std::vector<uint64_t> missed_;  // by rank
   std::vector<RatioEvent> ratios_;
+  std::vector<LocalStepsEvent> local_steps_;
   std::vector<std::optional<DoneEvent>> done_;
 };
 

@@ -54,7 +54,9 @@ std::string DescribeJob(const TrainOptions& options) {
     }
   }
   if (options.at_workers()) {
-    absl::StrAppend(&how, ", ", options.optimizer, " at the workers, ", Count(options.steps_alone(), "step"),
+    absl::StrAppend(&how, ", ", options.optimizer, " at the workers, ",
+                    options.changes_steps() ? absl::StrCat(AbslUnparseFlag(options.changing_steps), " steps")
+                                            : Count(options.steps_alone(), "step"),
                     " an exchange");
   } else if (options.optimizer != "sgd") {
     absl::StrAppend(&how, ", ", options.optimizer, " at the servers");

@@ -138,6 +138,13 @@ absl::StatusOr<WorkerEvent> ParseWorkerEvent(absl::string_view line) {
     reader.Read("value_encoding", &event.value_encoding);
     return reader.Finish(event);
   }
+  if (name == "local_steps") {
+    LocalStepsEvent event;
+    reader.Read("rank", &event.rank);
+    reader.Read("exchange", &event.exchange);
+    reader.Read("local_steps", &event.local_steps);
+    return reader.Finish(event);
+  }
   if (name == "done") {
     DoneEvent event;
     reader.Read("rank", &event.rank);

@@ -72,6 +72,12 @@ struct RatioEvent {  // --ratio=auto
   std::string value_encoding;
 };
 
+struct LocalStepsEvent {  // --local_steps=auto
+  int rank = 0;
+  uint64_t exchange = 0;  // from whose round on rounds make so many steps
+  uint64_t local_steps = 0;
+};
+
 struct DoneEvent {
   int rank = 0;
   std::string weights_crc32c;  // eight hexadecimal digits; the same at all workers
@@ -83,7 +89,8 @@ struct OtherEvent {
   std::string name;
 };
 
-using WorkerEvent = std::variant<ListeningEvent, JoinedEvent, StepEvent, EpochEvent, RatioEvent, DoneEvent, OtherEvent>;
+using WorkerEvent = std::variant<ListeningEvent, JoinedEvent, StepEvent, EpochEvent, RatioEvent, LocalStepsEvent,
+                                 DoneEvent, OtherEvent>;
 
 // InvalidArgument says what is wrong with the line: not JSON, a member missing or of the wrong type.
 absl::StatusOr<WorkerEvent> ParseWorkerEvent(absl::string_view line);

@@ -21,19 +21,20 @@ HAS_TORCH = subprocess.run([PYTHON, "-c", "import torch"], capture_output=True).
 class Buffers(FieldTest):
     def setUp(self):
         super().setUp()
-        self.small += ["--model=bn_cnn", "--workers=2", "--epochs=3"]
+        self.small += ["--workers=2", "--epochs=3"]
 
-    def train_with_two(self, name, kill_rank_0, server_flags, worker_flags):
-        """Trains with two workers; rank 0 may be killed after an epoch, and another takes its place when rank 1 is done.
-        Returns a file with rank 0's model and one with the servers'."""
+    def train_with_two(self, name, replace_rank_0, server_flags, worker_flags):
+        """Trains with two workers; rank 0 may be killed after an epoch, and another takes its place in the `middle`, or at
+        the `end`, when rank 1 is done. Returns a file with rank 0's model and one with the servers'."""
         _, address = self.start_server("--workers=2", "--lease=1s", f"--state_dir={self.folder}/{name}", *server_flags)
         output = f"--model_output={self.folder}/{name}.pt"
         first = self.start_worker(address, "--rank=0", "--progress=json", output, *worker_flags)
         second = self.start_worker(address, "--rank=1", *worker_flags)
-        if kill_rank_0:
+        if replace_rank_0 != "never":
             first.until('"event":"epoch"')
             end(first.process)
-            self.assertEqual(second.wait(), 0, second.words())
+            if replace_rank_0 == "end":
+                self.assertEqual(second.wait(), 0, second.words())
             first = self.start_worker(address, "--rank=0", "--progress=json", output, *worker_flags)
         self.assertEqual(first.wait(), 0, first.words())
         self.assertEqual(second.wait(), 0, second.words())
@@ -42,15 +43,31 @@ class Buffers(FieldTest):
         self.assertEqual(checkpoint.code, 0, checkpoint.words())
         return self.folder / f"{name}.pt", exported
 
+    def accuracy_of(self, model, files):
+        """In Python, of what both files hold alike."""
+        check = subprocess.run([PYTHON, CHECK, model, self.folder / "data", *files], capture_output=True, text=True)
+        self.assertEqual(check.returncode, 0, check.stdout + check.stderr)
+        return json.loads(check.stdout)["accuracy"]
+
     @unittest.skipUnless(HAS_TORCH, f"{PYTHON} has no torch")
     def test_a_new_rank_0_saves_what_the_servers_hold_and_python_loads_both_strictly(self):
-        overlapped = ("--lr=1", "--momentum=0"), ("--optimizer=adamw", "--lr=0.003", "--overlap")
-        for name, kill_rank_0, flags in (("calm", False, ((), ())), ("killed", True, ((), ())),
-                                         ("overlapped", True, overlapped)):
-            files = self.train_with_two(name, kill_rank_0, *flags)
-            check = subprocess.run([PYTHON, CHECK, self.folder / "data", *files], capture_output=True, text=True)
-            self.assertEqual(check.returncode, 0, check.stdout + check.stderr)
-            self.assertGreater(json.loads(check.stdout)["accuracy"], 0.95, name)
+        overlapped = ("--lr=1", "--momentum=0"), ("--optimizer=adamw", "--lr=0.003", "--overlap=4")
+        self.small.append("--model=bn_cnn")
+        for name, replaced, flags in (("calm", "never", ((), ())), ("killed", "end", ((), ())),
+                                      ("overlapped", "end", overlapped),
+                                      ("steps_auto", "middle", (("--lr=1", "--momentum=0"),
+                                                                ("--optimizer=adamw", "--lr=0.003",
+                                                                 "--local_steps=auto")))):
+            self.assertGreater(self.accuracy_of("bn_cnn", self.train_with_two(name, replaced, *flags)), 0.95, name)
+
+    @unittest.skipUnless(HAS_TORCH, f"{PYTHON} has no torch")
+    def test_a_new_rank_0_in_the_middle_of_resnet18_ends_as_without(self):
+        self.small += ["--model=resnet18", "--train_examples=192", "--test_examples=100", "--batch_size=8"]
+        flags = ("--lr=1", "--momentum=0"), ("--optimizer=adamw", "--lr=0.001", "--ratio=0.1")
+        calm, replaced = (self.accuracy_of("resnet18", self.train_with_two(when, when, *flags))
+                          for when in ("never", "middle"))
+        self.assertGreater(calm, 0.9)
+        self.assertAlmostEqual(replaced, calm, delta=0.1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Loads what a worker has saved and what `cddp checkpoint` has exported of bn_cnn into a PyTorch module, strictly, and
-compares the two; prints the accuracy on the test images as JSON.
+"""Loads what a worker has saved and what `cddp checkpoint` has exported into a PyTorch module, strictly, and compares the
+two; prints the accuracy on the test images as JSON.
 
-usage: load_buffers.py DATA SAVED.pt EXPORTED.safetensors
+usage: load_buffers.py bn_cnn|resnet18 DATA SAVED.pt EXPORTED.safetensors
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "unit" / "model"))
-from load_model import BnCnn  # noqa: E402
+from load_model import BnCnn, Resnet18  # noqa: E402
 
 
 def read_safetensors(path):
@@ -40,13 +40,14 @@ def read_images(folder):
 
 
 def main():
-    images, labels = read_images(pathlib.Path(sys.argv[1]))
-    saved, exported = torch.load(sys.argv[2]), read_safetensors(sys.argv[3])
+    make = {"bn_cnn": BnCnn, "resnet18": Resnet18}[sys.argv[1]]
+    images, labels = read_images(pathlib.Path(sys.argv[2]))
+    saved, exported = torch.load(sys.argv[3]), read_safetensors(sys.argv[4])
     for name, tensor in saved.items():
         if not name.endswith("num_batches_tracked") and not torch.equal(tensor, exported[name]):
-            sys.exit(f"{name} is {tensor} in {sys.argv[2]}, but {exported[name]} in {sys.argv[3]}")
+            sys.exit(f"{name} is {tensor} in {sys.argv[3]}, but {exported[name]} in {sys.argv[4]}")
     for state in (saved, exported):
-        model = BnCnn(images.shape[-1], 4)
+        model = make(images.shape[-1], 4)
         model.load_state_dict(state, strict=True)
         model.eval()
         assert not torch.equal(model.bn1.running_var, torch.ones_like(model.bn1.running_var)), "as at first"

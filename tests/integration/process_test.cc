@@ -89,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mode{"AdamWOverlapped", "--optimizer=adamw --clip_norm=1 --overlap=1 "},
         Mode{"BatchNormalisation", "--model=bn_cnn --bucket_bytes=8192 "},
         Mode{"BatchNormalisationAndAdamWEveryFourSteps", "--model=bn_cnn --bucket_bytes=8192 --optimizer=adamw "},
-        Mode{"BatchNormalisationOverlapped", "--model=bn_cnn --bucket_bytes=8192 --optimizer=adamw --overlap=1 "}),
+        Mode{"BatchNormalisationOverlapped", "--model=bn_cnn --bucket_bytes=8192 --optimizer=adamw --overlap=4 "}),
     [](const auto& info) { return info.param.name; });
 
 TEST_P(ModesTest, TheSameSeedGivesTheSameWeightsWithAnyNumberOfServers) {
@@ -106,22 +106,43 @@ TEST_P(ModesTest, TheSameSeedGivesTheSameWeightsWithAnyNumberOfServers) {
   EXPECT_NE(Report().at("weights_crc32c"), checksum);
 }
 
-class AutoTest : public ProcessTest, public ::testing::WithParamInterface<Mode> {};
+// What is left to the programs to decide, beside the mode.
+struct AutoMode {
+  const char* name;
+  const char* flags;
+  bool decides_ratio;
+  bool decides_steps;
+};
+void PrintTo(const AutoMode& mode, std::ostream* to) { *to << mode.name; }
 
-INSTANTIATE_TEST_SUITE_P(Modes, AutoTest,
-                         ::testing::Values(Mode{"SgdAtTheServers", ""},
-                                           Mode{"AdamWOverlapped", "--optimizer=adamw --local_steps=1 --overlap "}),
-                         [](const auto& info) { return info.param.name; });
+class AutoTest : public ProcessTest, public ::testing::WithParamInterface<AutoMode> {
+ protected:
+  // "auto", or "@FOLDER" to repeat the run there.
+  static std::string Decided(const std::string& how) {
+    return absl::StrCat(GetParam().decides_ratio ? absl::StrCat("--ratio=", how, " ") : "",
+                        GetParam().decides_steps ? absl::StrCat("--local_steps=", how, " ") : "");
+  }
+};
 
-// What --ratio=auto decides depends on times, so it is written down: whoever is killed goes on with it, and a run that
-// repeats it has the same bits.
+INSTANTIATE_TEST_SUITE_P(
+    Modes, AutoTest,
+    ::testing::Values(AutoMode{"SgdAtTheServers", "", true, false},
+                      AutoMode{"AdamWOverlapped", "--optimizer=adamw --local_steps=1 --overlap=1 ", true, false},
+                      AutoMode{"StepsOfAdamW", "--optimizer=adamw ", false, true},
+                      AutoMode{"StepsOfAdamWOverlapped", "--optimizer=adamw --overlap=2 ", false, true},
+                      AutoMode{"StepsAndRatioWithBatchNormalisation",
+                               "--model=bn_cnn --bucket_bytes=8192 --optimizer=adamw ", true, true}),
+    [](const auto& info) { return info.param.name; });
+
+// What --ratio=auto and --local_steps=auto decide depends on times, so it is written down: whoever is killed goes on
+// with it, and a run that repeats it has the same bits.
 TEST_P(AutoTest, WhatAutoDecidesSurvivesAKillAndCanBeRepeated) {
   const std::string flags = absl::StrCat(GetParam().flags, "--workers=2 --servers=2 --epochs=20 ");
   std::ofstream(folder_ / "script") << absl::StrReplaceAll(
       R"sh(
 TRAIN >FOLDER/output 2>&1 &
 run=$!
-until [ -e FOLDER/run/ratio-1 ] && [ "$(wc -l <FOLDER/run/ratio-1)" -ge 2 ]; do kill -0 $run || break; done
+until [ -e FOLDER/run/DECISIONS ] && [ "$(wc -l <FOLDER/run/DECISIONS)" -ge 2 ]; do kill -0 $run || break; done
 for process in /proc/[0-9]*; do
   if grep -qsz '^--checkpoint_dir=FOLDER/run/' $process/cmdline && grep -qsz '^--rank=1$' $process/cmdline; then
     kill -9 ${process#/proc/} && echo killed
@@ -132,15 +153,26 @@ code=$?
 cat FOLDER/output
 exit $code
 )sh",
-      {{"FOLDER", folder_.string()}, {"TRAIN", Train(flags + "--ratio=auto --durable")}});
+      {{"FOLDER", folder_.string()},
+       {"DECISIONS", GetParam().decides_steps ? "local_steps" : "ratio-1"},
+       {"TRAIN", Train(absl::StrCat(flags, Decided("auto"), "--durable"))}});
   const Outcome killed = RunShell(absl::StrCat("bash ", (folder_ / "script").string()));
   ASSERT_EQ(killed.exit_code, 0) << killed.output;
   EXPECT_THAT(killed.output, HasSubstr("worker 1 was killed; it goes on from its checkpoint"));
-  const nlohmann::json ratios = Report().at("ratios");
-  EXPECT_EQ(ratios.at(0).at("step"), 1);
-  EXPECT_EQ(ratios.at(0).at("ratio"), 0.01);
-  EXPECT_GE(ratios.size(), 2u) << "a loopback and a small model: they do not stay at 1 %";
-  const Outcome again = RunShell(Train(absl::StrCat(flags, "--ratio=@", (folder_ / "run").string()), "again"));
+  if (GetParam().decides_ratio) {
+    const nlohmann::json ratios = Report().at("ratios");
+    EXPECT_EQ(ratios.at(0).at("step"), 1);
+    EXPECT_EQ(ratios.at(0).at("ratio"), GetParam().decides_steps ? 0.05 : 0.01);
+    EXPECT_GE(ratios.size(), 2u) << "a loopback and a small model: they do not stay there";
+  }
+  if (GetParam().decides_steps) {
+    const nlohmann::json steps = Report().at("local_steps");
+    EXPECT_EQ(steps.at(0).at("exchange"), 1);
+    EXPECT_EQ(steps.at(0).at("local_steps"), 4);
+    EXPECT_GE(steps.size(), 2u) << "a small model: an exchange lasts longer than four steps";
+  }
+  const Outcome again =
+      RunShell(Train(absl::StrCat(flags, Decided(absl::StrCat("@", (folder_ / "run").string()))), "again"));
   ASSERT_EQ(again.exit_code, 0) << again.output;
   EXPECT_EQ(Report("again").at("weights_crc32c"), Report().at("weights_crc32c"));
 }

@@ -39,27 +39,29 @@ struct PerElement {
 class TensorOptimizer final : public LocalOptimizer {
  public:
   TensorOptimizer(const WorkerOptimizerOptions& options, std::vector<ParameterRun> runs, const Device& device,
-                  absl::Span<float> weights, uint64_t steps_before)
+                  absl::Span<float> weights, uint64_t elements)
       : options_(options.optimizer),
         clip_norm_(options.clip_norm),
         runs_(std::move(runs)),
         device_(device),
         on_device_(torch::TensorOptions(torch::kFloat).device(TorchDevice(device))),
         parameters_(runs_.empty() ? 0 : runs_.back().range.end),
-        replica_(View(weights).clone()),
+        replica_(torch::zeros({Signed(elements)}, on_device_)),
         difference_(torch::zeros_like(replica_)),
-        begin_(options.overlaps ? replica_.clone() : torch::Tensor()),
+        begin_(options.overlaps ? View(weights).clone() : torch::Tensor()),
         skipped_(torch::zeros(torch::IntArrayRef(), on_device_.dtype(torch::kInt64))),
         skipped_on_host_(
             torch::zeros(torch::IntArrayRef(), torch::TensorOptions(torch::kInt64).pinned_memory(device.is_gpu))),
         alive_(torch::ones(torch::IntArrayRef(), on_device_.dtype(torch::kBool))) {
-    options_.lr.steps_before = steps_before;
+    replica_.narrow(0, 0, Signed(weights.size())).copy_(View(weights));
     const bool has_mean = options_.kind != OptimizerKind::kSgd || options_.momentum > 0;
     mean_ = torch::zeros({has_mean ? Signed(parameters_) : 0}, on_device_);
     square_ = torch::zeros({options_.kind != OptimizerKind::kSgd ? Signed(parameters_) : 0}, on_device_);
     rate_ = ByElement([this](const OptimizerOptions& own) { return own.lr.base / options_.lr.base; });
     decay_ = ByElement([](const OptimizerOptions& own) { return own.weight_decay; });
   }
+
+  void SetStepsBefore(uint64_t steps) override { options_.lr.steps_before = steps; }
 
   void Begin(bool skip, const float* loss) override {
     const torch::NoGradGuard no_grad;
@@ -105,8 +107,8 @@ class TensorOptimizer final : public LocalOptimizer {
 
   absl::Status TakePublished(absl::Span<float> weights) override {
     return CatchTorch([&] {
-      View(weights).copy_(replica_);
-      if (begin_.defined()) begin_.copy_(replica_);
+      CopyReplica(View(weights));
+      if (begin_.defined()) CopyReplica(begin_);
       return absl::OkStatus();
     });
   }
@@ -125,9 +127,19 @@ class TensorOptimizer final : public LocalOptimizer {
     return CatchTorch([&] {
       const torch::NoGradGuard no_grad;
       const torch::Tensor ahead = View(weights);
-      ahead.copy_(replica_);
+      CopyReplica(ahead);
       Parameters(ahead).sub_(torch::nan_to_num(Parameters(difference_), 0, 0, 0).mul_(share));
       begin_.copy_(ahead);
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status TakeAnswer(absl::Span<float> weights) override {
+    CDDP_CHECK(begin_.defined()) << "made without overlap";
+    return CatchTorch([&] {
+      const torch::NoGradGuard no_grad;
+      Parameters(View(weights)).sub_(Parameters(begin_)).add_(Parameters(replica_));
+      CopyReplica(begin_);
       return absl::OkStatus();
     });
   }
@@ -144,6 +156,8 @@ class TensorOptimizer final : public LocalOptimizer {
   torch::Tensor View(absl::Span<Float> elements) const {
     return torch::from_blob(const_cast<float*>(elements.data()), {Signed(elements.size())}, on_device_);
   }
+  // The model's part of it.
+  void CopyReplica(const torch::Tensor& to) const { to.copy_(replica_.narrow(0, 0, to.numel())); }
   // Without the buffers.
   torch::Tensor Parameters(const torch::Tensor& all) const { return all.narrow(0, 0, Signed(parameters_)); }
   static absl::Span<float> Elements(const torch::Tensor& tensor) {
@@ -279,13 +293,13 @@ absl::Status TensorOptimizer::SetState(absl::string_view state) {
 
 absl::StatusOr<std::unique_ptr<LocalOptimizer>> MakeTensorOptimizer(const WorkerOptimizerOptions& options,
                                                                     const ParameterLayout& layout, const Device& device,
-                                                                    absl::Span<float> weights, uint64_t steps_before) {
+                                                                    absl::Span<float> weights) {
   if (absl::Status status = Validate(options); !status.ok()) return status;
   absl::StatusOr<std::vector<ParameterRun>> runs =
       MakeParameterRuns(layout, options.optimizer, options.groups, kMostRunElements);
   if (!runs.ok()) return runs.status();
   return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<LocalOptimizer>> {
-    return std::make_unique<TensorOptimizer>(options, *std::move(runs), device, weights, steps_before);
+    return std::make_unique<TensorOptimizer>(options, *std::move(runs), device, weights, layout.total_elements());
   });
 }
 

@@ -23,8 +23,7 @@ namespace cddp {
 // WorkerOptimizer::Create, and Internal for LibTorch's.
 absl::StatusOr<std::unique_ptr<LocalOptimizer>> MakeTensorOptimizer(const WorkerOptimizerOptions& options,
                                                                     const ParameterLayout& layout, const Device& device,
-                                                                    absl::Span<float> weights,
-                                                                    uint64_t steps_before = 0);
+                                                                    absl::Span<float> weights);
 
 }  // namespace cddp
 

@@ -14,14 +14,18 @@
 
 namespace cddp {
 
-// All spans have as many elements as the parameter space and lie in the model's kind of memory, unless it says the
-// host's; behind the parameters lie the buffers, which no step touches. A step is made part by part, as the backward
-// pass completes the gradients, last first; with clipping, at once when all are complete. A part whose gradient is not
-// finite, and all before it, are left out of the step: neither weights nor the optimizer's state ever hold a NaN. Not
-// thread-safe.
+// Spans of gradients and weights have as many elements as the model and lie in its kind of memory, unless it says the
+// host's; behind the parameters lie the buffers, which no step touches. What is exchanged may have more behind them,
+// which are the caller's to read and write (common/layout/agreed_tensor.h). A step is made part by part, as the
+// backward pass completes the gradients, last first; with clipping, at once when all are complete. A part whose
+// gradient is not finite, and all before it, are left out of the step: neither weights nor the optimizer's state ever
+// hold a NaN. Not thread-safe.
 class LocalOptimizer {
  public:
   virtual ~LocalOptimizer() = default;
+
+  // The training had made so many steps when it was joined: the learning rate goes on from there. For one that is new.
+  virtual void SetStepsBefore(uint64_t steps) = 0;
 
   // Begins a step. `skip`: the loss is not finite, so the step changes nothing. `loss`: where it lies on a GPU, if the
   // host does not know it yet; null: `skip` says all.
@@ -37,8 +41,8 @@ class LocalOptimizer {
   // complete that the model's stream was given after the last Step.
   virtual uint64_t TakeSkipped() = 0;
 
-  // Published weights minus weights: what the steps have moved, with a gradient's sign. Its buffers' part is the
-  // caller's to write.
+  // Published weights minus weights: what the steps have moved, with a gradient's sign. What lies behind the parameters
+  // is the caller's to write.
   virtual absl::Span<float> difference() = 0;
 
   // The published weights; the exchange adds its replies here.
@@ -56,7 +60,11 @@ class LocalOptimizer {
   // left out. The next steps begin there.
   virtual absl::Status GoAhead(absl::Span<float> weights, float share) = 0;
 
-  // Sets the published weights from the host's memory.
+  // That exchange is finished: the weights become the published ones and what the steps since GoAhead have moved, so
+  // that the answer counts in the place of the share.
+  virtual absl::Status TakeAnswer(absl::Span<float> weights) = 0;
+
+  // Sets all of replica() from the host's memory.
   virtual absl::Status SetReplica(absl::Span<const float> weights) = 0;
 
   // The optimizer's state, for a checkpoint after an exchange: the same bytes on all devices. SetState: InvalidArgument

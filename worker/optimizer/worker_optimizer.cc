@@ -22,25 +22,26 @@ absl::Status Validate(const WorkerOptimizerOptions& options) {
 
 absl::StatusOr<std::unique_ptr<WorkerOptimizer>> WorkerOptimizer::Create(const WorkerOptimizerOptions& options,
                                                                          const ParameterLayout& layout,
-                                                                         absl::Span<const float> weights,
-                                                                         uint64_t steps_before) {
+                                                                         absl::Span<const float> weights) {
   if (absl::Status status = Validate(options); !status.ok()) return status;
   absl::StatusOr<std::vector<ParameterRun>> runs =
       MakeParameterRuns(layout, options.optimizer, options.groups, kMostRunElements);
   if (!runs.ok()) return runs.status();
-  std::unique_ptr<WorkerOptimizer> made(new WorkerOptimizer(*std::move(runs), options, weights));
-  made->MakeOptimizers(steps_before);
+  std::unique_ptr<WorkerOptimizer> made(new WorkerOptimizer(*std::move(runs), options, layout, weights));
+  made->MakeOptimizers(0);
   return made;
 }
 
 WorkerOptimizer::WorkerOptimizer(std::vector<ParameterRun> runs, const WorkerOptimizerOptions& options,
-                                 absl::Span<const float> weights)
+                                 const ParameterLayout& layout, absl::Span<const float> weights)
     : runs_(std::move(runs)),
       clip_norm_(options.clip_norm),
       replica_(weights.begin(), weights.end()),
-      difference_(weights.size()),
+      difference_(layout.total_elements()),
       begin_(options.overlaps ? replica_ : std::vector<float>()),
-      change_(kMostRunElements) {}
+      change_(kMostRunElements) {
+  replica_.resize(layout.total_elements());
+}
 
 void WorkerOptimizer::MakeOptimizers(uint64_t steps_before) {
   steps_before_ = steps_before;
@@ -94,8 +95,8 @@ void WorkerOptimizer::StepRun(size_t run, absl::Span<const float> gradients, abs
 }
 
 absl::Status WorkerOptimizer::TakePublished(absl::Span<float> weights) {
-  std::copy(replica_.begin(), replica_.end(), weights.begin());
-  if (!begin_.empty()) begin_ = replica_;
+  CopyReplica(weights);
+  if (!begin_.empty()) CopyReplica(absl::MakeSpan(begin_));
   return absl::OkStatus();
 }
 
@@ -109,13 +110,22 @@ absl::Status WorkerOptimizer::NoteMoved(absl::Span<const float> weights) {
 
 absl::Status WorkerOptimizer::GoAhead(absl::Span<float> weights, float share) {
   CDDP_CHECK(begin_.size() == weights.size()) << "made without overlap";
-  std::copy(replica_.begin(), replica_.end(), weights.begin());
+  CopyReplica(weights);
   for (const ParameterRun& run : runs_) {
     for (uint64_t i = run.range.begin; i < run.range.end; ++i) {
       if (std::isfinite(difference_[i])) weights[i] -= share * difference_[i];
     }
   }
   std::copy(weights.begin(), weights.end(), begin_.begin());
+  return absl::OkStatus();
+}
+
+absl::Status WorkerOptimizer::TakeAnswer(absl::Span<float> weights) {
+  CDDP_CHECK(begin_.size() == weights.size()) << "made without overlap";
+  for (const ParameterRun& run : runs_) {
+    for (uint64_t i = run.range.begin; i < run.range.end; ++i) weights[i] = replica_[i] + (weights[i] - begin_[i]);
+  }
+  CopyReplica(absl::MakeSpan(begin_));
   return absl::OkStatus();
 }
 

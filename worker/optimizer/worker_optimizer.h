@@ -9,6 +9,7 @@
 #ifndef WORKER_OPTIMIZER_WORKER_OPTIMIZER_H_
 #define WORKER_OPTIMIZER_WORKER_OPTIMIZER_H_
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -42,13 +43,13 @@ inline constexpr uint64_t kMostRunElements = uint64_t{1} << 16;
 // On the host, whose memory all spans lie in. A part is a run of parameters (parameter_groups.h).
 class WorkerOptimizer final : public LocalOptimizer {
  public:
-  // `weights`: the published weights to begin with. `steps_before`: steps that the training had made by then; the
-  // learning rate goes on from there. Errors of MakeParameterRuns and Validate.
+  // `weights`: the published weights to begin with; what the layout has behind them is 0. Errors of MakeParameterRuns
+  // and Validate.
   static absl::StatusOr<std::unique_ptr<WorkerOptimizer>> Create(const WorkerOptimizerOptions& options,
                                                                  const ParameterLayout& layout,
-                                                                 absl::Span<const float> weights,
-                                                                 uint64_t steps_before = 0);
+                                                                 absl::Span<const float> weights);
 
+  void SetStepsBefore(uint64_t steps) override { MakeOptimizers(steps); }
   void Begin(bool skip, const float* loss = nullptr) override;
   uint64_t Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights,
                 bool with_difference) override;
@@ -58,6 +59,7 @@ class WorkerOptimizer final : public LocalOptimizer {
   absl::Status TakePublished(absl::Span<float> weights) override;
   absl::Status NoteMoved(absl::Span<const float> weights) override;
   absl::Status GoAhead(absl::Span<float> weights, float share) override;
+  absl::Status TakeAnswer(absl::Span<float> weights) override;
   absl::Status SetReplica(absl::Span<const float> weights) override;
   absl::StatusOr<std::string> SaveState() const override { return State(); }
   absl::Status SetState(absl::string_view state) override;
@@ -68,11 +70,13 @@ class WorkerOptimizer final : public LocalOptimizer {
   std::string State() const;
 
  private:
-  WorkerOptimizer(std::vector<ParameterRun> runs, const WorkerOptimizerOptions& options,
+  WorkerOptimizer(std::vector<ParameterRun> runs, const WorkerOptimizerOptions& options, const ParameterLayout& layout,
                   absl::Span<const float> weights);
 
   // New optimizers, of steps that begin after so many.
   void MakeOptimizers(uint64_t steps_before);
+  // The model's part of it.
+  void CopyReplica(absl::Span<float> to) const { std::copy_n(replica_.begin(), to.size(), to.begin()); }
   void StepRun(size_t run, absl::Span<const float> gradients, absl::Span<float> weights);
 
   const std::vector<ParameterRun> runs_;

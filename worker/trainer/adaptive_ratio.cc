@@ -43,10 +43,10 @@ size_t NearestLevel(const SendLevel& level) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<AdaptiveRatio>> AdaptiveRatio::Create(const RatioChoice& choice,
-                                                                     const std::string& log) {
+absl::StatusOr<std::unique_ptr<AdaptiveRatio>> AdaptiveRatio::Create(const RatioChoice& choice, const std::string& log,
+                                                                     size_t first_level) {
   const bool decides = choice.kind == RatioChoice::Kind::kAuto;
-  std::unique_ptr<AdaptiveRatio> made(new AdaptiveRatio(decides, decides ? log : choice.decisions));
+  std::unique_ptr<AdaptiveRatio> made(new AdaptiveRatio(decides, decides ? log : choice.decisions, first_level));
   if (absl::Status status = made->Read(); !status.ok()) return status;
   if (!decides && made->decisions_.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("--ratio=@", choice.decisions, ": no decision is in it"));
@@ -97,9 +97,10 @@ absl::Status AdaptiveRatio::Begin(uint64_t step, uint64_t counted) {
 
 SendLevel AdaptiveRatio::LevelOf(uint64_t step) const { return std::prev(decisions_.upper_bound(step))->second; }
 
-absl::StatusOr<bool> AdaptiveRatio::NoteRound(uint64_t step, double compute_seconds, double wait_seconds) {
+absl::StatusOr<bool> AdaptiveRatio::NoteRound(uint64_t step, double compute_seconds, double wait_seconds,
+                                              const RatioControl::Limits& limits) {
   if (!decides_ || step + 1 < repeats_until_) return !(LevelOf(step) == LevelOf(step + 1));
-  if (!control_.NoteRound(compute_seconds, wait_seconds)) return false;
+  if (!control_.NoteRound(compute_seconds, wait_seconds, limits)) return false;
   if (absl::Status status = Decide(step + 1, RatioLevels()[control_.level()].send); !status.ok()) return status;
   return true;
 }

@@ -23,9 +23,11 @@ namespace cddp {
 // Not thread-safe.
 class AdaptiveRatio {
  public:
-  // `choice` is not kFixed. `log`: with kAuto, the file of decisions, which goes on where one is; empty: none. Errors
-  // of the file; InvalidArgument, naming the line, for what is no decision.
-  static absl::StatusOr<std::unique_ptr<AdaptiveRatio>> Create(const RatioChoice& choice, const std::string& log);
+  // `choice` is not kFixed. `log`: with kAuto, the file of decisions, which goes on where one is; empty: none.
+  // `first_level`: an index of RatioLevels() to begin with. Errors of the file; InvalidArgument, naming the line, for
+  // what is no decision.
+  static absl::StatusOr<std::unique_ptr<AdaptiveRatio>> Create(const RatioChoice& choice, const std::string& log,
+                                                               size_t first_level = RatioControl::kFirstLevel);
 
   // The coming step is `step`; those from it on and below `counted` may have been made before, and are repeated as the
   // file has them. If there are none, what it has from `step` on is another start's, and is forgotten.
@@ -37,10 +39,16 @@ class AdaptiveRatio {
 
   // Step `step` took so long (RatioControl::NoteRound). True if the next one sends something else, which is durable
   // then.
-  absl::StatusOr<bool> NoteRound(uint64_t step, double compute_seconds, double wait_seconds);
+  absl::StatusOr<bool> NoteRound(uint64_t step, double compute_seconds, double wait_seconds,
+                                 const RatioControl::Limits& limits = {});
+
+  // RatioControl's. What is repeated cannot be less.
+  bool CanSendLess(const RatioControl::Limits& limits) const { return decides_ && control_.CanGoDown(limits); }
+  void StartWindow() { control_.StartWindow(); }
 
  private:
-  AdaptiveRatio(bool decides, std::string path) : decides_(decides), path_(std::move(path)) {}
+  AdaptiveRatio(bool decides, std::string path, size_t first_level)
+      : decides_(decides), path_(std::move(path)), control_(first_level) {}
 
   absl::Status Read();
   absl::Status Decide(uint64_t step, const SendLevel& level);

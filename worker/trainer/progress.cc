@@ -109,6 +109,14 @@ void Progress::Ratio(uint64_t step, const SendLevel& level) {
   }
 }
 
+void Progress::LocalSteps(uint64_t exchange, uint32_t steps) {
+  if (json_) {
+    PrintLine({{"event", "local_steps"}, {"rank", rank_}, {"exchange", exchange}, {"local_steps", steps}});
+  } else {
+    spdlog::info("event=local_steps exchange={} local_steps={}", exchange, steps);
+  }
+}
+
 void Progress::Done(uint64_t steps, uint32_t weights_crc32c) {
   const std::string checksum = absl::StrFormat("%08x", weights_crc32c);
   if (json_) {

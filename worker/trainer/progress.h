@@ -52,6 +52,8 @@ class Progress {
   void Epoch(uint64_t epoch, const EpochTotals& totals, uint64_t dense_bytes, const std::optional<TestResult>& test);
   // What is sent from `step` on (--ratio=auto).
   void Ratio(uint64_t step, const SendLevel& level);
+  // What rounds make from that of `exchange` on (--local_steps=auto).
+  void LocalSteps(uint64_t exchange, uint32_t steps);
   void Done(uint64_t steps, uint32_t weights_crc32c);
 
  private:

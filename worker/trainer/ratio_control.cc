@@ -33,7 +33,7 @@ double Median(std::vector<double> values) {
 
 absl::Span<const RatioLevel> RatioLevels() { return kTable; }
 
-bool RatioControl::NoteRound(double compute_seconds, double wait_seconds) {
+bool RatioControl::NoteRound(double compute_seconds, double wait_seconds, const Limits& limits) {
   static_assert(std::size(kTable) == kLevels);
   if (std::exchange(is_new_, false)) return false;
   compute_.push_back(compute_seconds);
@@ -42,10 +42,18 @@ bool RatioControl::NoteRound(double compute_seconds, double wait_seconds) {
   const double compute = Median(std::exchange(compute_, {}));
   const double wait = Median(std::exchange(wait_, {}));
   ++windows_;
-  return Decide(compute, wait);
+  return Decide(compute, wait, limits);
 }
 
-bool RatioControl::Decide(double compute_seconds, double wait_seconds) {
+void RatioControl::StartWindow() {
+  is_new_ = true;
+  compute_.clear();
+  wait_.clear();
+  down_.reset();
+  up_.reset();
+}
+
+bool RatioControl::Decide(double compute_seconds, double wait_seconds, const Limits& limits) {
   const std::optional<Trial> down = std::exchange(down_, std::nullopt);
   const std::optional<Trial> up = std::exchange(up_, std::nullopt);
   if (down.has_value() && wait_seconds > kShorter * down->wait_seconds) {
@@ -64,16 +72,16 @@ bool RatioControl::Decide(double compute_seconds, double wait_seconds) {
       MoveTo(up->from);
       return true;
     }
-    return GoDown(compute_seconds, wait_seconds);
+    return GoDown(compute_seconds, wait_seconds, limits);
   }
-  return calm_ >= (has_gone_down_ ? kCalm : 1) && GoUp(wait_seconds);
+  return (limits.may_go_up || level_ > limits.lowest) && calm_ >= (has_gone_down_ ? kCalm : 1) && GoUp(wait_seconds);
 }
 
-bool RatioControl::GoDown(double compute_seconds, double wait_seconds) {
-  if (level_ + 1 == kLevels || windows_ < no_down_until_) return false;
+bool RatioControl::GoDown(double compute_seconds, double wait_seconds, const Limits& limits) {
+  if (!CanGoDown(limits)) return false;
   const double fitting = kTable[level_].bits * compute_seconds / (compute_seconds + wait_seconds);
   size_t level = level_ + 1;
-  while (level + 1 < kLevels && kTable[level].bits > fitting) ++level;
+  while (level < limits.lowest && kTable[level].bits > fitting) ++level;
   down_ = Trial{level_, wait_seconds};
   MoveTo(level);
   return true;

@@ -35,6 +35,17 @@ absl::Span<const RatioLevel> RatioLevels();
 // Not thread-safe.
 class RatioControl {
  public:
+  static constexpr size_t kLevels = 8;
+
+  // Where a level may move. With --local_steps=auto both controllers want to shorten the same wait: bytes yield first,
+  // down to kLowestBesideSteps, for fewer and denser exchanges lose less than many sparse ones; then steps, and at last
+  // bytes again.
+  struct Limits {
+    size_t lowest = kLevels - 1;
+    bool may_go_up = true;
+  };
+  static constexpr size_t kLowestBesideSteps = 3;  // 5 %
+
   static constexpr size_t kWindow = 5;  // rounds, after the first with a level, which is left out
   static constexpr double kMostWaiting = 0.08;
   static constexpr double kLittleWaiting = 0.03;
@@ -47,7 +58,16 @@ class RatioControl {
 
   // A round at level() took so long: passes, then the wait for its last reply. Has level() changed, for the rounds from
   // now on?
-  bool NoteRound(double compute_seconds, double wait_seconds);
+  bool NoteRound(double compute_seconds, double wait_seconds, const Limits& limits);
+  bool NoteRound(double compute_seconds, double wait_seconds) {
+    return NoteRound(compute_seconds, wait_seconds, Limits());
+  }
+
+  // Would it send less if rounds waited more?
+  bool CanGoDown(const Limits& limits) const { return level_ < limits.lowest && windows_ >= no_down_until_; }
+
+  // Rounds are others from here on: those until now say nothing of them.
+  void StartWindow();
 
  private:
   struct Trial {
@@ -55,12 +75,10 @@ class RatioControl {
     double wait_seconds = 0;  // there
   };
 
-  bool Decide(double compute_seconds, double wait_seconds);
-  bool GoDown(double compute_seconds, double wait_seconds);
+  bool Decide(double compute_seconds, double wait_seconds, const Limits& limits);
+  bool GoDown(double compute_seconds, double wait_seconds, const Limits& limits);
   bool GoUp(double wait_seconds);
   void MoveTo(size_t level);
-
-  static constexpr size_t kLevels = 8;
 
   size_t level_;
   bool is_new_ = true;                           // no round with this level has been noted

@@ -69,12 +69,13 @@ class RoundListener final : public GradientListener {
   }
 
  private:
-  // The buffers are as complete as the forward pass.
+  // The buffers are as complete as the forward pass; what lies behind them has been.
   void BeginExchange(absl::Span<float> gradients, absl::Span<float> published, bool refuse) {
-    model_.WriteBufferDifference(published, gradients);
+    const size_t elements = model_.weights().size();
+    model_.WriteBufferDifference(published.first(elements), gradients.first(elements));
     exchange_.Begin(gradients, published, refuse);
-    const size_t buffers = model_.buffers().size();
-    if (buffers > 0) exchange_.Ready(gradients.size() - buffers, Token());
+    const size_t parameters = elements - model_.buffers().size();
+    if (parameters < gradients.size()) exchange_.Ready(parameters, Token());
   }
 
   // Complete when all is that the model's stream was given until now. None after a device's error, of which the engine

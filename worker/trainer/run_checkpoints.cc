@@ -32,7 +32,8 @@ absl::Status PutHeldBack(const RunParts& parts, std::string* state) {
   if (!difference.ok()) return difference.status();
   const absl::StatusOr<std::vector<float>> buffers = OnHost(parts.model->device(), parts.model->buffers());
   if (!buffers.ok()) return buffers.status();
-  std::copy(buffers->begin(), buffers->end(), difference->end() - static_cast<int64_t>(buffers->size()));
+  const size_t parameters = parts.model->weights().size() - buffers->size();
+  std::copy(buffers->begin(), buffers->end(), difference->begin() + static_cast<int64_t>(parameters));
   to.PutFloats(*difference);
   return absl::OkStatus();
 }
@@ -47,7 +48,10 @@ absl::Status TakeHeldBack(const RunParts& parts, absl::string_view* state, bool*
   *state = from.left();
   if (!*holds_back) return absl::OkStatus();
   absl::Status status = CopyFromHost(parts.model->device(), difference, parts.optimizer->difference());
-  if (status.ok()) status = CopyFromHost(parts.model->device(), difference, parts.model->weights());
+  const absl::Span<float> weights = parts.model->weights();
+  if (status.ok()) {
+    status = CopyFromHost(parts.model->device(), absl::MakeConstSpan(difference).first(weights.size()), weights);
+  }
   if (status.ok()) parts.model->TakePublishedBuffers();
   return status;
 }
@@ -140,7 +144,8 @@ bool RunCheckpoints::Take(const RunParts& parts, const EpochTotals& totals) {
 
 absl::StatusOr<RestoredRun> Restore(const WorkerCheckpoint& checkpoint, const RunParts& parts) {
   const absl::Span<float> weights = parts.model->weights();
-  if (checkpoint.weights.size() != weights.size()) {
+  const size_t elements = parts.optimizer != nullptr ? parts.optimizer->replica().size() : weights.size();
+  if (checkpoint.weights.size() != elements) {
     return absl::InvalidArgumentError("the checkpoint's weights are of another model");
   }
   RestoredRun run;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "common/codec/crc32c.h"
 #include "common/files/durable_file.h"
 #include "common/files/save_output.h"
+#include "common/layout/agreed_tensor.h"
 #include "common/metrics/metrics_server.h"
 #include "common/tensorboard/event_file.h"
 #include "common/trace/trace_file.h"
@@ -28,6 +30,7 @@
 #include "worker/cuda/cuda_buckets.h"
 #include "worker/cuda/cuda_stream.h"
 #include "worker/data/sampler.h"
+#include "worker/exchange/buffer_difference.h"
 #include "worker/exchange/traffic_scalars.h"
 #include "worker/model/arithmetic.h"
 #include "worker/model/device.h"
@@ -36,6 +39,8 @@
 #include "worker/optimizer/parameter_groups.h"
 #include "worker/optimizer/worker_optimizer.h"
 #include "worker/trainer/adaptive_ratio.h"
+#include "worker/trainer/adaptive_steps.h"
+#include "worker/trainer/agreed_steps.h"
 #include "worker/trainer/progress.h"
 #include "worker/trainer/round_listener.h"
 #include "worker/trainer/round_order.h"
@@ -84,9 +89,15 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  // The model's.
+  // The model's, and what workers agree on behind its buffers.
   absl::StatusOr<ParameterLayout> Layout() const {
-    return ParameterLayout::Create(model_->tensors(), options_.bucket_elements);
+    std::vector<TensorSpec> tensors = model_->tensors();
+    if (options_.local_steps.kind != StepsChoice::Kind::kFixed) {
+      const auto counters = std::find_if(tensors.begin(), tensors.end(),
+                                         [](const TensorSpec& tensor) { return tensor.kind == TensorKind::kCounter; });
+      tensors.insert(counters, {std::string(kAgreedTensor), {kAgreedElements}, TensorKind::kBuffer});
+    }
+    return ParameterLayout::Create(std::move(tensors), options_.bucket_elements);
   }
 
   // Then whatever else can fail, and the cluster.
@@ -112,7 +123,9 @@ class Trainer {
 
     absl::StatusOr<ParameterLayout> layout = Layout();
     if (!layout.ok()) return layout.status();
-    RunSettings settings = {options_, data_->checksum(), model_->file_crc32c()};
+    if (absl::Status status = MakeAdaptiveSteps(); !status.ok()) return status;
+    RunSettings settings = {options_, data_->checksum(), model_->file_crc32c(),
+                            adaptive_steps_ == nullptr ? 0 : adaptive_steps_->crc32c()};
     settings.options.train_examples = data_->train_examples();
     settings.options.bucket_elements = layout->bucket_elements();
     if (!options_.checkpoint_dir.empty()) {
@@ -189,6 +202,7 @@ class Trainer {
       engine = std::move(remade);
     }
     if (absl::Status status = MakeRatio(**engine); !status.ok()) return status;
+    if (absl::Status status = MakeOptimizer(layout); !status.ok()) return status;
     GrpcClusterOptions options = options_.cluster;
     options.agreement = agreement;
     if (restored_.has_value()) {
@@ -208,23 +222,33 @@ class Trainer {
                       sampler_->steps_per_epoch()});
     absl::Status status;
     if (!restored_.has_value()) {  // else the exchange goes on where it was; see below
-      status = TakeFirstWeights(*cluster_, exchange_.get(), model_->weights(), /*is_source=*/rank_ == 0);
-      if (status.ok() && cluster_->version() > 0) {
-        spdlog::info("event=caught_up step={}", exchange_->step());
-        model_->SetCounters(steps_before());
-      }
+      status = TakeFirst();
+    } else {
+      status = WaitForWeights();
     }
-    if (status.ok()) status = WaitForWeights();
-    if (status.ok() && !restored_.has_value()) model_->TakePublishedBuffers();
-    if (status.ok()) status = MakeOptimizer(layout);
     const bool repeats = restored_.has_value();
     bool holds_back = false;
     if (status.ok() && repeats) status = GoOn(&holds_back);
     rounds_.emplace(exchange_->step(), holds_back);
     if (status.ok()) status = BeginCheckpoints();
+    if (status.ok()) status = BeginSteps();
     if (status.ok()) status = BeginRatio(repeats);
     listener_.emplace(model_.get(), optimizer_.get(), exchange_.get(), gpu_engine_, options_.check_engine);
     return status;
+  }
+
+  // The training's weights as they are: without a checkpoint to go on from.
+  absl::Status TakeFirst() {
+    const absl::Span<float> published = optimizer_ == nullptr ? model_->weights() : optimizer_->replica();
+    absl::Status status = TakeFirstWeights(*cluster_, exchange_.get(), published, /*is_source=*/rank_ == 0);
+    if (status.ok()) status = WaitForWeights();
+    if (status.ok()) status = TakePublished();
+    if (status.ok()) status = ReadAgreed();
+    if (!status.ok() || cluster_->version() == 0) return status;
+    spdlog::info("event=caught_up step={}", exchange_->step());
+    model_->SetCounters(steps_before());
+    if (optimizer_ != nullptr) optimizer_->SetStepsBefore(steps_before());
+    return absl::OkStatus();
   }
 
   // The checkpoint's run is this worker's.
@@ -240,7 +264,12 @@ class Trainer {
 
   // Once it has joined: may it go on?
   absl::Status CheckTakesPart() {
-    if (options_.overlap && !cluster_->is_sync()) {
+    if (adaptive_steps_ != nullptr && !cluster_->is_sync()) {
+      return absl::InvalidArgumentError(absl::StrCat("--local_steps=", AbslUnparseFlag(options_.local_steps),
+                                                     " needs servers with --consistency=sync: with any other, workers "
+                                                     "are at different versions, so that they cannot decide alike"));
+    }
+    if (options_.overlap > 0 && !cluster_->is_sync()) {
       return absl::InvalidArgumentError(
           "--overlap needs servers with --consistency=sync: with any other, no worker waits for an exchange anyway");
     }
@@ -338,22 +367,73 @@ class Trainer {
     if (!options_.optimizer.kind.has_value()) return absl::OkStatus();
     absl::StatusOr<std::vector<ParameterGroup>> groups = ParseParameterGroups(options_.param_groups);
     if (!groups.ok()) return groups.status();
-    return TakeOptimizer({options_.own_optimizer(), *std::move(groups), options_.exchange.clip_norm, options_.overlap},
-                         layout, restored_.has_value() ? 0 : steps_before());
-  }
-
-  // One that works on the model's device.
-  absl::Status TakeOptimizer(const WorkerOptimizerOptions& options, const ParameterLayout& layout,
-                             uint64_t steps_before) {
+    const WorkerOptimizerOptions options = {options_.own_optimizer(), *std::move(groups), options_.exchange.clip_norm,
+                                            options_.overlap > 0};
     absl::StatusOr<std::unique_ptr<LocalOptimizer>> optimizer;
     if (model_->device().is_gpu) {
-      optimizer = MakeTensorOptimizer(options, layout, model_->device(), model_->weights(), steps_before);
+      optimizer = MakeTensorOptimizer(options, layout, model_->device(), model_->weights());
     } else {
-      optimizer = WorkerOptimizer::Create(options, layout, model_->weights(), steps_before);
+      optimizer = WorkerOptimizer::Create(options, layout, model_->weights());
     }
     if (!optimizer.ok()) return optimizer.status();
     optimizer_ = *std::move(optimizer);
+    if (adaptive_steps_ == nullptr) return absl::OkStatus();
+    return CopyFromHost(model_->device(), WriteSteps(FirstSteps(adaptive_steps_->first_steps())),
+                        OfAgreed(optimizer_->replica()));
+  }
+
+  // --local_steps=auto or @FILE, whose errors come before it joins.
+  absl::Status MakeAdaptiveSteps() {
+    if (options_.local_steps.kind == StepsChoice::Kind::kFixed) return absl::OkStatus();
+    if (options_.epochs * sampler_->steps_per_epoch() > kMostAgreedPosition) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--local_steps=auto can count ", kMostAgreedPosition, " steps, but --epochs=", options_.epochs, " have ",
+          options_.epochs * sampler_->steps_per_epoch(), ": give fewer epochs or a number of local steps"));
+    }
+    absl::StatusOr<std::unique_ptr<AdaptiveSteps>> steps =
+        AdaptiveSteps::Create(options_.local_steps, options_.local_steps_log);
+    if (!steps.ok()) return steps.status();
+    adaptive_steps_ = *std::move(steps);
     return absl::OkStatus();
+  }
+
+  absl::Status BeginSteps() {
+    if (adaptive_steps_ == nullptr) return absl::OkStatus();
+    if (absl::Status status = adaptive_steps_->Begin(exchange_->step(), agreed_.steps); !status.ok()) return status;
+    TellSteps();
+    return absl::OkStatus();
+  }
+
+  // Rounds make other steps from the coming exchange's on.
+  void TellSteps() {
+    progress_.LocalSteps(exchange_->step(), agreed_.steps);
+    metrics_.NoteLocalSteps(agreed_.steps);
+    if (trace_ == nullptr) return;
+    const absl::Time now = absl::Now();
+    trace_->Span(TraceFile::Row::kTraining, absl::StrCat("local steps ", agreed_.steps), now, now,
+                 {static_cast<int64_t>(exchange_->step())});
+  }
+
+  // The elements that workers agree on, of what is exchanged.
+  absl::Span<float> OfAgreed(absl::Span<float> exchanged) const { return exchanged.subspan(model_->weights().size()); }
+
+  // What is published of them.
+  absl::Status ReadAgreed() {
+    if (adaptive_steps_ == nullptr) return absl::OkStatus();
+    absl::StatusOr<std::vector<float>> published = OnHost(model_->device(), OfAgreed(optimizer_->replica()));
+    if (!published.ok()) return published.status();
+    published_agreed_ = *std::move(published);
+    agreed_ = ReadSteps(published_agreed_);
+    return absl::OkStatus();
+  }
+
+  // What the coming exchange pushes of them.
+  absl::Status PushAgreed() {
+    if (adaptive_steps_ == nullptr) return absl::OkStatus();
+    pushed_ = adaptive_steps_->Next(exchange_->step(), agreed_, sampler_->steps_per_epoch());
+    std::vector<float> difference(kAgreedElements);
+    BufferDifference(published_agreed_, WriteSteps(pushed_), absl::MakeSpan(difference));
+    return CopyFromHost(model_->device(), difference, OfAgreed(optimizer_->difference()));
   }
 
   // --ratio=auto or @FILE, whose errors come before it joins.
@@ -364,7 +444,8 @@ class Trainer {
     if (log.empty() && !options_.checkpoint_dir.empty()) {
       log = absl::StrCat(options_.checkpoint_dir, "/worker-", rank_, ".ratio");
     }
-    absl::StatusOr<std::unique_ptr<AdaptiveRatio>> ratio = AdaptiveRatio::Create(options_.ratio, log);
+    absl::StatusOr<std::unique_ptr<AdaptiveRatio>> ratio = AdaptiveRatio::Create(
+        options_.ratio, log, adaptive_steps_ == nullptr ? RatioControl::kFirstLevel : RatioControl::kLowestBesideSteps);
     if (!ratio.ok()) return ratio.status();
     adaptive_ratio_ = *std::move(ratio);
     return absl::OkStatus();
@@ -403,6 +484,7 @@ class Trainer {
     if (!run.ok()) return run.status();
     restored_totals_ = run->totals;
     *holds_back = run->holds_back;
+    if (absl::Status status = ReadAgreed(); !status.ok()) return status;
     NoteArithmetic(restored_->arithmetic);
     spdlog::info("event=restored step={} servers_version={}", step, cluster_->version());
     restored_.reset();
@@ -410,10 +492,32 @@ class Trainer {
   }
 
   // That this worker's training had made when it joined.
-  uint64_t steps_before() const { return (exchange_->step() - 1) * options_.local_steps; }
+  uint64_t steps_before() const {
+    return adaptive_steps_ != nullptr ? agreed_.position : (exchange_->step() - 1) * options_.local_steps.steps;
+  }
+
+  // Of all the training's.
+  struct StepRange {
+    uint64_t begin = 0;
+    uint64_t end = 0;
+  };
+
+  // Of the round of `exchange`, before which `agreed` holds.
+  StepRange StepsOf(uint64_t exchange, const AgreedSteps& agreed) const {
+    const uint64_t per_epoch = sampler_->steps_per_epoch();
+    if (adaptive_steps_ != nullptr) return {agreed.position, agreed.position + StepsOfRound(agreed, per_epoch)};
+    const uint64_t each = options_.local_steps.steps;
+    const uint64_t rounds = (per_epoch + each - 1) / each;
+    const uint64_t epoch = (exchange - 1) / rounds * per_epoch;
+    const uint64_t begin = (exchange - 1) % rounds * each;
+    return {epoch + begin, epoch + std::min(begin + each, per_epoch)};
+  }
+
+  // Those that are made next.
+  StepRange ComingSteps() const { return StepsOf(rounds_->computing(), rounds_->is_under_way() ? pushed_ : agreed_); }
 
   RunParts parts() {
-    return {model_.get(), exchange_.get(), optimizer_.get(), options_.overlap,
+    return {model_.get(), exchange_.get(), optimizer_.get(), options_.overlap > 0,
             rounds_.has_value() && rounds_->holds_back()};
   }
 
@@ -426,20 +530,21 @@ class Trainer {
 
   absl::Status TrainEpoch(uint32_t epoch) {
     const uint64_t steps = sampler_->steps_per_epoch();
-    const uint64_t rounds = (steps + options_.local_steps - 1) / options_.local_steps;
-    const uint64_t first = (epoch - 1) * rounds + 1;
-    if (exchange_->step() >= first + rounds) return absl::OkStatus();  // passed before this worker joined
-    EpochTotals totals = std::exchange(restored_totals_, {});          // of the epoch that a checkpoint is in
+    const uint64_t first = (epoch - 1) * steps;
+    // Passed before this worker joined?
+    if (StepsOf(exchange_->step(), agreed_).begin >= first + steps) return absl::OkStatus();
+    EpochTotals totals = std::exchange(restored_totals_, {});  // of the epoch that a checkpoint is in
     sampler_->StartEpoch(epoch);
     absl::Status status;
     if (rounds_->holds_back()) status = BeginHeldBack();  // restored
     // Rounds may close without this worker, so that the next is a later one.
-    while (status.ok() && rounds_->computing() < first + rounds) {
+    while (status.ok() && ComingSteps().begin < first + steps) {
       if (!rounds_->is_under_way()) status = BeforeExchange(totals);
       if (!status.ok()) return status;
-      const uint64_t begin = (rounds_->computing() - first) * options_.local_steps;
-      const uint64_t end = std::min(begin + options_.local_steps, steps);
-      status = options_.overlap ? TrainOverlapped(begin, end, epoch, &totals) : TrainRound(begin, end, epoch, &totals);
+      const StepRange coming = ComingSteps();
+      const uint64_t begin = coming.begin - first, end = coming.end - first;
+      status =
+          options_.overlap > 0 ? TrainOverlapped(begin, end, epoch, &totals) : TrainRound(begin, end, epoch, &totals);
     }
     if (status.ok() && rounds_->is_under_way()) status = FinishLast(&totals);
     if (!status.ok()) return status;
@@ -455,13 +560,6 @@ class Trainer {
     }
     progress_.Epoch(epoch, totals, totals.steps * model_->weights().size() * sizeof(float), test);
     return absl::OkStatus();
-  }
-
-  // Of the training, up to the end of an exchange's.
-  uint64_t StepsOf(uint64_t exchange) const {
-    const uint64_t steps = sampler_->steps_per_epoch();
-    const uint64_t rounds = (steps + options_.local_steps - 1) / options_.local_steps;
-    return (exchange - 1) / rounds * steps + std::min(((exchange - 1) % rounds + 1) * options_.local_steps, steps);
   }
 
   void AddLoss(uint32_t epoch, uint64_t end) {
@@ -491,6 +589,7 @@ class Trainer {
   absl::Status TrainRound(uint64_t begin, uint64_t end, uint32_t epoch, EpochTotals* totals) {
     const absl::Duration start = MonotonicNow();
     if (absl::Status status = SetLevel(); !status.ok()) return status;
+    if (absl::Status status = PushAgreed(); !status.ok()) return status;
     absl::StatusOr<std::vector<PassLoss>> losses = MakeSteps(begin, end, /*exchanges=*/true);
     if (!losses.ok()) return losses.status();
     rounds_->NoteSteps();
@@ -507,19 +606,27 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  // Likewise, but the steps are made while the last round's exchange is under way, and this one's begins behind it.
+  // Likewise, but the first of the steps are made while the last round's exchange is under way, and this one's begins
+  // when all are made.
   absl::Status TrainOverlapped(uint64_t begin, uint64_t end, uint32_t epoch, EpochTotals* totals) {
     const absl::Duration start = MonotonicNow();
-    absl::StatusOr<std::vector<PassLoss>> losses = MakeSteps(begin, end, /*exchanges=*/false);
-    if (!losses.ok()) return losses.status();
-    absl::Status status;
-    if (model_->device().is_gpu) status = SynchroniseStream(model_->device().gpu, kModelStream);
-    last_compute_seconds_ = SecondsSince(start);
-    if (status.ok() && rounds_->is_under_way()) status = FinishExchange(last_compute_seconds_, totals);
+    const uint64_t ahead = rounds_->is_under_way() ? std::min(begin + options_.overlap, end) : begin;
+    std::vector<PassLoss> losses;
+    absl::Status status = MakeStepsAlone(begin, ahead, &losses);
+    const double ahead_seconds = SecondsSince(start);
+    double wait_seconds = 0;
+    if (status.ok() && rounds_->is_under_way()) {
+      status = FinishExchange(last_compute_seconds_ + ahead_seconds, totals);
+      wait_seconds = SecondsSince(start) - ahead_seconds;
+      if (status.ok() && ahead < end) status = optimizer_->TakeAnswer(model_->weights());
+    }
+    if (status.ok()) status = MakeStepsAlone(ahead, end, &losses);
     if (status.ok()) status = optimizer_->NoteMoved(model_->weights());
     if (!status.ok()) return status;
+    const double compute_seconds = SecondsSince(start) - wait_seconds;
+    last_compute_seconds_ = compute_seconds - ahead_seconds;
     rounds_->NoteSteps();
-    status = NoteSteps(*losses, last_compute_seconds_, totals);
+    status = NoteSteps(losses, compute_seconds, totals);
     if (!status.ok()) return status;
     AddLoss(epoch, end);
     totals->step_seconds += SecondsSince(start);
@@ -535,6 +642,14 @@ class Trainer {
     if (status.ok()) status = TakePublished();
     totals->step_seconds += SecondsSince(start);
     return status;
+  }
+
+  // Steps [begin, end) without an exchange, complete when it returns.
+  absl::Status MakeStepsAlone(uint64_t begin, uint64_t end, std::vector<PassLoss>* losses) {
+    absl::StatusOr<std::vector<PassLoss>> made = MakeSteps(begin, end, /*exchanges=*/false);
+    if (!made.ok()) return made.status();
+    std::move(made->begin(), made->end(), std::back_inserter(*losses));
+    return model_->device().is_gpu ? SynchroniseStream(model_->device().gpu, kModelStream) : absl::OkStatus();
   }
 
   absl::StatusOr<std::vector<PassLoss>> MakeSteps(uint64_t begin, uint64_t end, bool exchanges) {
@@ -560,6 +675,7 @@ class Trainer {
   // The exchange of steps that were held back; the worker goes on ahead of it.
   absl::Status BeginHeldBack() {
     absl::Status status = SetLevel();
+    if (status.ok()) status = PushAgreed();
     if (status.ok()) {
       status = optimizer_->GoAhead(model_->weights(), 1.0f / static_cast<float>(options_.cluster.worker_count));
     }
@@ -582,6 +698,8 @@ class Trainer {
     }
     rounds_->NoteFinished(exchange_->step());
     if (absl::Status status = WaitForWeights(); !status.ok()) return status;
+    const AgreedSteps before = agreed_;
+    if (absl::Status status = ReadAgreed(); !status.ok()) return status;
     refused_ = traffic->refused;
     NoteAbsence(*traffic);
     totals->compress_seconds += traffic->compress_seconds;
@@ -591,12 +709,38 @@ class Trainer {
     metrics_.NoteExchange(*traffic, model_->weights().size());
     metrics_.NoteRetries(cluster_->retries());
     if (tensorboard_ != nullptr) {
-      AddTraffic(StepsOf(step), std::nullopt, *traffic, model_->weights().size(), tensorboard_.get());
+      AddTraffic(StepsOf(step, before).end, std::nullopt, *traffic, model_->weights().size(), tensorboard_.get());
+    }
+    return Adapt(step, before, compute_seconds, wait_seconds);
+  }
+
+  // What the rounds to come send and make, after that of `exchange`, before which `before` held, took so long.
+  absl::Status Adapt(uint64_t exchange, const AgreedSteps& before, double compute_seconds, double wait_seconds) {
+    RatioControl::Limits limits;
+    if (adaptive_steps_ != nullptr) {
+      limits = LimitsBeside(before.steps);
+      const bool can_send_less = adaptive_ratio_ != nullptr && adaptive_ratio_->CanSendLess(limits);
+      if (StepsOfRound(before, sampler_->steps_per_epoch()) == before.steps) {  // not an epoch's shorter last one
+        adaptive_steps_->NoteRound(before.steps, compute_seconds, wait_seconds, can_send_less);
+      }
+      const absl::StatusOr<bool> changed = adaptive_steps_->NoteDecided(exchange_->step(), agreed_.steps);
+      if (!changed.ok()) return changed.status();
+      if (*changed) TellSteps();
     }
     if (adaptive_ratio_ == nullptr) return absl::OkStatus();
-    const absl::StatusOr<bool> changed = adaptive_ratio_->NoteRound(step, compute_seconds, wait_seconds);
-    if (changed.ok() && *changed) NoteRatio();
-    return changed.status();
+    const absl::StatusOr<bool> changed = adaptive_ratio_->NoteRound(exchange, compute_seconds, wait_seconds, limits);
+    if (!changed.ok()) return changed.status();
+    if (*changed) NoteRatio();
+    if (agreed_.steps != before.steps) adaptive_ratio_->StartWindow();
+    return absl::OkStatus();
+  }
+
+  // Bytes yield first, down to a level; then steps, up to the most; then bytes again. And the other way round.
+  static RatioControl::Limits LimitsBeside(uint32_t steps) {
+    RatioControl::Limits limits;
+    if (steps < kMostLocalSteps) limits.lowest = RatioControl::kLowestBesideSteps;
+    limits.may_go_up = steps <= kFewestLocalSteps;
+    return limits;
   }
 
   // The model goes on from what is published.
@@ -683,7 +827,7 @@ class Trainer {
   EpochTotals restored_totals_;
   Result result_;
   bool refused_ = false;             // the last exchange, for a gradient that was not finite
-  double last_compute_seconds_ = 0;  // overlapped: of the last round's steps
+  double last_compute_seconds_ = 0;  // overlapped: of the last round's steps, but for those beside an exchange
   uint64_t skipped_in_row_ = 0;      // rounds
   std::unique_ptr<GrpcCluster> cluster_;
   std::unique_ptr<LocalOptimizer> optimizer_;   // null: the servers' makes the steps
@@ -696,6 +840,10 @@ class Trainer {
   std::optional<RoundOrder> rounds_;  // from Connect on
   std::optional<RoundListener> listener_;
   std::unique_ptr<AdaptiveRatio> adaptive_ratio_;  // null: --ratio is a number
+  std::unique_ptr<AdaptiveSteps> adaptive_steps_;  // null: --local_steps is a number; then the rest is not used
+  std::vector<float> published_agreed_;            // what workers agree on, as published before the coming exchange
+  AgreedSteps agreed_;                             // the same
+  AgreedSteps pushed_;                             // with the last exchange that has begun
 };
 
 }  // namespace

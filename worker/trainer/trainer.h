@@ -12,6 +12,7 @@
 #include "common/config/device_choice.h"
 #include "common/config/loss_choice.h"
 #include "common/config/ratio_choice.h"
+#include "common/config/steps_choice.h"
 #include "common/optimizer/optimizer.h"
 #include "worker/buckets/gradient_compressor.h"
 #include "worker/cluster/grpc_cluster_options.h"
@@ -31,15 +32,16 @@ struct TrainerOptions {
   uint32_t epochs = 5;
   uint32_t batch_size = 64;  // of this worker
   uint64_t seed = 42;
-  OptimizerChoice optimizer;  // the worker's own; none: the servers' makes the steps
-  OptimizerOptions step;      // of the worker's own optimizer, but for its kind
-  std::string param_groups;   // likewise; see ParseParameterGroups
-  RatioChoice ratio;          // if it is fixed, exchange.compressor has it
-  std::string ratio_log;      // with --ratio=auto: file of its decisions; empty: beside the checkpoints, if any
-  uint32_t local_steps = 1;   // likewise: steps between two exchanges
-  bool overlap = false;       // likewise: make the next steps while the exchange of the last is under way
-  bool sparse_adam = false;   // may the servers' optimizer be Adam although not every element is pushed?
-  int threads = 1;            // of LibTorch
+  OptimizerChoice optimizer;    // the worker's own; none: the servers' makes the steps
+  OptimizerOptions step;        // of the worker's own optimizer, but for its kind
+  std::string param_groups;     // likewise; see ParseParameterGroups
+  RatioChoice ratio;            // if it is fixed, exchange.compressor has it
+  std::string ratio_log;        // with --ratio=auto: file of its decisions; empty: beside the checkpoints, if any
+  StepsChoice local_steps;      // likewise: steps between two exchanges
+  std::string local_steps_log;  // with --local_steps=auto: file of what was decided; empty: none
+  uint32_t overlap = 0;      // likewise: steps of the next round while the exchange of the last is under way; 0: none
+  bool sparse_adam = false;  // may the servers' optimizer be Adam although not every element is pushed?
+  int threads = 1;           // of LibTorch
   DeviceChoice device;
   bool check_engine = false;  // compare every bucket's bytes with the host engine's (worker/buckets/checked_buckets.h)
   absl::Duration compute = absl::Milliseconds(500);  // of a step of a model of shapes alone

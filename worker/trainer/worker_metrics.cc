@@ -34,6 +34,9 @@ WorkerMetrics::WorkerMetrics(uint32_t rank)
       selected_ratio_(Gauge("cddp_worker_selected_ratio", "Part of the gradient's elements sent in the last step")),
       chosen_ratio_(Gauge("cddp_worker_chosen_ratio",
                           "With --ratio=auto, the part of the elements that it has chosen to send; 0 without")),
+      local_steps_(
+          Gauge("cddp_worker_local_steps",
+                "With --local_steps=auto, the steps between two exchanges that workers have decided; 0 without")),
       started_(Gauge("cddp_worker_start_timestamp_seconds", "When this process began")) {
   started_.Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
 }
@@ -66,6 +69,8 @@ void WorkerMetrics::NoteExchange(const StepTraffic& traffic, uint64_t parameters
 }
 
 void WorkerMetrics::NoteRatio(double ratio) { chosen_ratio_.Set(ratio); }
+
+void WorkerMetrics::NoteLocalSteps(uint32_t steps) { local_steps_.Set(steps); }
 
 void WorkerMetrics::NoteRetries(uint64_t total) { retries_.Increment(static_cast<double>(total) - retries_.Value()); }
 void WorkerMetrics::NoteCheckpoint(uint64_t step, absl::Duration write, bool written) {

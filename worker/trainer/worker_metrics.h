@@ -25,6 +25,7 @@ class WorkerMetrics {
   void NoteSteps(uint64_t steps, uint64_t refused, double loss, double compute_seconds, uint64_t parameters);
   void NoteExchange(const StepTraffic& traffic, uint64_t parameters);
   void NoteRatio(double ratio);
+  void NoteLocalSteps(uint32_t steps);
   void NoteRetries(uint64_t total);
   void NoteTest(double loss, double accuracy);
   void NoteCheckpoint(uint64_t step, absl::Duration write, bool written);
@@ -57,6 +58,7 @@ class WorkerMetrics {
   prometheus::Gauge& residual_norm_;
   prometheus::Gauge& selected_ratio_;
   prometheus::Gauge& chosen_ratio_;
+  prometheus::Gauge& local_steps_;
   prometheus::Gauge& started_;
 };
 

@@ -28,6 +28,17 @@ Binding<RunSettings> ModelFlag() {
   return flag;
 }
 
+// Likewise of the file whose decisions are repeated.
+Binding<RunSettings> LocalStepsFlag() {
+  Binding<RunSettings> flag = Flag(
+      "--local_steps", [](auto& s) -> auto& { return s.options.local_steps; });
+  flag.text = [](const RunSettings& s) {
+    const StepsChoice& choice = s.options.local_steps;
+    return choice.kind == StepsChoice::Kind::kRepeat ? "repeated" : AbslUnparseFlag(choice);
+  };
+  return flag;
+}
+
 std::vector<Binding<RunSettings>> MakeBindings() {
   // A row a line.
   // clang-format off
@@ -45,7 +56,11 @@ std::vector<Binding<RunSettings>> MakeBindings() {
       Flag("--epochs", [](auto& s) -> auto& { return s.options.epochs; }),
       Flag("--batch_size", [](auto& s) -> auto& { return s.options.batch_size; }),
       Flag("--seed", [](auto& s) -> auto& { return s.options.seed; }),
-      Flag("--local_steps", [](auto& s) -> auto& { return s.options.local_steps; }),
+      LocalStepsFlag(),
+      Flag("--local_steps_log", [](auto& s) -> auto& { return s.options.local_steps_log; }),
+      BindText<RunSettings>(
+          "local_steps_crc32c", [](auto& s) -> auto& { return s.local_steps_crc32c; },
+          [](const RunSettings& s) { return absl::StrFormat("%08x", s.local_steps_crc32c); }),
       Flag("--overlap", [](auto& s) -> auto& { return s.options.overlap; }),
       Flag("--optimizer", [](auto& s) -> auto& { return s.options.optimizer; }),
       Flag("--lr", [](auto& s) -> auto& { return s.options.step.lr.base; }),

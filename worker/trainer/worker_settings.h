@@ -13,9 +13,10 @@
 namespace cddp {
 
 struct RunSettings {
-  TrainerOptions options;     // as used: train_examples and bucket_elements are what 0 stood for
-  uint32_t data_crc32c = 0;   // of the training examples as used
-  uint32_t model_crc32c = 0;  // of the model's file; 0: it comes from none
+  TrainerOptions options;           // as used: train_examples and bucket_elements are what 0 stood for
+  uint32_t data_crc32c = 0;         // of the training examples as used
+  uint32_t model_crc32c = 0;        // of the model's file; 0: it comes from none
+  uint32_t local_steps_crc32c = 0;  // of the decisions that are repeated; 0: none are
 };
 
 // Every member of the options that is no struct of options itself, once.

@@ -11,7 +11,7 @@ LABELS = {
     "dense": "dense, servers", "int4": "int4, servers", "default": "default", "every_step_10": "10 % every step",
     "every_step_1": "1 % every step", "local4_int4": "int4 every 4", "local16": "int4 every 16",
     "local16_nesterov": "int4 every 16, Nesterov",
-    "overlapped": "default, overlapped", "adam_on_servers_1": "1 %, Adam on servers",
+    "overlapped_1": "overlap 1", "overlapped_4": "overlap 4", "adam_on_servers_1": "1 %, Adam on servers",
     "ddp_fp16": "DDP, fp16 hook", "ddp_powersgd4": "DDP, PowerSGD 4",
 }
 

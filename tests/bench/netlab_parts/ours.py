@@ -26,8 +26,9 @@ def measure(binaries, options, name="Compressed-DDP", ratio=None, values=None, e
     values = options.values if values is None else values
     servers = options.servers or options.workers
     first = options.workers if options.servers else 0  # without --servers one stands beside each worker
-    rounds = max(1, -(-options.steps // options.local_steps))
-    steps = rounds * options.local_steps
+    each = 1 if options.local_steps == "auto" else options.local_steps
+    steps = max(1, -(-options.steps // each)) * each
+    at_workers = options.local_steps != 1 or options.overlap > 0
     with Hosts(first + servers if first else options.workers, options.rate) as hosts, Processes() as processes:
         addresses = [f"{hosts.address(first + shard)}:{PORT}" for shard in range(servers)]
         encodings = [f"--value_encoding={values}", f"--index_encoding={options.indices}"]
@@ -35,7 +36,8 @@ def measure(binaries, options, name="Compressed-DDP", ratio=None, values=None, e
         for shard in range(servers):
             child = processes.start([
                 *hosts.inside(first + shard), server, f"--listen={addresses[shard]}", f"--shard={shard}",
-                f"--shards={servers}", f"--workers={options.workers}", "--metrics_listen=", "--lr=0.001",
+                f"--shards={servers}", f"--workers={options.workers}", "--metrics_listen=",
+                *(["--lr=1", "--momentum=0"] if at_workers else ["--lr=0.001"]),
                 f"--publish_ratio={0 if ratio == 'auto' else ratio}", *encodings, "--progress=json", *open_door(server)])
             child.stdout.readline()  # it listens
         workers = []
@@ -44,7 +46,9 @@ def measure(binaries, options, name="Compressed-DDP", ratio=None, values=None, e
                 *hosts.inside(rank), binaries / "cddp-worker", f"--rank={rank}", f"--workers={options.workers}",
                 f"--servers={','.join(addresses)}", f"--model={options.model}", f"--compute_ms={options.compute_ms}",
                 f"--ratio={ratio}", *encodings, f"--local_steps={options.local_steps}",
-                *(["--optimizer=sgd"] if options.local_steps > 1 else []), "--batch_size=1",
+                *([f"--overlap={options.overlap}"] if options.overlap else []),
+                *(["--optimizer=sgd", "--lr=0.001"] if at_workers else []),
+                "--batch_size=1",
                 f"--train_examples={steps * options.workers}", "--epochs=2", "--metrics_listen=",
                 f"--bucket_bytes={options.bucket_bytes}", "--progress=json", *open_door(binaries / "cddp-worker"),
                 *extra]))

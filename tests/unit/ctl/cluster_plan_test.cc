@@ -39,7 +39,7 @@ TEST(ClusterPlanTest, WorkerFlags) {
                                               "--data_dir=data/mnist", "--epochs=5", "--batch_size=64", "--seed=42",
                                               "--ratio=0.01", "--value_encoding=int4", "--index_encoding=gap8",
                                               "--bucket_bytes=0", "--threads=1", "--device=cpu", "--loss=auto",
-                                              "--local_steps=1", "--overlap=false", "--train_examples=1000",
+                                              "--local_steps=1", "--overlap=0", "--train_examples=1000",
                                               "--test_examples=0", "--metrics_listen=127.0.0.1:0", "--progress=json"));
 }
 
@@ -164,12 +164,17 @@ TEST(ClusterPlanTest, ValidateNamesTheFlag) {
       {"--optimizer=rmsprop", [](TrainOptions* o) { o->optimizer = "rmsprop"; }},
       {"--optimizer_at=home", [](TrainOptions* o) { o->optimizer_at = "home"; }},
       {"needs the optimizer at the workers", [](TrainOptions* o) { o->optimizer_at = "servers", o->local_steps = 4; }},
-      {"--overlap needs the optimizer at the workers", [](TrainOptions* o) { o->overlap = true; }},
+      {"--local_steps=auto needs the optimizer at the workers",
+       [](TrainOptions* o) { o->optimizer_at = "servers", o->changing_steps.kind = StepsChoice::Kind::kAuto; }},
+      {"--local_steps=auto needs --consistency=sync",
+       [](TrainOptions* o) { o->consistency = "async", o->changing_steps.kind = StepsChoice::Kind::kAuto; }},
+      {"--overlap needs the optimizer at the workers", [](TrainOptions* o) { o->overlap = 1; }},
       {"--overlap has no effect with --consistency=stale",
-       [](TrainOptions* o) { o->overlap = true, o->optimizer = "adamw", o->consistency = "stale"; }},
+       [](TrainOptions* o) { o->overlap = 1, o->optimizer = "adamw", o->consistency = "stale"; }},
       {"adam on the servers loses", [](TrainOptions* o) { o->optimizer_at = "servers", o->optimizer = "adam"; }},
       {"--outer_lr", [](TrainOptions* o) { o->outer_momentum = 0.9; }},
       {"--outer_momentum=1", [](TrainOptions* o) { o->optimizer = "adam", o->outer_momentum = 1; }},
+      {"--overlap=-1", [](TrainOptions* o) { o->overlap = -1; }},
       {"--bucket_bytes=-1", [](TrainOptions* o) { o->bucket_bytes = -1; }},
       {"--train_examples=-1", [](TrainOptions* o) { o->train_examples = -1; }},
       {"--threads=-1", [](TrainOptions* o) { o->threads = -1; }},

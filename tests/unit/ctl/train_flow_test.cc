@@ -102,7 +102,7 @@ TEST_F(TrainFlowTest, EverySettingReachesTheProcesses) {
       "--lr_schedule=step --lr_warmup_steps=5 --lr_decay_steps=7 --lr_decay_factor=0.5 --optimizer_at=servers");
   run("--consistency=stale --max_staleness=9 --optimizer=adamw --sparse_adam=true --beta1=0.8 --beta2=0.7 "
       "--epsilon=0.5 --optimizer_at=servers");
-  run("--overlap=true --local_steps=2 --lr=0.125 --momentum=0.75 --nesterov=true --weight_decay=0.25 "
+  run("--overlap=2 --local_steps=2 --lr=0.125 --momentum=0.75 --nesterov=true --weight_decay=0.25 "
       "--lr_schedule=step "
       "--lr_warmup_steps=5 --lr_decay_steps=7 --lr_decay_factor=0.5 --param_groups=x --optimizer_at=workers");
   run("--optimizer=adamw --beta1=0.8 --beta2=0.7 --epsilon=0.5 --optimizer_at=workers");

@@ -111,6 +111,12 @@ TEST_P(TensorOptimizerTest, GoesAheadAsTheHostsDoes) {
     }
     ExpectNear(tensors->difference(), host->difference());
     ExpectNear(weights, expected);
+    const std::vector<float> published = Noise(20 + round);
+    for (const auto& [optimizer, own] : {std::pair(tensors.get(), &weights), {host.get(), &expected}}) {
+      ASSERT_TRUE(optimizer->SetReplica(published).ok());
+      ASSERT_TRUE(optimizer->TakeAnswer(absl::MakeSpan(*own)).ok());
+    }
+    ExpectNear(weights, expected);
   }
   ASSERT_TRUE(tensors->TakePublished(absl::MakeSpan(weights)).ok());
   ASSERT_TRUE(tensors->NoteMoved(weights).ok());

@@ -1,0 +1,54 @@
+// --local_steps: how many steps workers make between two exchanges, as the user says it.
+
+#ifndef COMMON_CONFIG_STEPS_CHOICE_H_
+#define COMMON_CONFIG_STEPS_CHOICE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+
+namespace cddp {
+
+struct StepsChoice {
+  enum class Kind {
+    kFixed,
+    kAuto,    // as few as the network hides, decided by all workers together
+    kRepeat,  // what another run's kAuto has decided
+  };
+  Kind kind = Kind::kFixed;
+  uint32_t steps = 1;                     // with kFixed
+  std::string decisions = std::string();  // with kRepeat: the file
+
+  friend bool operator==(const StepsChoice&, const StepsChoice&) = default;
+};
+
+// For ABSL_FLAG: "4", "auto", "@FILE". Whether a number makes sense is not looked at.
+inline bool AbslParseFlag(absl::string_view text, StepsChoice* choice, std::string* error) {
+  *choice = {};
+  if (text == "auto") {
+    choice->kind = StepsChoice::Kind::kAuto;
+    return true;
+  }
+  if (absl::ConsumePrefix(&text, "@") && !text.empty()) {
+    choice->kind = StepsChoice::Kind::kRepeat;
+    choice->decisions = std::string(text);
+    return true;
+  }
+  if (absl::SimpleAtoi(text, &choice->steps)) return true;
+  *error = "use a whole number, auto, or @FILE with what an earlier run decided";
+  return false;
+}
+
+inline std::string AbslUnparseFlag(const StepsChoice& choice) {
+  if (choice.kind == StepsChoice::Kind::kAuto) return "auto";
+  if (choice.kind == StepsChoice::Kind::kRepeat) return absl::StrCat("@", choice.decisions);
+  return absl::StrCat(choice.steps);
+}
+
+}  // namespace cddp
+
+#endif  // COMMON_CONFIG_STEPS_CHOICE_H_

@@ -1,0 +1,57 @@
+// --local_steps=auto: what all workers know alike of the coming rounds, as elements that the servers average.
+//
+// All workers must make equally many steps before an exchange, and know which steps of the training these are. So a few
+// elements stand behind the model's buffers in the parameter space and are averaged as they are: with every exchange a
+// worker pushes how far the training is then, the steps of the round after, and its wish. Whatever is published at a
+// version is the same at all workers, so whoever holds that version, from a journal, a snapshot or an answer, goes on
+// alike; no message, journal or checkpoint knows of it.
+//
+// Let the exchange of round v have made version v + 1. There it says: `position`, the steps of the training up to the
+// end of round v; `steps`, those of round v + 1; and the mean of the wishes. What round v + 2 makes follows from that
+// mean, and is pushed with round v + 1: one round later than it could be, so that with overlap a worker knows it
+// although the exchange is still under way.
+//
+// Pushed values are equal at all workers, but for the wish, so that their mean is what was pushed. Where some worker
+// contributed nothing to a round (it rolled a bucket forward after a crash), the mean lies between the values before
+// and after: all round it alike, and make a few steps of the data twice or not at all.
+
+#ifndef WORKER_TRAINER_AGREED_STEPS_H_
+#define WORKER_TRAINER_AGREED_STEPS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+
+namespace cddp {
+
+inline constexpr size_t kAgreedElements = 3;
+
+// Positions up to here are exact in a float's 24 bits.
+inline constexpr uint64_t kMostAgreedPosition = uint64_t{1} << 24;
+
+struct AgreedSteps {
+  uint64_t position = 0;  // steps of the training that have been made
+  uint32_t steps = 0;     // of the round that begins there
+  double wish = 0;        // the logarithm, to base 2, of the mean of the workers' wishes
+
+  // What the wishes come to: the nearest power of two.
+  uint32_t wished_steps() const;
+};
+
+// Before the first round, which makes `steps`.
+AgreedSteps FirstSteps(uint32_t steps);
+
+// From kAgreedElements elements and back. Any elements give steps that can be made.
+AgreedSteps ReadSteps(absl::Span<const float> elements);
+std::vector<float> WriteSteps(const AgreedSteps& agreed);
+
+// How many steps a round at `now` makes: an epoch's last may be shorter.
+uint64_t StepsOfRound(const AgreedSteps& now, uint64_t steps_per_epoch);
+
+// What a worker pushes with the exchange of the round at `now`, after which rounds make `steps` and it wishes `wish`.
+AgreedSteps StepsAfter(const AgreedSteps& now, uint64_t steps_per_epoch, uint32_t steps, uint32_t wish);
+
+}  // namespace cddp
+
+#endif  // WORKER_TRAINER_AGREED_STEPS_H_
