@@ -14,6 +14,7 @@
 #include "common/config/flag_effects.h"
 #include "common/config/logging.h"
 #include "common/config/process.h"
+#include "common/config/version.h"
 #include "common/transport/address.h"
 #include "common/transport/healthcheck.h"
 #include "common/transport/security_flags.h"
@@ -42,6 +43,7 @@ absl::Status Healthcheck(const cddp::HealthcheckFlag& flag) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  cddp::AnswerVersion("cddp-server", argc, argv);
   cddp::ParseCommandLineOrExit(argc, argv, "cddp-server: one shard of a Compressed-DDP parameter server",
                                {{cddp::kServerFlagFile, cddp::kSecurityFlagFile}});
   cddp::CheckFlagsHaveEffectOrExit();

@@ -9,6 +9,7 @@
 #include "common/config/passive_waiting.h"
 #include "common/config/process.h"
 #include "common/config/stop_signal.h"
+#include "common/config/version.h"
 #include "common/metrics/metrics_probe.h"
 #include "common/transport/security_flags.h"
 #include "worker/cluster/rank_claim.h"
@@ -57,6 +58,7 @@ constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
 }  // namespace
 
 int main(int argc, char** argv) {
+  cddp::AnswerVersion("cddp-worker", argc, argv);
   cddp::StartWithPassiveWaiting(argv);
   cddp::ParseCommandLineOrExit(argc, argv, "cddp-worker: one data-parallel replica of a Compressed-DDP cluster",
                                {{cddp::kWorkerFlagFile, cddp::kSecurityFlagFile}});

@@ -11,6 +11,7 @@
 #include "common/config/command_line.h"
 #include "common/config/logging.h"
 #include "common/config/similar_name.h"
+#include "common/config/version.h"
 #include "deploy/ctl/checkpoint_command.h"
 #include "deploy/ctl/plan_command.h"
 #include "deploy/ctl/report_command.h"
@@ -48,13 +49,16 @@ std::string Usage() {
     absl::StrAppend(&text,
                     absl::StrFormat("  %-12s%s\n              %s\n", command.name, command.summary, command.example));
   }
-  absl::StrAppend(&text, "  help        show this text\n\ncddp COMMAND --help lists the command's flags.\n");
+  absl::StrAppend(&text,
+                  "  help        show this text\n  --version   show the release and the commit\n\ncddp COMMAND --help "
+                  "lists the command's flags.\n");
   return text;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  cddp::AnswerVersion("cddp", argc, argv);
   if (argc < 2) {
     std::fputs(Usage().c_str(), stderr);
     return cddp::kExitBadInput;
