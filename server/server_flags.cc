@@ -13,12 +13,12 @@ ABSL_FLAG(uint32_t, shards, 1, "number of servers");
 ABSL_FLAG(uint32_t, workers, 1, "number of workers; a step is complete when all have contributed");
 ABSL_FLAG(cddp::Consistency, consistency, cddp::Consistency::kSync,
           "sync: a step waits for all workers; stale: a worker waits while it is too far ahead; async: nobody waits");
-ABSL_FLAG(uint32_t, quorum, 0, "sync: a step waits for so many workers only, late ones count in the next; 0: for all");
+ABSL_FLAG(uint32_t, quorum, 0, "sync: a step waits for this many workers; later ones count in the next; 0: for all");
 ABSL_FLAG(uint64_t, max_staleness, 4, "stale: most steps a worker may be ahead of the slowest");
 ABSL_FLAG(cddp::OptimizerKind, optimizer, cddp::OptimizerKind::kSgd, "sgd, adam or adamw");
 ABSL_FLAG(double, lr, 0.05, "learning rate");
 ABSL_FLAG(cddp::LearningRateSchedule, lr_schedule, cddp::LearningRateSchedule::kConstant, "constant, step or cosine");
-ABSL_FLAG(uint64_t, lr_warmup_steps, 0, "linear rise of the rate over so many steps, before the schedule");
+ABSL_FLAG(uint64_t, lr_warmup_steps, 0, "steps of a linear rise of the rate, before the schedule");
 ABSL_FLAG(uint64_t, lr_decay_steps, 0, "step: steps between two decays; cosine: steps until the lowest rate");
 ABSL_FLAG(double, lr_decay_factor, 0.1, "step: factor of each decay; cosine: lowest rate as a part of --lr");
 ABSL_FLAG(double, momentum, 0.9, "momentum of SGD, in [0, 1)");
@@ -55,9 +55,10 @@ ABSL_FLAG(cddp::HealthcheckFlag, healthcheck, {},
           "ask the server at --listen, or at the address given, whether it serves; exit 0 if so, else 1");
 ABSL_FLAG(std::string, state_dir, "",
           "folder of this server's journal, on a local file system; a restarted server goes on from it; empty: none");
-ABSL_FLAG(uint64_t, log_versions, 1,
-          "keep at least the last so many versions' changes in memory, however large, for workers that go on from a "
-          "checkpoint of that age; the changes that together are no larger than the weights are kept in any case");
+ABSL_FLAG(
+    uint64_t, log_versions, 1,
+    "keep the changes of at least this many last versions in memory, however large, for workers that go on from a "
+    "checkpoint of that age; the changes that together are no larger than the weights are kept in any case");
 ABSL_FLAG(cddp::Durability, durability, cddp::Durability::kVersion,
           "with --state_dir, what an answer waits for: version: the disk holds its version; snapshot: nothing, a crash "
           "goes back to the last snapshot; none: nothing, a crash may lose the last moment");

@@ -66,7 +66,7 @@ absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLa
                                                    "--max_parameters=", options_.max_parameters,
                                                    ": raise it or use more servers"));
   }
-  // A bucket and its workers' places take memory by themselves, as much as so many parameters.
+  // A bucket and its workers' places take memory by themselves, as much as this many parameters.
   const uint64_t of_a_bucket = 256 + uint64_t{16} * options_.worker_count;
   if (const uint64_t buckets = run.end - run.begin;
       buckets > 1 && of_a_bucket * buckets > options_.max_parameters - parameters) {

@@ -18,7 +18,8 @@ namespace {
 
 // Below this a snapshot is not worth its syncs.
 constexpr uint64_t kLeastSnapshotBytes = uint64_t{1} << 20;
-// A journal of so many snapshots' bytes is worth one: fewer cost more while training, more cost a longer start.
+// A snapshot is due when the journal is this many times as large as the last. Less costs training, more costs a longer
+// start.
 constexpr uint64_t kJournalPerSnapshot = 3;
 // Checkpoints whose version has not come: who asked may be long gone, and the version may never come.
 constexpr size_t kMostCheckpoints = 16;

@@ -35,8 +35,8 @@ ABSL_FLAG(uint32_t, layers, 4, "gpt: layers");
 ABSL_FLAG(uint32_t, dim, 128, "gpt: width of a layer");
 ABSL_FLAG(uint32_t, heads, 0, "gpt: heads of attention; 0: one for each 64 of --dim");
 ABSL_FLAG(uint32_t, context, 128, "gpt: bytes that it sees, which are an example");
-ABSL_FLAG(uint64_t, train_examples, 0, "use only the first so many training examples; 0: all");
-ABSL_FLAG(uint64_t, test_examples, 0, "use only the first so many test examples; 0: all");
+ABSL_FLAG(uint64_t, train_examples, 0, "use only this many training examples, the first ones; 0: all");
+ABSL_FLAG(uint64_t, test_examples, 0, "use only this many test examples, the first ones; 0: all");
 ABSL_FLAG(uint32_t, epochs, 5, "passes over the training set");
 ABSL_FLAG(uint32_t, batch_size, 64, "examples a step of this worker");
 ABSL_FLAG(uint64_t, seed, 42, "seed of initial weights, sampling and dropout");
@@ -46,8 +46,7 @@ ABSL_FLAG(cddp::OptimizerChoice, optimizer, {},
 ABSL_FLAG(double, lr, 0.05, "own optimizer: learning rate");
 ABSL_FLAG(cddp::LearningRateSchedule, lr_schedule, cddp::LearningRateSchedule::kConstant,
           "own optimizer: constant, step or cosine");
-ABSL_FLAG(uint64_t, lr_warmup_steps, 0,
-          "own optimizer: linear rise of the rate over so many steps, before the schedule");
+ABSL_FLAG(uint64_t, lr_warmup_steps, 0, "own optimizer: steps of a linear rise of the rate, before the schedule");
 ABSL_FLAG(uint64_t, lr_decay_steps, 0, "step: steps between two decays; cosine: steps until the lowest rate");
 ABSL_FLAG(double, lr_decay_factor, 0.1, "step: factor of each decay; cosine: lowest rate as a part of --lr");
 ABSL_FLAG(double, momentum, 0.9, "own sgd: momentum, in [0, 1)");
@@ -125,8 +124,9 @@ ABSL_FLAG(
     uint64_t, checkpoint_every, 100,
     "steps (exchanges, with --local_steps) between two checkpoints; 0: only at the end and on SIGTERM. The servers "
     "must remember as many: see their --log_versions");
-ABSL_FLAG(uint64_t, max_skipped_steps, 20,
-          "end with an error when so many steps (exchanges) in a row were skipped for a non-finite gradient; 0: never");
+ABSL_FLAG(
+    uint64_t, max_skipped_steps, 20,
+    "end with an error when this many steps (exchanges) in a row were skipped for a non-finite gradient; 0: never");
 ABSL_FLAG(bool, stop_on_non_finite, false, "end with an error at the first non-finite gradient instead of skipping");
 ABSL_FLAG(
     cddp::HealthcheckFlag, healthcheck, {},

@@ -80,7 +80,7 @@ ABSL_FLAG(bool, sparse_adam, false,
           "let the servers' Adam step what --ratio below 1 sends, at a loss of quality (docs/convergence.md)");
 ABSL_FLAG(std::string, consistency, "sync",
           "sync: a step waits for all workers; stale: a worker waits while it is too far ahead; async: nobody waits");
-ABSL_FLAG(int, quorum, 0, "sync: a step waits for so many workers only, late ones count in the next; 0: for all");
+ABSL_FLAG(int, quorum, 0, "sync: a step waits for this many workers; later ones count in the next; 0: for all");
 ABSL_FLAG(int, max_staleness, 4, "stale: most steps a worker may be ahead of the slowest");
 ABSL_FLAG(
     cddp::StepsChoice, local_steps, {.steps = 0},
@@ -108,8 +108,8 @@ ABSL_FLAG(double, publish_ratio, 0,
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::kDefaultValueEncoding, "encoding of the values sent");
 ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent");
 ABSL_FLAG(int, bucket_bytes, 0, "gradient bytes of a bucket; 0: by the model's size");
-ABSL_FLAG(int, train_examples, 0, "use only the first so many training examples; 0: all");
-ABSL_FLAG(int, test_examples, 0, "use only the first so many test examples; 0: all");
+ABSL_FLAG(int, train_examples, 0, "use only this many training examples, the first ones; 0: all");
+ABSL_FLAG(int, test_examples, 0, "use only this many test examples, the first ones; 0: all");
 ABSL_FLAG(int, threads, 0, "threads of each worker; 0: the cores that this process may use shared evenly");
 ABSL_FLAG(
     cddp::DeviceChoice, device, {},
