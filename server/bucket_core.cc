@@ -54,9 +54,10 @@ absl::Status BucketCore::Check(const Contribution& contribution) const {
     return absl::InvalidArgumentError(
         absl::StrCat("rank ", contribution.rank, " is outside the ", slots_.size(), " workers"));
   }
-  if (contribution.base_version > version_) {
+  if (contribution.base_version > version_ && !IsTakenBack(contribution)) {
     return absl::FailedPreconditionError(
-        absl::StrCat("base version ", contribution.base_version, " is ahead: this bucket is at version ", version_));
+        absl::StrCat("base version ", contribution.base_version, " is ahead: this bucket is at version ", version_,
+                     ": the server has lost its state; start it with the --state_dir that it had, or all anew"));
   }
   if (IsSync() && contribution.base_version != contribution.step) {
     return absl::FailedPreconditionError(absl::StrCat("step ", contribution.step, " does not fit base version ",
@@ -70,12 +71,23 @@ bool BucketCore::IsTakenBack(const Contribution& contribution) const {
   return options_.may_lose_versions && version_ > 0 && contribution.base_version > version_;
 }
 
+bool BucketCore::IsHeld(const Contribution& contribution) const {
+  const Slot& slot = slots_[contribution.rank];
+  return slot.ahead.has_value() && slot.ahead->contribution.step == contribution.step;
+}
+
 bool BucketCore::Changes(const BucketInput& input) const {
   const auto* contribute = std::get_if<Contribute>(&input);
   if (contribute == nullptr) return true;
   const Contribution& contribution = contribute->contribution;
-  return ended_.ok() && !IsTakenBack(contribution) && Check(contribution).ok() &&
-         !slots_[contribution.rank].steps.IsCounted(contribution.step);
+  if (!ended_.ok() || !Check(contribution).ok()) return false;
+  if (IsTakenBack(contribution)) return IsSync() && !IsHeld(contribution);
+  return !slots_[contribution.rank].steps.IsCounted(contribution.step);
+}
+
+void BucketCore::NoteRecovered(CallNumber first_call) {
+  first_call_ = first_call;
+  if (options_.may_lose_versions) recovered_ = std::min(recovered_.value_or(version_), version_);
 }
 
 BucketEffects BucketCore::Apply(const BucketInput& input) {
@@ -93,24 +105,74 @@ BucketEffects BucketCore::Apply(const BucketInput& input) {
 BucketEffects BucketCore::Take(const Contribute& input) {
   const Contribution& contribution = input.contribution;
   BucketEffects effects;
-  absl::Status status = ended_;
-  if (status.ok() && IsTakenBack(contribution)) {
-    effects.answers.push_back({input.call, WholeWeights()});
-    return effects;
-  }
-  if (status.ok()) status = Check(contribution);
+  const absl::Status status = ended_.ok() ? Check(contribution) : ended_;
   if (!status.ok()) {
     effects.answers.push_back({input.call, status});
     return effects;
   }
-  Slot& slot = slots_[contribution.rank];
-  const bool is_retry = slot.steps.IsCounted(contribution.step);
-  if (!is_retry) Count(contribution, input.update);
-  const bool differs = contribution.replica_crc32c.has_value() &&
-                       checks_.Differs(contribution.base_version, *contribution.replica_crc32c);
-  slot.waiting.push_back({contribution.step, contribution.base_version, input.call, differs, is_retry});
+  if (IsTakenBack(contribution)) return TakeAhead(input);
+  Take(contribution, input.update, {input.call});
   Advance(&effects);
   return effects;
+}
+
+void BucketCore::Take(const Contribution& contribution, const std::optional<CheckedUpdate>& update,
+                      absl::Span<const CallNumber> calls) {
+  Slot& slot = slots_[contribution.rank];
+  const bool is_retry = slot.steps.IsCounted(contribution.step);
+  if (!is_retry) Count(contribution, update);
+  const bool differs = contribution.replica_crc32c.has_value() &&
+                       checks_.Differs(contribution.base_version, *contribution.replica_crc32c);
+  const bool is_lost = HoldsLostVersion(contribution);
+  for (const CallNumber call : calls) {
+    slot.waiting.push_back(
+        {contribution.step, contribution.base_version, call, differs && !is_lost, is_retry, is_lost});
+  }
+}
+
+BucketEffects BucketCore::TakeAhead(const Contribute& input) {
+  const Contribution& contribution = input.contribution;
+  Slot& slot = slots_[contribution.rank];
+  BucketEffects effects;
+  HoldsLostVersion(contribution);
+  if (!IsSync()) {
+    slot.lost.told = version_;
+    effects.answers.push_back({input.call, WholeWeights()});
+    return effects;
+  }
+  if (!IsHeld(contribution)) {
+    if (slot.ahead.has_value()) {
+      for (const CallNumber call : slot.ahead->calls) {
+        effects.answers.push_back({call, absl::UnavailableError("another contribution came in this one's place")});
+      }
+    }
+    slot.active = true;
+    slot.ahead = Ahead{contribution, input.update, {}};
+  }
+  slot.ahead->calls.push_back(input.call);
+  Advance(&effects);
+  return effects;
+}
+
+void BucketCore::TakeHeld() {
+  for (Slot& slot : slots_) {
+    if (!slot.ahead.has_value() || slot.ahead->contribution.step > version_) continue;
+    const Ahead held = *std::exchange(slot.ahead, std::nullopt);
+    Take(held.contribution, held.update, held.calls);
+  }
+}
+
+// What the worker names may be a version of before the crash or one of after it, of the same number: only that it was
+// answered since, and not the version that it named before, tells.
+bool BucketCore::HoldsLostVersion(const Contribution& contribution) {
+  const uint64_t base = contribution.base_version;
+  if (!recovered_.has_value() || base <= *recovered_) return false;
+  Lost& lost = slots_[contribution.rank].lost;
+  if (lost.none && base <= version_) return false;
+  lost.none = base <= version_ && base == lost.told && base > lost.version;
+  if (lost.none) return false;
+  lost.version = std::max(lost.version, base);
+  return true;
 }
 
 void BucketCore::Count(const Contribution& contribution, const std::optional<CheckedUpdate>& update) {
@@ -156,16 +218,36 @@ double BucketCore::SumOfShares() const {
 }
 
 bool BucketCore::RoundIsComplete() const {
-  if (contributed_ == 0) return false;
-  if (!RoundsAreShared()) return true;
-  const bool all =
-      std::all_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.contributed || !slot.active; });
+  if (!RoundsAreShared()) return contributed_ != 0;
+  uint32_t there = 0;
+  bool all = true;
+  for (const Slot& slot : slots_) {
+    const bool is_there = slot.contributed || slot.ahead.has_value();
+    there += is_there ? 1 : 0;
+    all = all && (is_there || !slot.active);
+  }
+  if (there == 0) return false;
   if (version_ == 0) return contributed_ == slots_.size();  // the weights' source must be among them
-  return all || (options_.consistency.quorum != 0 && contributed_ >= options_.consistency.quorum);
+  return all || (options_.consistency.quorum != 0 && there >= options_.consistency.quorum);
+}
+
+void BucketCore::SkipToHeld() {
+  uint64_t first = UINT64_MAX;
+  for (const Slot& slot : slots_) {
+    if (slot.ahead.has_value()) first = std::min(first, slot.ahead->contribution.step);
+  }
+  version_ = first;
+  snapshot_ = {};
+  log_.Restart(version_);
 }
 
 void BucketCore::Advance(BucketEffects* effects) {
-  if (RoundIsComplete()) {
+  while (ended_.ok() && RoundIsComplete()) {
+    if (contributed_ == 0) {
+      SkipToHeld();
+      TakeHeld();
+      continue;
+    }
     const absl::Status status = CloseRound();
     bool refused = false;
     for (Slot& slot : slots_) {
@@ -178,6 +260,7 @@ void BucketCore::Advance(BucketEffects* effects) {
     contributed_ = 0;
     if (!status.ok()) ended_ = status;
     effects->closed = {refused, std::exchange(staleness_, 0)};
+    TakeHeld();
   }
   for (Slot& slot : slots_) {
     auto keep = slot.waiting.begin();
@@ -186,6 +269,7 @@ void BucketCore::Advance(BucketEffects* effects) {
         effects->answers.push_back({waiter.call, ended_});
       } else if (MayGoOn(slot, waiter)) {
         effects->answers.push_back({waiter.call, AnswerFor(slot, waiter)});
+        if (waiter.call >= first_call_) slot.lost.told = effects->answers.back().answer->version;
       } else {
         *keep++ = waiter;
       }
@@ -200,6 +284,7 @@ bool BucketCore::MayGoOn(const Slot& slot, const Waiter& waiter) const {
     case Consistency::kSync:
       return version_ > waiter.step;
     case Consistency::kStale: {
+      if (options_.bucket != 0) return true;
       uint64_t slowest = slot.clock;
       for (const Slot& other : slots_) {
         if (other.active) slowest = std::min(slowest, other.clock);
@@ -234,7 +319,7 @@ ExchangeAnswer BucketCore::WholeWeights() {
 ExchangeAnswer BucketCore::AnswerFor(const Slot& slot, const Waiter& waiter) {
   const uint64_t version = AnsweredVersion(slot, waiter);
   std::optional<std::vector<SharedBytes>> changes;
-  if (!waiter.replica_differs) changes = log_.Between(waiter.base_version, version);
+  if (!waiter.replica_differs && !waiter.holds_lost_version) changes = log_.Between(waiter.base_version, version);
   // The weights themselves are smaller than very many changes, and always fit a message. (In sync mode a worker that is
   // far behind asks for one version after the other, or is told the newest once.)
   if (!IsSync() && changes.has_value() && version > waiter.base_version + 1 &&
@@ -309,6 +394,7 @@ absl::Status BucketCore::CloseRound() {
 void BucketCore::Take(const Admit& input) {
   Slot& slot = slots_[input.rank];
   slot.active = true;
+  slot.lost = Lost{};
   if (!IsSync()) {
     // What the process before it contributed to the open round counts; the new one's is then a retry.
     if (!slot.contributed) slot.steps.StartAnew();
@@ -327,6 +413,9 @@ BucketEffects BucketCore::End(const absl::Status& why) {
   BucketEffects effects;
   for (Slot& slot : slots_) {
     for (const Waiter& waiter : slot.waiting) effects.answers.push_back({waiter.call, why});
+    if (slot.ahead.has_value()) {
+      for (const CallNumber call : slot.ahead->calls) effects.answers.push_back({call, why});
+    }
     slot = Slot{};
   }
   contributed_ = 0;
@@ -334,14 +423,16 @@ BucketEffects BucketCore::End(const absl::Status& why) {
 }
 
 bool BucketCore::is_waiting() const {
-  return contributed_ != 0 ||
-         std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return !slot.waiting.empty(); });
+  return contributed_ != 0 || std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) {
+           return !slot.waiting.empty() || slot.ahead.has_value();
+         });
 }
 
 std::vector<uint32_t> BucketCore::MissingRanks() const {
   std::vector<uint32_t> ranks;
   for (uint32_t rank = 0; rank < slots_.size() && contributed_ != 0; ++rank) {
-    if (!slots_[rank].contributed && slots_[rank].active) ranks.push_back(rank);
+    const Slot& slot = slots_[rank];
+    if (!slot.contributed && !slot.ahead.has_value() && slot.active) ranks.push_back(rank);
   }
   return ranks;
 }

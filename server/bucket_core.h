@@ -14,6 +14,13 @@
 // contributed. So a full round makes sum(w g) / sum(w); one of a quorum leaves room for those that are late, and these
 // count in a later round by their weight in that one's shares; and where each contribution is a round of its own, the
 // steps of all workers together still make one step. Without weights every share is 1.
+//
+// With may_lose_versions a crash may take the bucket back, so that workers are ahead of it, in this bucket and not in
+// others. In synchronous training such a contribution is held until the bucket is at its step, and rounds before that
+// do not wait for its worker: were they to, one worker would wait here and another where nothing was lost, each for the
+// other. A bucket that all workers are ahead of goes to the first step of theirs at once. In the other modes, where
+// nobody waits, a worker that is ahead is given the weights as they are. What workers hold of versions that are lost is
+// replaced: their next answer is whole.
 
 #ifndef SERVER_BUCKET_CORE_H_
 #define SERVER_BUCKET_CORE_H_
@@ -115,6 +122,11 @@ class BucketCore {
   // there. Retries, contributions that are wrong and what comes after the end do not.
   bool Changes(const BucketInput& input) const;
 
+  // All that a journal held has been applied, and calls from `first_call` on are those of workers. With
+  // may_lose_versions, workers may hold versions after the present one that are lost, and others will get their
+  // numbers.
+  void NoteRecovered(CallNumber first_call);
+
   // What BucketState says of Exchange, Admit and Retire.
   BucketEffects Apply(const BucketInput& input);
 
@@ -135,7 +147,8 @@ class BucketCore {
   // Ranks that the open round still waits for; none if it is not open.
   std::vector<uint32_t> MissingRanks() const;
 
-  // All that later answers depend on, as bytes; only the checksums of earlier versions' weights are forgotten.
+  // All that later answers depend on, as bytes; only the checksums of earlier versions' weights, and what workers were
+  // told since the start, are forgotten.
   // (bucket_core_save.cc)
   void Save(std::string* state) const;
   // Of a new core of the same length and options. DataLoss if the state is not such a bucket's.
@@ -147,7 +160,20 @@ class BucketCore {
     uint64_t base_version = 0;
     CallNumber call = 0;
     bool replica_differs = false;
-    bool is_retry = false;  // its contribution had been counted before
+    bool is_retry = false;            // its contribution had been counted before
+    bool holds_lost_version = false;  // its base version is one that a crash took back, or may be
+  };
+  // A contribution to a step that the bucket has not come to yet, since a crash took it back.
+  struct Ahead {
+    Contribution contribution;
+    std::optional<CheckedUpdate> update;
+    std::vector<CallNumber> calls;
+  };
+  // Which versions a worker may hold. Nothing of it is saved.
+  struct Lost {
+    uint64_t told = 0;     // the last version that it was answered since the start
+    uint64_t version = 0;  // the newest that it has named and that is, or may be, lost
+    bool none = false;     // it has gone on from what it was answered since the start
   };
   // What is known of a worker.
   struct Slot {
@@ -162,6 +188,8 @@ class BucketCore {
     std::optional<CheckedUpdate> update;  // points into `bytes`; none: zero
     SharedBytes bytes;
     std::vector<Waiter> waiting;  // more than one after retries
+    std::optional<Ahead> ahead;
+    Lost lost;
   };
 
   BucketCore(uint32_t length, const BucketOptions& options, std::unique_ptr<BucketWeights> weights);
@@ -170,6 +198,20 @@ class BucketCore {
   bool RoundsAreShared() const { return IsSync() || version_ == 0; }
   // Is the worker ahead of a bucket that a crash has taken back?
   bool IsTakenBack(const Contribution& contribution) const;
+  // Does the contribution wait in its worker's slot already?
+  bool IsHeld(const Contribution& contribution) const;
+  // Of Save and Load: what is held, and from which version on workers may hold lost ones. Nothing where no crash has
+  // taken the bucket back.
+  void SaveHeld(ByteWriter& to) const;
+  absl::Status LoadHeld(ByteReader& from);
+  BucketEffects TakeAhead(const Contribute& input);
+  // Counts the contributions that were held until the bucket was where it is now.
+  void TakeHeld();
+  // Is the contribution's base version, or may it be, one that a crash took back? Notes it.
+  bool HoldsLostVersion(const Contribution& contribution);
+  // Counts a contribution that fits the present version; `calls` wait for its answer.
+  void Take(const Contribution& contribution, const std::optional<CheckedUpdate>& update,
+            absl::Span<const CallNumber> calls);
   absl::Status Check(const Contribution& contribution) const;
   BucketEffects Take(const Contribute& input);
   void Take(const Admit& input);
@@ -178,7 +220,9 @@ class BucketCore {
   // The sum of all shares of the open round.
   double SumOfShares() const;
   bool RoundIsComplete() const;
-  // Closes the open round if it is complete, then answers every call that may go on.
+  // All active workers are ahead: goes to the first step of theirs.
+  void SkipToHeld();
+  // Closes the open round if it is complete, and those after it that then are; then answers every call that may go on.
   void Advance(BucketEffects* effects);
   // The open round's contributions, in rank order, and how much each counts.
   BucketWeights::Round MakeRound() const;
@@ -199,7 +243,9 @@ class BucketCore {
   std::vector<float> late_;  // sum of contributions to rounds that had closed, each times its weight; empty: none
   std::vector<Slot> slots_;  // by rank
   uint32_t contributed_ = 0;
-  uint64_t staleness_ = 0;  // largest since the last round closed
+  uint64_t staleness_ = 0;             // largest since the last round closed
+  std::optional<uint64_t> recovered_;  // see NoteRecovered: the smallest version then
+  CallNumber first_call_ = 0;
   absl::Status ended_;
 };
 

@@ -1,5 +1,6 @@
 // BucketCore as bytes: what snapshots and checkpoints hold of a bucket.
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -9,6 +10,11 @@
 #include "server/bucket_core.h"
 
 namespace cddp {
+namespace {
+
+constexpr uint64_t kNeverRecovered = UINT64_MAX;
+
+}  // namespace
 
 void BucketCore::Save(std::string* state) const {
   state->clear();
@@ -31,6 +37,50 @@ void BucketCore::Save(std::string* state) const {
     to.Put<uint8_t>(slot.non_finite);
     to.PutBytes(slot.update.has_value() ? slot.update->bytes() : absl::string_view());
   }
+  SaveHeld(to);
+}
+
+void BucketCore::SaveHeld(ByteWriter& to) const {
+  const bool holds = std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.ahead.has_value(); });
+  if (!holds && !recovered_.has_value()) return;
+  to.Put<uint64_t>(recovered_.value_or(kNeverRecovered));
+  for (uint32_t rank = 0; rank < slots_.size(); ++rank) {
+    if (!slots_[rank].ahead.has_value()) continue;
+    const Contribution& held = slots_[rank].ahead->contribution;
+    to.Put<uint32_t>(rank);
+    to.Put<uint64_t>(held.step);
+    to.Put<uint8_t>(held.non_finite);
+    to.Put<uint8_t>(held.weight.has_value());
+    to.Put<float>(held.weight.value_or(0));
+    to.PutBytes(held.update.view());
+  }
+}
+
+absl::Status BucketCore::LoadHeld(ByteReader& from) {
+  if (from.left().empty()) return absl::OkStatus();
+  if (const auto recovered = from.Get<uint64_t>(); recovered != kNeverRecovered) recovered_ = recovered;
+  while (from.ok() && !from.left().empty()) {
+    Contribution held;
+    held.rank = from.Get<uint32_t>();
+    held.step = held.base_version = from.Get<uint64_t>();
+    held.non_finite = from.Get<uint8_t>() != 0;
+    const bool has_weight = from.Get<uint8_t>() != 0;
+    const auto weight = from.Get<float>();
+    if (has_weight) held.weight = weight;
+    held.update = SharedBytes::Own(std::string(from.GetBytes()));
+    if (!from.ok() || held.rank >= slots_.size() || !Check(held).ok() || !IsTakenBack(held)) {
+      from.Fail();
+      break;
+    }
+    std::optional<CheckedUpdate> update;
+    if (!held.update.empty()) {
+      const absl::StatusOr<CheckedUpdate> checked = CheckedUpdate::Check(held.update.view(), length_);
+      if (!checked.ok()) return absl::DataLossError(absl::StrCat("holds a bad update: ", checked.status().message()));
+      update = *checked;
+    }
+    slots_[held.rank].ahead = Ahead{held, update, {}};
+  }
+  return absl::OkStatus();
 }
 
 absl::Status BucketCore::Load(absl::string_view state) {
@@ -65,6 +115,7 @@ absl::Status BucketCore::Load(absl::string_view state) {
     if (!checked.ok()) return absl::DataLossError(absl::StrCat("holds a bad update: ", checked.status().message()));
     slot.update = *checked;
   }
+  if (absl::Status status = LoadHeld(from); !status.ok()) return status;
   if (!from.ok() || !from.left().empty()) {
     return absl::DataLossError(absl::StrCat("holds a state that does not fit bucket ", options_.bucket));
   }

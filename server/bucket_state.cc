@@ -21,6 +21,11 @@ void BucketState::set_journal(BucketJournal* journal) {
   journal_ = journal;
 }
 
+void BucketState::NoteRecovered() {
+  MutexLock lock(mutex_);
+  core_->NoteRecovered(next_call_);
+}
+
 std::optional<RoundTiming> BucketState::Exchange(const Contribution& contribution, ExchangeDone done) {
   // Outside the lock: other calls go on meanwhile.
   std::optional<CheckedUpdate> update;
@@ -205,7 +210,12 @@ void BucketState::MakeSaves() {
     }
     std::string state;
     core_->Save(&state);
-    save->second(std::move(state));
+    // It may have gone past several versions at once.
+    if (save->first == core_->version()) {
+      save->second(std::move(state));
+    } else {
+      save->second(absl::FailedPreconditionError("the bucket went past that version"));
+    }
     save = saves_.erase(save);
   }
 }

@@ -65,12 +65,12 @@ class BucketState {
   void set_journal(BucketJournal* journal);
 
   // Takes one contribution and calls `done` when the consistency mode lets the worker go on, with the changes since its
-  // base version (with may_lose_versions, the weights as they are if the worker is ahead of the bucket, and nothing is
-  // counted). A second contribution of one worker to a step is never counted; its call gets the answer all the same: in
-  // synchronous training the very change that the first one was told of, so that a worker that makes its last steps
-  // once more passes through the same weights again. A contribution to a round that closed without it counts in the
-  // open one. Returns timing if this call closed a round. Errors go to `done`: InvalidArgument for bad bytes,
-  // FailedPrecondition for a step or base version that does not fit; both change nothing.
+  // base version (with may_lose_versions, the weights themselves if that version may be lost; see BucketCore). A second
+  // contribution of one worker to a step is never counted; its call gets the answer all the same: in synchronous
+  // training the very change that the first one was told of, so that a worker that makes its last steps once more
+  // passes through the same weights again. A contribution to a round that closed without it counts in the open one.
+  // Returns timing if this call closed a round. Errors go to `done`: InvalidArgument for bad bytes, FailedPrecondition
+  // for a step or base version that does not fit; both change nothing.
   std::optional<RoundTiming> Exchange(const Contribution& contribution, ExchangeDone done);
 
   // A new process holds `rank`, and rounds wait for it. In synchronous training, where steps are versions, what the
@@ -82,6 +82,9 @@ class BucketState {
 
   // Ends the bucket: every waiting and every later call gets `why`.
   void Close(const absl::Status& why);
+
+  // Once, after a start: all that the journal held has been given to it.
+  void NoteRecovered();
 
   uint32_t length() const ABSL_NO_THREAD_SAFETY_ANALYSIS { return core_->length(); }  // it never changes
   uint64_t version() const;

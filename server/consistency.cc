@@ -8,7 +8,9 @@ uint64_t StalenessBound(const ConsistencyOptions& options, uint32_t worker_count
   if (options.mode != Consistency::kStale) return 0;
   // When a worker at clock c is let go, each other is at c - max_staleness or later; until it contributes again, each
   // gets as far as c + max_staleness, from where one more contribution is counted before its call has to wait.
-  return (worker_count - 1) * (2 * options.max_staleness + 1);
+  // That is bucket 0. In the others a worker that is let go may have one contribution under way, and so may each other,
+  // at both ends.
+  return (worker_count - 1) * (2 * options.max_staleness + 4);
 }
 
 absl::Status Validate(const ConsistencyOptions& options, uint32_t worker_count) {

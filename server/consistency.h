@@ -14,7 +14,10 @@ namespace cddp {
 enum class Consistency {
   kSync,   // a step is complete when all active workers, or `quorum` of them, have contributed
   kStale,  // contributions are applied as they come; a worker waits while it is `max_staleness` steps ahead of the
-           // slowest (stale synchronous parallel, Ho et al. 2013)
+           // slowest (stale synchronous parallel, Ho et al. 2013). Bucket 0 alone keeps count: workers push every
+           // bucket in every step, so that whoever waits there goes on nowhere. Were each bucket to count for itself, a
+           // worker could be ahead of another in one and behind it in another, and they would wait for each other for
+           // good.
   kAsync,  // contributions are applied as they come; nobody waits
 };
 

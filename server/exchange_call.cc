@@ -21,6 +21,7 @@ void ExchangeCall::Start(PushRequest request) {
   rank_ = request.rank;
   pushes_.resize(request.pushes.size());
   unanswered_ = request.pushes.size();
+  if (!request.pushes.empty()) users_.fetch_add(1, std::memory_order_relaxed);
   const absl::Status checked = shard_.CheckCall(request.rank, request.incarnation, request.view);
   for (size_t i = 0; i < request.pushes.size(); ++i) {
     Push& push = request.pushes[i];
@@ -41,11 +42,21 @@ void ExchangeCall::Start(PushRequest request) {
 
 void ExchangeCall::Answered(size_t push, absl::StatusOr<ExchangeAnswer> answer) {
   { const Limits::Held released = std::move(pushes_[push].held); }
+  if (absl::IsFailedPrecondition(answer.status()) && !refused_.exchange(true)) Refuse(answer.status());
   pushes_[push].answer = std::move(answer);
   if (unanswered_.fetch_sub(1, std::memory_order_acq_rel) == 1) Complete();
 }
 
+void ExchangeCall::Release() {
+  if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
 void ExchangeCall::Complete() {
+  Answer();
+  Release();
+}
+
+void ExchangeCall::Answer() {
   Shard::CallTotals totals;
   absl::Status error;
   for (const Waiting& push : pushes_) {
@@ -53,6 +64,7 @@ void ExchangeCall::Complete() {
     error.Update(push.answer.status());
   }
   shard_.NoteCall(rank_, totals);
+  if (refused_.load(std::memory_order_acquire)) return;
   if (!error.ok()) return Refuse(error);
   std::vector<PackedReply> replies;
   replies.reserve(pushes_.size());

@@ -19,7 +19,9 @@
 namespace cddp {
 
 // Hands each push to its bucket, which frees its bytes as soon as it is answered, and answers the call when all are;
-// with the first push's error if there are any. Deletes itself when the call is over. Thread-safe.
+// with the first push's error if there are any. An error that ends the worker (FailedPrecondition) is told at once: the
+// other pushes may wait for workers that wait for this one. Deletes itself when the call is over and all pushes are
+// answered. Thread-safe.
 class ExchangeCall final : public grpc::ServerUnaryReactor {
  public:
   // All must outlive the call.
@@ -32,7 +34,7 @@ class ExchangeCall final : public grpc::ServerUnaryReactor {
   void Start(PushRequest request);
 
   void OnCancel() override { call_.Abandoned(); }
-  void OnDone() override { delete this; }
+  void OnDone() override { Release(); }
 
  private:
   // A push while it waits, then its answer.
@@ -45,6 +47,8 @@ class ExchangeCall final : public grpc::ServerUnaryReactor {
 
   void Answered(size_t push, absl::StatusOr<ExchangeAnswer> answer);
   void Complete();  // once every push is answered
+  void Answer();
+  void Release();
 
   Shard& shard_;
   grpc::ByteBuffer* const response_;
@@ -52,6 +56,8 @@ class ExchangeCall final : public grpc::ServerUnaryReactor {
   uint32_t rank_ = 0;
   std::vector<Waiting> pushes_;  // in their order
   std::atomic<size_t> unanswered_{0};
+  std::atomic<bool> refused_{false};
+  std::atomic<int> users_{1};  // gRPC, and the pushes as long as one is not answered
 };
 
 }  // namespace cddp

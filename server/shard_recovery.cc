@@ -68,6 +68,7 @@ absl::Status Shard::Recover() {
     if (!status.ok()) return status;
   }
   Attach(space_.get());
+  for (const auto& bucket : space_->buckets) bucket->NoteRecovered();
   published_space_.store(space_.get(), std::memory_order_release);
   RaiseDurableView(membership_.view());
   // Who was lost may have been coming back: a bucket knew it, and the list of members did not yet.
@@ -82,8 +83,10 @@ absl::Status Shard::Recover() {
                replayed, journal_->bytes(), absl::ToDoubleSeconds(absl::Now() - begin));
   lock.Unlock();
   // A crash can leave a snapshot that is ahead of the journal. Positions count on from the journal, so the snapshot, by
-  // whose positions events are left out, is made anew.
-  return newest_loaded > journal_->position() ? WriteSnapshot() : absl::OkStatus();
+  // whose positions events are left out, is made anew. Where a crash may take buckets back, it says which versions
+  // workers may hold that are lost: the next start must know of this one.
+  const bool may_lose = options_.durability != Durability::kVersion;
+  return may_lose || newest_loaded > journal_->position() ? WriteSnapshot() : absl::OkStatus();
 }
 
 absl::Status Shard::TakeGivenRun() {

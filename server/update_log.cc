@@ -48,6 +48,12 @@ void UpdateLog::Restore(uint64_t newest, const std::vector<absl::string_view>& u
   newest_ = newest;
 }
 
+void UpdateLog::Restart(uint64_t newest) {
+  entries_.clear();
+  bytes_ = 0;
+  newest_ = newest;
+}
+
 std::vector<absl::string_view> UpdateLog::Updates() const {
   std::vector<absl::string_view> updates;
   updates.reserve(entries_.size());

@@ -31,6 +31,9 @@ class UpdateLog {
   // Takes the place of an empty log: the updates that lead to `newest`, oldest first.
   void Restore(uint64_t newest, const std::vector<absl::string_view>& updates);
 
+  // Forgets all, and goes on from `newest`.
+  void Restart(uint64_t newest);
+
   uint64_t newest() const { return newest_; }
   uint64_t bytes() const { return bytes_; }
 

@@ -34,6 +34,10 @@ class StateFile : public AppendFile {
   // Exactly `size` bytes from `offset`.
   virtual absl::StatusOr<std::string> Read(uint64_t offset, uint64_t size) = 0;
   virtual absl::Status Truncate(uint64_t size) = 0;
+  // Writes the bytes in [begin, end) once more where they are. The kernel reports only once that it could not write
+  // something, and takes it for written from then on: after this call the next Sync vouches for these bytes whatever
+  // became of earlier syncs, those of processes before this one included. A crash meanwhile changes no byte.
+  virtual absl::Status Rewrite(uint64_t begin, uint64_t end) = 0;
 };
 
 class FileLayer {

@@ -91,6 +91,7 @@ absl::StatusOr<std::shared_ptr<const std::string>> FrameReader::Next() {
     if (*torn) return nullptr;
     return Damaged("has a wrong checksum");
   }
+  last_ = offset_;
   offset_ += FrameBytes(length);
   ++frames_;
   return std::make_shared<const std::string>(*std::move(payload));

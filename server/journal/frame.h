@@ -9,7 +9,7 @@
 // and damage is never taken for a tail.
 //
 // A frame begins and ends where a block of the disk does, so that it can be written without a copy in the system's
-// memory, and no block that was synced is ever written again.
+// memory, and no block that was synced is ever given other bytes.
 
 #ifndef SERVER_JOURNAL_FRAME_H_
 #define SERVER_JOURNAL_FRAME_H_
@@ -52,6 +52,7 @@ class FrameReader {
 
   uint64_t frames() const { return frames_; }
   uint64_t whole_bytes() const { return offset_; }  // what the frames read so far take
+  uint64_t last_frame() const { return last_; }     // where the last of them begins
 
  private:
   absl::Status Damaged(absl::string_view what) const;
@@ -60,6 +61,7 @@ class FrameReader {
 
   StateFile& file_;
   uint64_t offset_ = 0;
+  uint64_t last_ = 0;
   uint64_t frames_ = 0;
 };
 

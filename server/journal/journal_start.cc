@@ -26,10 +26,15 @@ class JournalReader {
  public:
   JournalReader(const JournalOptions& options, const JournalReplay& replay) : options_(options), replay_(replay) {}
 
-  absl::Status Recover();
+  absl::Status Start() {
+    absl::Status status = Recover();
+    if (status.ok()) status = NoteSyncing();
+    return status.ok() ? options_.files->SyncFolder(options_.folder) : status;
+  }
   JournalStart Take() { return std::move(start_); }
 
  private:
+  absl::Status Recover();
   // Is the newest snapshot one of a state that goes back to options_.restore_version?
   absl::StatusOr<bool> IsRestored(const StateFolder& found) const;
   struct SegmentStart {
@@ -44,12 +49,17 @@ class JournalReader {
   absl::StatusOr<SegmentHead> ReplaySnapshot(const std::string& name);
   absl::Status Restore(const StateFolder& found);
   absl::Status ReadSegment(uint64_t segment, bool is_last);
+  // Makes the last segment, of which `reader` has read all whole frames, end there, and durable.
+  absl::Status MakeDurable(StateFile& file, const FrameReader& reader);
   // Makes the segment that the journal begins with.
   absl::Status StartSegment();
+  // Leaves word in the folder of whether frames are synced one by one from now on.
+  absl::Status NoteSyncing();
 
   const JournalOptions& options_;
   const JournalReplay& replay_;
   JournalStart start_;
+  bool unsynced_ = false;  // see StateFolder
 };
 
 absl::StatusOr<SegmentHead> JournalReader::ReplaySnapshot(const std::string& name) {
@@ -122,6 +132,7 @@ absl::Status JournalReader::RemoveUnfinishedRestore(StateFolder* found) const {
 absl::Status JournalReader::Recover() {
   absl::StatusOr<StateFolder> found = ListStateFolder(*options_.files, options_.folder);
   if (!found.ok()) return found.status();
+  unsynced_ = found->unsynced;
   for (const std::string& name : found->unfinished) {
     if (absl::Status status = options_.files->Remove(options_.folder, name); !status.ok()) return status;
   }
@@ -201,25 +212,43 @@ absl::Status JournalReader::ReadSegment(uint64_t segment, bool is_last) {
     if (!events.ok()) return events.status();
     start_.position += *events;
   }
-  absl::StatusOr<uint64_t> size = (*file)->Size();
-  if (!size.ok()) return size.status();
   if (!is_last) {  // its end was synced before the next began
+    const absl::StatusOr<uint64_t> size = (*file)->Size();
+    if (!size.ok()) return size.status();
     return *size == reader.whole_bytes() ? absl::OkStatus() : absl::DataLossError("is damaged: its end is missing");
   }
   start_.segment.segment = segment;
   start_.frames = reader.frames();
   start_.bytes = reader.whole_bytes();
-  if (*size != start_.bytes) {
+  if (absl::Status status = MakeDurable(**file, reader); !status.ok()) return status;
+  if (start_.frames > 0) start_.file = *std::move(file);
+  return absl::OkStatus();
+}
+
+absl::Status JournalReader::MakeDurable(StateFile& file, const FrameReader& reader) {
+  const absl::StatusOr<uint64_t> size = file.Size();
+  if (!size.ok()) return size.status();
+  if (*size != reader.whole_bytes()) {
     spdlog::warn(
         "event=journal_tail_cut folder={} segment={} bytes={} reason=\"its writer ended while writing; "
         "nothing of it was answered\"",
-        options_.folder, segment, *size - start_.bytes);
-    if (absl::Status status = (*file)->Truncate(start_.bytes); !status.ok()) return status;
+        options_.folder, start_.segment.segment, *size - reader.whole_bytes());
+    if (absl::Status status = file.Truncate(reader.whole_bytes()); !status.ok()) return status;
   }
-  // Read does not mean on the disk: the process that wrote it may have died before its sync.
-  if (absl::Status status = (*file)->Sync(); !status.ok()) return status;
-  if (start_.frames > 0) start_.file = *std::move(file);
-  return absl::OkStatus();
+  // Read does not mean on the disk: the process that wrote it may have died before its sync, or a start before this one
+  // may have failed because its sync did. The frames before the last were synced, or it would not have been begun.
+  if (reader.frames() > 0) {
+    const uint64_t from = unsynced_ ? 0 : reader.last_frame();
+    if (absl::Status status = file.Rewrite(from, reader.whole_bytes()); !status.ok()) return status;
+  }
+  return file.Sync();
+}
+
+absl::Status JournalReader::NoteSyncing() {
+  const bool unsynced = options_.durability == Durability::kNone;
+  if (unsynced == unsynced_) return absl::OkStatus();
+  if (!unsynced) return options_.files->Remove(options_.folder, kUnsyncedName);
+  return options_.files->Open(options_.folder, kUnsyncedName).status();
 }
 
 absl::Status JournalReader::StartSegment() {
@@ -235,9 +264,7 @@ absl::Status JournalReader::StartSegment() {
 
 absl::StatusOr<JournalStart> StartJournal(const JournalOptions& options, const JournalReplay& replay) {
   JournalReader reader(options, replay);
-  absl::Status status = reader.Recover();
-  if (status.ok()) status = options.files->SyncFolder(options.folder);
-  if (!status.ok()) return status;
+  if (absl::Status status = reader.Start(); !status.ok()) return status;
   return reader.Take();
 }
 

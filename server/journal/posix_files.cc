@@ -38,6 +38,8 @@ constexpr size_t kAlignment = kFrameAlignment;
 constexpr off_t kShrinkBytes = off_t{4} << 20;
 constexpr absl::Duration kShrinkPause = absl::Milliseconds(2);
 
+constexpr uint64_t kRewriteBytes = uint64_t{1} << 20;
+
 class PosixFile final : public StateFile {
  public:
   // `direct_fd`: the same file, for such writes; -1: there are none.
@@ -93,6 +95,25 @@ class PosixFile final : public StateFile {
   absl::Status Truncate(uint64_t size) override {
     if (ftruncate(fd_, static_cast<off_t>(size)) != 0) return Failed(errno, "cut", path_);
     return absl::OkStatus();
+  }
+
+  absl::Status Rewrite(uint64_t begin, uint64_t end) override {
+    const int fd = open(path_.c_str(), O_WRONLY | O_CLOEXEC);  // on fd_ every write goes to the end
+    if (fd < 0) return Failed(errno, "open", path_);
+    absl::Status status;
+    while (begin < end && status.ok()) {
+      const absl::StatusOr<std::string> bytes = Read(begin, std::min(end - begin, kRewriteBytes));
+      status = bytes.status();
+      for (size_t done = 0; status.ok() && done < bytes->size();) {
+        const ssize_t some = pwrite(fd, bytes->data() + done, bytes->size() - done, static_cast<off_t>(begin + done));
+        if (some < 0 && errno == EINTR) continue;
+        if (some < 0) status = Failed(errno, "write", path_);
+        if (some > 0) done += static_cast<size_t>(some);
+      }
+      begin += kRewriteBytes;
+    }
+    close(fd);
+    return status;
   }
 
   absl::Status Sync() override {

@@ -24,6 +24,7 @@ absl::StatusOr<StateFolder> ListStateFolder(FileLayer& files, const std::string&
           absl::StrCat(folder, "/journal: was written by an older release: use that one, or an empty --state_dir"));
     }
     if (absl::EndsWith(name, kNewSuffix)) state.unfinished.insert(name);
+    if (name == kUnsyncedName) state.unsynced = true;
     Take(name, "journal-", &state.segments);
     Take(name, "snapshot-", &state.snapshots);
     Take(name, "checkpoint-", &state.checkpoints);

@@ -1,5 +1,6 @@
 // Names of the files in a server's --state_dir: lock, journal-N (segment N), snapshot-N (the state before segment N),
-// checkpoint-V (the state at version V), and those with .new behind them, which are not whole yet.
+// checkpoint-V (the state at version V), and those with .new behind them, which are not whole yet. The empty file
+// `unsynced` says that the last segment's frames were not synced one by one.
 
 #ifndef SERVER_JOURNAL_STATE_FOLDER_H_
 #define SERVER_JOURNAL_STATE_FOLDER_H_
@@ -16,6 +17,7 @@
 namespace cddp {
 
 constexpr char kLockName[] = "lock";
+constexpr char kUnsyncedName[] = "unsynced";
 constexpr absl::string_view kNewSuffix = ".new";
 
 inline std::string SegmentName(uint64_t segment) { return absl::StrCat("journal-", segment); }
@@ -27,6 +29,7 @@ struct StateFolder {
   std::set<uint64_t> snapshots;
   std::set<uint64_t> checkpoints;
   std::set<std::string> unfinished;  // names
+  bool unsynced = false;
 };
 
 // FailedPrecondition for the files of a release before snapshots.

@@ -4,6 +4,8 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "common/codec/crc32c.h"
 #include "common/codec/update_codec.h"
@@ -87,6 +89,29 @@ TEST_F(WireTest, JoinTellsWhoOwnsWhat) {
   EXPECT_EQ(join_response_.bucket_begin(), 2u);
   EXPECT_EQ(join_response_.bucket_end(), 4u);
   EXPECT_EQ(join_response_.version(), 0u);
+}
+
+// Found by the simulation: a call with a push that could not count waited for a worker that waited for this one.
+TEST_F(WireTest, AnErrorThatEndsTheWorkerIsToldWhileOtherPushesOfTheCallWait) {
+  LocalClusterOptions options = Options();
+  options.workers = 2;
+  options.servers = 1;
+  const LocalServers servers(options);
+  const auto stub = v1::ParameterServer::NewStub(CreateChannel(servers.addresses()[0]));
+  v1::JoinRequest join = GoodJoin();
+  join.set_worker_count(2);
+  grpc::ClientContext joining;
+  ASSERT_TRUE(stub->Join(&joining, join, &join_response_).ok());
+  v1::ExchangeRequest request = GoodExchange(0);  // whose round waits for worker 1
+  v1::BucketPush& push = *request.add_pushes();
+  push.set_bucket(1);
+  push.set_step(1);
+  push.set_base_version(1);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  const grpc::Status status = stub->Exchange(&context, request, &exchange_response_);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION) << status.error_message();
+  EXPECT_THAT(status.error_message(), HasSubstr("lost its state"));
 }
 
 TEST_F(WireTest, JoinRefusesAnotherProtocolLayoutOrWorkerCount) {

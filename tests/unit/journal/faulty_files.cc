@@ -40,7 +40,21 @@ class FaultyFile final : public StateFile {
   absl::Status Sync() override {
     MutexLock lock(files_.mutex_);
     if (absl::Status status = files_.Call(); !status.ok()) return status;
-    content_->synced = content_->bytes.size();
+    const std::pair<uint64_t, uint64_t> unsynced = {content_->synced, content_->bytes.size()};
+    content_->synced = unsynced.second;
+    if (absl::Status error = std::exchange(files_.sync_error_, {}); !error.ok()) {
+      content_->lost = unsynced;
+      return error;
+    }
+    content_->lost_once = {};
+    return absl::OkStatus();
+  }
+  absl::Status Rewrite(uint64_t begin, uint64_t end) override {
+    MutexLock lock(files_.mutex_);
+    if (absl::Status status = files_.Call(); !status.ok()) return status;
+    if (begin <= content_->lost.first && end >= content_->lost.second) {
+      content_->lost_once = std::exchange(content_->lost, {});
+    }
     return absl::OkStatus();
   }
 
@@ -111,6 +125,11 @@ absl::Status FaultyFiles::Call() {
   return call >= fail_at_ && call < fail_until_ ? error_ : absl::OkStatus();
 }
 
+void FaultyFiles::FailNextSync(absl::Status error) {
+  MutexLock lock(mutex_);
+  sync_error_ = std::move(error);
+}
+
 void FaultyFiles::RefuseOpen(absl::Status error) {
   MutexLock lock(mutex_);
   refusal_ = std::move(error);
@@ -154,6 +173,10 @@ void FaultyFiles::Crash(Kept kept) {
     if (kept == Kept::kHalf) content->bytes.resize(content->synced + unsynced / 2);
     if (kept == Kept::kLengthOnly) content->bytes.replace(content->synced, unsynced, unsynced, '\0');
     content->synced = content->bytes.size();
+    for (std::pair<uint64_t, uint64_t>* lost : {&content->lost, &content->lost_once}) {
+      const auto [begin, end] = std::exchange(*lost, {});
+      content->bytes.replace(begin, end - begin, end - begin, '\0');
+    }
   }
   fail_at_ = std::numeric_limits<uint64_t>::max();
 }
@@ -173,7 +196,8 @@ std::map<std::string, std::string> FaultyFiles::contents() const {
 void FaultyFiles::set_contents(const std::map<std::string, std::string>& contents) {
   MutexLock lock(mutex_);
   names_.clear();
-  for (const auto& [name, bytes] : contents) names_[name] = std::make_shared<Content>(Content{bytes, bytes.size()});
+  for (const auto& [name, bytes] : contents)
+    names_[name] = std::make_shared<Content>(Content{bytes, bytes.size(), {}, {}});
   synced_names_ = names_;
 }
 

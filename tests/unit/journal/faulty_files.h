@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "common/sync/mutex.h"
 #include "server/journal/file_layer.h"
@@ -38,6 +39,8 @@ class FaultyFiles final : public FileLayer {
   void FailAfter(uint64_t calls, absl::Status error);
   // That call alone fails.
   void FailOnce(uint64_t calls, absl::Status error);
+  // The next sync of a file fails. As a kernel does, it takes what it could not write for written from then on.
+  void FailNextSync(absl::Status error);
   // The next Open fails and makes nothing.
   void RefuseOpen(absl::Status error);
   // Called before each append to a file whose name begins with `prefix`.
@@ -53,7 +56,9 @@ class FaultyFiles final : public FileLayer {
   friend class FaultyFile;
   struct Content {
     std::string bytes;
-    uint64_t synced = 0;  // bytes that a crash keeps
+    uint64_t synced = 0;                      // bytes that a crash keeps
+    std::pair<uint64_t, uint64_t> lost;       // but for these, which a sync failed to write
+    std::pair<uint64_t, uint64_t> lost_once;  // likewise, until the next sync: they were written again
   };
   using Names = std::map<std::string, std::shared_ptr<Content>>;
 
@@ -68,6 +73,7 @@ class FaultyFiles final : public FileLayer {
   uint64_t fail_until_ = std::numeric_limits<uint64_t>::max();
   absl::Status error_;
   absl::Status refusal_;
+  absl::Status sync_error_;
   std::string hooked_;
   std::function<void()> hook_;
 };

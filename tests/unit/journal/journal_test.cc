@@ -201,6 +201,52 @@ TEST(JournalTest, ACrashAtAnyCallLosesNothingThatWasWaitedFor) {
   }
 }
 
+// Its frames are in memory only, as those of a process that died before its sync.
+void WriteWithoutSync(FaultyFiles& files, size_t begin, size_t end) {
+  const Opened opened = Open(&files, Durability::kNone);
+  ASSERT_TRUE(opened.journal.ok()) << opened.journal.status();
+  EXPECT_EQ(Write(**opened.journal, begin, end), end);
+}
+
+// What a start then reads may not be on the disk after all, and no later sync would say so.
+TEST(JournalTest, AStartAfterOneWhoseSyncFailedLosesNothing) {
+  for (const Durability then : {Durability::kVersion, Durability::kNone}) {
+    FaultyFiles files;
+    WriteWithoutSync(files, 0, 3);
+    WriteWithoutSync(files, 3, 5);
+    files.FailNextSync(absl::UnknownError("input/output error"));
+    EXPECT_THAT(Open(&files, then).journal.status().message(), HasSubstr("input/output error"));
+    {
+      const Opened opened = Open(&files);
+      ASSERT_TRUE(opened.journal.ok()) << opened.journal.status();
+      EXPECT_EQ(opened.events, Events(5));
+      EXPECT_EQ(Write(**opened.journal, 5, 7), 7u);
+    }
+    files.Crash(FaultyFiles::Kept::kNothing);
+    const Opened opened = Open(&files);
+    ASSERT_TRUE(opened.journal.ok()) << opened.journal.status();
+    EXPECT_EQ(opened.events, Events(7));
+  }
+}
+
+TEST(JournalTest, AFrameThatWasReadAndNotSyncedIsWrittenAgain) {
+  FaultyFiles files;
+  EXPECT_EQ(Write(**Open(&files).journal, 0, 3), 3u);
+  {
+    const Opened opened = Open(&files);
+    files.FailAfter(1, absl::UnavailableError("killed"));  // after the frame was appended, before its sync
+    EXPECT_EQ(Write(**opened.journal, 3, 4), 3u);
+    files.FailAfter(UINT32_MAX, absl::OkStatus());
+  }
+  files.FailNextSync(absl::UnknownError("input/output error"));
+  EXPECT_FALSE(Open(&files).journal.ok());
+  EXPECT_EQ(Write(**Open(&files).journal, 4, 6), 6u);
+  files.Crash(FaultyFiles::Kept::kNothing);
+  const Opened opened = Open(&files);
+  ASSERT_TRUE(opened.journal.ok()) << opened.journal.status();
+  EXPECT_EQ(opened.events, Events(6));
+}
+
 TEST(JournalTest, EveryFlippedBitIsFound) {
   FaultyFiles files;
   { ASSERT_EQ(Write(**Open(&files).journal, 0, 6), 6u); }
