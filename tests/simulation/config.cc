@@ -41,7 +41,11 @@ Config MakeConfig(uint64_t seed) {
     default:
       break;
   }
-  if (random.Chance(0.1)) config.durability = Durability::kNone;
+  if (random.Chance(0.1)) {
+    config.durability = Durability::kNone;
+  } else if (random.Chance(0.05)) {
+    config.durability = Durability::kSnapshot;
+  }
   config.log_versions = OneOf<uint64_t>(random, {1, 4, 1000});
   config.snapshot_bytes = OneOf<uint64_t>(random, {30'000, 100'000, 400'000});
   config.checkpoint_every = OneOf<uint64_t>(random, {0, 0, 5});
@@ -54,6 +58,8 @@ Config MakeConfig(uint64_t seed) {
   config.checkpoint_steps = OneOf<uint64_t>(random, {0, 1, 3, 10});
   config.non_finite = OneOf(random, {0.0, 0.0, 0.05});
   config.preemption = OneOf(random, {0.0, 0.01, 0.2});
+  config.orders_names = random.Chance(0.5);
+  config.reads_every = OneOf(random, {absl::InfiniteDuration(), absl::InfiniteDuration(), absl::Milliseconds(20)});
   config.network.most_delay = OneOf(random, {absl::Milliseconds(1), absl::Milliseconds(30)});
   config.network.lost = OneOf(random, {0.0, 0.0, 0.02});
   config.network.late = OneOf(random, {0.0, 0.01});
@@ -71,7 +77,8 @@ std::string Describe(const Config& config) {
       " server_timeout=", absl::FormatDuration(config.server_timeout),
       " compute=", absl::FormatDuration(config.compute), " sync=", absl::FormatDuration(config.sync_time),
       " ratio=", config.compressor.compressor.ratio, " worker_checkpoints=", config.checkpoint_steps,
-      " non_finite=", config.non_finite, " preemption=", config.preemption, " lost=", config.network.lost,
+      " non_finite=", config.non_finite, " preemption=", config.preemption, " orders_names=", config.orders_names,
+      " reads_every=", absl::FormatDuration(config.reads_every), " lost=", config.network.lost,
       " late=", config.network.late, " repeated=", config.network.repeated);
 }
 
@@ -79,25 +86,31 @@ std::vector<Fault> MakeFaults(uint64_t seed, const Config& config) {
   Random random(seed * 0x10001 + kOfFaults);
   std::vector<Fault> faults;
   absl::Duration at = random.Between(absl::ZeroDuration(), absl::Seconds(2));
-  for (uint64_t left = random.Below(8); left > 0; --left) {
+  for (uint64_t left = random.Below(10); left > 0; --left) {
     Fault fault;
     fault.kind = static_cast<Fault::Kind>(random.Below(Fault::kKinds));
-    // Where frames are not synced one by one, a sync that fails leaves a hole, and a loss of power then a journal that
-    // no start takes: damage, and it says so.
-    if (fault.kind == Fault::kFailSync && config.durability != Durability::kVersion) fault.kind = Fault::kStallDisk;
     fault.server = static_cast<uint32_t>(random.Below(config.servers));
     fault.worker = static_cast<uint32_t>(random.Below(config.workers));
     fault.of = static_cast<Fault::Of>(random.Below(3));
     fault.carries = static_cast<Fault::Carries>(random.Below(3));
     fault.at = at;
+    fault.operation = static_cast<Disk::Operation>(random.Below(static_cast<uint64_t>(Disk::Operation::kOperations)));
+    fault.after = random.Between(absl::ZeroDuration(), 3 * config.sync_time);
     fault.lasts = random.Chance(0.7) ? random.Between(absl::Milliseconds(10), absl::Seconds(1))
                                      : random.Between(absl::Seconds(1), 2 * config.lease);
+    if (fault.kind == Fault::kComeBackAndDie)
+      fault.lasts = config.lease + random.Between(absl::Seconds(1), absl::Seconds(3));
     faults.push_back(fault);
     // Often one right after the other.
     at += random.Chance(0.5) ? random.Between(absl::ZeroDuration(), absl::Milliseconds(500))
                              : random.Between(absl::ZeroDuration(), absl::Seconds(5));
   }
   return faults;
+}
+
+static absl::string_view OperationName(Disk::Operation operation) {
+  constexpr absl::string_view kNames[] = {"append", "sync", "new file", "renaming", "removal", "folder's sync"};
+  return kNames[static_cast<size_t>(operation)];
 }
 
 std::string Describe(const Fault& fault) {
@@ -133,6 +146,23 @@ std::string Describe(const Fault& fault) {
       return absl::StrCat(server, "'s disk is full for ", lasts);
     case Fault::kFailSync:
       return absl::StrCat(server, "'s next sync fails");
+    case Fault::kFailSyncOfStart:
+      return absl::StrCat(server, " is killed, and starts again after ", lasts, ", but its first sync fails");
+    case Fault::kLosePowerAtCall:
+      return absl::StrCat(server, " loses its power ", absl::FormatDuration(fault.after), " after the next ",
+                          OperationName(fault.operation), " for ", lasts);
+    case Fault::kFillDiskAtCall:
+      return absl::StrCat(server, "'s disk is full at the next ", OperationName(fault.operation), " for ", lasts);
+    case Fault::kFlipBit:
+      return absl::StrCat(server, " is killed, a bit of its disk flips, and it starts again after ", lasts);
+    case Fault::kFreezeServer:
+      return absl::StrCat(server, " stands still for ", lasts);
+    case Fault::kFreezeWorker:
+      return absl::StrCat(worker, " stands still for ", lasts);
+    case Fault::kStranger:
+      return absl::StrCat("a worker with other flags comes to ", server);
+    case Fault::kComeBackAndDie:
+      return absl::StrCat(worker, " is cut off for ", lasts, "; when it is back it dies, and so does the server");
     case Fault::kTurnClockBack:
       return absl::StrCat(worker, "'s clock is set back; it is killed, and starts again after ", lasts);
     case Fault::kLoseCalls:

@@ -23,6 +23,11 @@ absl::Status Disk::Take(Process* process, absl::Duration time) {
   return alive ? absl::OkStatus() : Dead();
 }
 
+void Disk::Begin(Operation operation) {
+  if (operation != awaited_ || then_ == nullptr) return;
+  std::exchange(then_, nullptr)();
+}
+
 // A file as one process has it open.
 class OpenFile final : public StateFile {
  public:
@@ -43,6 +48,7 @@ class OpenFile final : public StateFile {
     // What has been handed over may be written, in part, when the process dies.
     std::string all;
     for (const absl::string_view piece : pieces) all.append(piece.data(), piece.size());
+    disk_.Begin(Disk::Operation::kAppend);
     absl::Status status = disk_.Take(process_, disk_.random_.Between(absl::Microseconds(10), absl::Microseconds(200)));
     if (status.ok() && disk_.full_) status = Full(name_);
     if (!status.ok()) all.resize(disk_.random_.Chance(0.5) ? 0 : disk_.random_.Below(all.size()));
@@ -53,14 +59,18 @@ class OpenFile final : public StateFile {
   }
 
   absl::Status Sync() override {
+    disk_.Begin(Disk::Operation::kSync);
     const uint64_t size = content_->bytes.size();
     const absl::Duration time = disk_.sync_time_ * (0.5 + static_cast<double>(disk_.random_.Below(1000)) / 1000);
     if (absl::Status status = disk_.Take(process_, time); !status.ok()) return status;
     if (std::exchange(disk_.fail_sync_, false)) {
       // The kernel takes the pages for written from now on.
       content_->failed.emplace_back(content_->synced, size);
+      content_->failed.insert(content_->failed.end(), content_->again.begin(), content_->again.end());
+      content_->again.clear();
       return absl::UnknownError(absl::StrCat(name_, ": input/output error"));
     }
+    content_->again.clear();
     content_->synced = std::max(content_->synced, std::min<uint64_t>(size, content_->bytes.size()));
     content_->cut.clear();
     return absl::OkStatus();
@@ -82,7 +92,22 @@ class OpenFile final : public StateFile {
       content_->synced = size;
     }
     content_->bytes.resize(size);
-    for (auto& [begin, end] : content_->failed) end = std::min(end, size);  // what is written there later is new
+    for (auto* ranges : {&content_->failed, &content_->again}) {  // what is written there later is new
+      for (auto& [begin, end] : *ranges) end = std::min(end, size);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Rewrite(uint64_t begin, uint64_t end) override {
+    if (absl::Status status = disk_.Take(process_, absl::Microseconds(20)); !status.ok()) return status;
+    const auto failed = std::exchange(content_->failed, {});
+    for (const auto& [from, to] : failed) {
+      if (from < std::min(to, begin)) content_->failed.emplace_back(from, std::min(to, begin));
+      if (std::max(from, begin) < std::min(to, end)) {
+        content_->again.emplace_back(std::max(from, begin), std::min(to, end));
+      }
+      if (std::max(from, end) < to) content_->failed.emplace_back(std::max(from, end), to);
+    }
     return absl::OkStatus();
   }
 
@@ -103,6 +128,7 @@ class MountedFiles final : public FileLayer {
     if (absl::Status status = Begin(); !status.ok()) return status;
     const auto found = disk_.names_.find(name);
     if (found == disk_.names_.end()) {
+      disk_.Begin(Disk::Operation::kCreate);
       if (disk_.full_) return Full(name);
       disk_.names_[name] = std::make_shared<Disk::Content>();
       disk_.NoteNames();
@@ -116,6 +142,7 @@ class MountedFiles final : public FileLayer {
 
   absl::StatusOr<std::unique_ptr<AppendFile>> Create(const std::string& folder, const std::string& name) override {
     if (absl::Status status = Begin(); !status.ok()) return status;
+    disk_.Begin(Disk::Operation::kCreate);
     if (disk_.full_) return Full(name);
     disk_.names_[name] = std::make_shared<Disk::Content>();
     disk_.NoteNames();
@@ -141,6 +168,7 @@ class MountedFiles final : public FileLayer {
     if (absl::Status status = Begin(); !status.ok()) return status;
     const auto found = disk_.names_.find(from);
     if (found == disk_.names_.end()) return absl::NotFoundError(absl::StrCat(from, ": is missing"));
+    disk_.Begin(Disk::Operation::kRename);
     disk_.names_[to] = found->second;
     disk_.names_.erase(found);
     disk_.NoteNames();
@@ -149,6 +177,7 @@ class MountedFiles final : public FileLayer {
 
   absl::Status Remove(const std::string& folder, const std::string& name) override {
     if (absl::Status status = Begin(); !status.ok()) return status;
+    disk_.Begin(Disk::Operation::kRemove);
     if (disk_.names_.erase(name) == 0) return absl::NotFoundError(absl::StrCat(name, ": is missing"));
     disk_.NoteNames();
     return absl::OkStatus();
@@ -158,6 +187,7 @@ class MountedFiles final : public FileLayer {
   }
 
   absl::Status SyncFolder(const std::string& folder) override {
+    disk_.Begin(Disk::Operation::kSyncFolder);
     const uint64_t changes = disk_.changes_;
     if (absl::Status status = disk_.Take(process_, disk_.sync_time_); !status.ok()) return status;
     while (!disk_.history_.empty() && disk_.history_.front().first <= changes) {
@@ -176,14 +206,29 @@ class MountedFiles final : public FileLayer {
 
 std::unique_ptr<FileLayer> Disk::Mount(Process* process) { return std::make_unique<MountedFiles>(this, process); }
 
-void Disk::LosePower() {
-  ++boots_;
-  if (!history_.empty()) {
+void Disk::LoseNames() {
+  if (!history_.empty() && orders_names_) {
     const uint64_t kept = random_.Below(history_.size() + 1);
     names_ = kept == 0 ? synced_names_ : history_[kept - 1].second;
+  } else if (!history_.empty()) {
+    // Each name by itself is as it is, or as it was.
+    Names all = synced_names_;
+    all.insert(names_.begin(), names_.end());
+    for (const auto& [name, content] : all) {
+      if (random_.Chance(0.5)) continue;
+      const auto before = synced_names_.find(name);
+      names_.erase(name);
+      if (before != synced_names_.end()) names_.insert(*before);
+    }
   }
   history_.clear();
   synced_names_ = names_;
+}
+
+void Disk::LosePower() {
+  ++boots_;
+  FlipBack();  // a bit that is lost could not be flipped back
+  LoseNames();
   for (const auto& [name, content] : names_) {
     if (!content->cut.empty() && random_.Chance(0.5)) {
       content->bytes = content->bytes.substr(0, content->synced) + content->cut;
@@ -211,6 +256,8 @@ void Disk::LosePower() {
       }
     }
     content->synced = content->bytes.size();
+    content->failed.insert(content->failed.end(), content->again.begin(), content->again.end());
+    content->again.clear();
     for (const auto& [begin, end] : content->failed) {
       for (uint64_t at = begin; at < std::min<uint64_t>(end, content->bytes.size()); ++at) content->bytes[at] = '\0';
     }
@@ -218,9 +265,31 @@ void Disk::LosePower() {
   }
 }
 
+bool Disk::FlipBit() {
+  std::vector<std::shared_ptr<Content>> files;
+  for (const auto& [name, content] : names_) {
+    if (!content->bytes.empty()) files.push_back(content);
+  }
+  if (files.empty() || flipped_ != nullptr) return false;
+  flipped_ = files[random_.Below(files.size())];
+  flipped_bit_ = random_.Below(flipped_->bytes.size() * 8);
+  flipped_->bytes[flipped_bit_ / 8] ^= static_cast<char>(1 << flipped_bit_ % 8);
+  return true;
+}
+
+bool Disk::FlipBack() {
+  if (flipped_ == nullptr) return false;
+  const std::shared_ptr<Content> content = std::exchange(flipped_, nullptr);
+  if (flipped_bit_ / 8 < content->bytes.size()) {
+    content->bytes[flipped_bit_ / 8] ^= static_cast<char>(1 << flipped_bit_ % 8);
+  }
+  return true;
+}
+
 void Disk::Heal() {
   full_ = false;
   fail_sync_ = false;
+  then_ = nullptr;
   still_until_ = absl::ZeroDuration();
 }
 

@@ -4,6 +4,7 @@
 #ifndef TESTS_SIMULATION_HISTORY_H_
 #define TESTS_SIMULATION_HISTORY_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -33,6 +34,9 @@ class History {
 
   // A server answers it. From now on nothing may take that back.
   void NoteAnswer(uint32_t rank, uint64_t incarnation, const Push& push, const PushReply& reply);
+
+  // Somebody was told that the bucket is at that version, or later: nothing may take that back.
+  void NoteTold(uint32_t bucket, uint64_t version) { answered_[bucket] = std::max(answered_[bucket], version); }
 
   // A server has been started and read its files.
   void NoteRecovered(uint32_t bucket, uint64_t version, absl::Span<const float> weights);

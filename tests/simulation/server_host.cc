@@ -38,7 +38,6 @@ absl::Status ServerHost::failure() const { return run_ == nullptr ? absl::OkStat
 
 void ServerHost::Start() {
   if (running()) return;
-  disk_.FailNextSync(false);  // known: after a start whose sync failed the next one takes that for written
   ++starts_;
   ++ending_;
   run_ = std::make_shared<Run>(absl::StrCat("server ", shard_), options_);
@@ -57,6 +56,10 @@ void ServerHost::StopGently() {
   if (!serving()) return;
   run_->stopping = true;
   Kernel::Get().WakeAll(&run_->changed);
+}
+
+void ServerHost::Freeze(absl::Duration until) {
+  if (running()) Kernel::Get().Freeze(&run_->process, until);
 }
 
 void ServerHost::Main(const std::shared_ptr<Run>& run) {
@@ -143,9 +146,27 @@ void ServerHost::Take(std::function<void(ServerHost&)> serve) {
 
 absl::StatusOr<ServerHost::JoinAnswer> ServerHost::Join(uint32_t rank, uint64_t incarnation) {
   Shard& shard = *run_->shard;
-  absl::StatusOr<Shard::JoinResult> joined = shard.Join(rank, incarnation, options_.worker_count, world_.layout());
+  absl::StatusOr<Shard::JoinResult> joined =
+      shard.Join(rank, incarnation, options_.worker_count, world_.layout(), {}, {"simulated", RunClaim::kNamed});
   if (!joined.ok()) return joined.status();
+  if (!run_->process.dead) {
+    for (uint32_t bucket = joined->buckets.begin; bucket < joined->buckets.end; ++bucket) {
+      world_.history().NoteTold(bucket, joined->version);
+    }
+  }
   return JoinAnswer{shard.view(), joined->version};
+}
+
+absl::Status ServerHost::JoinAs(uint32_t rank, uint64_t incarnation, uint32_t worker_count,
+                                const ParameterLayout& layout) {
+  return run_->shard->Join(rank, incarnation, worker_count, layout, {}, {"simulated", RunClaim::kNamed}).status();
+}
+
+uint64_t ServerHost::HolderOf(uint32_t rank) {
+  for (const Member& member : run_->shard->membership().members()) {
+    if (member.rank == rank) return member.incarnation;
+  }
+  return 0;
 }
 
 absl::StatusOr<uint64_t> ServerHost::Heartbeat(uint32_t rank, uint64_t incarnation, uint64_t step) {
@@ -163,6 +184,7 @@ absl::StatusOr<PublishedWeights> ServerHost::Read(uint32_t bucket) {
   if (weights.ok() && !run_->process.dead) {
     world_.history().NoteWeights(absl::StrCat("server ", shard_, "'s snapshot"), bucket, weights->version,
                                  weights->weights);
+    world_.history().NoteTold(bucket, weights->version);
   }
   return weights;
 }
@@ -184,16 +206,22 @@ void ServerHost::Exchange(const PushRequest& request, Exchanged done) {
   call->unanswered = request.pushes.size();
   call->done = std::move(done);
   ++run->calls;
+  world_.NoteRequest(shard_, request.rank);
+  const uint64_t holder = HolderOf(request.rank);
   for (size_t i = 0; i < request.pushes.size(); ++i) {
     const Push& push = call->request.pushes[i];
     run->shard->Exchange(
         request.incarnation, request.view, push.bucket,
         {request.rank, push.step, push.base_version, push.update, push.non_finite, push.replica_crc32c, push.weight},
-        [this, call, run, i](absl::StatusOr<ExchangeAnswer> answer) {
+        [this, call, run, i, holder](absl::StatusOr<ExchangeAnswer> answer) {
           if (answer.ok()) {
             const Push& answered = call->request.pushes[i];
             call->replies[i] = ToReply(*answer);
             if (!run->process.dead) {
+              if (holder > call->request.incarnation) {
+                world_.Violated(absl::StrCat("rank ", call->request.rank, "'s process ", call->request.incarnation,
+                                             " is answered, though process ", holder, " has taken its place"));
+              }
               if (answer->replica_differed && options_.durability == Durability::kVersion) {
                 world_.Violated(absl::StrCat("rank ", call->request.rank, "'s replica of bucket ", answered.bucket,
                                              " differs from version ", answered.base_version));
@@ -202,10 +230,14 @@ void ServerHost::Exchange(const PushRequest& request, Exchanged done) {
             }
           } else {
             call->error.Update(answer.status());
+            if (absl::IsFailedPrecondition(answer.status()) && call->done != nullptr) {
+              std::exchange(call->done, nullptr)(answer.status());
+            }
           }
           if (--call->unanswered > 0) return;
           --run->calls;
           Kernel::Get().WakeAll(&run->changed);
+          if (call->done == nullptr) return;
           if (call->error.ok()) {
             call->done(std::move(call->replies));
           } else {

@@ -32,6 +32,7 @@ class ServerHost {
   void Start();
   void Kill(bool lose_power);
   void StopGently();  // SIGTERM
+  void Freeze(absl::Duration until);
 
   bool running() const { return run_ != nullptr && !run_->process.dead; }
   bool serving() const { return running() && run_->serving; }
@@ -51,9 +52,16 @@ class ServerHost {
     uint64_t version = 0;
   };
   absl::StatusOr<JoinAnswer> Join(uint32_t rank, uint64_t incarnation);
+  // Of a stranger.
+  absl::Status JoinAs(uint32_t rank, uint64_t incarnation, uint32_t worker_count, const ParameterLayout& layout);
   absl::StatusOr<uint64_t> Heartbeat(uint32_t rank, uint64_t incarnation, uint64_t step);  // the view
   absl::Status Leave(uint32_t rank, uint64_t incarnation, bool finished);
   absl::StatusOr<PublishedWeights> Read(uint32_t bucket);
+  // As it is, for a check.
+  absl::StatusOr<PublishedWeights> Published(uint32_t bucket) {
+    if (!serving()) return absl::UnavailableError("does not serve");
+    return run_->shard->Read(bucket);
+  }
   using Exchanged = std::function<void(absl::StatusOr<std::vector<PushReply>> replies)>;
   void Exchange(const PushRequest& request, Exchanged done);
 
@@ -73,6 +81,7 @@ class ServerHost {
   };
   struct Call;
 
+  uint64_t HolderOf(uint32_t rank);  // incarnation; 0: none
   void Main(const std::shared_ptr<Run>& run);
   void Serve(const std::shared_ptr<Run>& run);
   void CheckRecovered(Run& run);

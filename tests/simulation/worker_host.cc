@@ -50,6 +50,7 @@ void WorkerHost::Main(const std::shared_ptr<Run>& run) {
   const absl::Status status = Train(*run);
   if (!run->process.dead) {
     if (status.ok()) {
+      last_versions_ = run->exchange->State().versions;
       run->cluster->Leave(/*finished=*/true);
       if (!run->process.dead) finished_ = true;
     } else {
@@ -130,6 +131,15 @@ absl::Status WorkerHost::MakeStep(Run& run) {
     checkpoint_ = Checkpoint{run.exchange->State(), run.weights, run.fed, run.cluster->accepted()};
   }
   return absl::OkStatus();
+}
+
+void WorkerHost::CheckReplica(uint32_t bucket, uint64_t version, const std::vector<float>& published) {
+  if (!finished_ || last_versions_[bucket] != version) return;
+  const ElementRange range = world_.layout().bucket_range(bucket);
+  if (!std::equal(published.begin(), published.end(), run_->weights.begin() + static_cast<int64_t>(range.begin))) {
+    world_.Violated(
+        absl::StrCat("worker ", rank_, "'s replica of bucket ", bucket, " is not the published version ", version));
+  }
 }
 
 void WorkerHost::CheckStep(Run& run) {

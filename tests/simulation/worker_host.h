@@ -26,6 +26,9 @@ class WorkerHost {
   // From the simulation itself. Start: nothing if a process is alive.
   void Start();
   void Kill();
+  void Freeze(absl::Duration until) {
+    if (running()) Kernel::Get().Freeze(&run_->process, until);
+  }
   void ForgetCheckpoint() { checkpoint_ = std::nullopt; }
   // What the machine's clock says for the next process, besides the true time.
   void set_clock_error(absl::Duration error) { clock_error_ = error; }
@@ -33,6 +36,8 @@ class WorkerHost {
   bool running() const { return run_ != nullptr && !run_->process.dead; }
   bool finished() const { return finished_; }
   bool quiet() const { return ending_ == 0; }
+  // Of the last process, if it has finished: is its replica, at that version, the same?
+  void CheckReplica(uint32_t bucket, uint64_t version, const std::vector<float>& published);
   uint64_t starts() const { return starts_; }
   uint64_t step() const { return step_; }                   // that the present process is in
   uint64_t steps_made() const { return steps_made_; }       // of all processes
@@ -71,6 +76,7 @@ class WorkerHost {
   std::shared_ptr<Run> run_;
   std::vector<std::shared_ptr<Run>> past_;  // calls that the network still holds refer to them
   std::optional<Checkpoint> checkpoint_;
+  std::vector<uint64_t> last_versions_;  // of the process that has finished
   bool finished_ = false;
   uint64_t step_ = 0;
   uint64_t steps_made_ = 0;

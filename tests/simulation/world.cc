@@ -72,6 +72,7 @@ World::World(uint64_t seed, const std::set<size_t>& left_out, Tells tells)
   for (uint32_t shard = 0; shard < config_.servers; ++shard) {
     servers_.push_back(std::make_unique<ServerHost>(this, shard, MakeShardOptions(config_, shard), seed * 64 + shard));
     servers_.back()->disk().set_sync_time(config_.sync_time);
+    servers_.back()->disk().set_orders_names(config_.orders_names);
   }
   for (uint32_t rank = 0; rank < config_.workers; ++rank) {
     workers_.push_back(std::make_unique<WorkerHost>(this, rank, seed * 64 + 32 + rank));
@@ -89,6 +90,7 @@ World::~World() {
 std::string World::Run() {
   kernel_.Spawn(nullptr, [this] { Operate(); });
   kernel_.Spawn(nullptr, [this] { Supervise(); });
+  if (config_.reads_every != absl::InfiniteDuration()) kernel_.Spawn(nullptr, [this] { ReadNowAndThen(); });
   if (!kernel_.Run(kMostSwitches)) Violated("something turns in circles");
   if (violation_.empty() && !over_) Violated("nothing goes on any more");
   return violation_;
@@ -143,6 +145,7 @@ void World::Operate() {
     Tell(Describe(faults_[i]));
     Apply(faults_[i]);
     kernel_.At(kernel_.Now() + faults_[i].lasts, nullptr, [this, i] { Mend(faults_[i]); });
+    if (faults_[i].kind == Fault::kComeBackAndDie) kernel_.Sleep(faults_[i].lasts + absl::Seconds(1));
   }
   kernel_.Sleep(absl::Seconds(1));
   Heal();
@@ -160,6 +163,8 @@ void World::Supervise() {
       if (server.running() && !server.failure().ok()) {
         Tell(absl::StrCat("server ", shard, " is ended: ", std::string(server.failure().message())));
         server.Kill(/*lose_power=*/false);
+        // An operator restores the file from a copy.
+        if (server.disk().FlipBack()) Tell(absl::StrCat("server ", shard, "'s disk is as it was"));
         server_due_[shard] = now + random_.Between(absl::Milliseconds(10), absl::Seconds(2));
       }
       if (!server.running() && now >= server_due_[shard]) {
@@ -203,22 +208,33 @@ void World::Apply(const Fault& fault) {
       if (fault.kind == Fault::kReplaceWorker) worker.ForgetCheckpoint();
       break;
     case Fault::kAbandonWorker:
-      // Nobody can begin without all workers, and one must go on.
-      if (!HasBegun() || away_.size() + 1 >= config_.workers) break;
-      away_.insert(fault.worker);
-      worker.Kill();
+      Abandon(fault.worker);
       break;
     case Fault::kCut:
       Cut(fault);
       break;
     case Fault::kStallDisk:
-      server.disk().StandStillUntil(back);
-      break;
     case Fault::kFillDisk:
-      server.disk().set_full(true);
-      break;
     case Fault::kFailSync:
-      server.disk().FailNextSync(server.serving());
+    case Fault::kFailSyncOfStart:
+    case Fault::kLosePowerAtCall:
+    case Fault::kFillDiskAtCall:
+    case Fault::kFlipBit:
+      ApplyToDisk(fault);
+      break;
+    case Fault::kFreezeServer:
+      server.Freeze(back);
+      break;
+    case Fault::kFreezeWorker:
+      worker.Freeze(back);
+      break;
+    case Fault::kStranger:
+      Stranger(fault);
+      break;
+    case Fault::kComeBackAndDie:
+      for (uint32_t shard = 0; shard < config_.servers; ++shard) {
+        network_.Cut(fault.worker, shard, /*to_server=*/true, /*to_worker=*/true);
+      }
       break;
     case Fault::kTurnClockBack:
       worker.set_clock_error(-absl::Hours(1));
@@ -231,6 +247,100 @@ void World::Apply(const Fault& fault) {
     case Fault::kKinds:
       break;
   }
+}
+
+void World::ApplyToDisk(const Fault& fault) {
+  ServerHost& server = *servers_[fault.server];
+  Disk& disk = server.disk();
+  switch (fault.kind) {
+    case Fault::kStallDisk:
+      disk.StandStillUntil(kernel_.Now() + fault.lasts);
+      break;
+    case Fault::kFillDisk:
+      disk.set_full(true);
+      break;
+    case Fault::kFailSync:
+      disk.FailNextSync(server.serving());
+      break;
+    case Fault::kFailSyncOfStart:
+    case Fault::kFlipBit:
+      server_due_[fault.server] = kernel_.Now() + fault.lasts;
+      server.Kill(/*lose_power=*/false);
+      if (fault.kind == Fault::kFailSyncOfStart) {
+        disk.FailNextSync(true);
+      } else {
+        disk.FlipBit();
+      }
+      break;
+    case Fault::kLosePowerAtCall:
+      disk.AtNext(fault.operation, [this, fault] {
+        kernel_.At(kernel_.Now() + fault.after, nullptr, [this, fault] {
+          if (healed_) return;
+          Tell(absl::StrCat("server ", fault.server, " loses its power now"));
+          server_due_[fault.server] = kernel_.Now() + fault.lasts;
+          servers_[fault.server]->Kill(/*lose_power=*/true);
+        });
+      });
+      break;
+    case Fault::kFillDiskAtCall:
+      disk.AtNext(fault.operation, [this, fault] {
+        if (healed_) return;
+        Tell(absl::StrCat("server ", fault.server, "'s disk is full now"));
+        servers_[fault.server]->disk().set_full(true);
+        kernel_.At(kernel_.Now() + fault.lasts, nullptr, [this, fault] { Mend(fault); });
+      });
+      break;
+    default:
+      break;
+  }
+}
+
+void World::Abandon(uint32_t rank) {
+  // Nobody can begin without all workers, and one must go on.
+  if (!HasBegun() || away_.size() + 1 >= config_.workers) return;
+  away_.insert(rank);
+  workers_[rank]->Kill();
+}
+
+void World::NoteRequest(uint32_t shard, uint32_t rank) {
+  if (ambushed_ != rank || healed_) return;
+  ambushed_ = std::nullopt;
+  kernel_.At(kernel_.Now() + random_.Between(absl::ZeroDuration(), absl::Milliseconds(200)), nullptr,
+             [this, shard, rank] {
+               if (healed_) return;
+               Tell(absl::StrCat("worker ", rank, " and server ", shard, " die"));
+               Abandon(rank);
+               servers_[shard]->Kill(/*lose_power=*/false);
+             });
+}
+
+void World::ReadNowAndThen() {
+  while (!ending_) {
+    kernel_.Sleep(random_.Between(absl::ZeroDuration(), 2 * config_.reads_every));
+    const uint32_t bucket = static_cast<uint32_t>(random_.Below(layout_.bucket_count()));
+    const uint32_t shard = ShardMap::Create(layout_.bucket_count(), config_.servers)->shard_of(bucket);
+    if (ending_ || !servers_[shard]->serving()) continue;
+    servers_[shard]->Take([bucket](ServerHost& server) { server.Read(bucket).status().IgnoreError(); });
+  }
+}
+
+void World::Stranger(const Fault& fault) {
+  // Before there are weights, or where a crash may take them back, a worker that is alone may bring another model.
+  const bool may_bring_another = config_.durability != Durability::kVersion || !HasBegun();
+  const uint64_t kind = random_.Below(may_bring_another ? 2 : 3);
+  if (!servers_[fault.server]->serving()) return;
+  servers_[fault.server]->Take([this, fault, kind](ServerHost& server) {
+    const uint32_t workers = config_.workers;
+    const auto now = static_cast<uint64_t>(absl::ToInt64Microseconds(absl::Hours(10) + kernel_.Now()));
+    const ParameterLayout other =
+        *ParameterLayout::Create({{"weight", {static_cast<int64_t>(layout_.total_elements())}}},
+                                 static_cast<uint32_t>(layout_.bucket_length(0)));
+    const absl::Status status = kind == 0   ? server.JoinAs(workers + 1, now, workers, layout_)
+                                : kind == 1 ? server.JoinAs(fault.worker, now, workers + 1, layout_)
+                                            : server.JoinAs(fault.worker, now, workers, other);
+    Tell(absl::StrCat("it is told: ", status.ToString()));
+    if (status.ok()) Violated("a worker with another rank, number of workers or model has joined");
+  });
 }
 
 bool World::HasBegun() const {
@@ -253,7 +363,12 @@ void World::Cut(const Fault& fault) {
 void World::Mend(const Fault& fault) {
   if (healed_) return;
   if (fault.kind == Fault::kCut) network_.Heal();
-  if (fault.kind == Fault::kFillDisk) servers_[fault.server]->disk().set_full(false);
+  if (fault.kind == Fault::kComeBackAndDie) {
+    network_.Heal();
+    ambushed_ = fault.worker;
+  }
+  if (fault.kind == Fault::kFillDisk || fault.kind == Fault::kFillDiskAtCall)
+    servers_[fault.server]->disk().set_full(false);
   if (fault.kind == Fault::kLoseCalls) network_.set_options(config_.network);
 }
 
@@ -264,7 +379,12 @@ void World::Heal() {
   options.lost = options.late = options.repeated = 0;
   network_.set_options(options);
   network_.Heal();
-  for (const auto& server : servers_) server->disk().Heal();
+  for (const auto& server : servers_) {
+    server->disk().Heal();
+    server->disk().FlipBack();
+  }
+  // Where a crash may take everything back, the training begins anew, for which all are needed.
+  if (config_.durability != Durability::kVersion) away_.clear();
   uint64_t newest = 0;
   for (uint32_t bucket = 0; bucket < layout_.bucket_count(); ++bucket) {
     newest = std::max(newest, history_->newest_version(bucket));
@@ -285,15 +405,9 @@ bool World::AwaitWorkers() {
   };
   while (!all_finished() && kernel_.Now() < end) kernel_.Sleep(kLook);
   if (all_finished()) return true;
-  // Known, and not mended: where nothing is promised and a server comes back with less than it had answered, workers
-  // may wait for each other, each with another bucket of one call that was taken back.
+  // Known, and not mended, where nothing is promised and a server comes back with less than it had answered: workers
+  // may wait for each other, one where versions are lost for another that has its answer of them and waits elsewhere.
   if (config_.durability != Durability::kVersion && history_->lost_versions()) return false;
-  // Likewise: in stale training a worker that comes anew gets its lead in each bucket by itself, and two of them may
-  // wait for each other, each in another bucket.
-  const auto came_anew = [](const auto& worker) { return worker->starts() > 1; };
-  if (config_.consistency.mode == Consistency::kStale && std::any_of(workers_.begin(), workers_.end(), came_anew)) {
-    return false;
-  }
   std::string who;
   for (uint32_t rank = 0; rank < config_.workers; ++rank) {
     if (away_.count(rank) == 0 && !workers_[rank]->finished()) {
@@ -305,7 +419,18 @@ bool World::AwaitWorkers() {
   return false;
 }
 
+// Whatever crashes have taken back, a worker has what is published.
+void World::CheckReplicas() {
+  for (uint32_t bucket = 0; bucket < layout_.bucket_count(); ++bucket) {
+    const uint32_t shard = ShardMap::Create(layout_.bucket_count(), config_.servers)->shard_of(bucket);
+    const absl::StatusOr<PublishedWeights> published = servers_[shard]->Published(bucket);
+    if (!published.ok()) continue;
+    for (const auto& worker : workers_) worker->CheckReplica(bucket, published->version, published->weights);
+  }
+}
+
 void World::CheckEnd() {
+  CheckReplicas();
   history_->CheckThatAllCounts();
   if (!violation_.empty()) return;
   // What a start reads is what was there.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -40,6 +41,8 @@ struct Config {
   uint64_t checkpoint_steps = 0;  // of workers; 0: none
   double non_finite = 0;          // losses
   double preemption = 0;
+  bool orders_names = true;    // see Disk
+  absl::Duration reads_every;  // somebody reads weights
   NetworkOptions network;
 };
 Config MakeConfig(uint64_t seed);
@@ -59,6 +62,14 @@ struct Fault {
     kStallDisk,
     kFillDisk,
     kFailSync,
+    kFailSyncOfStart,  // after a kill
+    kLosePowerAtCall,  // of the disk
+    kFillDiskAtCall,
+    kFlipBit,  // of the disk; once a start has found it, it is flipped back
+    kFreezeServer,
+    kFreezeWorker,
+    kStranger,        // one with another rank, number of workers or model wants to join
+    kComeBackAndDie,  // a worker that was lost is back, and dies, and the server too
     kTurnClockBack,
     kLoseCalls,  // for a while
     kKinds,
@@ -71,6 +82,9 @@ struct Fault {
   enum class Of { kLink, kWorker, kServer } of = Of::kLink;
   enum class Carries { kNothing, kRequests, kAnswers } carries = Carries::kNothing;
   absl::Duration lasts;  // until it is mended
+  // Of kLosePowerAtCall, kFillDiskAtCall.
+  Disk::Operation operation = Disk::Operation::kSync;
+  absl::Duration after;
 };
 std::vector<Fault> MakeFaults(uint64_t seed, const Config& config);
 std::string Describe(const Fault& fault);
@@ -99,12 +113,19 @@ class World {
 
   void Tell(const std::string& what);
   void Violated(const std::string& what);
+  // A push has come to a server.
+  void NoteRequest(uint32_t shard, uint32_t rank);
   void NoteWorkerError(uint32_t rank, const absl::Status& status);
 
  private:
   void Operate();    // begin, faults, healing, end
   void Supervise();  // starts what has ended
   void Apply(const Fault& fault);
+  void ApplyToDisk(const Fault& fault);
+  void ReadNowAndThen();
+  void Stranger(const Fault& fault);
+  void Abandon(uint32_t rank);
+  void CheckReplicas();
   void Cut(const Fault& fault);
   void Mend(const Fault& fault);
   void Heal();
@@ -127,7 +148,8 @@ class World {
   std::vector<absl::Duration> server_due_;  // when it is started again
   std::vector<absl::Duration> worker_due_;
   uint64_t target_step_ = UINT64_MAX;
-  std::set<uint32_t> away_;  // ranks whose workers were abandoned
+  std::set<uint32_t> away_;           // ranks whose workers were abandoned
+  std::optional<uint32_t> ambushed_;  // a rank whose worker dies with its next push, and the server with it
   bool healed_ = false;
   bool ending_ = false;
   bool over_ = false;      // every process has freed what it held

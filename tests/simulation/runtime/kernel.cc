@@ -98,6 +98,12 @@ bool Kernel::Run(uint64_t most_switches) {
       Fiber* const next = ready_[drawn];
       ready_[drawn] = ready_.back();
       ready_.pop_back();
+      if (next->process_ != nullptr && next->process_->frozen_until > now_) {
+        next->waits_ = true;
+        timers_.push_back({next->process_->frozen_until, ++timers_set_, next, ++next->wait_, nullptr, nullptr});
+        std::push_heap(timers_.begin(), timers_.end());
+        continue;
+      }
       Mix(next->number_);
       SwitchTo(next);
       continue;
@@ -140,17 +146,17 @@ void Kernel::Yield() {
 bool Kernel::Wait(WaitQueue* queue, absl::Duration deadline) {
   Fiber* const fiber = current_;
   CDDP_CHECK(fiber != nullptr) << "only a fiber can wait";
-  ++fiber->wait_;
+  const uint64_t wait = ++fiber->wait_;
   fiber->waits_ = true;
   fiber->woken_ = false;
-  if (queue != nullptr) queue->emplace_back(fiber, fiber->wait_);
+  if (queue != nullptr) queue->emplace_back(fiber, wait);
   if (deadline != absl::InfiniteDuration()) {
-    timers_.push_back({std::max(now_, ToNanoseconds(deadline)), ++timers_set_, fiber, fiber->wait_, nullptr, nullptr});
+    timers_.push_back({std::max(now_, ToNanoseconds(deadline)), ++timers_set_, fiber, wait, nullptr, nullptr});
     std::push_heap(timers_.begin(), timers_.end());
   }
   SwitchBack();
   if (!fiber->woken_ && queue != nullptr) {
-    const auto left = std::find(queue->begin(), queue->end(), std::pair<Fiber*, uint64_t>(fiber, fiber->wait_));
+    const auto left = std::find(queue->begin(), queue->end(), std::pair<Fiber*, uint64_t>(fiber, wait));
     if (left != queue->end()) queue->erase(left);
   }
   return fiber->woken_;
@@ -187,6 +193,7 @@ void Kernel::WakeAll(WaitQueue* queue) {
 
 void Kernel::Kill(Process* process) {
   process->dead = true;
+  process->frozen_until = 0;
   WakeAll(&process->killed);
 }
 

@@ -48,7 +48,8 @@ struct Process {
   explicit Process(std::string name) : name(std::move(name)) {}
   const std::string name;
   bool dead = false;
-  WaitQueue killed;  // of fibers that shall be woken when it dies
+  int64_t frozen_until = 0;  // see Kernel::Freeze
+  WaitQueue killed;          // of fibers that shall be woken when it dies
 };
 
 // One simulation. One at a time in a process of the machine.
@@ -93,6 +94,8 @@ class Kernel {
   void WakeOne(WaitQueue* queue);
   void WakeAll(WaitQueue* queue);
   void Kill(Process* process);
+  // None of its fibers runs before then: it is stopped, as by SIGSTOP or with its machine.
+  void Freeze(Process* process, absl::Duration until) { process->frozen_until = ToNanoseconds(until); }
 
   uint64_t switches() const { return switches_; }
   // Changes with everything that happens: equal for two runs of one seed.

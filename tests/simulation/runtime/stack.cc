@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -17,7 +18,11 @@
 namespace cddp::simulation {
 namespace {
 
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t kStackBytes = size_t{4} << 20;  // its frames are many times as large
+#else
 constexpr size_t kStackBytes = size_t{512} << 10;
+#endif
 
 }  // namespace
 
@@ -76,7 +81,13 @@ Stack::Stack() : parts_(std::make_unique<Parts>()) {
   parts_->memory = static_cast<char*>(memory);
 }
 
-Stack::~Stack() { munmap(parts_->memory, kStackBytes); }
+Stack::~Stack() {
+#if defined(__SANITIZE_ADDRESS__)
+  // Its last frames never return. What the sanitizer notes of them would be held against the next stack at this place.
+  __asan_unpoison_memory_region(parts_->memory, kStackBytes);
+#endif
+  munmap(parts_->memory, kStackBytes);
+}
 
 namespace {
 
