@@ -122,13 +122,13 @@ class TensorOptimizer final : public LocalOptimizer {
     });
   }
 
-  absl::Status GoAhead(absl::Span<float> weights, float share) override {
+  absl::Status GoAhead(absl::Span<float> weights) override {
     CDDP_CHECK(begin_.defined()) << "made without overlap";
     return CatchTorch([&] {
       const torch::NoGradGuard no_grad;
       const torch::Tensor ahead = View(weights);
       CopyReplica(ahead);
-      Parameters(ahead).sub_(torch::nan_to_num(Parameters(difference_), 0, 0, 0).mul_(share));
+      Parameters(ahead).sub_(torch::nan_to_num(Parameters(difference_), 0, 0, 0));
       begin_.copy_(ahead);
       return absl::OkStatus();
     });

@@ -55,13 +55,13 @@ class LocalOptimizer {
   // GoAhead or TakePublished have moved the weights, with a gradient's sign; no exchange of it is under way.
   virtual absl::Status NoteMoved(absl::Span<const float> weights) = 0;
 
-  // The weights become the published ones minus `share` of difference(), whose exchange begins: the others' share
-  // counts when it arrives (eager updates, Kale et al. 2025). What is not finite of it, which no server will take, is
-  // left out. The next steps begin there.
-  virtual absl::Status GoAhead(absl::Span<float> weights, float share) = 0;
+  // The weights become the published ones and what this worker's own steps have moved, difference(), whose exchange
+  // begins: the others' arrives later. What is not finite of it, which no server will take, is left out. The next steps
+  // begin there.
+  virtual absl::Status GoAhead(absl::Span<float> weights) = 0;
 
   // That exchange is finished: the weights become the published ones and what the steps since GoAhead have moved, so
-  // that the answer counts in the place of the share.
+  // that the answer takes the place of what its own had moved.
   virtual absl::Status TakeAnswer(absl::Span<float> weights) = 0;
 
   // Sets all of replica() from the host's memory.

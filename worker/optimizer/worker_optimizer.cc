@@ -102,30 +102,27 @@ absl::Status WorkerOptimizer::TakePublished(absl::Span<float> weights) {
 
 absl::Status WorkerOptimizer::NoteMoved(absl::Span<const float> weights) {
   CDDP_CHECK(begin_.size() == weights.size()) << "made without overlap";
-  for (const ParameterRun& run : runs_) {
-    for (uint64_t i = run.range.begin; i < run.range.end; ++i) difference_[i] = begin_[i] - weights[i];
-  }
+  for (uint64_t i = 0; i < parameters(); ++i) difference_[i] = begin_[i] - weights[i];
   return absl::OkStatus();
 }
 
-absl::Status WorkerOptimizer::GoAhead(absl::Span<float> weights, float share) {
+absl::Status WorkerOptimizer::GoAhead(absl::Span<float> weights) {
   CDDP_CHECK(begin_.size() == weights.size()) << "made without overlap";
-  CopyReplica(weights);
-  for (const ParameterRun& run : runs_) {
-    for (uint64_t i = run.range.begin; i < run.range.end; ++i) {
-      if (std::isfinite(difference_[i])) weights[i] -= share * difference_[i];
-    }
+  // One pass over large arrays.
+  for (uint64_t i = 0; i < parameters(); ++i) {
+    const float moved = std::isfinite(difference_[i]) ? difference_[i] : 0;
+    weights[i] = begin_[i] = replica_[i] - moved;
   }
-  std::copy(weights.begin(), weights.end(), begin_.begin());
+  for (uint64_t i = parameters(); i < weights.size(); ++i) weights[i] = replica_[i];
   return absl::OkStatus();
 }
 
 absl::Status WorkerOptimizer::TakeAnswer(absl::Span<float> weights) {
   CDDP_CHECK(begin_.size() == weights.size()) << "made without overlap";
-  for (const ParameterRun& run : runs_) {
-    for (uint64_t i = run.range.begin; i < run.range.end; ++i) weights[i] = replica_[i] + (weights[i] - begin_[i]);
+  for (uint64_t i = 0; i < parameters(); ++i) {
+    weights[i] = replica_[i] + (weights[i] - begin_[i]);
+    begin_[i] = replica_[i];
   }
-  CopyReplica(absl::MakeSpan(begin_));
   return absl::OkStatus();
 }
 

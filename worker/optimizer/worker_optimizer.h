@@ -58,7 +58,7 @@ class WorkerOptimizer final : public LocalOptimizer {
   absl::Span<float> replica() override { return absl::MakeSpan(replica_); }
   absl::Status TakePublished(absl::Span<float> weights) override;
   absl::Status NoteMoved(absl::Span<const float> weights) override;
-  absl::Status GoAhead(absl::Span<float> weights, float share) override;
+  absl::Status GoAhead(absl::Span<float> weights) override;
   absl::Status TakeAnswer(absl::Span<float> weights) override;
   absl::Status SetReplica(absl::Span<const float> weights) override;
   absl::StatusOr<std::string> SaveState() const override { return State(); }
@@ -75,6 +75,7 @@ class WorkerOptimizer final : public LocalOptimizer {
 
   // New optimizers, of steps that begin after so many.
   void MakeOptimizers(uint64_t steps_before);
+  uint64_t parameters() const { return runs_.empty() ? 0 : runs_.back().range.end; }  // in front of the buffers
   // The model's part of it.
   void CopyReplica(absl::Span<float> to) const { std::copy_n(replica_.begin(), to.size(), to.begin()); }
   void StepRun(size_t run, absl::Span<const float> gradients, absl::Span<float> weights);

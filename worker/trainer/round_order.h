@@ -1,14 +1,14 @@
 // Which round is computed, which is exchanged, and when a worker stands between the two. A pure state machine.
 //
-// A round is H steps and one exchange. Without overlap one follows the other. With --overlap a round's steps are made
-// while the exchange of the last one is under way:
+// A round is H steps and one exchange. Without overlap one follows the other. With --overlap=K the first K of a round's
+// steps are made while the exchange of the last one is under way:
 //
-//   steps      | round 1 | round 2  | round 3  |
-//   exchanges            | exchange 1 | exchange 2 | exchange 3 |
+//   steps      | round 1        | round 2        | round 3        |
+//   exchanges                   | exchange 1 |   | exchange 2 |   | exchange 3 |
 //
-// Once a round's steps are made, the exchange before is finished, and then its own begins. Between these two moments
-// nothing is under way, and the round's steps are held back: there a checkpoint is taken, and there a worker stops. An
-// epoch ends when its last exchange has: all workers then have the published weights alike.
+// Then that exchange is finished, and once all of the round's steps are made, its own begins. Before it does nothing is
+// under way, and the round's steps are held back: there a checkpoint is taken, and there a worker stops. An epoch ends
+// when its last exchange has: all workers then have the published weights alike.
 
 #ifndef WORKER_TRAINER_ROUND_ORDER_H_
 #define WORKER_TRAINER_ROUND_ORDER_H_
@@ -35,7 +35,7 @@ class RoundOrder {
   // Have steps been made whose exchange has not begun?
   bool holds_back() const { return phase_ == Phase::kHeldBack; }
 
-  // The steps of computing() are made. Nothing may be under way: with overlap, the exchange before is finished first.
+  // The steps of computing() are made. Nothing may be under way: the exchange before is finished first.
   void NoteSteps() {
     CDDP_CHECK(phase_ == Phase::kNothing) << "the last exchange is not finished";
     phase_ = Phase::kHeldBack;

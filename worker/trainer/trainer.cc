@@ -676,9 +676,7 @@ class Trainer {
   absl::Status BeginHeldBack() {
     absl::Status status = SetLevel();
     if (status.ok()) status = PushAgreed();
-    if (status.ok()) {
-      status = optimizer_->GoAhead(model_->weights(), 1.0f / static_cast<float>(options_.cluster.worker_count));
-    }
+    if (status.ok()) status = optimizer_->GoAhead(model_->weights());
     if (!status.ok()) return status;
     listener_->ExchangeAll();
     rounds_->NoteBegun();

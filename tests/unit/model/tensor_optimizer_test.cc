@@ -107,7 +107,7 @@ TEST_P(TensorOptimizerTest, GoesAheadAsTheHostsDoes) {
     Step(host.get(), Noise(10 + round), &expected);
     for (const auto& [optimizer, own] : {std::pair(tensors.get(), &weights), {host.get(), &expected}}) {
       ASSERT_TRUE(optimizer->NoteMoved(*own).ok());
-      ASSERT_TRUE(optimizer->GoAhead(absl::MakeSpan(*own), /*share=*/0.25).ok());
+      ASSERT_TRUE(optimizer->GoAhead(absl::MakeSpan(*own)).ok());
     }
     ExpectNear(tensors->difference(), host->difference());
     ExpectNear(weights, expected);

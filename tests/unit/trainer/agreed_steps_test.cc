@@ -63,8 +63,8 @@ TEST(AgreedStepsTest, WhereSomeContributedNothingTheRestGoesOn) {
   const std::vector<float> published = WriteSteps({96, 8, 3});
   const AgreedSteps pushed = StepsAfter(ReadSteps(published), 1000, 32, 32);
   EXPECT_EQ(pushed.position, 104u);
-  const AgreedSteps after = ReadSteps(Average(published, {pushed, pushed}, /*workers=*/3));
-  EXPECT_EQ(after.position, 101u);
+  const AgreedSteps after = ReadSteps(Average(published, {pushed}, /*workers=*/3));
+  EXPECT_EQ(after.position, 99u) << "the nearest to 98.67";
   EXPECT_EQ(after.steps, 16u);
 }
 

@@ -123,5 +123,34 @@ TEST(RatioControlTest, AHiccupIsNoReason) {
   EXPECT_EQ(run.changes, 0);
 }
 
+// With --local_steps=auto.
+TEST(RatioControlTest, BesideStepsItStaysWithinItsLimits) {
+  RatioControl control(RatioControl::kLowestBesideSteps);
+  const RatioControl::Limits few{RatioControl::kLowestBesideSteps, /*may_go_up=*/true};
+  const RatioControl::Limits some{RatioControl::kLowestBesideSteps, /*may_go_up=*/false};
+  const RatioControl::Limits most{RatioControl::kLevels - 1, /*may_go_up=*/false};
+  const auto rounds = [&](double bits_per_second, const RatioControl::Limits& limits) {
+    for (int round = 0; round < 100; ++round) {
+      control.NoteRound(0.5, RatioLevels()[control.level()].bits * 1e6 / bits_per_second, limits);
+    }
+    return control.level();
+  };
+  EXPECT_EQ(rounds(1e5, few), RatioControl::kLowestBesideSteps) << "steps are next";
+  EXPECT_FALSE(control.CanGoDown(few));
+  EXPECT_TRUE(control.CanGoDown(most));
+  EXPECT_EQ(rounds(1e5, most), RatioControl::kLevels - 1);
+  EXPECT_EQ(rounds(1e9, most), RatioControl::kLevels - 1) << "fewer steps come before more bytes";
+  EXPECT_EQ(rounds(1e9, some), RatioControl::kLowestBesideSteps) << "but for what it had to give up last";
+  EXPECT_EQ(rounds(1e9, few), 0u);
+}
+
+TEST(RatioControlTest, AnotherWindowForgetsTheRoundsBefore) {
+  RatioControl control;
+  for (int round = 0; round < 5; ++round) control.NoteRound(0.5, 10);
+  control.StartWindow();
+  for (int round = 0; round < 6; ++round) control.NoteRound(0.5, 0.03);
+  EXPECT_EQ(control.level(), RatioControl::kFirstLevel);
+}
+
 }  // namespace
 }  // namespace cddp

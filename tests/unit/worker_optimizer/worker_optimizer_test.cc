@@ -123,6 +123,29 @@ TEST_P(WorkerOptimizerTest, ALossThatIsNotFiniteSkipsTheWholeStep) {
   EXPECT_EQ(optimizer->State(), state);
 }
 
+TEST_P(WorkerOptimizerTest, AnAnswerTakesThePlaceOfItsOwnMoveBeneathTheStepsMadeMeanwhile) {
+  WorkerOptimizerOptions options = Options(GetParam());
+  options.overlaps = true;
+  std::vector<float> weights = Noise(1);
+  const auto optimizer = *WorkerOptimizer::Create(options, Layout(), weights);
+  const auto step = [&](uint32_t seed) {
+    optimizer->Begin(/*skip=*/false);
+    optimizer->Step(0, Noise(seed), absl::MakeSpan(weights), /*with_difference=*/false);
+  };
+  step(10);
+  ASSERT_TRUE(optimizer->NoteMoved(weights).ok());
+  ASSERT_TRUE(optimizer->GoAhead(absl::MakeSpan(weights)).ok());
+  const std::vector<float> ahead = weights;
+  step(11);
+  const std::vector<float> before = weights;
+  const std::vector<float> published = Noise(2);  // all workers' moves
+  ASSERT_TRUE(optimizer->SetReplica(published).ok());
+  ASSERT_TRUE(optimizer->TakeAnswer(absl::MakeSpan(weights)).ok());
+  for (int64_t i = 0; i < kElements; ++i) ASSERT_EQ(weights[i], published[i] + (before[i] - ahead[i])) << i;
+  ASSERT_TRUE(optimizer->NoteMoved(weights).ok());
+  for (int64_t i = 0; i < kElements; ++i) ASSERT_EQ(optimizer->difference()[i], published[i] - weights[i]) << i;
+}
+
 // With one worker, whose exchanges bring what it pushed in the round before, in every other round between its two
 // steps, nothing differs from steps that never stopped, but for rounding.
 TEST_P(WorkerOptimizerTest, AheadOfItsOwnExchangesItIsWhereItsStepsHaveLed) {
@@ -153,7 +176,7 @@ TEST_P(WorkerOptimizerTest, AheadOfItsOwnExchangesItIsWhereItsStepsHaveLed) {
     const std::vector<float> moved = weights;
     ASSERT_TRUE(optimizer->NoteMoved(weights).ok());
     EXPECT_EQ(weights, moved);
-    ASSERT_TRUE(optimizer->GoAhead(absl::MakeSpan(weights), /*share=*/1).ok());
+    ASSERT_TRUE(optimizer->GoAhead(absl::MakeSpan(weights)).ok());
     for (int64_t i = 0; i < kElements; ++i) {
       ASSERT_EQ(weights[i], published[i] - optimizer->difference()[i]);
       ASSERT_NEAR(weights[i], alone[i], 1e-4) << "round " << round << ", element " << i;
@@ -162,7 +185,7 @@ TEST_P(WorkerOptimizerTest, AheadOfItsOwnExchangesItIsWhereItsStepsHaveLed) {
   weights[7] = std::numeric_limits<float>::infinity();
   ASSERT_TRUE(optimizer->NoteMoved(weights).ok());
   EXPECT_FALSE(std::isfinite(optimizer->difference()[7])) << "so that the exchange is refused";
-  ASSERT_TRUE(optimizer->GoAhead(absl::MakeSpan(weights), /*share=*/1).ok());
+  ASSERT_TRUE(optimizer->GoAhead(absl::MakeSpan(weights)).ok());
   EXPECT_EQ(weights[7], optimizer->replica()[7]);
   ASSERT_TRUE(optimizer->TakePublished(absl::MakeSpan(weights)).ok());
   ASSERT_TRUE(optimizer->NoteMoved(weights).ok());
