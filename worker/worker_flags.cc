@@ -65,8 +65,8 @@ ABSL_FLAG(std::string, local_steps_log, "",
           "--local_steps=auto: file for what was decided, to repeat the run; empty: none");
 ABSL_FLAG(
     uint32_t, overlap, 0,
-    "own optimizer: so many of the next steps, all --local_steps at most, are made while the exchange of the last "
-    "is under way, from where its own steps have led; 0: wait for it");
+    "own optimizer: how many of the next round's steps are made while the exchange of the last is under way, from "
+    "where this worker's own have led; more than --local_steps is all of them; 0: wait for it");
 ABSL_FLAG(bool, sparse_adam, false,
           "let the servers' Adam step what --ratio below 1 sends, at a loss of quality (docs/convergence.md)");
 ABSL_FLAG(double, residual_decay, 1, "the residual is multiplied by it before each exchange, in [0, 1]");

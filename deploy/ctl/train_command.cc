@@ -90,8 +90,8 @@ ABSL_FLAG(
     "--output did");
 ABSL_FLAG(
     int, overlap, 0,
-    "optimizer at the workers: they make so many of their next steps, all --local_steps at most, while the exchange "
-    "of the last is under way; 0: they wait for it");
+    "optimizer at the workers: how many of the next round's steps they make while the exchange of the last is under "
+    "way; more than --local_steps is all of them; 0: they wait for it");
 ABSL_FLAG(std::string, server_flags, "",
           "more flags for every cddp-server, separated by blanks, with quotes as in a shell");
 ABSL_FLAG(std::string, worker_flags, "",
