@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/check/check.h"
+#include "common/clock/steady_time.h"
 #include "common/codec/crc32c.h"
 
 namespace cddp {
@@ -67,7 +67,7 @@ std::optional<RoundTiming> BucketState::Retire(uint32_t rank) {
 
 BucketState::Outcome BucketState::Apply(const BucketInput& input) {
   if (journal_ != nullptr && core_->Changes(input)) journalled_ = Note(input);
-  const absl::Time begin = absl::Now();
+  const absl::Time begin = SteadyNow();
   if (!core_->round_is_open()) open_since_ = begin;
   BucketEffects effects = core_->Apply(input);
   Outcome outcome;
@@ -79,7 +79,7 @@ BucketState::Outcome BucketState::Apply(const BucketInput& input) {
   outcome.position = journalled_;
   if (effects.closed.has_value()) {
     outcome.timing =
-        RoundTiming{begin - open_since_, absl::Now() - begin, effects.closed->refused, effects.closed->staleness};
+        RoundTiming{begin - open_since_, SteadyNow() - begin, effects.closed->refused, effects.closed->staleness};
     if (!saves_.empty() && core_->ended().ok()) MakeSaves();
   }
   return outcome;
@@ -178,7 +178,7 @@ absl::Status BucketState::Save(std::string* state, uint64_t* position) const {
 
 absl::Status BucketState::Load(absl::string_view state) {
   MutexLock lock(mutex_);
-  open_since_ = absl::Now();
+  open_since_ = SteadyNow();
   return core_->Load(state);
 }
 

@@ -7,8 +7,8 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/check/check.h"
+#include "common/clock/steady_time.h"
 
 namespace cddp {
 namespace {
@@ -95,7 +95,7 @@ absl::Status Limits::TooFast(const std::string& peer) {
 
 absl::Status Limits::TakeTurn(const std::string& peer) {
   {
-    const absl::Time now = absl::Now();
+    const absl::Time now = SteadyNow();
     MutexLock lock(mutex_);
     if (MayCall(&PeerOf(HostOfPeer(peer), now))) return absl::OkStatus();
   }
@@ -104,7 +104,7 @@ absl::Status Limits::TakeTurn(const std::string& peer) {
 
 absl::Status Limits::Call::Begin(const std::string& peer) {
   const std::string host = HostOfPeer(peer);
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   Refusal why;
   std::string detail;
   {

@@ -13,11 +13,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "common/clock/monotonic.h"
+#include "common/clock/steady_time.h"
 #include "common/config/process.h"
 #include "common/metrics/metrics_server.h"
 #include "common/transport/address.h"
 #include "common/transport/channel_arguments.h"
+#include "common/transport/deadline.h"
 #include "common/transport/protocol.h"
 #include "server/service.h"
 
@@ -220,8 +223,8 @@ void Server::Stop() {
     SetServing(false);
     shard_->Close(absl::UnavailableError("the server is ending"));
     for (const auto& acceptor : acceptors_) acceptor->Stop();
-    grpc_->Shutdown(absl::ToChronoTime(absl::Now() + kStopGrace));
-    if (health_ != nullptr) health_->Shutdown(absl::ToChronoTime(absl::Now()));
+    grpc_->Shutdown(DeadlineIn(kStopGrace));
+    if (health_ != nullptr) health_->Shutdown(DeadlineIn(absl::ZeroDuration()));
   });
 }
 
@@ -259,7 +262,7 @@ void Server::Watch() {
       spdlog::warn("event=worker_lost rank={} reason=\"silent for longer than the lease; the rest go on\"", rank);
     }
     const ShardStatus status = shard_->status();
-    const absl::Time now = absl::Now();
+    const absl::Time now = SteadyNow();
     certificate_expiry_.Look();
     metrics_->ShowStaleness(now);
     metrics_->view.Set(static_cast<double>(status.view));
@@ -283,7 +286,9 @@ void Server::Watch() {
     metrics_->workers_lost.Set(lost);
     metrics_->NoteWaitingFor(status.waiting.ranks);
     const bool open = !status.waiting.ranks.empty();
-    metrics_->waiting_since.Set(open ? absl::ToDoubleSeconds(status.waiting.since - absl::UnixEpoch()) : 0);
+    // To be compared with the wall clock of whoever looks.
+    const absl::Time since = absl::Now() - (now - status.waiting.since);
+    metrics_->waiting_since.Set(open ? absl::ToDoubleSeconds(since - absl::UnixEpoch()) : 0);
     if (open && now - status.waiting.since > kStuckAfter && now - told > kStuckAfter) {
       told = now;
       spdlog::warn(

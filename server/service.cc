@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/agreement/run_identity.h"
+#include "common/clock/steady_time.h"
 #include "common/codec/crc32c.h"
 #include "common/transport/call_identity.h"
 #include "common/transport/exchange_wire.h"
@@ -127,7 +128,7 @@ ParameterService::ParameterService(Shard* shard, ServerMetrics* metrics, Access*
       access_(*access),
       limits_(*limits),
       refusals_(*refusals),
-      started_(absl::Now()) {
+      started_(SteadyNow()) {
   auto& family = prometheus::BuildCounter()
                      .Name("cddp_server_calls_total")
                      .Help("Calls that have come, by method, those refused included")
@@ -282,7 +283,7 @@ grpc::ServerUnaryReactor* ParameterService::Heartbeat(grpc::CallbackServerContex
   const BucketState::Waiting waiting = shard_.waiting();
   for (const uint32_t rank : waiting.ranks) response->add_waiting_for(rank);
   if (!waiting.ranks.empty()) {
-    response->set_waiting_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(absl::Now() - waiting.since)));
+    response->set_waiting_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(SteadyNow() - waiting.since)));
   }
   return Answer(context, shard_.membership().Heartbeat(request->worker().rank(), request->worker().incarnation(),
                                                        request->step(), request->loss()));
@@ -361,7 +362,7 @@ grpc::ServerUnaryReactor* ParameterService::Status(grpc::CallbackServerContext* 
   if (refused.ok()) refused = limits_.TakeTurn(context->peer());
   if (!refused.ok()) return Answer(context, refused);
   const ShardStatus status = shard_.status();
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   response->set_shard(shard_.options().shard);
   response->set_shard_count(shard_.options().shard_count);
   response->set_protocol_version(kProtocolVersion);

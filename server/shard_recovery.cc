@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cddp/v1/parameter_server.pb.h"
+#include "common/clock/steady_time.h"
 #include "common/transport/layout_message.h"
 
 namespace cddp {
@@ -45,7 +46,7 @@ absl::Status Shard::Recover() {
     return absl::OkStatus();
   }
   MutexLock lock(join_mutex_);
-  const absl::Time begin = absl::Now();
+  const absl::Time begin = SteadyNow();
   uint64_t replayed = 0;
   absl::StatusOr<std::unique_ptr<Journal>> journal =
       Journal::Open({options_.state_dir, options_.durability, options_.restore_version, options_.files,
@@ -80,7 +81,7 @@ absl::Status Shard::Recover() {
   for (const auto& bucket : space_->buckets) version = std::min(version, bucket->version());
   spdlog::info("event=run name={}", run_.name());
   spdlog::info("event=recovered version={} view={} events={} journal_bytes={} seconds={:.3f}", version, view(),
-               replayed, journal_->bytes(), absl::ToDoubleSeconds(absl::Now() - begin));
+               replayed, journal_->bytes(), absl::ToDoubleSeconds(SteadyNow() - begin));
   lock.Unlock();
   // A crash can leave a snapshot that is ahead of the journal. Positions count on from the journal, so the snapshot, by
   // whose positions events are left out, is made anew. Where a crash may take buckets back, it says which versions

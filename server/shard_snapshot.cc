@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
+#include "common/clock/steady_time.h"
 #include "server/journal/snapshot.h"
 #include "server/journal/state_folder.h"
 #include "server/shard.h"
@@ -91,7 +91,7 @@ absl::Status Shard::WriteSnapshot() {
   MutexLock lock(snapshot_mutex_);
   const Space* space = this->space();
   if (journal_ == nullptr || space == nullptr) return absl::OkStatus();
-  const absl::Time begin = absl::Now();
+  const absl::Time begin = SteadyNow();
   absl::StatusOr<SegmentHead> segment = journal_->Rotate();
   absl::Status status = segment.status();
   std::vector<Member> members;
@@ -107,10 +107,10 @@ absl::Status Shard::WriteSnapshot() {
   }
   if (status.ok()) status = SaveState(*space, *segment, agreed, members);
   if (status.ok()) status = journal_->RemoveBefore(segment->segment);
-  metrics_.NoteSnapshot(absl::Now() - begin, status.ok());
+  metrics_.NoteSnapshot(SteadyNow() - begin, status.ok());
   if (status.ok()) {
     spdlog::info("event=snapshot segment={} bytes={} seconds={:.3f}", segment->segment, snapshot_bytes_.load(),
-                 absl::ToDoubleSeconds(absl::Now() - begin));
+                 absl::ToDoubleSeconds(SteadyNow() - begin));
   }
   return status;
 }

@@ -107,8 +107,8 @@ EventFile::~EventFile() {
   if (file_.is_open()) Append("");
 }
 
-void EventFile::Add(uint64_t step, absl::Time time, absl::Span<const Scalar> scalars) {
-  if (file_.is_open()) Append(EventRecord(ScalarEvent(step, time, scalars)));
+void EventFile::Add(uint64_t step, absl::Span<const Scalar> scalars) {
+  if (file_.is_open()) Append(EventRecord(ScalarEvent(step, absl::Now(), scalars)));
 }
 
 void EventFile::Append(absl::string_view event) {

@@ -38,8 +38,8 @@ class EventFile {
   EventFile(const EventFile&) = delete;
   EventFile& operator=(const EventFile&) = delete;
 
-  // A failure (a full disk) is told in the log once; nothing is written from then on.
-  void Add(uint64_t step, absl::Time time, absl::Span<const Scalar> scalars);
+  // At the present time. A failure (a full disk) is told in the log once; nothing is written from then on.
+  void Add(uint64_t step, absl::Span<const Scalar> scalars);
 
   const std::string& path() const { return path_; }
 

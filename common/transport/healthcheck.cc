@@ -3,8 +3,8 @@
 #include <grpcpp/generic/generic_stub.h>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/transport/channel.h"
+#include "common/transport/deadline.h"
 
 namespace cddp {
 namespace {
@@ -27,7 +27,7 @@ absl::Status CheckHealth(const std::string& address, const std::shared_ptr<grpc:
                          absl::Duration timeout) {
   grpc::GenericStub stub(grpc::CreateCustomChannel(address, credentials, ClientArguments()));
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+  context.set_deadline(DeadlineIn(timeout));
   const grpc::Slice empty;
   const grpc::ByteBuffer request(&empty, 1);
   grpc::CompletionQueue queue;

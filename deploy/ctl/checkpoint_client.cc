@@ -12,9 +12,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/clock/clock.h"
+#include "common/clock/monotonic.h"
 #include "common/codec/crc32c.h"
 #include "common/retry/retry_call.h"
 #include "common/transport/channel.h"
+#include "common/transport/deadline.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/reach.h"
 #include "common/transport/status.h"
@@ -65,7 +67,7 @@ absl::StatusOr<CheckpointClient::Versions> CheckpointClient::Look() {
     const absl::Status status =
         Call(i, RetryOptions().try_timeout, [&](v1::ParameterServer::Stub& stub, Retry&, absl::Duration timeout) {
           grpc::ClientContext context;
-          context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+          context.set_deadline(DeadlineIn(timeout));
           return FromGrpc(stub.Status(&context, {}, &response));
         });
     if (!status.ok()) return status;
@@ -84,7 +86,7 @@ absl::StatusOr<CheckpointClient::Versions> CheckpointClient::Look() {
 }
 
 absl::Status CheckpointClient::MakeAt(uint64_t version) {
-  const absl::Time end = absl::Now() + timeout_;
+  const absl::Duration end = MonotonicNow() + timeout_;
   std::vector<absl::Status> results(stubs_.size());
   std::vector<std::thread> calls;
   for (size_t i = 0; i < stubs_.size(); ++i) {
@@ -94,7 +96,7 @@ absl::Status CheckpointClient::MakeAt(uint64_t version) {
       bool late = false;
       results[i] = Call(i, absl::InfiniteDuration(), [&](v1::ParameterServer::Stub& stub, Retry&, absl::Duration) {
         grpc::ClientContext context;
-        context.set_deadline(absl::ToChronoTime(end));
+        context.set_deadline(DeadlineIn(end - MonotonicNow()));
         v1::CheckpointRequest request;
         request.set_version(version);
         v1::CheckpointResponse response;

@@ -10,8 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "common/clock/monotonic.h"
+#include "common/clock/steady_time.h"
 #include "common/config/command_line.h"
 #include "deploy/ctl/waiting.h"
 #include "deploy/ctl/worker_events.h"
@@ -94,7 +94,7 @@ RunEnd Launcher::Drive(const std::function<void()>& before_servers_end) {
     return std::string();
   };
   if (std::optional<RunEnd> end =
-          Until([this] { return running_servers_ == 0; }, absl::Now() + kEndTimeout, still_running)) {
+          Until([this] { return running_servers_ == 0; }, SteadyNow() + kEndTimeout, still_running)) {
     return *end;
   }
   return {};
@@ -156,7 +156,7 @@ std::optional<RunEnd> Launcher::StartServers() {
     return absl::StrCat(server.name(), " did not begin to listen; ", LastWords(server));
   };
   if (std::optional<RunEnd> end =
-          Until([&] { return missing() == addresses_.end(); }, absl::Now() + kListenTimeout, late)) {
+          Until([&] { return missing() == addresses_.end(); }, SteadyNow() + kListenTimeout, late)) {
     return end;
   }
   progress_->Print(absl::StrCat("watch it with: cddp status --watch --servers=", absl::StrJoin(addresses_, ",")));
@@ -176,7 +176,7 @@ std::optional<RunEnd> Launcher::StartWorkers() {
 std::optional<RunEnd> Launcher::Until(const std::function<bool()>& condition, absl::Time deadline,
                                       const std::function<std::string()>& late) {
   while (!condition()) {
-    const absl::Time look = absl::Now() + kLook;
+    const absl::Time look = SteadyNow() + kLook;
     const SupervisorEvent event = supervisor_->Wait(std::min(deadline, look));
     if (std::holds_alternative<TimedOut>(event)) {
       if (look >= deadline) return RunEnd{RunState::kFailed, kExitFailure, late()};
@@ -190,8 +190,8 @@ std::optional<RunEnd> Launcher::Until(const std::function<bool()>& condition, ab
     if (const auto* exit = std::get_if<ChildExit>(&event)) {
       if (std::optional<RunEnd> end = Handle(*exit)) return end;
     }
-    if (running_workers_ > 0 && absl::Now() - looked_at_ >= kLook) {
-      looked_at_ = absl::Now();
+    if (running_workers_ > 0 && SteadyNow() - looked_at_ >= kLook) {
+      looked_at_ = SteadyNow();
       listener_->Look();
     }
   }

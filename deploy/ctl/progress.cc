@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "common/clock/steady_time.h"
 
 namespace cddp::ctl {
 namespace {
@@ -42,7 +42,7 @@ void Progress::Print(absl::string_view line) {
 }
 
 void Progress::Redraw(const std::vector<std::string>& parts) {
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   if (!terminal_ || now - drawn_at_ < kRedrawPeriod) return;
   drawn_at_ = now;
   drawn_ = true;

@@ -15,7 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
+#include "common/clock/steady_time.h"
 #include "common/config/command_line.h"
 #include "common/config/process.h"
 #include "common/files/durable_file.h"
@@ -81,7 +81,7 @@ ScriptRun::ScriptRun(const ScriptOptions& options, const std::string& server, Pr
     : options_(options),
       server_(server),
       progress_(progress),
-      started_at_(absl::Now()),
+      started_at_(SteadyNow()),
       plan_(Plan()),
       launcher_(&plan_, this, progress),
       fruitless_lives_(options.local_workers),
@@ -156,7 +156,7 @@ void ScriptRun::Look() {
   if (view_.parameters == 0 && view->parameters > 0) {
     progress_->Print(absl::StrCat("the model has ", FormatCount(view->parameters), " parameters"));
   }
-  if (view->version > 0 && !first_version_at_.has_value()) first_version_at_ = absl::Now();
+  if (view->version > 0 && !first_version_at_.has_value()) first_version_at_ = SteadyNow();
   if (view->version != view_.version || view->joined != view_.joined) launcher_.NoteProgress();
   view_ = *std::move(view);
   progress_->Redraw(ProgressParts(view_));
@@ -195,7 +195,7 @@ std::vector<std::string> ScriptRun::ProgressParts(const View& view) const {
   std::vector<std::string> parts = {absl::StrCat("exchange ", FormatCount(view.version - 1)),
                                     absl::StrCat(view.joined, " of ", options_.cluster.workers, " workers")};
   if (view.loss.has_value()) parts.push_back(absl::StrFormat("loss %.4f", *view.loss));
-  const double seconds = absl::ToDoubleSeconds(absl::Now() - first_version_at_.value_or(absl::Now()));
+  const double seconds = absl::ToDoubleSeconds(SteadyNow() - first_version_at_.value_or(SteadyNow()));
   if (seconds > 1) parts.push_back(absl::StrFormat("%.1f exchanges/s", (view.version - 1) / seconds));
   parts.push_back(absl::StrCat("push ", FormatBytes(static_cast<double>(view.pushed_bytes) / view.version), " pull ",
                                FormatBytes(static_cast<double>(view.pulled_bytes) / view.version), " an exchange"));
@@ -203,7 +203,7 @@ std::vector<std::string> ScriptRun::ProgressParts(const View& view) const {
 }
 
 void ScriptRun::PrintSummary() const {
-  std::string line = absl::StrCat("all workers are done after ", FormatElapsed(absl::Now() - started_at_));
+  std::string line = absl::StrCat("all workers are done after ", FormatElapsed(SteadyNow() - started_at_));
   if (view_.version > 0) {
     absl::StrAppend(&line, ": ", FormatCount(view_.version - 1), " exchanges, pushed ", FormatBytes(view_.pushed_bytes),
                     ", pulled ", FormatBytes(view_.pulled_bytes));
@@ -221,7 +221,7 @@ absl::Status ScriptRun::Save(const RunEnd& end) const {
       {"command", options_.command},
       {"workers", options_.cluster.workers},
       {"servers", options_.addresses.empty() ? options_.cluster.servers : options_.addresses.size()},
-      {"seconds", absl::ToDoubleSeconds(absl::Now() - started_at_)},
+      {"seconds", absl::ToDoubleSeconds(SteadyNow() - started_at_)},
       {"parameters", view_.parameters},
       {"version", view_.version},
       {"pushed_bytes", view_.pushed_bytes},

@@ -5,10 +5,11 @@
 #include <thread>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "common/clock/clock.h"
+#include "common/clock/steady_time.h"
 #include "common/retry/retry_call.h"
 #include "common/transport/channel.h"
+#include "common/transport/deadline.h"
 #include "common/transport/reach.h"
 #include "common/transport/status.h"
 
@@ -27,11 +28,11 @@ ServerStatus Ask(v1::ParameterServer::Stub& stub, const std::string& address, co
   const absl::Status status = RetryCall(clock, retry, [&](absl::Duration try_timeout) {
     grpc::ClientContext context;
     const bool only_one = patience == absl::ZeroDuration();
-    context.set_deadline(absl::ToChronoTime(absl::Now() + (only_one ? timeout : try_timeout)));
+    context.set_deadline(DeadlineIn(only_one ? timeout : try_timeout));
     return FromGrpc(stub.Status(&context, {}, &response));
   });
-  if (!status.ok()) return {address, Explain(address, security, status), absl::Now()};
-  return {address, std::move(response), absl::Now()};
+  if (!status.ok()) return {address, Explain(address, security, status), SteadyNow()};
+  return {address, std::move(response), SteadyNow()};
 }
 
 }  // namespace

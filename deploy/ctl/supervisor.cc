@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/clock/steady_time.h"
+
 namespace cddp::ctl {
 namespace {
 
@@ -16,7 +18,7 @@ constexpr absl::Duration kDefaultGrace = absl::Seconds(5);
 
 int PollTimeout(absl::Time deadline) {
   if (deadline == absl::InfiniteFuture()) return -1;
-  const absl::Duration left = std::clamp(deadline - absl::Now(), absl::ZeroDuration(), absl::Hours(24));
+  const absl::Duration left = std::clamp(deadline - SteadyNow(), absl::ZeroDuration(), absl::Hours(24));
   return static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1))));
 }
 
@@ -52,7 +54,7 @@ absl::StatusOr<size_t> Supervisor::Start(const ChildSpec& spec) {
 
 SupervisorEvent Supervisor::Wait(absl::Time deadline) {
   while (events_.empty()) {
-    const bool late = absl::Now() >= deadline;
+    const bool late = SteadyNow() >= deadline;
     Poll(deadline);
     if (events_.empty() && late) return TimedOut{};
   }
@@ -68,14 +70,14 @@ void Supervisor::Terminate(size_t child) const {
 void Supervisor::EndAll(absl::Duration grace) {
   events_.clear();
   KillRunning(SIGTERM);
-  absl::Time deadline = absl::Now() + grace;
+  absl::Time deadline = SteadyNow() + grace;
   while (AnyRunning()) {
     Poll(deadline);
     const bool told_again = std::any_of(events_.begin(), events_.end(), [](const SupervisorEvent& event) {
       return std::holds_alternative<SignalReceived>(event);
     });
     events_.clear();
-    if (told_again || absl::Now() >= deadline) {
+    if (told_again || SteadyNow() >= deadline) {
       KillRunning(SIGKILL);
       deadline = absl::InfiniteFuture();
     }

@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
+#include "common/clock/steady_time.h"
 #include "common/config/command_line.h"
 #include "common/files/durable_file.h"
 #include "deploy/ctl/plot.h"
@@ -27,7 +27,7 @@ TrainRun::TrainRun(const TrainOptions& options, const Binaries& binaries, Progre
     : options_(options),
       binaries_(binaries),
       progress_(progress),
-      started_at_(absl::Now()),
+      started_at_(SteadyNow()),
       plan_(Plan()),
       launcher_(&plan_, this, progress),
       worker_joined_(options.workers),
@@ -165,7 +165,7 @@ void TrainRun::ShowNewEpochs() {
 
 absl::Status TrainRun::Save(const RunEnd& end) const {
   const RunOutcome outcome = {end.state, end.error,   weights_crc32c_,          servers_version_,
-                              result_,   started_at_, absl::Now() - started_at_};
+                              result_,   started_at_, SteadyNow() - started_at_};
   absl::Status status = ReplaceFile(ReportPath(options_), ReportJson(options_, history_, outcome));
   if (status.ok() && !history_.epochs().empty()) {
     status = ReplaceFile(PlotPath(options_), PlotSvg(options_, history_));
@@ -175,7 +175,7 @@ absl::Status TrainRun::Save(const RunEnd& end) const {
 
 void TrainRun::PrintSummary() const {
   progress_->Print("");
-  for (const std::string& line : SummaryLines(options_, history_, weights_crc32c_, absl::Now() - started_at_)) {
+  for (const std::string& line : SummaryLines(options_, history_, weights_crc32c_, SteadyNow() - started_at_)) {
     progress_->Print(line);
   }
   for (const std::string& note : result_.notes) progress_->Print(absl::StrCat("note      ", note));

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "common/clock/monotonic.h"
+#include "common/clock/steady_time.h"
 #include "server/journal/segment_files.h"
 #include "server/journal/state_folder.h"
 
@@ -133,13 +133,13 @@ void Journal::WriteFrame() {
   const uint64_t number = frames_;
   const uint64_t whole = bytes_;
   mutex_.Unlock();
-  const absl::Time begin = absl::Now();
+  const absl::Time begin = SteadyNow();
   const absl::string_view frame = writing_.Seal(number);
   absl::Status status = file_->Append({frame});
   // Before a sync nothing is lost, so the frame may be written once more.
   const bool is_full = absl::IsResourceExhausted(status);
   if (status.ok() && options_.durability == Durability::kVersion) status = file_->Sync();
-  if (options_.synced) options_.synced(absl::Now() - begin);
+  if (options_.synced) options_.synced(SteadyNow() - begin);
   // Nobody may find what could not be synced. If it cannot be cut off either: half a frame is a torn tail.
   const absl::Status cut = status.ok() ? absl::OkStatus() : file_->Truncate(whole);
   mutex_.Lock();

@@ -71,9 +71,9 @@ class FieldTest(unittest.TestCase):
         """cddp train to the end, in FOLDER/output."""
         return self.run_to_end("cddp", "train", *self.small, f"--output={self.folder}/{output}", *flags, **options)
 
-    def start_server(self, *flags):
+    def start_server(self, *flags, **options):
         """Returns the program and its address."""
-        server = self.start("cddp-server", "--listen=127.0.0.1:0", "--metrics_listen=", "--progress=json", *flags)
+        server = self.start("cddp-server", "--listen=127.0.0.1:0", "--metrics_listen=", "--progress=json", *flags, **options)
         server.until('"metrics_address"')
         return server, json.loads(server.output().splitlines()[0])["address"]
 

@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "common/clock/monotonic.h"
 #include "common/retry/retry.h"
+#include "common/transport/deadline.h"
 #include "common/transport/exchange_wire.h"
 #include "common/transport/status.h"
 
@@ -111,7 +111,7 @@ void ExchangeCalls::Failed(Call* call, const absl::Status& status) {
 bool ExchangeCalls::SendLater(Call* call, absl::Duration pause) {
   MutexLock lock(mutex_);  // or the destructor might miss the alarm
   if (ending_) return false;
-  call->alarm.Set(absl::ToChronoTime(absl::Now() + pause), [this, call](bool) { Send(call); });
+  call->alarm.Set(DeadlineIn(pause), [this, call](bool) { Send(call); });
   return true;
 }
 

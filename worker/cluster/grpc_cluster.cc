@@ -11,6 +11,7 @@
 #include "common/clock/clock.h"
 #include "common/log/log.h"
 #include "common/retry/retry_call.h"
+#include "common/transport/deadline.h"
 #include "common/transport/status.h"
 #include "worker/cluster/snapshot.h"
 
@@ -28,7 +29,7 @@ void LeaveServer(ServerConnection& server, const v1::LeaveRequest& request, cons
   const auto attempt = [&](absl::Duration timeout) {
     grpc::ClientContext context;
     server.NameIn(&context);
-    context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+    context.set_deadline(DeadlineIn(timeout));
     v1::LeaveResponse response;
     return FromGrpc(server.stubs.get()->typed->Leave(&context, request, &response));
   };

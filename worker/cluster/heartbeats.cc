@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/blocking_counter.h"
-#include "absl/time/clock.h"
 #include "common/log/log.h"
+#include "common/transport/deadline.h"
 #include "common/transport/status.h"
 
 namespace cddp {
@@ -41,7 +41,7 @@ void Heartbeats::Run() {
       Heartbeat& heartbeat = heartbeats[i];
       heartbeat.stubs = servers_[i]->heartbeat_stubs.get();
       servers_[i]->NameIn(&heartbeat.context);
-      heartbeat.context.set_deadline(absl::ToChronoTime(absl::Now() + period_));
+      heartbeat.context.set_deadline(DeadlineIn(period_));
       heartbeat.stubs->typed->async()->Heartbeat(
           &heartbeat.context, &request, &heartbeat.response,
           [&heartbeat, &unanswered, server = servers_[i].get()](const grpc::Status& status) {

@@ -7,13 +7,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "common/agreement/agreement.h"
 #include "common/clock/clock.h"
 #include "common/log/log.h"
 #include "common/retry/retry_call.h"
 #include "common/transport/call_identity.h"
+#include "common/transport/deadline.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/protocol.h"
 #include "common/transport/reach.h"
@@ -94,7 +94,7 @@ class Joining {
 
   void TryLeave(ServerConnection& server) const {
     grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + kLeaveTimeout));
+    context.set_deadline(DeadlineIn(kLeaveTimeout));
     v1::LeaveRequest request;
     *request.mutable_worker() = request_.worker();
     v1::LeaveResponse response;
@@ -132,7 +132,7 @@ class Joining {
     const auto attempt = [&](absl::Duration timeout) {
       grpc::ClientContext context;
       SetCallIdentity(&context, /*run=*/"");  // the request says it
-      context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+      context.set_deadline(DeadlineIn(timeout));
       return FromGrpc(server.stubs.get()->typed->Join(&context, request_, response));
     };
     const auto tell = [&](const absl::Status& failed, absl::Duration) {

@@ -6,12 +6,12 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "cddp/v1/parameter_server.grpc.pb.h"
 #include "common/clock/clock.h"
 #include "common/log/log.h"
 #include "common/retry/retry_call.h"
 #include "common/transport/call_identity.h"
+#include "common/transport/deadline.h"
 #include "common/transport/protocol.h"
 #include "common/transport/reach.h"
 #include "common/transport/status.h"
@@ -44,7 +44,7 @@ absl::StatusOr<uint32_t> ClaimRank(const GrpcClusterOptions& options) {
   const auto attempt = [&](absl::Duration timeout) {
     grpc::ClientContext context;
     SetCallIdentity(&context, /*run=*/"");
-    context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+    context.set_deadline(DeadlineIn(timeout));
     return FromGrpc(server.stubs.get()->typed->ClaimRank(&context, request, &response));
   };
   const auto tell = [&](const absl::Status& failed, absl::Duration) {

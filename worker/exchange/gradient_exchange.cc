@@ -7,8 +7,8 @@
 #include <utility>
 #include <variant>
 
-#include "absl/time/clock.h"
 #include "common/clock/monotonic.h"
+#include "common/clock/steady_time.h"
 #include "common/compress/finite.h"
 #include "common/transport/call_size.h"
 #include "worker/exchange/between_steps.h"
@@ -173,7 +173,7 @@ void GradientExchange::Perform(BeginGradients& begin) { engine_->BeginGradients(
 
 void GradientExchange::Perform(EncodeBucket& encode) {
   if (encoding_++ == 0) encoding_since_ = MonotonicNow();
-  if (trace_ != nullptr) trace_begin_[encode.bucket] = absl::Now();
+  if (trace_ != nullptr) trace_begin_[encode.bucket] = SteadyNow();
   engine_->Encode(encode.bucket, token_, encode.with_checksum,
                   [mailbox = mailbox_, bucket = encode.bucket](EncodedBucket result) {
                     mailbox->Post(ExchangeMailbox::Encoded{bucket, std::move(result)});
@@ -197,9 +197,9 @@ void GradientExchange::Perform(PushBuckets& push) {
   std::vector<std::pair<uint32_t, size_t>> sizes;
   for (const Push& one : push.pushes) sizes.emplace_back(one.bucket, one.update.size());
   cluster_.Exchange(std::move(push.pushes),
-                    [mailbox = mailbox_, trace = trace_, pushed = absl::Now(), step = static_cast<int64_t>(step()),
+                    [mailbox = mailbox_, trace = trace_, pushed = SteadyNow(), step = static_cast<int64_t>(step()),
                      sizes = std::move(sizes)](uint32_t bucket, absl::StatusOr<PushReply> reply) {
-                      trace->UnderWay("exchange", pushed, absl::Now(), {step, bucket, BytesOf(sizes, bucket)});
+                      trace->UnderWay("exchange", pushed, SteadyNow(), {step, bucket, BytesOf(sizes, bucket)});
                       mailbox->Post(ExchangeMailbox::Answered{bucket, std::move(reply)});
                     });
 }
@@ -207,7 +207,7 @@ void GradientExchange::Perform(PushBuckets& push) {
 void GradientExchange::Perform(TakeBackUpdate& take_back) { engine_->TakeBack(take_back.bucket, take_back.update); }
 
 void GradientExchange::Perform(ApplyReply& apply) {
-  const absl::Time begin = trace_ == nullptr ? absl::Time() : absl::Now();
+  const absl::Time begin = trace_ == nullptr ? absl::Time() : SteadyNow();
   engine_->Apply(apply.bucket, apply.reply, apply.pushed,
                  [mailbox = mailbox_, bucket = apply.bucket](absl::Status status) {
                    mailbox->Post(ExchangeMailbox::Applied{bucket, std::move(status)});
@@ -216,7 +216,7 @@ void GradientExchange::Perform(ApplyReply& apply) {
 }
 
 void GradientExchange::Trace(absl::string_view name, uint32_t bucket, absl::Time begin) const {
-  trace_->Span(TraceFile::Row::kExchange, name, begin, absl::Now(), {static_cast<int64_t>(step()), bucket});
+  trace_->Span(TraceFile::Row::kExchange, name, begin, SteadyNow(), {static_cast<int64_t>(step()), bucket});
 }
 
 absl::Status GradientExchange::SetState(const ExchangeState& state) {

@@ -7,7 +7,6 @@
 #include <optional>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "common/tensorboard/event_file.h"
 #include "worker/exchange/gradient_exchange.h"
 
@@ -25,7 +24,7 @@ inline void AddTraffic(uint64_t steps, std::optional<double> loss, const StepTra
       {"exchange/wait_seconds", traffic.exchange_seconds},
   };
   if (loss.has_value()) scalars.push_back({"loss/train", *loss});
-  file->Add(steps, absl::Now(), scalars);
+  file->Add(steps, scalars);
 }
 
 }  // namespace cddp

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <cstdint>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/clock/steady_time.h"
 #include "worker/cuda/cuda_buckets.h"
 #include "worker/cuda/cuda_stream.h"
 #include "worker/exchange/gradient_exchange.h"
@@ -44,7 +44,7 @@ class RoundListener final : public GradientListener {
   }
 
   void OnLoss(const PassLoss& loss) override {
-    loss_time_ = absl::Now();
+    loss_time_ = SteadyNow();
     if (exchanges_) token_ = nullptr;
     const float* on_device = loss.on_device();
     if (on_device != nullptr && waits_for_loss_ && SynchroniseStream(model_.device().gpu, kModelStream).ok()) {

@@ -11,10 +11,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "common/agreement/agreement.h"
 #include "common/clock/clock.h"
 #include "common/clock/monotonic.h"
+#include "common/clock/steady_time.h"
 #include "common/codec/crc32c.h"
 #include "common/files/durable_file.h"
 #include "common/files/save_output.h"
@@ -409,7 +409,7 @@ class Trainer {
     progress_.LocalSteps(exchange_->step(), agreed_.steps);
     metrics_.NoteLocalSteps(agreed_.steps);
     if (trace_ == nullptr) return;
-    const absl::Time now = absl::Now();
+    const absl::Time now = SteadyNow();
     trace_->Span(TraceFile::Row::kTraining, absl::StrCat("local steps ", agreed_.steps), now, now,
                  {static_cast<int64_t>(exchange_->step())});
   }
@@ -467,7 +467,7 @@ class Trainer {
     progress_.Ratio(exchange_->step(), level);
     metrics_.NoteRatio(level.ratio);
     if (trace_ == nullptr) return;
-    const absl::Time now = absl::Now();
+    const absl::Time now = SteadyNow();
     trace_->Span(TraceFile::Row::kTraining, absl::StrCat("ratio ", level.ratio, " ", Name(level.value_encoding)), now,
                  now, {static_cast<int64_t>(exchange_->step())});
   }
@@ -565,13 +565,13 @@ class Trainer {
   void AddLoss(uint32_t epoch, uint64_t end) {
     if (tensorboard_ == nullptr) return;
     const Scalar loss = {"loss/train", result_.last_loss};
-    tensorboard_->Add((epoch - 1) * sampler_->steps_per_epoch() + end, absl::Now(), {loss});
+    tensorboard_->Add((epoch - 1) * sampler_->steps_per_epoch() + end, {loss});
   }
 
   void AddTest(const TestResult& test, uint64_t steps) {
     std::vector<Scalar> scalars = {{"loss/test", test.loss}};
     if (!std::isnan(test.accuracy)) scalars.push_back({"accuracy/test", test.accuracy});
-    tensorboard_->Add(steps, absl::Now(), scalars);
+    tensorboard_->Add(steps, scalars);
   }
 
   // Between two steps. With a checkpoint it is not the end for the servers: they keep this worker's place for as long
@@ -657,7 +657,7 @@ class Trainer {
     std::vector<PassLoss> losses;
     for (uint64_t step = begin; step < end; ++step) {
       listener_->set_exchanges(exchanges && step + 1 == end);
-      const absl::Time step_begin = absl::Now();
+      const absl::Time step_begin = SteadyNow();
       absl::StatusOr<PassLoss> loss = model_->ForwardBackward(sampler_->Batch(step), &*listener_);
       if (!loss.ok()) return loss.status();
       losses.push_back(*std::move(loss));
@@ -686,13 +686,13 @@ class Trainer {
   // Waits for the exchange that is under way; `compute_seconds` went by since it, or the steps before it, began.
   absl::Status FinishExchange(double compute_seconds, EpochTotals* totals) {
     const absl::Duration begin = MonotonicNow();
-    const absl::Time trace_begin = absl::Now();
+    const absl::Time trace_begin = SteadyNow();
     absl::StatusOr<StepTraffic> traffic = exchange_->Finish(listener_->last_token());
     const double wait_seconds = SecondsSince(begin);
     if (!traffic.ok()) return traffic.status();
     const uint64_t step = exchange_->step() - 1 - traffic->missed;
     if (trace_ != nullptr) {
-      trace_->Span(TraceFile::Row::kTraining, "wait", trace_begin, absl::Now(), {static_cast<int64_t>(step)});
+      trace_->Span(TraceFile::Row::kTraining, "wait", trace_begin, SteadyNow(), {static_cast<int64_t>(step)});
     }
     rounds_->NoteFinished(exchange_->step());
     if (absl::Status status = WaitForWeights(); !status.ok()) return status;
@@ -807,7 +807,7 @@ class Trainer {
   void TracePasses(absl::Time begin, int64_t exchange_step) {
     const TraceLabels labels = {exchange_step};
     trace_->Span(TraceFile::Row::kTraining, "forward", begin, listener_->loss_time(), labels);
-    trace_->Span(TraceFile::Row::kTraining, "backward", listener_->loss_time(), absl::Now(), labels);
+    trace_->Span(TraceFile::Row::kTraining, "backward", listener_->loss_time(), SteadyNow(), labels);
   }
 
   const TrainerOptions& options_;

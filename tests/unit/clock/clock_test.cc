@@ -4,8 +4,11 @@
 
 #include <thread>
 
+#include "absl/time/clock.h"
 #include "common/clock/end_signal.h"
+#include "common/clock/monotonic.h"
 #include "common/clock/running_time.h"
+#include "common/clock/steady_time.h"
 
 namespace cddp {
 namespace {
@@ -20,6 +23,15 @@ TEST(RunningTimeTest, AStandstillDoesNotCount) {
   EXPECT_EQ(time.Now(), absl::Seconds(1) + RunningTime::kStandstill);
   clock += absl::Milliseconds(500);
   EXPECT_EQ(time.Now(), absl::Milliseconds(1500) + RunningTime::kStandstill);
+}
+
+TEST(SteadyTimeTest, IsTheWallClockAndGoesOnAsTheMonotonicOneDoes) {
+  EXPECT_LT(absl::AbsDuration(SteadyNow() - absl::Now()), absl::Minutes(1));
+  const absl::Duration before = MonotonicNow();
+  const absl::Time begin = SteadyNow();
+  const absl::Duration passed = SteadyNow() - begin;
+  EXPECT_GE(passed, absl::ZeroDuration());
+  EXPECT_LE(passed, MonotonicNow() - before);
 }
 
 TEST(EndSignalTest, EndsAWait) {

@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/clock/steady_time.h"
 #include "tests/support/temp_folder.h"
 #include "tests/unit/ctl/run_cddp.h"
 
@@ -34,7 +35,7 @@ class SupervisorTest : public ::testing::Test {
     return supervisor_->Start({name, {"/bin/bash", "-c", script}, folder_.File(name)}).value();
   }
 
-  SupervisorEvent Next() { return supervisor_->Wait(absl::Now() + absl::Seconds(20)); }
+  SupervisorEvent Next() { return supervisor_->Wait(SteadyNow() + absl::Seconds(20)); }
 
   // The lines of all children until `exits` of them have ended.
   std::map<size_t, std::vector<std::string>> LinesUntilExits(int exits) {
@@ -110,9 +111,9 @@ TEST_F(SupervisorTest, ChildBeginsWithNothingOfOurs) {
 
 TEST_F(SupervisorTest, WaitGivesUpAtTheDeadline) {
   StartScript(ThenSleeps(""));
-  const absl::Time begin = absl::Now();
+  const absl::Time begin = SteadyNow();
   EXPECT_TRUE(std::holds_alternative<TimedOut>(supervisor_->Wait(begin + absl::Milliseconds(50))));
-  EXPECT_GE(absl::Now() - begin, absl::Milliseconds(50));
+  EXPECT_GE(SteadyNow() - begin, absl::Milliseconds(50));
 }
 
 TEST_F(SupervisorTest, TellsOfSignalsThatReachUs) {
@@ -137,10 +138,10 @@ TEST_F(SupervisorTest, EndAllKillsTheDeafAfterTheGrace) {
   const size_t deaf = StartScript(ThenSleeps("trap '' TERM; echo ready;"));
   Next();
   Next();
-  const absl::Time begin = absl::Now();
+  const absl::Time begin = SteadyNow();
   supervisor_->EndAll(absl::Seconds(2));
-  EXPECT_GE(absl::Now() - begin, absl::Seconds(2));
-  EXPECT_LT(absl::Now() - begin, absl::Seconds(10));
+  EXPECT_GE(SteadyNow() - begin, absl::Seconds(2));
+  EXPECT_LT(SteadyNow() - begin, absl::Seconds(10));
   EXPECT_EQ(DescribeWaitStatus(supervisor_->child(polite).wait_status()), "exit code 0");
   EXPECT_EQ(DescribeWaitStatus(supervisor_->child(deaf).wait_status()), "signal SIGKILL (Killed)");
 }

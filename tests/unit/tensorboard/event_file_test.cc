@@ -50,7 +50,7 @@ TEST_F(EventFolderTest, AFileBeginsWithItsVersionAndHoldsWhatWasAdded) {
     EXPECT_THAT(path, MatchesRegex(".*/a/b/events\\.out\\.tfevents\\.[0-9]{10}\\..+"));
     size = std::filesystem::file_size(path);
     EXPECT_EQ(size, EventRecord(VersionEvent(absl::Now())).size());
-    for (uint64_t step = 0; step < 3; ++step) (*file)->Add(step, absl::Now(), {{"a", 1}});
+    for (uint64_t step = 0; step < 3; ++step) (*file)->Add(step, {{"a", 1}});
   }
   EXPECT_EQ(std::filesystem::file_size(path), size + 3 * EventRecord(ScalarEvent(0, absl::Now(), {{"a", 1}})).size());
   auto other = EventFile::Create(absl::StrCat(folder_, "/a/b"));
