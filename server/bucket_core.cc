@@ -344,6 +344,14 @@ ExchangeAnswer BucketCore::AnswerFor(const Slot& slot, const Waiter& waiter) {
   return answer;
 }
 
+std::optional<std::vector<SharedBytes>> BucketCore::ChangesSince(uint64_t held) const {
+  // Where a crash may take versions back, the one of that number may be another.
+  if (options_.may_lose_versions || held == 0 || held > version_) return std::nullopt;
+  std::optional<std::vector<SharedBytes>> changes = log_.Between(held, version_);
+  if (changes.has_value() && BytesOf(*changes) > length_ * sizeof(float)) changes.reset();
+  return changes;
+}
+
 BucketWeights::Round BucketCore::MakeRound() const {
   BucketWeights::Round round;
   std::vector<float> weights;

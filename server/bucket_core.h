@@ -130,6 +130,10 @@ class BucketCore {
   // What BucketState says of Exchange, Admit and Retire.
   BucketEffects Apply(const BucketInput& input);
 
+  // What leads from a version that somebody holds to the present one, as runs (update_run.h), oldest first; none if
+  // that is forgotten, ahead of this bucket, or more bytes than the weights.
+  std::optional<std::vector<SharedBytes>> ChangesSince(uint64_t held) const;
+
   // Ends the bucket: answers every waiting call, and every later one, with `why`.
   BucketEffects End(const absl::Status& why);
 

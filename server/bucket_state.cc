@@ -157,10 +157,13 @@ BucketState::Waiting BucketState::waiting() const {
   return {core_->MissingRanks(), open_since_};
 }
 
-uint64_t BucketState::Read(std::vector<float>* published) const {
+PublishedWeights BucketState::Read(uint64_t held) const {
   MutexLock lock(mutex_);
-  published->assign(core_->published().begin(), core_->published().end());
-  return core_->version();
+  PublishedWeights read;
+  read.version = core_->version();
+  read.changes = core_->ChangesSince(held);
+  if (!read.changes.has_value()) read.weights.assign(core_->published().begin(), core_->published().end());
+  return read;
 }
 
 uint32_t BucketState::Checksum(uint32_t crc) const {

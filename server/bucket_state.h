@@ -44,6 +44,8 @@ struct PublishedWeights {
   uint32_t bucket = 0;  // in the whole parameter space
   uint64_t version = 0;
   std::vector<float> weights;
+  // Since a version that the reader holds, as runs (update_run.h); if there are, `weights` is empty.
+  std::optional<std::vector<SharedBytes>> changes = std::nullopt;
 };
 
 // What the round that a call has just closed cost, for metrics.
@@ -103,8 +105,9 @@ class BucketState {
   };
   Waiting waiting() const;
 
-  // Copies version and published weights.
-  uint64_t Read(std::vector<float>* published) const;
+  // Version and published weights or, where that is less, what has changed since a version that the reader holds (0:
+  // none).
+  PublishedWeights Read(uint64_t held = 0) const;
 
   // crc32c of the published weights, continuing from `crc`.
   uint32_t Checksum(uint32_t crc) const;

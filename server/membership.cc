@@ -165,6 +165,7 @@ void Membership::Restore(uint32_t rank, uint64_t incarnation, MemberState state,
   member.rank = rank;
   member.incarnation = incarnation;
   member.state = state;
+  member.part = MemberPart::kContributes;
   member.last_heard = time_.Now();
 }
 
@@ -185,6 +186,45 @@ absl::Status Membership::CheckHolder(uint32_t rank, uint64_t incarnation) {
 absl::Status Membership::Touch(uint32_t rank, uint64_t incarnation) {
   MutexLock lock(mutex_);
   return CheckHolder(rank, incarnation);
+}
+
+absl::StatusOr<bool> Membership::TouchContributor(uint32_t rank, uint64_t incarnation) {
+  MutexLock lock(mutex_);
+  if (absl::Status status = CheckHolder(rank, incarnation); !status.ok()) return status;
+  MemberPart& part = members_[rank].part;
+  if (part == MemberPart::kUndecided) part = MemberPart::kContributes;
+  return part == MemberPart::kContributes;
+}
+
+absl::StatusOr<bool> Membership::BeginCatchUp(uint32_t rank, uint64_t incarnation) {
+  MutexLock lock(mutex_);
+  if (absl::Status status = CheckHolder(rank, incarnation); !status.ok()) return status;
+  Member& member = members_[rank];
+  if (member.part != MemberPart::kUndecided) return false;
+  member.part = MemberPart::kCatchingUp;
+  member.read_since = time_.Now();
+  return true;
+}
+
+bool Membership::IsCatchingUp(uint32_t rank) const {
+  MutexLock lock(mutex_);
+  const auto member = members_.find(rank);
+  return member != members_.end() && member->second.part == MemberPart::kCatchingUp;
+}
+
+void Membership::NoteRead(uint32_t rank, uint64_t incarnation, uint64_t bytes) {
+  MutexLock lock(mutex_);
+  const auto member = members_.find(rank);
+  if (member == members_.end() || member->second.incarnation != incarnation) return;
+  if (member->second.part == MemberPart::kCatchingUp) member->second.read_bytes += bytes;
+}
+
+void Membership::EndCatchUp(uint32_t rank) {
+  MutexLock lock(mutex_);
+  const auto member = members_.find(rank);
+  if (member == members_.end() || member->second.part != MemberPart::kCatchingUp) return;
+  member->second.part = MemberPart::kContributes;
+  member->second.reading_time = time_.Now() - member->second.read_since;
 }
 
 absl::Status Membership::Heartbeat(uint32_t rank, uint64_t incarnation, uint64_t step, double loss) {
@@ -234,6 +274,7 @@ std::vector<Member> Membership::members() const {
     members.push_back(member);
     members.back().silent = now - member.last_heard;
     members.back().lost = IsLost(member, now);
+    if (member.part == MemberPart::kCatchingUp) members.back().reading_time = now - member.read_since;
   }
   return members;
 }

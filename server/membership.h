@@ -23,6 +23,13 @@ namespace cddp {
 enum class MemberState { kJoined, kFinished, kLeft, kLost };
 absl::string_view MemberStateName(MemberState state);
 
+// What a process that has joined does. Only this server's memory knows it; those that a journal names contribute.
+enum class MemberPart {
+  kUndecided,   // nothing yet
+  kCatchingUp,  // it reads the weights of a running training: rounds do not wait for it yet
+  kContributes,
+};
+
 struct Member {
   uint32_t rank = 0;
   uint64_t incarnation = 0;
@@ -35,6 +42,10 @@ struct Member {
   absl::Duration last_heard;  // in RunningTime
   absl::Duration silent;      // since then
   bool lost = false;          // silent for longer than the lease: kLost, or about to be
+  MemberPart part = MemberPart::kUndecided;
+  uint64_t read_bytes = 0;      // of weights, while it caught up
+  absl::Duration read_since;    // in RunningTime
+  absl::Duration reading_time;  // since then, or until it took part
 };
 
 // A member's state changed.
@@ -81,6 +92,18 @@ class Membership {
   // Checks that this process holds the rank and notes that it lives: if it was lost, it is back. FailedPrecondition
   // otherwise.
   absl::Status Touch(uint32_t rank, uint64_t incarnation);
+
+  // Touch, for a call with contributions: from now on the process contributes. False, if it was catching up: then it
+  // does once EndCatchUp has been called.
+  absl::StatusOr<bool> TouchContributor(uint32_t rank, uint64_t incarnation);
+
+  // Touch, for a process that reads the weights of a running training. True if it begins to catch up with that.
+  absl::StatusOr<bool> BeginCatchUp(uint32_t rank, uint64_t incarnation);
+  bool IsCatchingUp(uint32_t rank) const;
+  // It has been sent so many bytes of weights.
+  void NoteRead(uint32_t rank, uint64_t incarnation, uint64_t bytes);
+  // From now on it contributes.
+  void EndCatchUp(uint32_t rank);
 
   // Touch, and what the call told besides.
   absl::Status Heartbeat(uint32_t rank, uint64_t incarnation, uint64_t step, double loss);

@@ -40,10 +40,16 @@ absl::Status RunKeeper::CheckCall(absl::string_view run) {
   return OfAnother("the call", run, *name);
 }
 
+absl::Status RunKeeper::CallOfLostRun(absl::string_view run) {
+  MutexLock lock(mutex_);
+  return Lost("the call", run);
+}
+
 absl::Status RunKeeper::Lost(absl::string_view whose, absl::string_view run) {
   lost_ = std::string(run);
   return absl::InvalidArgumentError(absl::StrCat(
-      whose, " is of run ", run, ", which has begun, but this server holds no run: it has lost its state. ",
+      whose, " is of run ", run, ", which has begun, but this server holds ",
+      name() == run ? "nothing but its name" : "no run", ": it has lost its state. ",
       "Start it with the --state_dir that it had; or, to lose that run and begin anew, with --begin_anew"));
 }
 
@@ -58,6 +64,7 @@ absl::StatusOr<bool> RunKeeper::Join(uint32_t rank, const RunIdentity& joiner, b
                      "or, to lose that run and begin anew, with --begin_anew"));
   }
   if (!held.empty()) {
+    if (joiner.claim == RunClaim::kBegun && joiner.name == held && !has_begun) return Lost(worker, held);
     if (joiner.claim == RunClaim::kAny || joiner.name == held) return false;
     if (joiner.claim == RunClaim::kBegun || !alone || has_begun || was_set_)
       return OfAnother(worker, joiner.name, held);

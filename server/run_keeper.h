@@ -35,6 +35,9 @@ class RunKeeper {
   // begins no run (see begins_anew) as long as it lives.
   absl::Status CheckCall(absl::string_view run);
 
+  // A call is of this server's run, whose name it has by its flag, but nobody has ever joined it: likewise.
+  absl::Status CallOfLostRun(absl::string_view run);
+
   // A worker joins, `alone` if no other takes part at present. `has_begun`: the server has weights. Returns true if the
   // worker's name for the run is the server's from now on. InvalidArgument as CheckCall.
   absl::StatusOr<bool> Join(uint32_t rank, const RunIdentity& joiner, bool alone, bool has_begun);

@@ -278,12 +278,15 @@ void Server::Watch() {
     }
     int joined = 0;
     int lost = 0;
+    int catching_up = 0;
     for (const Member& member : status.members) {
+      catching_up += member.state == MemberState::kJoined && member.part == MemberPart::kCatchingUp;
       joined += member.state == MemberState::kJoined && !member.lost;
       lost += member.lost;
     }
     metrics_->workers_joined.Set(joined);
     metrics_->workers_lost.Set(lost);
+    metrics_->workers_catching_up.Set(catching_up);
     metrics_->NoteWaitingFor(status.waiting.ranks);
     const bool open = !status.waiting.ranks.empty();
     // To be compared with the wall clock of whoever looks.

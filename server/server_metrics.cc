@@ -28,6 +28,8 @@ ServerMetrics::ServerMetrics(uint32_t shard, uint32_t worker_count)
       exchange_errors(Counter("cddp_server_exchange_errors_total", "Pushes of buckets answered with an error")),
       received_bytes(Counter("cddp_server_received_bytes_total", "Encoded updates received from workers, in bytes")),
       sent_bytes(Counter("cddp_server_sent_bytes_total", "Encoded updates sent to workers, in bytes")),
+      catch_up_bytes(Counter("cddp_server_catch_up_bytes_total",
+                             "Weights sent to workers that join a running training, in bytes")),
       rounds(Counter("cddp_server_rounds_total", "Bucket rounds completed: one version of one bucket each")),
       refused_rounds(
           Counter("cddp_server_refused_rounds_total", "Bucket rounds refused because a gradient was not finite")),
@@ -52,6 +54,9 @@ ServerMetrics::ServerMetrics(uint32_t shard, uint32_t worker_count)
                  "Number of the shard's view, the list of workers that take part: grows with every change of it")),
       workers_joined(Gauge("cddp_server_workers_joined", "Workers that take part and were heard of within the lease")),
       workers_lost(Gauge("cddp_server_workers_lost", "Workers that joined and are silent for longer than the lease")),
+      workers_catching_up(
+          Gauge("cddp_server_workers_catching_up",
+                "Workers that have joined and still read the weights: rounds do not wait for them yet")),
       waiting_for(Gauge("cddp_server_waiting_for_workers", "Workers whose contribution the oldest open round lacks")),
       waiting_since(Gauge("cddp_server_waiting_since_timestamp_seconds",
                           "When the oldest open round got its first contribution; 0 if none is open")),

@@ -57,6 +57,7 @@ class ServerMetrics {
   prometheus::Counter& exchange_errors;
   prometheus::Counter& received_bytes;
   prometheus::Counter& sent_bytes;
+  prometheus::Counter& catch_up_bytes;
   prometheus::Counter& rounds;
   prometheus::Counter& refused_rounds;
   prometheus::Counter& repeated_exchanges;
@@ -75,6 +76,7 @@ class ServerMetrics {
   prometheus::Gauge& view;
   prometheus::Gauge& workers_joined;
   prometheus::Gauge& workers_lost;
+  prometheus::Gauge& workers_catching_up;
   prometheus::Gauge& waiting_for;
   prometheus::Gauge& waiting_since;
   prometheus::Gauge& staleness_bound;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/agreement/run_identity.h"
@@ -21,6 +22,7 @@
 #include "common/transport/status.h"
 #include "server/exchange_call.h"
 #include "server/shard_recovery.h"
+#include "server/update_run.h"
 
 namespace cddp {
 namespace {
@@ -70,8 +72,10 @@ RunClaim ClaimOf(const v1::JoinRequest& request) {
 // Streams published weights, one bucket a message. Deletes itself when the call is over.
 class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> {
  public:
-  SnapshotStream(Limits* limits, const std::string& peer, absl::StatusOr<ParameterService::Weights> weights)
-      : call_(limits) {
+  // `sent`: told of every chunk's bytes.
+  SnapshotStream(Limits* limits, const std::string& peer, absl::StatusOr<ParameterService::Weights> weights,
+                 std::function<void(size_t)> sent)
+      : sent_(std::move(sent)), call_(limits) {
     absl::Status status = weights.status();
     if (status.ok()) status = call_.Begin(peer);
     if (!status.ok()) {
@@ -105,15 +109,24 @@ class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
       return;
     }
     const PublishedWeights& bucket = **next;
-    const size_t bytes = bucket.weights.size() * sizeof(float);
+    size_t bytes = bucket.weights.size() * sizeof(float);
     chunk_.set_bucket(bucket.bucket);
     chunk_.set_version(bucket.version);
     chunk_.set_weights(bucket.weights.data(), bytes);
     chunk_.set_crc32c(Crc32c(bucket.weights.data(), bytes));
+    chunk_.clear_updates();
+    for (const SharedBytes& run : bucket.changes.value_or(std::vector<SharedBytes>())) {
+      for (const absl::string_view update : UpdatesOf(run)) {
+        chunk_.add_updates(update.data(), update.size());
+        bytes += update.size();
+      }
+    }
     call_.Answered(2 * bytes);  // here, and as gRPC keeps it
+    sent_(bytes);
     StartWrite(&chunk_);
   }
 
+  const std::function<void(size_t)> sent_;
   std::function<void(const ParameterService::Weights::Then&)> next_;
   Limits::Call call_;
   v1::SnapshotChunk chunk_;
@@ -307,16 +320,28 @@ grpc::ServerUnaryReactor* ParameterService::Exchange(grpc::CallbackServerContext
   return call;
 }
 
-absl::StatusOr<ParameterService::Weights> ParameterService::Open(uint64_t version, uint32_t first_bucket) {
+absl::StatusOr<ParameterService::Weights> ParameterService::Open(const v1::SnapshotRequest& request) {
   const std::optional<ParameterLayout> layout = shard_.layout();
   if (!layout.has_value()) {
     return absl::FailedPreconditionError("no worker has joined yet: there are no weights");
   }
-  if (version != 0) return Weights{*layout, CheckpointReader(version)};
+  if (request.version() != 0) return Weights{*layout, CheckpointReader(request.version())};
   const BucketRun run = *shard_.buckets();
-  return Weights{*layout, [this, run, next = std::max(run.begin, first_bucket)](const Weights::Then& then) mutable {
+  std::vector<uint64_t> held(request.held_versions().begin(), request.held_versions().end());
+  if (!held.empty() && held.size() != run.end - run.begin) {
+    return absl::InvalidArgumentError(absl::StrCat("the reader holds ", held.size(), " buckets, this server has ",
+                                                   run.end - run.begin, ": read a Snapshot without held_versions"));
+  }
+  held.resize(run.end - run.begin);
+  if (request.has_worker()) {
+    const absl::Status lets = shard_.LetCatchUp(request.worker().rank(), request.worker().incarnation());
+    if (!lets.ok()) return lets;
+  }
+  return Weights{*layout, [this, run, held = std::move(held),
+                           next = std::max(run.begin, request.first_bucket())](const Weights::Then& then) mutable {
                    if (next >= run.end) return then(std::nullopt);
-                   shard_.Read(next++, [then](absl::StatusOr<PublishedWeights> weights) {
+                   const uint32_t bucket = next++;
+                   shard_.Read(bucket, held[bucket - run.begin], [then](absl::StatusOr<PublishedWeights> weights) {
                      if (!weights.ok()) return then(weights.status());
                      then(*std::move(weights));
                    });
@@ -339,9 +364,17 @@ std::function<void(const ParameterService::Weights::Then&)> ParameterService::Ch
 
 grpc::ServerWriteReactor<v1::SnapshotChunk>* ParameterService::Snapshot(grpc::CallbackServerContext* context,
                                                                         const v1::SnapshotRequest* request) {
-  const absl::Status refused = Admit(*context, Rpc::kSnapshot).status();
-  return new SnapshotStream(&limits_, context->peer(),
-                            refused.ok() ? Open(request->version(), request->first_bucket()) : refused);
+  const absl::StatusOr<Caller> caller = Admit(*context, Rpc::kSnapshot);
+  absl::Status refused = caller.status();
+  const bool catches_up = request->has_worker() && request->version() == 0;
+  if (refused.ok() && catches_up) refused = access_.CheckRank(*context, *caller, request->worker().rank());
+  const auto sent = [this, catches_up, rank = request->worker().rank(),
+                     incarnation = request->worker().incarnation()](size_t bytes) {
+    if (!catches_up) return;
+    shard_.membership().NoteRead(rank, incarnation, bytes);
+    metrics_.catch_up_bytes.Increment(static_cast<double>(bytes));
+  };
+  return new SnapshotStream(&limits_, context->peer(), refused.ok() ? Open(*request) : refused, sent);
 }
 
 grpc::ServerUnaryReactor* ParameterService::Checkpoint(grpc::CallbackServerContext* context,
@@ -386,6 +419,9 @@ grpc::ServerUnaryReactor* ParameterService::Status(grpc::CallbackServerContext* 
     worker->set_loss(member.loss);
     worker->set_received_bytes(member.received_bytes);
     worker->set_sent_bytes(member.sent_bytes);
+    worker->set_catching_up(member.part == MemberPart::kCatchingUp);
+    worker->set_read_bytes(member.read_bytes);
+    worker->set_read_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(member.reading_time)));
   }
   for (uint32_t rank : status.waiting.ranks) response->add_waiting_for(rank);
   if (!status.waiting.ranks.empty()) {

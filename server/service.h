@@ -53,8 +53,8 @@ class ParameterService final
   };
 
  private:
-  // Of a checkpoint, or as they are now (version 0).
-  absl::StatusOr<Weights> Open(uint64_t version, uint32_t first_bucket);
+  // Of a checkpoint, or as they are now.
+  absl::StatusOr<Weights> Open(const v1::SnapshotRequest& request);
   std::function<void(const Weights::Then&)> CheckpointReader(uint64_t version);
   // Counts the call. May this caller make it, is it for this server, and may it be made as this worker, and now?
   absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context, Rpc rpc);

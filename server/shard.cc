@@ -135,6 +135,8 @@ absl::StatusOr<Shard::JoinResult> Shard::JoinNow(uint32_t rank, uint64_t incarna
     if (!is_new.ok()) return is_new.status();
     if (*is_new) {
       for (const auto& bucket : space_->buckets) bucket->Admit(rank);
+    } else {
+      LetIn(rank);
     }
     AdoptAgreement(rank, settings);
     NoteMemberChanges();  // after them: a member that the journal knows has been admitted
@@ -228,8 +230,40 @@ void Shard::AdoptAgreement(uint32_t rank, absl::string_view settings) {
 
 AgreementEvent Shard::Agreed() const { return {agreement_.rank(), agreement_.settings()}; }
 
+absl::Status Shard::CheckRun(absl::string_view run) {
+  if (absl::Status status = run_.CheckCall(run); !status.ok()) return status;
+  // It joined this server before that was started again.
+  return run.empty() || membership_.view() > 0 ? absl::OkStatus() : run_.CallOfLostRun(run);
+}
+
+absl::Status Shard::LetCatchUp(uint32_t rank, uint64_t incarnation) {
+  MutexLock lock(join_mutex_);
+  const absl::StatusOr<bool> begins = membership_.BeginCatchUp(rank, incarnation);
+  if (!begins.ok() || !*begins) return begins.status();
+  spdlog::info("event=catching_up rank={}", rank);
+  Retire(rank);
+  NoteMemberChanges();  // it may have been lost
+  return absl::OkStatus();
+}
+
+void Shard::LetIn(uint32_t rank) {
+  if (!membership_.IsCatchingUp(rank)) return;
+  for (const auto& bucket : space_->buckets) bucket->Admit(rank);
+  membership_.EndCatchUp(rank);  // only now do its contributions count without this lock
+  for (const Member& member : membership_.members()) {
+    if (member.rank != rank) continue;
+    spdlog::info("event=caught_up rank={} bytes={} seconds={:.1f}", rank, member.read_bytes,
+                 absl::ToDoubleSeconds(member.reading_time));
+  }
+}
+
 absl::Status Shard::CheckCall(uint32_t rank, uint64_t incarnation, uint64_t view) {
-  if (absl::Status status = membership_.Touch(rank, incarnation); !status.ok()) return status;
+  const absl::StatusOr<bool> contributes = membership_.TouchContributor(rank, incarnation);
+  if (!contributes.ok()) return contributes.status();
+  if (!*contributes) {
+    MutexLock lock(join_mutex_);
+    LetIn(rank);
+  }
   // An older view is fine: rounds follow the server's own list. A later one was never told by this server's state.
   const bool may_go_back = journal_ != nullptr && options_.durability != Durability::kVersion;
   if (const uint64_t newest = membership_.view(); view > newest && !may_go_back) {
@@ -475,8 +509,8 @@ std::optional<ParameterLayout> Shard::layout() const {
   return space == nullptr ? std::nullopt : std::optional(space->layout);
 }
 
-void Shard::Read(uint32_t bucket, ReadDone done) {
-  absl::StatusOr<PublishedWeights> weights = ReadNow(bucket);
+void Shard::Read(uint32_t bucket, uint64_t held, ReadDone done) {
+  absl::StatusOr<PublishedWeights> weights = ReadNow(bucket, held);
   if (!weights.ok()) return done(std::move(weights));
   // Nobody shall hold a version that a crash could take back.
   WhenSynced([done = std::move(done),
@@ -489,21 +523,20 @@ void Shard::Read(uint32_t bucket, ReadDone done) {
   });
 }
 
-absl::StatusOr<PublishedWeights> Shard::Read(uint32_t bucket) {
-  absl::StatusOr<PublishedWeights> weights = ReadNow(bucket);
+absl::StatusOr<PublishedWeights> Shard::Read(uint32_t bucket, uint64_t held) {
+  absl::StatusOr<PublishedWeights> weights = ReadNow(bucket, held);
   if (!weights.ok()) return weights;
   const absl::Status synced = Sync();
   if (!synced.ok()) return synced;
   return weights;
 }
 
-absl::StatusOr<PublishedWeights> Shard::ReadNow(uint32_t bucket) const {
+absl::StatusOr<PublishedWeights> Shard::ReadNow(uint32_t bucket, uint64_t held) const {
   const Space* space = this->space();
   if (space == nullptr) return absl::FailedPreconditionError("no worker has joined yet: there are no weights");
   if (!space->run.contains(bucket)) return absl::InvalidArgumentError("bucket is not of this server");
-  PublishedWeights weights;
+  PublishedWeights weights = space->at(bucket).Read(held);
   weights.bucket = bucket;
-  weights.version = space->at(bucket).Read(&weights.weights);
   if (weights.version == 0) return absl::FailedPreconditionError("the weights are not initialised yet");
   return weights;
 }

@@ -130,14 +130,14 @@ class Shard {
                                   const ParameterLayout& layout, absl::string_view settings = {},
                                   const RunIdentity& run = {});
 
-  // What a call says that it is of: see RunKeeper::CheckCall.
-  absl::Status CheckRun(absl::string_view run) { return run_.CheckCall(run); }
+  // What a call of a worker that has joined says that it is of: see RunKeeper::CheckCall.
+  absl::Status CheckRun(absl::string_view run);
   std::string run() const { return run_.name(); }  // empty: none
 
   // A call with pushes goes in three parts, so that what belongs to the call is done once: CheckCall, then Push for
   // each of them, and NoteCall when all are answered.
   //
-  // Does the process hold the rank, and was the view ever told? Notes that the worker lives.
+  // Does the process hold the rank, and was the view ever told? Notes that the worker lives, and takes part.
   absl::Status CheckCall(uint32_t rank, uint64_t incarnation, uint64_t view);
   // See BucketState::Exchange; `bucket` counts in the whole parameter space.
   void Push(uint32_t bucket, const Contribution& contribution, ExchangeDone done);
@@ -157,6 +157,11 @@ class Shard {
   // A call with one push.
   void Exchange(uint64_t incarnation, uint64_t view, uint32_t bucket, const Contribution& contribution,
                 ExchangeDone done);
+
+  // A process that has joined a running training begins to read its weights: rounds do not wait for it until it joins
+  // once more, or contributes. Nothing happens if it has contributed already. FailedPrecondition if another process
+  // holds the rank.
+  absl::Status LetCatchUp(uint32_t rank, uint64_t incarnation);
 
   // Number of the newest view that a crash cannot take back: what workers are told.
   uint64_t view() const { return durable_view_.load(std::memory_order_acquire); }
@@ -192,12 +197,12 @@ class Shard {
 
   std::optional<BucketRun> buckets() const;
   std::optional<ParameterLayout> layout() const;  // likewise none before the first Join
-  // The published weights of a bucket, of a version that no crash can take back. FailedPrecondition while there are
-  // none. `done` as that of Join.
+  // The published weights of a bucket, of a version that no crash can take back, or what has changed since the version
+  // that the reader holds (0: none). FailedPrecondition while there are none. `done` as that of Join.
   using ReadDone = std::function<void(absl::StatusOr<PublishedWeights>)>;
-  void Read(uint32_t bucket, ReadDone done);
+  void Read(uint32_t bucket, uint64_t held, ReadDone done);
   // The same, waited for.
-  absl::StatusOr<PublishedWeights> Read(uint32_t bucket);
+  absl::StatusOr<PublishedWeights> Read(uint32_t bucket, uint64_t held = 0);
 
   // From now on only calls that rounds under way need are taken; others, and Join, get `why`. Once.
   void Drain(const absl::Status& why);
@@ -210,8 +215,10 @@ class Shard {
   absl::StatusOr<JoinResult> JoinNow(uint32_t rank, uint64_t incarnation, uint32_t worker_count,
                                      const ParameterLayout& layout, absl::string_view settings, const RunIdentity& run);
   absl::Status LeaveNow(uint32_t rank, uint64_t incarnation, bool finished);
-  absl::StatusOr<PublishedWeights> ReadNow(uint32_t bucket) const;
+  absl::StatusOr<PublishedWeights> ReadNow(uint32_t bucket, uint64_t held) const;
   void Retire(uint32_t rank);
+  // From now on rounds wait for a worker that was catching up.
+  void LetIn(uint32_t rank) ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
 
   // Set by the first Join; then read without a lock.
   struct Space {

@@ -166,7 +166,8 @@ absl::Status RefuseWords(const std::vector<std::string>& args, const std::vector
   std::string error = absl::StrCat("'", word, "' is not a flag (--name=value)");
   // A switch before it looks as if it took the word for its value.
   const auto found = std::find(args.begin(), args.end(), word);
-  if (found != args.end() && found != args.begin() && absl::StartsWith(*(found - 1), "-") && *(found - 1) != "--") {
+  if (found != args.end() && found != args.begin() && absl::StartsWith(*(found - 1), "-") && *(found - 1) != "--" &&
+      !absl::StrContains(*(found - 1), "=")) {
     absl::StrAppend(&error, "; did you mean ", *(found - 1), "=", word, "?");
   }
   return absl::InvalidArgumentError(absl::StrCat(error, " (--help lists the flags)"));

@@ -53,6 +53,7 @@ constexpr Dependency kDependencies[] = {
     {"context", "model", "gpt"},
     {"dataset", "model", "mlp|simple_cnn|bn_cnn|resnet18|resnet50_shapes|FILE"},
     {"dataset", "data", ""},
+    {"dataset", "data_dir", ""},
     {"durability", "state_dir", "*"},
     {"snapshot_bytes", "state_dir", "*"},
     {"keep_checkpoints", "state_dir", "*"},

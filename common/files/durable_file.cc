@@ -61,7 +61,11 @@ absl::Status CheckReplaceable(const std::string& path, uint64_t bytes) {
   // The surest way to find out whether a file can be made there is to make it; under a name of its own, for another
   // process may be writing the real one.
   const std::string probe = absl::StrCat(*target, ".probe");
-  if (status.ok()) status = NewFile::Create(probe).status();
+  if (status.ok()) {
+    const absl::Status made = NewFile::Create(probe).status();
+    if (!made.ok())
+      status = absl::Status(made.code(), absl::StrCat(path, ": no file can be made there (", made.message(), ")"));
+  }
   struct statvfs disk;
   if (status.ok() && statvfs(std::filesystem::absolute(*target).parent_path().c_str(), &disk) == 0) {
     const uint64_t room = uint64_t{disk.f_bavail} * disk.f_frsize;

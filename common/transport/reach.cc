@@ -13,6 +13,11 @@ constexpr absl::Duration kLook = absl::Seconds(1);
 }  // namespace
 
 absl::Status Explain(const std::string& address, const ClientSecurity* security, const absl::Status& failed) {
+  if (absl::IsUnimplemented(failed)) {
+    return absl::Status(failed.code(), absl::StrCat("another program answers there, which does not know the calls of a "
+                                                    "cddp-server: is this its port? [",
+                                                    failed.message(), "]"));
+  }
   const bool lost = absl::IsUnavailable(failed) || absl::IsDeadlineExceeded(failed);
   if (!lost || IsWrongServer(failed) || failed.GetPayload(kRankHeld).has_value()) return failed;
   const absl::StatusOr<HostPort> parsed = ParseHostPort(address, PortUse::kConnect);

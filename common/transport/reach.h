@@ -11,8 +11,8 @@
 namespace cddp {
 
 // A call to `address` (as CreateChannel takes it) failed with `failed`: the same status, whose message begins with what
-// a look at the port says (common/net/port_probe.h), if it was lost and the look says anything. Blocks for a second or
-// two. `security` null: plaintext.
+// a look at the port says (common/net/port_probe.h), if it was lost and the look says anything, or that the server
+// there is another program's. Blocks for a second or two. `security` null: plaintext.
 absl::Status Explain(const std::string& address, const ClientSecurity* security, const absl::Status& failed);
 
 }  // namespace cddp

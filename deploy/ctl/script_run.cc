@@ -119,10 +119,19 @@ int ScriptRun::Run() {
   if (absl::Status saved = Save({RunState::kRunning, 0, ""}); !saved.ok()) return ReportError(saved);
   if (absl::Status prepared = launcher_.Prepare(); !prepared.ok()) return ReportError(prepared);
 
-  RunEnd end = launcher_.Drive([this] {
-    if (std::optional<View> view = QueryView()) view_ = *std::move(view);
+  bool exchanged = true;  // as far as is known
+  RunEnd end = launcher_.Drive([this, &exchanged] {
+    std::optional<View> view = QueryView();
+    if (!view.has_value()) return;
+    view_ = *std::move(view);
+    exchanged = view_.version > 0;
   });
   progress_->Clear();
+  if (end.state == RunState::kFinished && !exchanged) {
+    end = {RunState::kFailed, kExitFailure,
+           "the workers ended well, but have exchanged nothing with the servers: does the program wrap its optimizer "
+           "(docs/from-ddp.md)?"};
+  }
   launcher_.EndAll(end, options_.cluster.durable);
   if (absl::Status saved = Save(end); !saved.ok() && end.exit_code == 0) {
     end = {RunState::kFailed, kExitFailure, std::string(saved.message())};

@@ -41,6 +41,9 @@ struct WorkerView {
   double loss = NAN;                // what that shard heard
   uint64_t pushed_bytes = 0;
   uint64_t pulled_bytes = 0;
+  bool catching_up = false;  // at a shard at least
+  uint64_t read_bytes = 0;   // of weights, for that
+  uint64_t read_ms = 0;
 
   void Add(const v1::WorkerStatus& worker) {
     if (worker.silent_ms() <= silent_ms) {
@@ -52,8 +55,18 @@ struct WorkerView {
     max_step = std::max<uint64_t>(max_step, worker.step());
     pushed_bytes += worker.received_bytes();
     pulled_bytes += worker.sent_bytes();
+    catching_up |= worker.catching_up();
+    read_bytes += worker.read_bytes();
+    read_ms = std::max<uint64_t>(read_ms, worker.read_ms());
   }
 };
+
+std::string StateOf(const WorkerView& worker) {
+  if (!worker.catching_up || worker.state != v1::WorkerStatus::JOINED) return StateName(worker.state);
+  const double seconds = static_cast<double>(std::max<uint64_t>(worker.read_ms, 1)) / 1000;
+  return absl::StrCat("catching up, ", FormatBytes(static_cast<double>(worker.read_bytes)), " at ",
+                      FormatBytes(static_cast<double>(worker.read_bytes) / seconds), "/s");
+}
 
 std::string Range(uint64_t low, uint64_t high) {
   return low == high ? absl::StrCat(low) : absl::StrCat(low, "..", high);
@@ -144,7 +157,7 @@ std::string StatusTables(const std::vector<ServerStatus>& before, const std::vec
   }
   std::vector<Row> worker_rows = {{"WORKER", "STATE", "STEP", "SILENT FOR", "LOSS", "PUSHED", "PULLED"}};
   for (const auto& [rank, worker] : workers) {
-    worker_rows.push_back({absl::StrCat(rank), StateName(worker.state), Range(worker.min_step, worker.max_step),
+    worker_rows.push_back({absl::StrCat(rank), StateOf(worker), Range(worker.min_step, worker.max_step),
                            FormatElapsed(absl::Milliseconds(worker.silent_ms)), absl::StrFormat("%.4f", worker.loss),
                            FormatBytes(worker.pushed_bytes), FormatBytes(worker.pulled_bytes)});
   }

@@ -42,6 +42,38 @@ class OutOfReach(FieldTest):
         self.addCleanup(server.shutdown)
         self.expect(f"127.0.0.1:{server.server_port}", "an HTTP server")
 
+    def test_a_server_of_http_2(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+
+        def serve():  # the least of HTTP/2: settings, and "404 not found" for every request
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+        def answer(connection):
+            with connection, connection.makefile("rb") as stream:
+                connection.sendall(b"\0\0\0\4\0\0\0\0\0")
+                stream.read(24)
+                while head := stream.read(9):
+                    stream.read(int.from_bytes(head[:3], "big"))
+                    if head[3] == 4 and not head[4] & 1:
+                        connection.sendall(b"\0\0\0\4\1\0\0\0\0")
+                    if head[3] == 1:
+                        connection.sendall(b"\0\0\1\1\5" + head[5:9] + b"\x8d")
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        words = "another program answers there"
+        status = self.run_to_end("cddp", "status", f"--servers={address}", "--interval=0.05", "--timeout=1")
+        self.assertEqual(status.code, 1)
+        self.assertIn(words, status.output())
+        worker = self.start_worker(address, "--server_timeout=60")
+        self.assertEqual(worker.wait(), 1)  # at once: nothing there is going to change
+        self.assertIn(words, worker.words().splitlines()[-1])
+        checkpoint = self.run_to_end("cddp", "checkpoint", f"--servers={address}")
+        self.assertIn(words, checkpoint.words())
+
     def test_a_service_that_says_nothing(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
             self.expect(f"127.0.0.1:{silent.getsockname()[1]}", "says nothing")

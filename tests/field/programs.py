@@ -3,9 +3,11 @@
 import json
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -47,6 +49,44 @@ def wait_for(condition, what):
         if time.monotonic() > end:
             raise AssertionError(f"waited in vain for {what}")
         time.sleep(0.02)
+
+
+class Proxy:
+    """A network between programs and a server at `address`: what the server sends comes at `rate` bytes a second over each
+    connection."""
+
+    def __init__(self, address, rate):
+        self.target = ("127.0.0.1", int(address.rsplit(":", 1)[1]))
+        self.rate = rate
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return  # the test is over
+            server = socket.socket()
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # or the kernel would be a fast network
+            server.connect(self.target)
+            threading.Thread(target=self.carry, args=(client, server, None), daemon=True).start()
+            threading.Thread(target=self.carry, args=(server, client, self.rate), daemon=True).start()
+
+    @staticmethod
+    def carry(source, sink, rate):
+        try:
+            while data := source.recv(4096):
+                sink.sendall(data)
+                if rate is not None:
+                    time.sleep(len(data) / rate)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # one of the two has ended
+
+    def close(self):
+        self.listener.close()
 
 
 class FieldTest(unittest.TestCase):

@@ -37,12 +37,26 @@ class ByHand(FieldTest):
             worker = self.start_worker(address, f"--rank={rank}", "--workers=2")
             self.assertEqual(worker.wait(), 2)
             self.assertIn(f"workers of run {run} have come to this server, which has lost its state", worker.words())
-        self.assertEqual(int(self.status(address).get("minVersion", 0)), 0)
+        self.assertEqual(int(self.status(address).get("min_version", 0)), 0)
         end(server.process)
         server = again("--begin_anew")
         for worker in self.start_workers(address, 2):
             self.assertEqual(worker.wait(), 0, worker.words())
         self.assertNotEqual(self.status(address)["run"], run)
+
+    def test_a_name_by_flag_is_no_state(self):
+        named = ["--run=mine", "--workers=1"]
+        server, address = self.start_server(*named)
+        worker = self.start_worker(address, "--run=mine", "--epochs=100000", "--progress=json")
+        worker.until('"event":"epoch"')
+        end(server.process)
+        again = self.start("cddp-server", f"--listen={address}", "--metrics_listen=", "--progress=json", *named)
+        self.assertEqual(worker.wait(), 2, worker.words())
+        self.assertIn("holds nothing but its name: it has lost its state", worker.words())
+        worker = self.start_worker(address, "--run=mine")  # the loop starts it once more
+        self.assertEqual(worker.wait(), 2, worker.words())
+        self.assertIn("workers of run mine have come to this server, which has lost its state", worker.words())
+        self.assertIsNone(again.process.poll())
 
     def test_one_of_two_servers_that_has_lost_its_state_is_named(self):
         first, addresses = self.start_server("--shards=2", "--shard=0", f"--state_dir={self.folder}/state")

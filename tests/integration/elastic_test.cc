@@ -26,8 +26,8 @@ TEST(ElasticTest, ADamagedReplicaIsFoundAndReplaced) {
   ASSERT_TRUE(exchange->Initialise(absl::MakeSpan(weights), true).ok());
   const auto published = [&] {
     std::vector<float> all(layout.total_elements());
-    const absl::Status status = client->ReadSnapshot([&](uint32_t bucket, uint64_t, absl::Span<const float> part) {
-      std::copy(part.begin(), part.end(), all.begin() + layout.bucket_range(bucket).begin);
+    const absl::Status status = client->ReadSnapshot({}, [&](const Cluster::PublishedBucket& part) {
+      std::copy(part.weights.begin(), part.weights.end(), all.begin() + layout.bucket_range(part.bucket).begin);
       return absl::OkStatus();
     });
     EXPECT_TRUE(status.ok()) << status;

@@ -284,12 +284,11 @@ TEST_F(ServerLimitsTest, SnapshotsThatAreNotReadAreBoundedAndAnHonestReaderTries
   EXPECT_LT(streams.size(), 10u) << "each holds 32 MB";
   const uint64_t refused = Refused(Refusal::kUnreadAnswers);
   std::thread reader([&] {
-    const absl::Status status =
-        worker.client->ReadSnapshot([&](uint32_t, uint64_t version, absl::Span<const float> read) {
-          EXPECT_EQ(version, 1u);
-          EXPECT_EQ(read.size(), kElements);
-          return absl::OkStatus();
-        });
+    const absl::Status status = worker.client->ReadSnapshot({}, [&](const Cluster::PublishedBucket& read) {
+      EXPECT_EQ(read.version, 1u);
+      EXPECT_EQ(read.weights.size(), kElements);
+      return absl::OkStatus();
+    });
     EXPECT_TRUE(status.ok()) << status;
   });
   while (Refused(Refusal::kUnreadAnswers) == refused) std::this_thread::yield();

@@ -179,9 +179,15 @@ absl::Status ServerHost::Leave(uint32_t rank, uint64_t incarnation, bool finishe
   return run_->shard->Leave(rank, incarnation, finished);
 }
 
-absl::StatusOr<PublishedWeights> ServerHost::Read(uint32_t bucket) {
-  absl::StatusOr<PublishedWeights> weights = run_->shard->Read(bucket);
-  if (weights.ok() && !run_->process.dead) {
+absl::StatusOr<PublishedWeights> ServerHost::ReadToJoin(uint32_t rank, uint64_t incarnation, uint32_t bucket,
+                                                        uint64_t held) {
+  const absl::Status lets = LetCatchUp(rank, incarnation);
+  return lets.ok() ? Read(bucket, held) : lets;
+}
+
+absl::StatusOr<PublishedWeights> ServerHost::Read(uint32_t bucket, uint64_t held) {
+  absl::StatusOr<PublishedWeights> weights = run_->shard->Read(bucket, held);
+  if (weights.ok() && !weights->changes.has_value() && !run_->process.dead) {
     world_.history().NoteWeights(absl::StrCat("server ", shard_, "'s snapshot"), bucket, weights->version,
                                  weights->weights);
     world_.history().NoteTold(bucket, weights->version);

@@ -56,7 +56,10 @@ class ServerHost {
   absl::Status JoinAs(uint32_t rank, uint64_t incarnation, uint32_t worker_count, const ParameterLayout& layout);
   absl::StatusOr<uint64_t> Heartbeat(uint32_t rank, uint64_t incarnation, uint64_t step);  // the view
   absl::Status Leave(uint32_t rank, uint64_t incarnation, bool finished);
-  absl::StatusOr<PublishedWeights> Read(uint32_t bucket);
+  absl::Status LetCatchUp(uint32_t rank, uint64_t incarnation) { return run_->shard->LetCatchUp(rank, incarnation); }
+  // By a worker that joins; `held`: the version that it has, 0: none.
+  absl::StatusOr<PublishedWeights> ReadToJoin(uint32_t rank, uint64_t incarnation, uint32_t bucket, uint64_t held);
+  absl::StatusOr<PublishedWeights> Read(uint32_t bucket, uint64_t held = 0);
   // As it is, for a check.
   absl::StatusOr<PublishedWeights> Published(uint32_t bucket) {
     if (!serving()) return absl::UnavailableError("does not serve");

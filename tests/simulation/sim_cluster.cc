@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/codec/update_codec.h"
 #include "common/retry/retry_call.h"
+#include "server/update_run.h"
 #include "tests/simulation/server_host.h"
 #include "tests/simulation/world.h"
 
@@ -200,21 +201,49 @@ void SimCluster::CancelCalls() {
   }
 }
 
-absl::Status SimCluster::ReadSnapshot(const TakeBucket& take) {
+absl::Status SimCluster::ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) {
+  for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
+    RetryOptions options;
+    options.patience = world_.config().server_timeout;
+    const absl::Status let = Try(
+        shard, options, [rank = rank_, incarnation = incarnation_](ServerHost& server, const Network::Reply& reply) {
+          reply(server.LetCatchUp(rank, incarnation));
+        });
+    if (!let.ok()) return let;
+  }
   for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
     RetryOptions options;
     options.patience = world_.config().server_timeout;
     const BucketRun run = map_.run(shard);
     for (uint32_t bucket = run.begin; bucket < run.end; ++bucket) {
       const auto weights = std::make_shared<PublishedWeights>();
-      absl::Status status = Try(shard, options, [bucket, weights](ServerHost& server, const Network::Reply& reply) {
-        absl::StatusOr<PublishedWeights> read = server.Read(bucket);
+      const auto read = [rank = rank_, incarnation = incarnation_, bucket, version = held.empty() ? 0 : held[bucket],
+                         weights](ServerHost& server, const Network::Reply& reply) {
+        absl::StatusOr<PublishedWeights> read = server.ReadToJoin(rank, incarnation, bucket, version);
         if (read.ok()) *weights = *read;
         reply(read.status());
-      });
-      if (status.ok()) status = take(bucket, weights->version, weights->weights);
+      };
+      absl::Status status = Try(shard, options, read);
+      if (status.ok()) {
+        PublishedBucket published = {bucket, weights->version, weights->weights, {}};
+        for (const SharedBytes& run : weights->changes.value_or(std::vector<SharedBytes>())) {
+          for (const absl::string_view update : UpdatesOf(run)) {
+            published.updates.push_back(SharedBytes::Own(std::string(update)));
+          }
+        }
+        status = take(published);
+      }
       if (!status.ok()) return status;
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SimCluster::TakePart() {
+  for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
+    const uint64_t version = servers_[shard].version;
+    if (absl::Status status = JoinServer(shard); !status.ok()) return status;
+    servers_[shard].version = version;
   }
   return absl::OkStatus();
 }

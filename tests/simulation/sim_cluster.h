@@ -45,7 +45,8 @@ class SimCluster final : public Cluster {
   uint64_t version() const override;
   uint32_t server_of(uint32_t bucket) const override { return map_.shard_of(bucket); }
   void Exchange(std::vector<Push> pushes, Answered done) override;
-  absl::Status ReadSnapshot(const TakeBucket& take) override;
+  absl::Status ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) override;
+  absl::Status TakePart() override;
   void Leave(bool finished) override;
   void NoteProgress(uint64_t step, double loss) override { step_ = step; }
   uint64_t retries() const override { return 0; }

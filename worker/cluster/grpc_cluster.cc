@@ -43,8 +43,8 @@ void LeaveServer(ServerConnection& server, const v1::LeaveRequest& request, cons
 
 uint64_t PresentIncarnation() { return static_cast<uint64_t>(absl::ToUnixMicros(absl::Now())); }
 
-GrpcCluster::GrpcCluster(const GrpcClusterOptions& options, const ShardMap& map)
-    : options_(options), map_(map), calls_(options.server_timeout, options.rank) {
+GrpcCluster::GrpcCluster(const GrpcClusterOptions& options, const ParameterLayout& layout, const ShardMap& map)
+    : options_(options), layout_(layout), map_(map), calls_(options.server_timeout, options.rank) {
   for (uint32_t shard = 0; shard < options_.addresses.size(); ++shard) {
     servers_.push_back(std::make_unique<ServerConnection>(options_, shard));
   }
@@ -57,7 +57,7 @@ absl::StatusOr<std::unique_ptr<GrpcCluster>> GrpcCluster::Join(const GrpcCluster
   if (!map.ok()) return map.status();
   GrpcClusterOptions complete = options;
   if (complete.incarnation == 0) complete.incarnation = PresentIncarnation();
-  std::unique_ptr<GrpcCluster> cluster(new GrpcCluster(complete, *map));
+  std::unique_ptr<GrpcCluster> cluster(new GrpcCluster(complete, layout, *map));
   absl::StatusOr<JoinedCluster> joined = JoinServers(complete, layout, cluster->servers_);
   if (!joined.ok()) return joined.status();
   cluster->joined_ = *std::move(joined);
@@ -73,11 +73,25 @@ void GrpcCluster::Exchange(std::vector<Push> pushes, Answered done) {
   calls_.Start(&server, {options_.rank, options_.incarnation, server.view(), std::move(pushes)}, std::move(done));
 }
 
-absl::Status GrpcCluster::ReadSnapshot(const TakeBucket& take) {
+absl::Status GrpcCluster::ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) {
+  // Before the first is read: the last would wait for this worker until then.
   for (const auto& server : servers_) {
-    if (absl::Status status = ReadServersSnapshot(options_, server.get(), take); !status.ok()) return status;
+    absl::Status status = ReadServersSnapshot(options_, server.get(), UINT32_MAX, {}, take);
+    if (!status.ok()) return status;
+  }
+  for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
+    const BucketRun run = map_.run(shard);
+    const auto held_there = held.empty() ? held : held.subspan(run.begin, run.end - run.begin);
+    absl::Status status = ReadServersSnapshot(options_, servers_[shard].get(), run.begin, held_there, take);
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
+}
+
+absl::Status GrpcCluster::TakePart() {
+  GrpcClusterOptions options = options_;
+  options.run = {joined_.run, RunClaim::kBegun};
+  return JoinServers(options, layout_, servers_).status();
 }
 
 void GrpcCluster::Leave(bool finished) {

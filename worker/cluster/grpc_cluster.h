@@ -38,16 +38,18 @@ class GrpcCluster final : public Cluster {
   uint64_t version() const override;
   uint32_t server_of(uint32_t bucket) const override { return map_.shard_of(bucket); }
   void Exchange(std::vector<Push> pushes, Answered done) override;
-  absl::Status ReadSnapshot(const TakeBucket& take) override;
+  absl::Status ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) override;
+  absl::Status TakePart() override;
   // A server that is out of reach is tried again for a while, since servers may wait for this to end themselves.
   void Leave(bool finished) override;
   void NoteProgress(uint64_t step, double loss) override { heartbeats_->NoteProgress(step, loss); }
   uint64_t retries() const override { return calls_.retries(); }
 
  private:
-  GrpcCluster(const GrpcClusterOptions& options, const ShardMap& map);
+  GrpcCluster(const GrpcClusterOptions& options, const ParameterLayout& layout, const ShardMap& map);
 
   const GrpcClusterOptions options_;
+  const ParameterLayout layout_;
   const ShardMap map_;
   std::vector<std::unique_ptr<ServerConnection>> servers_;
   JoinedCluster joined_;

@@ -4,14 +4,20 @@
 
 #include <cstring>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "common/clock/clock.h"
+#include "common/clock/monotonic.h"
 #include "common/codec/crc32c.h"
+#include "common/log/log.h"
 #include "common/retry/retry_call.h"
 #include "common/transport/status.h"
+#include "worker/cluster/join.h"
 
 namespace cddp {
 namespace {
@@ -22,13 +28,39 @@ absl::Status Take(const v1::SnapshotChunk& chunk, const Cluster::TakeBucket& tak
   }
   std::vector<float> weights(chunk.weights().size() / sizeof(float));
   std::memcpy(weights.data(), chunk.weights().data(), weights.size() * sizeof(float));
-  return take(chunk.bucket(), chunk.version(), weights);
+  std::vector<SharedBytes> updates;
+  for (const std::string& update : chunk.updates()) updates.push_back(SharedBytes::Own(update));
+  return take({chunk.bucket(), chunk.version(), weights, std::move(updates)});
 }
+
+// Says now and then how a long reading gets on.
+class ReadingLog {
+ public:
+  explicit ReadingLog(absl::string_view address) : address_(address), begin_(MonotonicNow()), told_(begin_) {}
+
+  void Note(const v1::SnapshotChunk& chunk) {
+    bytes_ += chunk.weights().size();
+    for (const std::string& update : chunk.updates()) bytes_ += update.size();
+    const absl::Duration now = MonotonicNow();
+    if (now - told_ < kTellEvery) return;
+    told_ = now;
+    const double seconds = absl::ToDoubleSeconds(now - begin_);
+    LogInfo(absl::StrFormat("event=catching_up server=%s bytes=%d bytes_per_second=%.0f", address_, bytes_,
+                            static_cast<double>(bytes_) / seconds));
+  }
+
+ private:
+  static constexpr absl::Duration kTellEvery = absl::Seconds(10);
+  const absl::string_view address_;
+  const absl::Duration begin_;
+  absl::Duration told_;
+  uint64_t bytes_ = 0;
+};
 
 }  // namespace
 
-absl::Status ReadServersSnapshot(const GrpcClusterOptions& options, ServerConnection* server,
-                                 const Cluster::TakeBucket& take) {
+absl::Status ReadServersSnapshot(const GrpcClusterOptions& options, ServerConnection* server, uint32_t first_bucket,
+                                 absl::Span<const uint64_t> held, const Cluster::TakeBucket& take) {
   RetryOptions retry_options;
   retry_options.patience = options.server_timeout;
   retry_options.try_timeout = absl::InfiniteDuration();  // a slow network takes as long as it takes; keepalive finds a
@@ -36,6 +68,10 @@ absl::Status ReadServersSnapshot(const GrpcClusterOptions& options, ServerConnec
   Retry retry(retry_options, options.rank);
   SystemClock clock;
   v1::SnapshotRequest request;
+  *request.mutable_worker() = IdOf(options);
+  request.set_first_bucket(first_bucket);
+  request.mutable_held_versions()->Add(held.begin(), held.end());
+  ReadingLog log(server->address());
   const auto attempt = [&](absl::Duration) {
     grpc::ClientContext context;
     server->NameIn(&context);
@@ -49,6 +85,7 @@ absl::Status ReadServersSnapshot(const GrpcClusterOptions& options, ServerConnec
         return status;
       }
       request.set_first_bucket(chunk.bucket() + 1);
+      log.Note(chunk);
       retry.NoteProgress(clock.Now());
     }
     return FromGrpc(reader->Finish());

@@ -62,6 +62,39 @@ absl::Status PushAndApply(const ExchangeParts& parts, size_t count, absl::Functi
   return status;
 }
 
+// Takes what the servers have published, or what has changed since the versions that the replica holds.
+absl::Status ReadPublished(const ExchangeParts& parts, absl::Span<const uint64_t> held) {
+  size_t applying = 0;
+  const auto take = [&](const Cluster::PublishedBucket& published) {
+    const uint32_t bucket = published.bucket;
+    const bool is_whole = held.empty() || !published.weights.empty();
+    if (bucket >= parts.layout.bucket_count() ||
+        (is_whole && published.weights.size() != parts.layout.bucket_length(bucket))) {
+      return absl::InternalError(
+          absl::StrCat("bucket ", bucket, " with ", published.weights.size(), " elements is not ours"));
+    }
+    if (is_whole) {
+      parts.engine.SetWeights(bucket, published.weights);
+      parts.driver.set_version(bucket, published.version);
+    } else if (published.version > held[bucket]) {
+      ++applying;
+      Apply(parts, bucket, {published.version, published.updates});
+    }
+    return absl::OkStatus();
+  };
+  absl::Status status = parts.cluster.ReadSnapshot(held, take);
+  while (applying > 0) {
+    if (!parts.mailbox->HasNext()) parts.engine.Flush();
+    ExchangeMailbox::Event event = parts.mailbox->Next();
+    if (std::holds_alternative<ExchangeMailbox::Ended>(event)) return absl::CancelledError("the exchange has ended");
+    const auto* applied = std::get_if<ExchangeMailbox::Applied>(&event);
+    if (applied == nullptr) continue;
+    status.Update(applied->status);
+    --applying;
+  }
+  return status;
+}
+
 }  // namespace
 
 absl::Status InitialiseWeights(const ExchangeParts& parts, bool is_source) {
@@ -77,16 +110,19 @@ absl::Status InitialiseWeights(const ExchangeParts& parts, bool is_source) {
   return status;
 }
 
-absl::Status TakeSnapshot(const ExchangeParts& parts) {
-  const auto take = [&](uint32_t bucket, uint64_t version, absl::Span<const float> published) {
-    if (bucket >= parts.layout.bucket_count() || published.size() != parts.layout.bucket_length(bucket)) {
-      return absl::InternalError(absl::StrCat("bucket ", bucket, " with ", published.size(), " elements is not ours"));
-    }
-    parts.engine.SetWeights(bucket, published);
-    parts.driver.set_version(bucket, version);
-    return absl::OkStatus();
-  };
-  if (absl::Status status = parts.cluster.ReadSnapshot(take); !status.ok()) return status;
+absl::Status CatchUpWithOthers(const ExchangeParts& parts) {
+  absl::Status status = ReadPublished(parts, {});
+  // Where each contribution is a version, a step of all makes as many as there are workers.
+  const uint64_t of_a_step = parts.cluster.is_sync() ? 1 : parts.cluster.worker_count();
+  for (uint64_t made = UINT64_MAX, before = made; status.ok() && made > of_a_step;) {
+    const std::vector<uint64_t> held = parts.driver.versions();
+    const uint64_t newest = parts.driver.newest_version();
+    status = ReadPublished(parts, held);
+    before = std::exchange(made, parts.driver.newest_version() - newest);
+    if (made > before - before / 4) break;
+  }
+  if (status.ok()) status = parts.cluster.TakePart();
+  if (!status.ok()) return status;
   const uint64_t newest = parts.driver.newest_version();
   // Where each contribution is a version, the workers' steps together make the versions.
   parts.driver.set_step(parts.cluster.is_sync() ? newest

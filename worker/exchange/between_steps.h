@@ -27,8 +27,11 @@ struct ExchangeParts {
 // Step 0 initialises the servers: `is_source` gives its weights, the others contribute zero, and all receive the sum.
 absl::Status InitialiseWeights(const ExchangeParts& parts, bool is_source);
 
-// Sets weights, versions and step to what the servers have published; buckets may be a version apart.
-absl::Status TakeSnapshot(const ExchangeParts& parts);
+// Joins a running training: sets weights, versions and step to what the servers have published, and takes part from
+// then on; buckets may be a version apart. The others go on meanwhile, so what they have changed is read again and
+// again, until that takes no longer than a step, or does not get shorter by a quarter: then this worker's network
+// cannot keep pace.
+absl::Status CatchUpWithOthers(const ExchangeParts& parts);
 
 // Brings all buckets to the newest version of any, by empty contributions to those that are behind.
 absl::Status RollForward(const ExchangeParts& parts);

@@ -41,11 +41,21 @@ class Cluster {
   using Answered = std::function<void(uint32_t bucket, absl::StatusOr<PushReply> reply)>;
   virtual void Exchange(std::vector<Push> pushes, Answered done) = 0;
 
-  // Reads the published weights of every bucket. `take` is called for each with its version and its elements, one after
-  // the other, until it returns an error; after a lost connection the reading goes on at the bucket where it was.
-  // DataLoss if a checksum is wrong; otherwise the server's error, naming it.
-  using TakeBucket = std::function<absl::Status(uint32_t bucket, uint64_t version, absl::Span<const float> weights)>;
-  virtual absl::Status ReadSnapshot(const TakeBucket& take) = 0;
+  // Reads the published weights of every bucket. `take` is called for each, one after the other, until it returns an
+  // error; after a lost connection the reading goes on at the bucket where it was. DataLoss if a checksum is wrong;
+  // otherwise the server's error, naming it. `held`: versions of the replica, by bucket, so that what has changed since
+  // is enough; empty: none. Until TakePart, servers do not wait for a worker that reads before its first step.
+  struct PublishedBucket {
+    uint32_t bucket = 0;
+    uint64_t version = 0;
+    absl::Span<const float> weights;   // empty: only `updates` have changed since the held version
+    std::vector<SharedBytes> updates;  // deltas, to be added one after the other
+  };
+  using TakeBucket = std::function<absl::Status(const PublishedBucket& published)>;
+  virtual absl::Status ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) = 0;
+
+  // This worker has the weights: from now on every step waits for it.
+  virtual absl::Status TakePart() = 0;
 
   // Tells every server that this worker is done, or that it gives up. Errors are only logged: it is over either way.
   virtual void Leave(bool finished) = 0;

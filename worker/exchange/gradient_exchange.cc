@@ -82,7 +82,7 @@ absl::Status GradientExchange::Initialise(absl::Span<float> weights, bool is_sou
 absl::Status GradientExchange::CatchUp(absl::Span<float> weights) {
   return Await([this, weights] {
     engine_->Bind({}, weights);
-    const absl::Status status = TakeSnapshot({layout_, *engine_, cluster_, mailbox_, driver_});
+    const absl::Status status = CatchUpWithOthers({layout_, *engine_, cluster_, mailbox_, driver_});
     return status.ok() ? MakeOneVersion() : status;
   });
 }

@@ -55,8 +55,8 @@ class GradientExchange {
   // Step 0: rank 0 gives the weights (`is_source`), the others receive them. `weights` has total_elements().
   absl::Status Initialise(absl::Span<float> weights, bool is_source);
 
-  // Joins a running training: takes the published weights as they are. In synchronous training, brings all buckets to
-  // the newest version of any.
+  // Joins a running training: takes the published weights as they are, while the others go on, and takes part from then
+  // on. In synchronous training, brings all buckets to the newest version of any.
   absl::Status CatchUp(absl::Span<float> weights);
 
   // Writes each bucket's compression, exchange and application from the next step on; null: nothing.

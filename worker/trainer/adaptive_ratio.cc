@@ -46,6 +46,11 @@ size_t NearestLevel(const SendLevel& level) {
 absl::StatusOr<std::unique_ptr<AdaptiveRatio>> AdaptiveRatio::Create(const RatioChoice& choice, const std::string& log,
                                                                      size_t first_level) {
   const bool decides = choice.kind == RatioChoice::Kind::kAuto;
+  if (decides && !log.empty()) {
+    if (absl::Status status = CheckReplaceable(log); !status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--ratio_log=", status.message()));
+    }
+  }
   std::unique_ptr<AdaptiveRatio> made(new AdaptiveRatio(decides, decides ? log : choice.decisions, first_level));
   if (absl::Status status = made->Read(); !status.ok()) return status;
   if (!decides && made->decisions_.empty()) {

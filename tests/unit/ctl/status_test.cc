@@ -75,6 +75,24 @@ TEST(StatusTableTest, ShardsAndWorkers) {
   EXPECT_THAT(lines[8], ContainsRegex("^1 +LOST "));
 }
 
+TEST(StatusTableTest, AJoinersDownloadAndItsRate) {
+  v1::StatusResponse first = SampleStatus(0);
+  v1::StatusResponse second = SampleStatus(1);
+  v1::WorkerStatus* joiner = first.mutable_workers(0);
+  joiner->set_catching_up(true);
+  joiner->set_read_bytes(9'000'000);
+  joiner->set_read_ms(4000);
+  second.mutable_workers(0)->set_catching_up(true);
+  second.mutable_workers(0)->set_read_bytes(1'000'000);
+  second.mutable_workers(0)->set_read_ms(1000);
+  const std::vector<ServerStatus> servers = {At("a:1", first, 1), At("b:2", second, 1)};
+  EXPECT_THAT(StatusTables(servers, servers), HasSubstr("\n0       catching up, 10.0 MB at 2.50 MB/s  "));
+  // It has been lost meanwhile.
+  for (v1::StatusResponse* each : {&first, &second}) each->mutable_workers(0)->set_state(v1::WorkerStatus::LOST);
+  const std::vector<ServerStatus> later = {At("a:1", first, 2), At("b:2", second, 2)};
+  EXPECT_THAT(StatusTables(later, later), ContainsRegex("\n0 +LOST "));
+}
+
 TEST(StatusTableTest, AServerThatDoesNotAnswerIsARowThatSaysSo) {
   const absl::Status gone = absl::UnavailableError("failed to connect");
   const std::string text = StatusTables({At("a:1", SampleStatus(0), 10), At("b:2", gone, 10)},

@@ -316,7 +316,8 @@ TEST_F(TrainFlowTest, OutputsAreCheckedBeforeAnyProcessIsStarted) {
   std::filesystem::create_directories(folder_.File("out/report.svg.probe"));
   const Finished run = folder_.Run(kTrain, "FAKE_PIDS=pids");
   EXPECT_EQ(run.exit_code, 2);
-  EXPECT_THAT(run.err, HasSubstr("--output: out/report.svg.probe: is a folder"));
+  EXPECT_THAT(run.err,
+              HasSubstr("--output: out/report.svg: no file can be made there (out/report.svg.probe: is a folder"));
   EXPECT_TRUE(folder_.Pids().empty());
 }
 

@@ -17,14 +17,15 @@ class FakeCluster final : public Cluster {
   uint64_t version() const override { return servers_.version(0); }
   uint32_t server_of(uint32_t bucket) const override { return bucket % servers_.options_.servers; }
   void Exchange(std::vector<Push> pushes, Answered done) override { servers_.Take(rank_, std::move(pushes), done); }
-  absl::Status ReadSnapshot(const TakeBucket& take) override {
+  absl::Status ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) override {
     MutexLock lock(servers_.mutex_);
     for (uint32_t bucket = 0; bucket < servers_.buckets_.size(); ++bucket) {
       const auto& state = servers_.buckets_[bucket];
-      if (absl::Status status = take(bucket, state.version, state.weights); !status.ok()) return status;
+      if (absl::Status status = take({bucket, state.version, state.weights, {}}); !status.ok()) return status;
     }
     return servers_.failed_;
   }
+  absl::Status TakePart() override { return absl::OkStatus(); }
   void Leave(bool finished) override { servers_.Retire(rank_); }
   void NoteProgress(uint64_t step, double loss) override {}
   uint64_t retries() const override { return 0; }

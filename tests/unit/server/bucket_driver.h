@@ -77,11 +77,7 @@ class BucketDriver {
     return true;
   }
 
-  std::vector<float> weights() const {
-    std::vector<float> weights;
-    state_->Read(&weights);
-    return weights;
-  }
+  std::vector<float> weights() const { return state_->Read().weights; }
 
   // Of the last Push, if it closed a round.
   const std::optional<RoundTiming>& timing() const { return timing_; }

@@ -39,11 +39,12 @@ TEST(ConcurrencyTest, WorkersRetriesAndReadersAtOnceLoseNothing) {
 
   std::atomic<bool> done{false};
   std::thread reader([&] {
-    std::vector<float> weights;
     while (!done) {
-      const uint64_t version = bucket.Read(&weights);
+      const PublishedWeights read = bucket.Read();
       // One version, never half of one: every step moves all elements by -1.
-      for (const float weight : weights) ASSERT_EQ(weight, version == 0 ? 0 : 1.0f - static_cast<float>(version));
+      for (const float weight : read.weights) {
+        ASSERT_EQ(weight, read.version == 0 ? 0 : 1.0f - static_cast<float>(read.version));
+      }
       bucket.waiting();
       bucket.Checksum(0);
     }

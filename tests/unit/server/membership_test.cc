@@ -31,6 +31,29 @@ TEST(MembershipTest, RefusesStrangers) {
   EXPECT_EQ(membership.Leave(1, 1, true).code(), absl::StatusCode::kFailedPrecondition);
 }
 
+TEST(MembershipTest, AProcessCatchesUpAtMostOnceBeforeItContributes) {
+  Membership membership(2, absl::Seconds(10));
+  EXPECT_FALSE(membership.BeginCatchUp(0, 1).ok()) << "it has not joined";
+  ASSERT_TRUE(membership.Join(0, 1).ok());
+  EXPECT_TRUE(*membership.BeginCatchUp(0, 1));
+  EXPECT_FALSE(*membership.BeginCatchUp(0, 1)) << "it is at it";
+  EXPECT_FALSE(*membership.TouchContributor(0, 1)) << "first EndCatchUp";
+  membership.NoteRead(0, 1, 30);
+  membership.NoteRead(0, 2, 30);  // of another process
+  EXPECT_TRUE(membership.IsCatchingUp(0));
+  membership.EndCatchUp(0);
+  EXPECT_TRUE(*membership.TouchContributor(0, 1));
+  EXPECT_FALSE(*membership.BeginCatchUp(0, 1)) << "a reading that comes late";
+  membership.NoteRead(0, 1, 30);
+  EXPECT_EQ(membership.members()[0].read_bytes, 30u);
+  EXPECT_FALSE(membership.TouchContributor(0, 2).ok());
+  // A new process begins anew; one that a journal names contributes.
+  ASSERT_TRUE(membership.Join(0, 2).ok());
+  EXPECT_TRUE(*membership.BeginCatchUp(0, 2));
+  membership.Restore(1, 5, MemberState::kJoined, 9);
+  EXPECT_FALSE(*membership.BeginCatchUp(1, 5));
+}
+
 TEST(MembershipTest, SilenceBeyondTheLeaseIsLost) {
   Membership membership(2, absl::ZeroDuration());
   ASSERT_TRUE(membership.Join(0, 1).ok());

@@ -52,6 +52,20 @@ TEST(RunKeeperTest, AServersOwnNameStays) {
   EXPECT_EQ(*Join(keeper, {"b", kAny}), false);
 }
 
+TEST(RunKeeperTest, ANameByFlagIsNoState) {
+  for (const bool by_call : {true, false}) {
+    RunKeeper keeper(false);
+    keeper.Set("a");
+    ExpectRefused(by_call ? keeper.CallOfLostRun("a") : Join(keeper, {"a", kBegun}).status(),
+                  "holds nothing but its name: it has lost its state");
+    ExpectRefused(Join(keeper, {"a", kNamed}).status(), "workers of run a have come");
+  }
+  RunKeeper begins_anew(true);
+  begins_anew.Set("a");
+  EXPECT_FALSE(Join(begins_anew, {"a", kBegun}).ok());
+  EXPECT_TRUE(Join(begins_anew, {"a", kNamed}).ok());
+}
+
 TEST(RunKeeperTest, AServerThatHasLostARunBeginsNone) {
   for (const bool by_call : {true, false}) {
     RunKeeper keeper(false);
