@@ -433,7 +433,7 @@ grpc::ServerUnaryReactor* ParameterService::Status(grpc::CallbackServerContext* 
   response->set_refused_exchanges(static_cast<uint64_t>(metrics_.exchange_errors.Value()));
   response->set_refused_steps(static_cast<uint64_t>(metrics_.refused_rounds.Value()));
   response->set_uptime_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(now - started_)));
-  response->set_weights_crc32c(shard_.Checksum());
+  if (request->with_weights_crc32c()) response->set_weights_crc32c(shard_.Checksum());
   response->set_run(shard_.run());
   response->set_trouble(status.trouble);
   return Answer(context, absl::OkStatus());
