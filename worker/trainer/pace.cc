@@ -1,0 +1,130 @@
+#include "worker/trainer/pace.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/layout/agreed_tensor.h"
+#include "worker/exchange/buffer_difference.h"
+
+namespace cddp {
+namespace {
+
+// Bytes yield first, down to a level; then steps, up to the most; then bytes again. And the other way round.
+RatioControl::Limits LimitsBeside(uint32_t steps) {
+  RatioControl::Limits limits;
+  if (steps < kMostLocalSteps) limits.lowest = RatioControl::kLowestBesideSteps;
+  limits.may_go_up = steps <= kFewestLocalSteps;
+  return limits;
+}
+
+}  // namespace
+
+void Pace::AddTensors(const TrainerOptions& options, std::vector<TensorSpec>* tensors) {
+  if (options.local_steps.kind == StepsChoice::Kind::kFixed) return;
+  const auto counters = std::find_if(tensors->begin(), tensors->end(),
+                                     [](const TensorSpec& tensor) { return tensor.kind == TensorKind::kCounter; });
+  tensors->insert(counters, {std::string(kAgreedTensor), {kAgreedElements}, TensorKind::kBuffer});
+}
+
+absl::StatusOr<std::unique_ptr<Pace>> Pace::Create(const TrainerOptions& options, uint64_t steps_per_epoch) {
+  std::unique_ptr<Pace> pace(new Pace(options, steps_per_epoch));
+  if (options.local_steps.kind == StepsChoice::Kind::kFixed) return pace;
+  if (const uint64_t all = options.epochs * steps_per_epoch; all > kMostAgreedPosition) {
+    return absl::InvalidArgumentError(absl::StrCat("--local_steps=auto can count ", kMostAgreedPosition,
+                                                   " steps, but --epochs=", options.epochs, " have ", all,
+                                                   ": give fewer epochs or a number of local steps"));
+  }
+  absl::StatusOr<std::unique_ptr<AdaptiveSteps>> steps =
+      AdaptiveSteps::Create(options.local_steps, options.local_steps_log);
+  if (!steps.ok()) return steps.status();
+  pace->adaptive_steps_ = *std::move(steps);
+  return pace;
+}
+
+absl::Status Pace::ChooseRatio(BucketEngine& engine) {
+  if (options_.ratio.kind == RatioChoice::Kind::kFixed) return absl::OkStatus();
+  if (absl::Status can = engine.SetLevel({}); !can.ok()) return absl::InvalidArgumentError(can.message());
+  std::string log = options_.ratio_log;
+  if (log.empty() && !options_.checkpoint_dir.empty()) {
+    log = absl::StrCat(options_.checkpoint_dir, "/worker-", options_.cluster.rank, ".ratio");
+  }
+  absl::StatusOr<std::unique_ptr<AdaptiveRatio>> ratio = AdaptiveRatio::Create(
+      options_.ratio, log, decides_steps() ? RatioControl::kLowestBesideSteps : RatioControl::kFirstLevel);
+  if (!ratio.ok()) return ratio.status();
+  adaptive_ratio_ = *std::move(ratio);
+  return absl::OkStatus();
+}
+
+absl::Status Pace::UseElementsOf(LocalOptimizer* optimizer, const Device& device, size_t model_elements) {
+  if (!decides_steps()) return absl::OkStatus();
+  optimizer_ = optimizer;
+  device_ = device;
+  model_elements_ = model_elements;
+  return CopyFromHost(device_, WriteSteps(FirstSteps(adaptive_steps_->first_steps())), AgreedOf(optimizer_->replica()));
+}
+
+absl::Status Pace::Begin(uint64_t exchange, uint64_t counted) {
+  absl::Status status;
+  if (decides_steps()) status = adaptive_steps_->Begin(exchange, agreed_.steps);
+  if (status.ok() && decides_ratio()) status = adaptive_ratio_->Begin(exchange, counted);
+  return status;
+}
+
+absl::Status Pace::BeginRound(GradientExchange* exchange) {
+  if (decides_ratio()) {
+    if (absl::Status status = exchange->SetLevel(LevelOf(exchange->step())); !status.ok()) return status;
+  }
+  if (!decides_steps()) return absl::OkStatus();
+  pushed_ = adaptive_steps_->Next(exchange->step(), agreed_, steps_per_epoch_);
+  std::vector<float> difference(kAgreedElements);
+  BufferDifference(published_, WriteSteps(pushed_), absl::MakeSpan(difference));
+  return CopyFromHost(device_, difference, AgreedOf(optimizer_->difference()));
+}
+
+absl::Status Pace::ReadPublished() {
+  if (!decides_steps()) return absl::OkStatus();
+  absl::StatusOr<std::vector<float>> published = OnHost(device_, AgreedOf(optimizer_->replica()));
+  if (!published.ok()) return published.status();
+  published_ = *std::move(published);
+  before_ = std::exchange(agreed_, ReadSteps(published_));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Pace::Changes> Pace::NoteRound(uint64_t exchange, uint64_t next, double compute_seconds,
+                                              double wait_seconds) {
+  Changes changes;
+  RatioControl::Limits limits;
+  if (decides_steps()) {
+    limits = LimitsBeside(before_.steps);
+    const bool can_send_less = decides_ratio() && adaptive_ratio_->CanSendLess(limits);
+    if (StepsOfRound(before_, steps_per_epoch_) == before_.steps) {  // not an epoch's shorter last one
+      adaptive_steps_->NoteRound(before_.steps, compute_seconds, wait_seconds, can_send_less);
+    }
+    const absl::StatusOr<bool> changed = adaptive_steps_->NoteDecided(next, agreed_.steps);
+    if (!changed.ok()) return changed.status();
+    changes.steps = *changed;
+  }
+  if (!decides_ratio()) return changes;
+  const absl::StatusOr<bool> changed = adaptive_ratio_->NoteRound(exchange, compute_seconds, wait_seconds, limits);
+  if (!changed.ok()) return changed.status();
+  changes.ratio = *changed;
+  if (agreed_.steps != before_.steps) adaptive_ratio_->StartWindow();
+  return changes;
+}
+
+uint64_t Pace::StepsBefore(uint64_t exchange) const {
+  return decides_steps() ? agreed_.position : (exchange - 1) * options_.local_steps.steps;
+}
+
+StepRange Pace::StepsOf(uint64_t exchange, const AgreedSteps& agreed) const {
+  if (decides_steps()) return {agreed.position, agreed.position + StepsOfRound(agreed, steps_per_epoch_)};
+  const uint64_t each = options_.local_steps.steps;
+  const uint64_t rounds = (steps_per_epoch_ + each - 1) / each;
+  const uint64_t epoch = (exchange - 1) / rounds * steps_per_epoch_;
+  const uint64_t begin = (exchange - 1) % rounds * each;
+  return {epoch + begin, epoch + std::min(begin + each, steps_per_epoch_)};
+}
+
+}  // namespace cddp
