@@ -64,6 +64,7 @@ Config MakeConfig(uint64_t seed) {
   config.network.lost = OneOf(random, {0.0, 0.0, 0.02});
   config.network.late = OneOf(random, {0.0, 0.01});
   config.network.repeated = OneOf(random, {0.0, 0.01});
+  config.network.outlives_servers = config.durability == Durability::kVersion;
   return config;
 }
 

@@ -78,8 +78,9 @@ void Network::Call(Process* caller, uint32_t worker, ServerHost* server, Serve s
 void Network::Deliver(const std::shared_ptr<Pending>& call, absl::Duration delay) {
   if (IsCut(call->worker, call->server->shard(), /*to_server=*/true)) return;  // KeepAlive finds out
   Kernel& kernel = Kernel::Get();
-  kernel.At(kernel.Now() + delay, nullptr, [this, call] {
+  kernel.At(kernel.Now() + delay, nullptr, [this, call, starts = call->server->starts()] {
     if (IsCut(call->worker, call->server->shard(), /*to_server=*/true)) return;
+    if (!options_.outlives_servers && call->server->starts() != starts) return Finish(call, Broken(), Delay());
     if (!call->server->serving()) return Finish(call, absl::UnavailableError("connection refused"), Delay());
     call->taken_by = call->server->starts();
     call->server->Take([this, call](ServerHost& server) {

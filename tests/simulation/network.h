@@ -25,6 +25,9 @@ struct NetworkOptions {
   double lost = 0;      // calls that break, on their way there or back
   double late = 0;      // calls whose request comes long after their caller was told that they broke
   double repeated = 0;  // requests that come twice
+  // May a request to a server's process come to the next one? TCP does not do so: with a server that may come back with
+  // less, an answer to a request that its worker has long given up would pass for one that the worker has.
+  bool outlives_servers = true;
 };
 
 class Network {
