@@ -21,7 +21,7 @@ class Start(FieldTest):
             self.assertEqual(worker.wait(), 0, worker.words())
 
     def test_the_rest_begins_without_it_and_it_may_come_later(self):
-        servers = [self.start_server("--workers=3", "--shards=2", f"--shard={shard}", "--start_timeout=2s",
+        servers = [self.start_server("--workers=3", "--shards=2", f"--shard={shard}", "--start_timeout=10s",
                                      "--min_workers=2") for shard in (0, 1)]
         addresses = ",".join(address for _, address in servers)
         flags = ["--workers=3", "--bucket_bytes=8192", "--epochs=100000", "--progress=json"]

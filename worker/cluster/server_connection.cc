@@ -48,7 +48,7 @@ void RenewedStubs::NoteFailure(const absl::Status& status) {
   renewed_ = now;
   failing_since_ = absl::InfiniteDuration();
   LogInfo(absl::StrCat("event=channel_renewed server=", address_));
-  stubs_ = std::make_shared<ServerStubs>(CreateChannel(address_, security_.get()));
+  retired_ = std::exchange(stubs_, std::make_shared<ServerStubs>(CreateChannel(address_, security_.get())));
 }
 
 ServerConnection::ServerConnection(const GrpcClusterOptions& options, uint32_t shard)

@@ -52,6 +52,9 @@ class RenewedStubs {
   const std::shared_ptr<const ClientSecurity> security_;
   mutable Mutex mutex_;
   std::shared_ptr<ServerStubs> stubs_ ABSL_GUARDED_BY(mutex_);
+  // The channel before, which ends with the next renewal: a call that fails drops its own reference within gRPC's
+  // callback, where a channel (of gRPC 1.51, with a call of it still on the stack) must not end.
+  std::shared_ptr<ServerStubs> retired_ ABSL_GUARDED_BY(mutex_);
   // By MonotonicNow.
   absl::Duration failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();
   absl::Duration renewed_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();
