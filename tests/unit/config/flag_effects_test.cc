@@ -15,6 +15,8 @@ ABSL_FLAG(int, checkpoint_every, 0, "");
 ABSL_FLAG(int, local_steps, 1, "");
 ABSL_FLAG(std::string, lr_schedule, "constant", "");
 ABSL_FLAG(int, lr_decay_steps, 0, "");
+ABSL_FLAG(std::string, dataset, "mnist", "");
+ABSL_FLAG(std::string, data_dir, "", "");
 
 namespace cddp {
 namespace {
@@ -37,11 +39,14 @@ TEST_F(FlagEffectsTest, AFlagWithoutEffectIsRefusedWithTheReason) {
   EXPECT_THAT(Check({"--checkpoint_every=5"}).message(), HasSubstr("leave it out, or give --state_dir"));
   EXPECT_THAT(Check({"--optimizer=none", "--local_steps=8"}).message(),
               HasSubstr("--local_steps=8 has no effect with --optimizer=none"));
+  EXPECT_THAT(Check({"--data_dir=x", "--dataset=fashion"}).message(),
+              HasSubstr("--dataset=fashion has no effect with --data_dir=x"));
   EXPECT_THAT(Check({"--lr_decay_steps=9"}).message(), HasSubstr("give --lr_schedule=step or --lr_schedule=cosine"));
 }
 
 TEST_F(FlagEffectsTest, AFlagWithEffectIsNot) {
   EXPECT_TRUE(Check({"--nesterov"}).ok());
+  EXPECT_TRUE(Check({"--dataset=fashion"}).ok());
   EXPECT_TRUE(Check({"--optimizer=adamw", "--beta1=0.8"}).ok());
   EXPECT_TRUE(Check({"--state_dir=x", "--checkpoint_every=5"}).ok());
   EXPECT_TRUE(Check({"--local_steps=8", "--lr_schedule=cosine", "--lr_decay_steps=9"}).ok());

@@ -50,6 +50,12 @@ class AdaptiveRatioTest : public ::testing::Test {
   const std::string path_;
 };
 
+TEST_F(AdaptiveRatioTest, AFileThatCannotBeWrittenIsFoundBeforeTheTraining) {
+  const absl::Status status = AdaptiveRatio::Create({RatioChoice::Kind::kAuto}, "/nonexistent/ratio").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("--ratio_log=/nonexistent/ratio"));
+}
+
 TEST_F(AdaptiveRatioTest, DecidesAndAnotherRunRepeatsIt) {
   const auto first = Auto();
   ASSERT_TRUE(first->Begin(1, 0).ok());
