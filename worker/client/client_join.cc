@@ -120,6 +120,7 @@ Client::Client(ClientOptions options, const ParameterLayout& layout, const std::
 
 absl::Status Client::Connect() {
   GrpcClusterOptions to = options_.cluster;
+  to.catches_up = false;  // a program may restore its state after it has started
   to.addresses = options_.servers;
   to.incarnation = PresentIncarnation();
   absl::StatusOr<std::shared_ptr<const ClientSecurity>> security = ClientSecurity::Create(options_.security);

@@ -76,6 +76,7 @@ void GrpcCluster::Exchange(std::vector<Push> pushes, Answered done) {
 absl::Status GrpcCluster::ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) {
   // Before the first is read: the last would wait for this worker until then.
   for (const auto& server : servers_) {
+    if (!options_.catches_up) break;
     absl::Status status = ReadServersSnapshot(options_, server.get(), UINT32_MAX, {}, take);
     if (!status.ok()) return status;
   }
@@ -89,6 +90,7 @@ absl::Status GrpcCluster::ReadSnapshot(absl::Span<const uint64_t> held, const Ta
 }
 
 absl::Status GrpcCluster::TakePart() {
+  if (!options_.catches_up) return absl::OkStatus();  // it does since Join
   GrpcClusterOptions options = options_;
   options.run = {joined_.run, RunClaim::kBegun};
   return JoinServers(options, layout_, servers_).status();

@@ -25,6 +25,9 @@ struct GrpcClusterOptions {
   RunIdentity run;           // what is known of the run that this worker takes part in
   // How long a server may be out of reach, at the start or in between, before the worker gives up.
   absl::Duration server_timeout = absl::Seconds(60);
+  // May rounds go on without this worker while it reads the weights of a running training? Not if its process may go on
+  // from a state of before, after it has read them: the steps since then are its own to make again, in their rounds.
+  bool catches_up = true;
 };
 
 // For GrpcClusterOptions::incarnation of a process that starts now.

@@ -68,7 +68,7 @@ absl::Status ReadServersSnapshot(const GrpcClusterOptions& options, ServerConnec
   Retry retry(retry_options, options.rank);
   SystemClock clock;
   v1::SnapshotRequest request;
-  *request.mutable_worker() = IdOf(options);
+  if (options.catches_up) *request.mutable_worker() = IdOf(options);
   request.set_first_bucket(first_bucket);
   request.mutable_held_versions()->Add(held.begin(), held.end());
   ReadingLog log(server->address());
