@@ -87,6 +87,7 @@ bool BucketCore::Changes(const BucketInput& input) const {
 
 void BucketCore::NoteRecovered(CallNumber first_call) {
   first_call_ = first_call;
+  for (Slot& slot : slots_) slot.lost = Lost{};  // the answers to a journal's contributions go to nobody
   if (options_.may_lose_versions) recovered_ = std::min(recovered_.value_or(version_), version_);
 }
 
