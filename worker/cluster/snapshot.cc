@@ -27,7 +27,7 @@ absl::Status Take(const v1::SnapshotChunk& chunk, const Cluster::TakeBucket& tak
     return absl::DataLossError(absl::StrCat("bucket ", chunk.bucket(), " came damaged (checksum)"));
   }
   std::vector<float> weights(chunk.weights().size() / sizeof(float));
-  std::memcpy(weights.data(), chunk.weights().data(), weights.size() * sizeof(float));
+  if (!weights.empty()) std::memcpy(weights.data(), chunk.weights().data(), weights.size() * sizeof(float));
   std::vector<SharedBytes> updates;
   for (const std::string& update : chunk.updates()) updates.push_back(SharedBytes::Own(update));
   return take({chunk.bucket(), chunk.version(), weights, std::move(updates)});
