@@ -108,6 +108,7 @@ std::vector<Binding<RunSettings>> MakeBindings() {
       Flag("--run", [](auto& s) -> auto& { return s.options.cluster.run.name; }),
       NoFlag([](auto& s) -> auto& { return s.options.cluster.run.claim; }),  // by --run and the checkpoint
       Flag("--server_timeout", [](auto& s) -> auto& { return s.options.cluster.server_timeout; }),
+      NoFlag([](auto& s) -> auto& { return s.options.cluster.catches_up; }),  // a worker always does
       Flag("--metrics_listen", [](auto& s) -> auto& { return s.options.metrics_listen; }),
       Flag("--tensorboard", [](auto& s) -> auto& { return s.options.tensorboard; }),
       Flag("--trace", [](auto& s) -> auto& { return s.options.trace; }),
