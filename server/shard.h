@@ -75,7 +75,7 @@ struct ShardStatus {
   std::string trouble;           // the journal's; empty: none
 };
 
-// Thread-safe.
+// Thread-safe. Who takes part is in shard_members.cc.
 class Shard {
  public:
   // `metrics` must outlive the shard. `options` must be valid.
