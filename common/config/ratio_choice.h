@@ -6,10 +6,9 @@
 #include <string>
 
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
+#include "common/config/auto_choice.h"
 
 namespace cddp {
 
@@ -29,24 +28,13 @@ struct RatioChoice {
 // For ABSL_FLAG: "0.01", "auto", "@FILE". Whether a number makes sense is not looked at.
 inline bool AbslParseFlag(absl::string_view text, RatioChoice* choice, std::string* error) {
   *choice = {};
-  if (text == "auto") {
-    choice->kind = RatioChoice::Kind::kAuto;
-    return true;
-  }
-  if (absl::ConsumePrefix(&text, "@") && !text.empty()) {
-    choice->kind = RatioChoice::Kind::kRepeat;
-    choice->decisions = std::string(text);
-    return true;
-  }
-  if (absl::SimpleAtod(text, &choice->ratio)) return true;
+  if (ParseAutoOrFile(text, choice) || absl::SimpleAtod(text, &choice->ratio)) return true;
   *error = "use a number in (0, 1], auto, or @FILE with what an earlier run decided";
   return false;
 }
 
 inline std::string AbslUnparseFlag(const RatioChoice& choice) {
-  if (choice.kind == RatioChoice::Kind::kAuto) return "auto";
-  if (choice.kind == RatioChoice::Kind::kRepeat) return absl::StrCat("@", choice.decisions);
-  return absl::StrFormat("%.17g", choice.ratio);
+  return UnparseAutoOrFile(choice, absl::StrFormat("%.17g", choice.ratio));
 }
 
 }  // namespace cddp

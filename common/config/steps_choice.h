@@ -9,7 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
+#include "common/config/auto_choice.h"
 
 namespace cddp {
 
@@ -29,24 +29,13 @@ struct StepsChoice {
 // For ABSL_FLAG: "4", "auto", "@FILE". Whether a number makes sense is not looked at.
 inline bool AbslParseFlag(absl::string_view text, StepsChoice* choice, std::string* error) {
   *choice = {};
-  if (text == "auto") {
-    choice->kind = StepsChoice::Kind::kAuto;
-    return true;
-  }
-  if (absl::ConsumePrefix(&text, "@") && !text.empty()) {
-    choice->kind = StepsChoice::Kind::kRepeat;
-    choice->decisions = std::string(text);
-    return true;
-  }
-  if (absl::SimpleAtoi(text, &choice->steps)) return true;
+  if (ParseAutoOrFile(text, choice) || absl::SimpleAtoi(text, &choice->steps)) return true;
   *error = "use a whole number, auto, or @FILE with what an earlier run decided";
   return false;
 }
 
 inline std::string AbslUnparseFlag(const StepsChoice& choice) {
-  if (choice.kind == StepsChoice::Kind::kAuto) return "auto";
-  if (choice.kind == StepsChoice::Kind::kRepeat) return absl::StrCat("@", choice.decisions);
-  return absl::StrCat(choice.steps);
+  return UnparseAutoOrFile(choice, absl::StrCat(choice.steps));
 }
 
 }  // namespace cddp

@@ -1,30 +1,26 @@
 #include "worker/trainer/adaptive_ratio.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_split.h"
 #include "common/files/durable_file.h"
+#include "worker/trainer/decision_file.h"
 
 namespace cddp {
 namespace {
 
-// Of a line. False if it is no decision.
-bool Parse(absl::string_view line, uint64_t* step, SendLevel* level) {
-  const std::vector<absl::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+// RATIO VALUES INDICES. False if they are none.
+bool Parse(absl::Span<const absl::string_view> words, SendLevel* level) {
   std::string error;
-  return words.size() == 4 && absl::SimpleAtoi(words[0], step) && absl::SimpleAtod(words[1], &level->ratio) &&
-         level->ratio > 0 && level->ratio <= 1 && AbslParseFlag(words[2], &level->value_encoding, &error) &&
-         AbslParseFlag(words[3], &level->index_encoding, &error) &&
+  return words.size() == 3 && absl::SimpleAtod(words[0], &level->ratio) && level->ratio > 0 && level->ratio <= 1 &&
+         AbslParseFlag(words[1], &level->value_encoding, &error) &&
+         AbslParseFlag(words[2], &level->index_encoding, &error) &&
          (level->ratio == 1 || level->index_encoding != IndexEncoding::kDense);
 }
 
@@ -46,10 +42,8 @@ size_t NearestLevel(const SendLevel& level) {
 absl::StatusOr<std::unique_ptr<AdaptiveRatio>> AdaptiveRatio::Create(const RatioChoice& choice, const std::string& log,
                                                                      size_t first_level) {
   const bool decides = choice.kind == RatioChoice::Kind::kAuto;
-  if (decides && !log.empty()) {
-    if (absl::Status status = CheckReplaceable(log); !status.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat("--ratio_log=", status.message()));
-    }
+  if (decides) {
+    if (absl::Status status = CheckDecisionLog("--ratio_log", log); !status.ok()) return status;
   }
   std::unique_ptr<AdaptiveRatio> made(new AdaptiveRatio(decides, decides ? log : choice.decisions, first_level));
   if (absl::Status status = made->Read(); !status.ok()) return status;
@@ -61,21 +55,13 @@ absl::StatusOr<std::unique_ptr<AdaptiveRatio>> AdaptiveRatio::Create(const Ratio
 
 absl::Status AdaptiveRatio::Read() {
   if (path_.empty() || (decides_ && !std::filesystem::exists(path_))) return absl::OkStatus();
-  std::ifstream file(path_);
-  if (!file) return absl::ErrnoToStatus(errno, absl::StrCat(path_, ": cannot be opened"));
-  int number = 0;
-  for (std::string line; std::getline(file, line);) {
-    ++number;
-    if (line.empty() || line.front() == '#') continue;
-    uint64_t step = 0;
-    SendLevel level;
-    if (!Parse(line, &step, &level) || (!decisions_.empty() && step <= decisions_.rbegin()->first)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path_, ": line ", number, " is no decision 'STEP RATIO VALUES INDICES' in ascending order"));
-    }
-    decisions_[step] = level;
-  }
-  return absl::OkStatus();
+  return ReadDecisions(path_, "'STEP RATIO VALUES INDICES' in ascending order",
+                       [this](uint64_t step, absl::Span<const absl::string_view> words) {
+                         SendLevel level;
+                         if (!Parse(words, &level)) return false;
+                         decisions_[step] = level;
+                         return true;
+                       });
 }
 
 absl::Status AdaptiveRatio::Begin(uint64_t step, uint64_t counted) {

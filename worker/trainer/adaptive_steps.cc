@@ -1,29 +1,18 @@
 #include "worker/trainer/adaptive_steps.h"
 
-#include <algorithm>
-#include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "common/codec/crc32c.h"
 #include "common/files/durable_file.h"
+#include "worker/trainer/decision_file.h"
 
 namespace cddp {
 namespace {
 
 bool IsChoosable(uint32_t steps) {
   return steps >= kFewestLocalSteps && steps <= kMostLocalSteps && (steps & (steps - 1)) == 0;
-}
-
-// Of a line. False if it is no decision.
-bool Parse(absl::string_view line, uint64_t* exchange, uint32_t* steps) {
-  const std::vector<absl::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
-  return words.size() == 2 && absl::SimpleAtoi(words[0], exchange) && absl::SimpleAtoi(words[1], steps) &&
-         *exchange > 0 && IsChoosable(*steps);
 }
 
 std::string Text(const std::map<uint64_t, uint32_t>& decisions) {
@@ -37,6 +26,9 @@ std::string Text(const std::map<uint64_t, uint32_t>& decisions) {
 absl::StatusOr<std::unique_ptr<AdaptiveSteps>> AdaptiveSteps::Create(const StepsChoice& choice,
                                                                      const std::string& log) {
   const bool repeats = choice.kind == StepsChoice::Kind::kRepeat;
+  if (!repeats) {
+    if (absl::Status status = CheckDecisionLog("--local_steps_log", log); !status.ok()) return status;
+  }
   std::unique_ptr<AdaptiveSteps> made(new AdaptiveSteps(repeats, repeats ? choice.decisions : log));
   if (absl::Status status = made->Read(); !status.ok()) return status;
   if (!repeats) return made;
@@ -50,22 +42,14 @@ absl::StatusOr<std::unique_ptr<AdaptiveSteps>> AdaptiveSteps::Create(const Steps
 
 absl::Status AdaptiveSteps::Read() {
   if (path_.empty() || (!repeats_ && !std::filesystem::exists(path_))) return absl::OkStatus();
-  std::ifstream file(path_);
-  if (!file) return absl::ErrnoToStatus(errno, absl::StrCat(path_, ": cannot be opened"));
-  int number = 0;
-  for (std::string line; std::getline(file, line);) {
-    ++number;
-    if (line.empty() || line.front() == '#') continue;
-    uint64_t exchange = 0;
+  const std::string form = absl::StrCat("'EXCHANGE STEPS' in ascending order, with a power of two from ",
+                                        kFewestLocalSteps, " to ", kMostLocalSteps, " for the steps");
+  return ReadDecisions(path_, form, [this](uint64_t exchange, absl::Span<const absl::string_view> words) {
     uint32_t steps = 0;
-    if (!Parse(line, &exchange, &steps) || (!decisions_.empty() && exchange <= decisions_.rbegin()->first)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path_, ": line ", number, " is no decision 'EXCHANGE STEPS' in ascending order, with a power of two from ",
-          kFewestLocalSteps, " to ", kMostLocalSteps, " for the steps"));
-    }
+    if (exchange == 0 || words.size() != 1 || !absl::SimpleAtoi(words[0], &steps) || !IsChoosable(steps)) return false;
     decisions_[exchange] = steps;
-  }
-  return absl::OkStatus();
+    return true;
+  });
 }
 
 absl::Status AdaptiveSteps::Begin(uint64_t exchange, uint32_t steps) {

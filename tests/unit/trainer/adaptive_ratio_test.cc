@@ -2,14 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tests/support/temp_folder.h"
 
 namespace cddp {
 namespace {
@@ -20,16 +19,7 @@ constexpr uint64_t kSteps = 300;
 
 class AdaptiveRatioTest : public ::testing::Test {
  protected:
-  AdaptiveRatioTest()
-      : path_(absl::StrCat(::testing::TempDir(), "/cddp_ratio_", getpid(), "_",
-                           ::testing::UnitTest::GetInstance()->current_test_info()->name())) {}
-  ~AdaptiveRatioTest() override { std::filesystem::remove(path_); }
-
-  std::string Content() const {
-    std::ostringstream content;
-    content << std::ifstream(path_).rdbuf();
-    return content.str();
-  }
+  std::string Content() const { return ReadFile(path_); }
   void Write(const std::string& content) const { std::ofstream(path_) << content; }
 
   // What each of the steps [from, to) sends; the network is fast until step 150, and slow from then on.
@@ -47,7 +37,8 @@ class AdaptiveRatioTest : public ::testing::Test {
 
   std::unique_ptr<AdaptiveRatio> Auto() const { return *AdaptiveRatio::Create({RatioChoice::Kind::kAuto}, path_); }
 
-  const std::string path_;
+  const TempFolder folder_;
+  const std::string path_ = folder_.File("ratio");
 };
 
 TEST_F(AdaptiveRatioTest, AFileThatCannotBeWrittenIsFoundBeforeTheTraining) {

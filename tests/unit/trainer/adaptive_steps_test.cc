@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <sstream>
 
 #include "tests/support/temp_folder.h"
 
@@ -18,11 +17,7 @@ constexpr uint64_t kEpoch = 1000;
 class AdaptiveStepsTest : public ::testing::Test {
  protected:
   std::string path() const { return folder_ / "steps"; }
-  std::string Content() const {
-    std::ostringstream content;
-    content << std::ifstream(path()).rdbuf();
-    return content.str();
-  }
+  std::string Content() const { return ReadFile(path()); }
   void Write(const std::string& content) const { std::ofstream(path()) << content; }
   std::unique_ptr<AdaptiveSteps> Auto() const { return *AdaptiveSteps::Create({StepsChoice::Kind::kAuto}, path()); }
   absl::StatusOr<std::unique_ptr<AdaptiveSteps>> Repeat() const {
@@ -80,6 +75,12 @@ TEST_F(AdaptiveStepsTest, AStartForgetsWhatCameLaterAndWritesItAgain) {
   EXPECT_EQ(Content(), content) << "nothing is decided yet";
   for (size_t i = 0; i < made.size(); ++i) ASSERT_TRUE(again->NoteDecided(6 + i, made[i]).ok());
   EXPECT_EQ(Content(), content);
+}
+
+TEST_F(AdaptiveStepsTest, AFileThatCannotBeWrittenIsFoundBeforeTheTraining) {
+  const absl::Status status = AdaptiveSteps::Create({StepsChoice::Kind::kAuto}, "/nonexistent/steps").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("--local_steps_log=/nonexistent/steps"));
 }
 
 TEST_F(AdaptiveStepsTest, WhatIsNoDecisionIsNamed) {
