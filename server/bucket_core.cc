@@ -223,9 +223,8 @@ bool BucketCore::RoundIsComplete() const {
   uint32_t there = 0;
   bool all = true;
   for (const Slot& slot : slots_) {
-    const bool is_there = slot.contributed || slot.ahead.has_value();
-    there += is_there ? 1 : 0;
-    all = all && (is_there || !slot.active);
+    there += slot.is_there() ? 1 : 0;
+    all = all && (slot.is_there() || !slot.active);
   }
   if (there == 0) return false;
   if (version_ == 0) return contributed_ == slots_.size();  // the weights' source must be among them
@@ -440,8 +439,7 @@ bool BucketCore::is_waiting() const {
 std::vector<uint32_t> BucketCore::MissingRanks() const {
   std::vector<uint32_t> ranks;
   for (uint32_t rank = 0; rank < slots_.size() && contributed_ != 0; ++rank) {
-    const Slot& slot = slots_[rank];
-    if (!slot.contributed && !slot.ahead.has_value() && slot.active) ranks.push_back(rank);
+    if (!slots_[rank].is_there() && slots_[rank].active) ranks.push_back(rank);
   }
   return ranks;
 }

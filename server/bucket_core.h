@@ -194,6 +194,9 @@ class BucketCore {
     std::vector<Waiter> waiting;  // more than one after retries
     std::optional<Ahead> ahead;
     Lost lost;
+
+    // Does the open round wait for nothing of it?
+    bool is_there() const { return contributed || ahead.has_value(); }
   };
 
   BucketCore(uint32_t length, const BucketOptions& options, std::unique_ptr<BucketWeights> weights);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +14,14 @@ namespace cddp {
 namespace {
 
 constexpr uint64_t kNeverRecovered = UINT64_MAX;
+
+// None for an empty one, which is zero.
+absl::StatusOr<std::optional<CheckedUpdate>> CheckSaved(const SharedBytes& update, uint32_t length) {
+  if (update.empty()) return std::optional<CheckedUpdate>();
+  const absl::StatusOr<CheckedUpdate> checked = CheckedUpdate::Check(update.view(), length);
+  if (!checked.ok()) return absl::DataLossError(absl::StrCat("holds a bad update: ", checked.status().message()));
+  return std::optional<CheckedUpdate>(*checked);
+}
 
 }  // namespace
 
@@ -72,13 +81,9 @@ absl::Status BucketCore::LoadHeld(ByteReader& from) {
       from.Fail();
       break;
     }
-    std::optional<CheckedUpdate> update;
-    if (!held.update.empty()) {
-      const absl::StatusOr<CheckedUpdate> checked = CheckedUpdate::Check(held.update.view(), length_);
-      if (!checked.ok()) return absl::DataLossError(absl::StrCat("holds a bad update: ", checked.status().message()));
-      update = *checked;
-    }
-    slots_[held.rank].ahead = Ahead{held, update, {}};
+    const absl::StatusOr<std::optional<CheckedUpdate>> update = CheckSaved(held.update, length_);
+    if (!update.ok()) return update.status();
+    slots_[held.rank].ahead = Ahead{held, *update, {}};
   }
   return absl::OkStatus();
 }
@@ -111,8 +116,8 @@ absl::Status BucketCore::Load(absl::string_view state) {
     const absl::string_view update = from.GetBytes();
     if (update.empty() || !from.ok()) continue;
     slot.bytes = SharedBytes::Own(std::string(update));
-    absl::StatusOr<CheckedUpdate> checked = CheckedUpdate::Check(slot.bytes.view(), length_);
-    if (!checked.ok()) return absl::DataLossError(absl::StrCat("holds a bad update: ", checked.status().message()));
+    const absl::StatusOr<std::optional<CheckedUpdate>> checked = CheckSaved(slot.bytes, length_);
+    if (!checked.ok()) return checked.status();
     slot.update = *checked;
   }
   if (absl::Status status = LoadHeld(from); !status.ok()) return status;

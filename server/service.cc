@@ -115,11 +115,9 @@ class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
     chunk_.set_weights(bucket.weights.data(), bytes);
     chunk_.set_crc32c(Crc32c(bucket.weights.data(), bytes));
     chunk_.clear_updates();
-    for (const SharedBytes& run : bucket.changes.value_or(std::vector<SharedBytes>())) {
-      for (const absl::string_view update : UpdatesOf(run)) {
-        chunk_.add_updates(update.data(), update.size());
-        bytes += update.size();
-      }
+    for (const SharedBytes& update : UpdatesOfAll(bucket.changes.value_or(std::vector<SharedBytes>()))) {
+      chunk_.add_updates(update.data(), update.size());
+      bytes += update.size();
     }
     call_.Answered(2 * bytes);  // here, and as gRPC keeps it
     sent_(bytes);

@@ -47,4 +47,14 @@ std::vector<absl::string_view> UpdatesOf(const SharedBytes& run) {
   return updates;
 }
 
+std::vector<SharedBytes> UpdatesOfAll(absl::Span<const SharedBytes> runs) {
+  std::vector<SharedBytes> updates;
+  for (const SharedBytes& run : runs) {
+    for (const absl::string_view update : UpdatesOf(run)) {
+      updates.push_back(run.Part(static_cast<size_t>(update.data() - run.data()), update.size()));
+    }
+  }
+  return updates;
+}
+
 }  // namespace cddp

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "common/bytes/shared_bytes.h"
 
 namespace cddp {
@@ -23,6 +24,8 @@ SharedBytes RunOf(absl::string_view update);
 
 // The updates of a run, which must live as long. Empty if it is none.
 std::vector<absl::string_view> UpdatesOf(const SharedBytes& run);
+// Those of one run after the other, as parts that share the runs' memory.
+std::vector<SharedBytes> UpdatesOfAll(absl::Span<const SharedBytes> runs);
 
 }  // namespace cddp
 

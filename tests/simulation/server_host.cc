@@ -21,11 +21,7 @@ PushReply ToReply(const ExchangeAnswer& answer) {
   reply.version = answer.version;
   reply.refused = answer.refused;
   reply.replaces = answer.replaces;
-  for (const SharedBytes& run : answer.updates) {
-    for (const absl::string_view update : UpdatesOf(run)) {
-      reply.updates.push_back(run.Part(static_cast<size_t>(update.data() - run.data()), update.size()));
-    }
-  }
+  reply.updates = UpdatesOfAll(answer.updates);
   return reply;
 }
 

@@ -225,13 +225,8 @@ absl::Status SimCluster::ReadSnapshot(absl::Span<const uint64_t> held, const Tak
       };
       absl::Status status = Try(shard, options, read);
       if (status.ok()) {
-        PublishedBucket published = {bucket, weights->version, weights->weights, {}};
-        for (const SharedBytes& run : weights->changes.value_or(std::vector<SharedBytes>())) {
-          for (const absl::string_view update : UpdatesOf(run)) {
-            published.updates.push_back(SharedBytes::Own(std::string(update)));
-          }
-        }
-        status = take(published);
+        status = take({bucket, weights->version, weights->weights,
+                       UpdatesOfAll(weights->changes.value_or(std::vector<SharedBytes>()))});
       }
       if (!status.ok()) return status;
     }

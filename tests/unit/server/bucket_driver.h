@@ -69,10 +69,8 @@ class BucketDriver {
   // Brings a replica of the call's base version to the answer's; false if an update does not decode.
   bool ApplyAnswer(size_t call, std::vector<float>* replica) const {
     if (answer(call).replaces) replica->assign(replica->size(), -0.0f);
-    for (const SharedBytes& run : answer(call).updates) {
-      for (const absl::string_view update : UpdatesOf(run)) {
-        if (!AddUpdate(update, absl::MakeSpan(*replica)).ok()) return false;
-      }
+    for (const SharedBytes& update : UpdatesOfAll(answer(call).updates)) {
+      if (!AddUpdate(update.view(), absl::MakeSpan(*replica)).ok()) return false;
     }
     return true;
   }
