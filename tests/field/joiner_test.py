@@ -15,11 +15,8 @@ from programs import FieldTest, Proxy, end, wait_for
 class Joiner(FieldTest):
     def setUp(self):
         super().setUp()
-        server = self.start("cddp-server", "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", "--progress=json",
-                            "--workers=2", *self.server_flags())
-        server.until('"metrics_address"')
-        self.server, listening = server, json.loads(server.output().splitlines()[0])
-        self.address, self.metrics = listening["address"], listening["metrics_address"]
+        self.server, self.address = self.start_server("--metrics_listen=127.0.0.1:0", "--workers=2", *self.server_flags())
+        self.metrics = json.loads(self.server.output().splitlines()[0])["metrics_address"]
         self.flags = ["--workers=2", "--epochs=100000", "--progress=json"]
         self.worker = self.start_worker(self.address, "--rank=0", *self.flags)
 

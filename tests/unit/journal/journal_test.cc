@@ -208,6 +208,13 @@ void WriteWithoutSync(FaultyFiles& files, size_t begin, size_t end) {
   EXPECT_EQ(Write(**opened.journal, begin, end), end);
 }
 
+void ExpectAfterPowerLoss(FaultyFiles* files, int count) {
+  files->Crash(FaultyFiles::Kept::kNothing);
+  const Opened opened = Open(files);
+  ASSERT_TRUE(opened.journal.ok()) << opened.journal.status();
+  EXPECT_EQ(opened.events, Events(count));
+}
+
 // What a start then reads may not be on the disk after all, and no later sync would say so.
 TEST(JournalTest, AStartAfterOneWhoseSyncFailedLosesNothing) {
   for (const Durability then : {Durability::kVersion, Durability::kNone}) {
@@ -222,10 +229,7 @@ TEST(JournalTest, AStartAfterOneWhoseSyncFailedLosesNothing) {
       EXPECT_EQ(opened.events, Events(5));
       EXPECT_EQ(Write(**opened.journal, 5, 7), 7u);
     }
-    files.Crash(FaultyFiles::Kept::kNothing);
-    const Opened opened = Open(&files);
-    ASSERT_TRUE(opened.journal.ok()) << opened.journal.status();
-    EXPECT_EQ(opened.events, Events(7));
+    ExpectAfterPowerLoss(&files, 7);
   }
 }
 
@@ -241,10 +245,7 @@ TEST(JournalTest, AFrameThatWasReadAndNotSyncedIsWrittenAgain) {
   files.FailNextSync(absl::UnknownError("input/output error"));
   EXPECT_FALSE(Open(&files).journal.ok());
   EXPECT_EQ(Write(**Open(&files).journal, 4, 6), 6u);
-  files.Crash(FaultyFiles::Kept::kNothing);
-  const Opened opened = Open(&files);
-  ASSERT_TRUE(opened.journal.ok()) << opened.journal.status();
-  EXPECT_EQ(opened.events, Events(6));
+  ExpectAfterPowerLoss(&files, 6);
 }
 
 TEST(JournalTest, EveryFlippedBitIsFound) {

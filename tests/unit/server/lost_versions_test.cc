@@ -17,19 +17,31 @@ constexpr uint32_t kWorkers = 2;
 class LostVersionsTest : public ::testing::Test {
  protected:
   LostVersionsTest() {
-    BucketOptions options = DenseOptions(kWorkers);
-    options.may_lose_versions = true;
-    BucketDriver before(options);
-    uint64_t position = 0;
+    BucketDriver before(Options());
     for (uint64_t step = 0; step < 6; ++step) {
-      if (step == 3) {
-        EXPECT_TRUE(before.state().Save(&saved_, &position).ok());
-      }
+      if (step == 3) saved_ = Saved(before);
       for (uint32_t rank = 0; rank < kWorkers; ++rank) before.Push(rank, step, Values(static_cast<float>(step)));
     }
-    bucket_ = std::make_unique<BucketDriver>(options);
-    EXPECT_TRUE(bucket_->state().Load(saved_).ok());
+    bucket_ = Loaded(saved_);
     bucket_->state().NoteRecovered();
+  }
+
+  static BucketOptions Options() {
+    BucketOptions options = DenseOptions(kWorkers);
+    options.may_lose_versions = true;
+    return options;
+  }
+
+  static std::string Saved(BucketDriver& bucket) {
+    std::string state;
+    uint64_t position = 0;
+    EXPECT_TRUE(bucket.state().Save(&state, &position).ok());
+    return state;
+  }
+  static std::unique_ptr<BucketDriver> Loaded(const std::string& state) {
+    auto bucket = std::make_unique<BucketDriver>(Options());
+    EXPECT_TRUE(bucket->state().Load(state).ok());
+    return bucket;
   }
 
   static std::string Values(float value) { return Dense(std::vector<float>(kBucketLength, value)); }
@@ -103,67 +115,46 @@ TEST_F(LostVersionsTest, AVersionThatIsLostIsNotTakenForTheNewOneOfItsNumber) {
 
 // The answer to a contribution of the journal goes to nobody.
 TEST_F(LostVersionsTest, AnAnswerThatNobodyGetsTellsNothing) {
-  BucketOptions options = DenseOptions(kWorkers);
-  options.may_lose_versions = true;
-  BucketDriver bucket(options);
-  ASSERT_TRUE(bucket.state().Load(saved_).ok());
-  bucket.Push(0, 3, Values(1));  // its round was not closed in the journal
-  bucket.state().NoteRecovered();
-  bucket.Push(1, 3, Values(1));
-  const size_t call = bucket.Push(0, 4, Values(1));
-  bucket.Push(1, 4, Values(1));
-  ASSERT_TRUE(bucket.answered(call));
-  EXPECT_TRUE(bucket.answer(call).replaces) << "its version 4 may be one that is lost";
+  const auto bucket = Loaded(saved_);
+  bucket->Push(0, 3, Values(1));  // its round was not closed in the journal
+  bucket->state().NoteRecovered();
+  bucket->Push(1, 3, Values(1));
+  const size_t call = bucket->Push(0, 4, Values(1));
+  bucket->Push(1, 4, Values(1));
+  ASSERT_TRUE(bucket->answered(call));
+  EXPECT_TRUE(bucket->answer(call).replaces) << "its version 4 may be one that is lost";
 }
 
 // Found by the simulation: after a second start the new history of the first passed for the one that workers know.
 TEST_F(LostVersionsTest, ASecondStartKnowsOfTheFirst) {
   bucket_->state().Retire(0);
   for (uint64_t step = 3; step < 7; ++step) bucket_->Push(1, step, Values(50));
-  std::string state;
-  uint64_t position = 0;
-  ASSERT_TRUE(bucket_->state().Save(&state, &position).ok());
-  BucketOptions options = DenseOptions(kWorkers);
-  options.may_lose_versions = true;
-  BucketDriver second(options);
-  ASSERT_TRUE(second.state().Load(state).ok());
-  second.state().NoteRecovered();
-  const size_t call = second.Push(0, 5, Values(1));
-  ASSERT_TRUE(second.answered(call));
-  EXPECT_TRUE(second.answer(call).replaces) << "its version 5 is that of before the first crash";
+  const auto second = Loaded(Saved(*bucket_));
+  second->state().NoteRecovered();
+  const size_t call = second->Push(0, 5, Values(1));
+  ASSERT_TRUE(second->answered(call));
+  EXPECT_TRUE(second->answer(call).replaces) << "its version 5 is that of before the first crash";
 }
 
 // Found by the simulation: a worker that had gone on from its answers before the second crash was trusted after it.
 TEST_F(LostVersionsTest, WhatWorkersHaveDoneBeforeTheSecondStartTellsNothing) {
-  std::string state;
-  uint64_t position = 0;
-  ASSERT_TRUE(bucket_->state().Save(&state, &position).ok());
-  BucketOptions options = DenseOptions(kWorkers);
-  options.may_lose_versions = true;
-  BucketDriver second(options);
-  ASSERT_TRUE(second.state().Load(state).ok());
+  const auto second = Loaded(Saved(*bucket_));
   for (uint64_t step = 3; step < 7; ++step) {  // of the journal
-    for (uint32_t rank = 0; rank < kWorkers; ++rank) second.Push(rank, step, Values(1));
+    for (uint32_t rank = 0; rank < kWorkers; ++rank) second->Push(rank, step, Values(1));
   }
-  second.state().NoteRecovered();
-  second.Push(1, 7, Values(1));
-  const size_t call = second.Push(0, 7, Values(1));
-  ASSERT_TRUE(second.answered(call));
-  EXPECT_TRUE(second.answer(call).replaces) << "its version 7 may be one that is lost";
+  second->state().NoteRecovered();
+  second->Push(1, 7, Values(1));
+  const size_t call = second->Push(0, 7, Values(1));
+  ASSERT_TRUE(second->answered(call));
+  EXPECT_TRUE(second->answer(call).replaces) << "its version 7 may be one that is lost";
 }
 
 TEST_F(LostVersionsTest, WhatIsHeldIsSaved) {
   bucket_->Push(0, 5, Values(4));
-  std::string state;
-  uint64_t position = 0;
-  ASSERT_TRUE(bucket_->state().Save(&state, &position).ok());
-  BucketOptions options = DenseOptions(kWorkers);
-  options.may_lose_versions = true;
-  BucketDriver loaded(options);
-  ASSERT_TRUE(loaded.state().Load(state).ok());
-  EXPECT_TRUE(loaded.answered(loaded.Push(1, 5, Values(2))));
-  EXPECT_EQ(loaded.state().version(), 6u);
-  EXPECT_EQ(loaded.weights()[0], bucket_->weights()[0] - 3);
+  const auto loaded = Loaded(Saved(*bucket_));
+  EXPECT_TRUE(loaded->answered(loaded->Push(1, 5, Values(2))));
+  EXPECT_EQ(loaded->state().version(), 6u);
+  EXPECT_EQ(loaded->weights()[0], bucket_->weights()[0] - 3);
 }
 
 }  // namespace
