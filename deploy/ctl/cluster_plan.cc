@@ -128,13 +128,11 @@ absl::Status CheckOptimizer(const TrainOptions& options) {
                      options.consistency, ", workers are at different versions, so that they cannot decide alike"));
   }
   if (options.at_workers()) return absl::OkStatus();
-  if (options.changes_steps()) {
-    return absl::InvalidArgumentError(absl::StrCat("--local_steps=", AbslUnparseFlag(options.changing_steps),
-                                                   " needs the optimizer at the workers: leave --optimizer_at out"));
-  }
-  if (options.steps_alone() > 1) {
-    return absl::InvalidArgumentError(absl::StrCat("--local_steps=", options.steps_alone(),
-                                                   " needs the optimizer at the workers: leave --optimizer_at out"));
+  if (options.changes_steps() || options.steps_alone() > 1) {
+    const std::string steps =
+        options.changes_steps() ? AbslUnparseFlag(options.changing_steps) : absl::StrCat(options.steps_alone());
+    return absl::InvalidArgumentError(
+        absl::StrCat("--local_steps=", steps, " needs the optimizer at the workers: leave --optimizer_at out"));
   }
   if (options.overlap > 0) {
     return absl::InvalidArgumentError(

@@ -85,9 +85,8 @@ ABSL_FLAG(int, max_staleness, 4, "stale: most steps a worker may be ahead of the
 ABSL_FLAG(
     cddp::StepsChoice, local_steps, {.steps = 0},
     "steps between two exchanges; above 1 the optimizer is at the workers; 0: 4 for adam and adamw there, else 1; "
-    "auto: "
-    "as few as the network hides, from 4 to 32, decided by all workers together; @FOLDER: as a run with auto and this "
-    "--output did");
+    "auto: as few as the network hides, from 4 to 32, decided by all workers together; @FOLDER: as a run with auto and "
+    "this --output did");
 ABSL_FLAG(
     int, overlap, 0,
     "optimizer at the workers: how many of the next round's steps they make while the exchange of the last is under "

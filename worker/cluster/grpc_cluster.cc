@@ -75,9 +75,8 @@ void GrpcCluster::Exchange(std::vector<Push> pushes, Answered done) {
 
 absl::Status GrpcCluster::ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) {
   // Before the first is read: the last would wait for this worker until then.
-  for (const auto& server : servers_) {
-    if (!options_.catches_up) break;
-    absl::Status status = ReadServersSnapshot(options_, server.get(), UINT32_MAX, {}, take);
+  for (uint32_t shard = 0; options_.catches_up && shard < servers_.size(); ++shard) {
+    absl::Status status = ReadServersSnapshot(options_, servers_[shard].get(), UINT32_MAX, {}, take);
     if (!status.ok()) return status;
   }
   for (uint32_t shard = 0; shard < servers_.size(); ++shard) {

@@ -25,6 +25,14 @@ void Apply(const ExchangeParts& parts, uint32_t bucket, const PushReply& reply) 
   });
 }
 
+// The next event; Cancelled if the exchange ends.
+absl::StatusOr<ExchangeMailbox::Event> NextEvent(const ExchangeParts& parts) {
+  if (!parts.mailbox->HasNext()) parts.engine.Flush();
+  ExchangeMailbox::Event event = parts.mailbox->Next();
+  if (std::holds_alternative<ExchangeMailbox::Ended>(event)) return absl::CancelledError("the exchange has ended");
+  return event;
+}
+
 // Makes `count` pushes, buckets descending, and waits until all replies are applied; every one is awaited after an
 // error, too. Cancelled if the exchange ends.
 absl::Status PushAndApply(const ExchangeParts& parts, size_t count, absl::FunctionRef<Push(size_t)> make) {
@@ -41,14 +49,13 @@ absl::Status PushAndApply(const ExchangeParts& parts, size_t count, absl::Functi
   Send(parts, &batch);
   absl::Status status;
   for (size_t left = count; left > 0;) {
-    if (!parts.mailbox->HasNext()) parts.engine.Flush();
-    ExchangeMailbox::Event event = parts.mailbox->Next();
-    if (std::holds_alternative<ExchangeMailbox::Ended>(event)) return absl::CancelledError("the exchange has ended");
-    if (const auto* applied = std::get_if<ExchangeMailbox::Applied>(&event)) {
+    absl::StatusOr<ExchangeMailbox::Event> event = NextEvent(parts);
+    if (!event.ok()) return event.status();
+    if (const auto* applied = std::get_if<ExchangeMailbox::Applied>(&*event)) {
       status.Update(applied->status);
       --left;
     }
-    const auto* answered = std::get_if<ExchangeMailbox::Answered>(&event);
+    const auto* answered = std::get_if<ExchangeMailbox::Answered>(&*event);
     if (answered == nullptr || !awaited[answered->bucket]) continue;
     if (!answered->reply.ok()) {
       status.Update(answered->reply.status());
@@ -84,10 +91,9 @@ absl::Status ReadPublished(const ExchangeParts& parts, absl::Span<const uint64_t
   };
   absl::Status status = parts.cluster.ReadSnapshot(held, take);
   while (applying > 0) {
-    if (!parts.mailbox->HasNext()) parts.engine.Flush();
-    ExchangeMailbox::Event event = parts.mailbox->Next();
-    if (std::holds_alternative<ExchangeMailbox::Ended>(event)) return absl::CancelledError("the exchange has ended");
-    const auto* applied = std::get_if<ExchangeMailbox::Applied>(&event);
+    const absl::StatusOr<ExchangeMailbox::Event> event = NextEvent(parts);
+    if (!event.ok()) return event.status();
+    const auto* applied = std::get_if<ExchangeMailbox::Applied>(&*event);
     if (applied == nullptr) continue;
     status.Update(applied->status);
     --applying;
