@@ -1,6 +1,6 @@
-"""The wheel holds libcddp with all that it needs, for this machine's processor, and no code for a certain Python.
+"""Builds a wheel for this machine's processor and any Python: it holds libcddp with all its dependencies.
 
-The library is that of CDDP_LIBRARY, else of build/release (the target cddp_capi).
+The library is the one in CDDP_LIBRARY, else that of build/release (the target cddp_capi).
 """
 
 import os

@@ -1,8 +1,8 @@
 /* Compressed-DDP for any program: a training's servers as a C library.
  *
  * A program owns its model's tensors, computes gradients or steps its own optimizer, and calls this library to exchange
- * them with the other workers through parameter servers (cddp-server). Only the largest entries travel; what is left
- * out is remembered and sent later.
+ * them with the other workers through parameter servers (cddp-server). Only the largest entries travel; the rest is
+ * kept in a residual and sent later.
  *
  *   cddp_options* options; cddp_client* client;
  *   cddp_options_create(&options);
@@ -23,20 +23,20 @@
  *                have moved, and the servers average (start them with --optimizer=sgd --lr=1 --momentum=0).
  *
  * Errors. Functions return a cddp_code, 0 for success. cddp_error_message() then says what is wrong and what to do.
- * After an error of an argument nothing has changed. After an error of the servers or the network in a step
- * (CDDP_UNAVAILABLE and others of cddp_finish or cddp_step) the client is over: leave or destroy it, and go on from a
- * saved state or as a new client.
+ * After an invalid argument nothing has changed. After an error of the servers or the network in a step
+ * (CDDP_UNAVAILABLE and others from cddp_finish or cddp_step) the client cannot be used any more: leave or destroy it,
+ * and continue from a saved state or as a new client.
  *
  * Threads. A client's functions may be called from any thread, but one at a time, except that cddp_ready, cddp_wait,
  * cddp_cancel and cddp_get_statistics may be called by several threads at once. Options belong to one thread at a
  * time. Different clients are independent.
  *
- * Processes. After fork() a client of the parent is of no use in the child: calls fail with CDDP_FAILED_PRECONDITION,
- * and cddp_destroy gives back no resources. A child whose parent had joined cannot join either: fork first, or exec.
+ * Processes. After fork() the child cannot use a client of the parent: calls fail with CDDP_FAILED_PRECONDITION, and
+ * cddp_destroy frees nothing. A child whose parent had joined cannot join either: fork first, or exec.
  *
- * The host. The library starts threads of its own. It sets no signal handlers, locale, environment variables or
- * floating-point modes of the program's threads, and writes nothing to standard output or standard error
- * (cddp_set_log); gRPC itself prints its own errors to standard error, see its GRPC_VERBOSITY.
+ * The host. The library starts threads of its own. It changes no signal handlers, no locale, no environment variables
+ * and no floating-point mode of the program's threads, and prints nothing itself (see cddp_set_log). gRPC prints its
+ * own errors to standard error; the environment variable GRPC_VERBOSITY controls that.
  *
  * Structs begin with their size, so that a library of a later version knows what a program was compiled with. Fill them
  * with their initialiser (CDDP_TENSOR_INIT, ...), or with zeros and the size: a member of zero stands for its default.
@@ -88,8 +88,8 @@ typedef enum cddp_code {
   CDDP_UNAUTHENTICATED = 16
 } cddp_code;
 
-/* Of the last call of this thread that failed: one line that says what is wrong and what to do. Never NULL. It is
- * valid until this thread's next failing call. */
+/* One line about this thread's last failed call: what is wrong and what to do. Never NULL. The text is valid until
+ * this thread's next failed call. */
 CDDP_API const char* cddp_error_message(void);
 
 /* "INVALID_ARGUMENT" and so on. */
@@ -102,9 +102,9 @@ typedef enum cddp_log_level { CDDP_DEBUG = 0, CDDP_INFO = 1, CDDP_WARNING = 2, C
 /* `line` is "event=waiting_for_server server=... reason=\"...\"", without a line's end, valid during the call. */
 typedef void (*cddp_log_callback)(void* context, cddp_log_level level, const char* line);
 
-/* Gives the lines of all clients of this process, from `least` on, to `callback`; NULL: to nobody, as before the first
- * call. The callback is called from any thread, one call at a time, and must not call this library. Once this function
- * has returned, the callback given before is not called any more. */
+/* Gives the log lines of all clients of this process, of level `least` and above, to `callback`; NULL, the default,
+ * discards them. The callback runs on any thread, one call at a time, and must not call this library. Once this
+ * function has returned, the previous callback is not called any more. */
 CDDP_API void cddp_set_log(cddp_log_callback callback, void* context, cddp_log_level least);
 
 /* ---- Options ---- */
@@ -140,14 +140,14 @@ CDDP_API const char* cddp_option_help(size_t index);
 
 typedef enum cddp_tensor_kind {
   CDDP_PARAMETER = 0,
-  CDDP_BUFFER = 1, /* what a forward pass changes (running statistics): averaged over the workers, whatever is pushed,
-                      in every exchange; it has no gradient, and is complete when a step begins */
+  CDDP_BUFFER = 1, /* changed by the forward pass (running statistics), without a gradient. Every exchange averages it
+                      over the workers, with either value of "push". It is complete when a step begins */
   CDDP_COUNTER = 2 /* one CDDP_INT64 in the host's memory that counts this worker's own steps (num_batches_tracked). It
-                      is saved and restored, set to the training's number of steps where a worker joins later, known by
-                      name to exported models, and never exchanged */
+                      is saved and restored, exported with the model by name, and never exchanged. A worker that joins
+                      later gets the training's number of steps */
 } cddp_tensor_kind;
 
-typedef enum cddp_element_type { CDDP_FLOAT32 = 0, CDDP_INT64 = 1 } cddp_element_type; /* the latter: of counters */
+typedef enum cddp_element_type { CDDP_FLOAT32 = 0, CDDP_INT64 = 1 } cddp_element_type; /* counters are int64 */
 
 /* One tensor of the model, in C order without gaps. Tensors need not lie next to each other; where all parameters do,
  * in order, and gradients are pushed, new weights are written to them at once, without a copy. A tensor without
@@ -158,7 +158,7 @@ typedef struct cddp_tensor {
   uint32_t type;        /* cddp_element_type */
   uint32_t dimensions;  /* 0: a scalar */
   const int64_t* shape; /* `dimensions` extents */
-  const char* name;     /* as all workers name it; unlike the others' of the model */
+  const char* name;     /* unique in the model, and the same at all workers */
   void* data;           /* the weights: valid and at this address until the client is destroyed */
 } cddp_tensor;
 #define CDDP_TENSOR_INIT \
@@ -166,13 +166,13 @@ typedef struct cddp_tensor {
 
 typedef enum cddp_memory_kind { CDDP_HOST = 0, CDDP_CUDA = 1 } cddp_memory_kind;
 
-/* Where all tensors but counters, and gradients lie. On a GPU with "gradients", let the tensors lie next to each other,
- * in order, and give the gradients as one array (cddp_step_options): then they are compressed there, and the host waits
- * for the stream nowhere in a step. Otherwise, and for options that are not done on a GPU ("ratio" 1; the log says so),
- * what is exchanged is copied to the host and back, and cddp_ready waits for the stream. */
+/* The memory that holds the tensors, except counters, and the gradients. On a GPU with "gradients", let the tensors lie
+ * next to each other, in order, and give the gradients as one array (cddp_step_options): then they are compressed on
+ * the GPU, and the host never waits for the stream in a step. Otherwise, and with options that the GPU does not support
+ * ("ratio" 1; the log says so), the elements are copied to the host and back, and cddp_ready waits for the stream. */
 typedef struct cddp_memory {
   uint32_t struct_size;
-  uint32_t kind;   /* cddp_memory_kind; CDDP_UNIMPLEMENTED from cddp_join where this build has none of it */
+  uint32_t kind;   /* cddp_memory_kind; cddp_join: CDDP_UNIMPLEMENTED if this build lacks it */
   int32_t device;  /* CUDA: the device's index */
   uint32_t unused; /* 0 */
   void* stream;    /* CUDA: the stream (cudaStream_t) on which gradients are computed; NULL: the default stream */
@@ -185,8 +185,8 @@ typedef struct cddp_memory {
 typedef struct cddp_client cddp_client;
 
 /* Joins the servers as one worker of a training. Waits for servers that are out of reach, up to "server_timeout".
- * `tensors` is read during the call only, what `data` points to until cddp_destroy. `memory` NULL: the host's. Rank
- * "auto": one that nobody holds, from the first server. No weight is touched.
+ * `tensors` is read during this call only; the memory at `data` is used until cddp_destroy. `memory` NULL: the host's.
+ * With rank "auto" the first server assigns a free rank. This call changes no weight.
  *
  * CDDP_INVALID_ARGUMENT: the options or tensors make no sense, or are not those of the servers or the other workers;
  * CDDP_ALREADY_EXISTS: a tensor's memory, or this rank at these servers, is another client's of this process;
@@ -194,98 +194,99 @@ typedef struct cddp_client cddp_client;
 CDDP_API cddp_code cddp_join(const cddp_options* options, const cddp_tensor* tensors, size_t tensor_count,
                              const cddp_memory* memory, cddp_client** client);
 
-/* Gives every worker the same weights: rank 0's in a new training (every worker of it must call this), those of the
- * servers in a running one. Then steps may begin. After an error of the servers, or cddp_cancel, the weights may be
- * partly set: take your own again before a new client is joined. */
+/* Gives every worker the same weights: rank 0's in a new training (all its workers must call this), the servers' in a
+ * running one. Then steps may begin. After an error of the servers, or cddp_cancel, the weights may be partly
+ * overwritten: set them again before a new client joins. */
 CDDP_API cddp_code cddp_start(cddp_client* client);
 
-/* Goes on from a state that cddp_save_state gave, in the place of cddp_start, or after it and before the first step
- * (what was under way when the state's process ended is then given up). Sets the weights. CDDP_INVALID_ARGUMENT for the
+/* Continues from a state of cddp_save_state: instead of cddp_start, or after it and before the first step (a step that
+ * was under way when the state's process ended is then given up). Sets the weights. CDDP_INVALID_ARGUMENT for the
  * state of another model, rank or options; CDDP_DATA_LOSS if it is damaged; CDDP_FAILED_PRECONDITION if the servers
  * begin anew. */
 CDDP_API cddp_code cddp_restore(cddp_client* client, const void* state, size_t size);
 
-/* Tells the servers that this worker takes part no more: with `finished` because the training is over (a server with
- * --exit_when_finished ends when all workers have said so), else because it gives up; the others then go on without it.
- * A server out of reach is tried for "server_timeout", at most 30 s, and then left alone: that is no error. Then only
- * statistics and cddp_destroy are left. */
+/* Tells the servers that this worker no longer takes part. `finished`: its training is complete (a server with
+ * --exit_when_finished ends once all workers have said so); 0: it gives up, and the others continue without it. A
+ * server that is out of reach is tried for "server_timeout", at most 30 s, and then skipped without an error. Then only
+ * cddp_get_statistics and cddp_destroy may be called. */
 CDDP_API cddp_code cddp_leave(cddp_client* client, int finished);
 
-/* Ends the threads and forgets the tensors. Without cddp_leave, the servers keep this worker's place for as long as
- * their --lease, for a process that goes on from a saved state. NULL is fine. Not while another call is under way. */
+/* Ends the client's threads and its use of the tensors. Without cddp_leave, the servers keep this worker's place for
+ * their --lease, so that a process may continue from a saved state. NULL is fine. Not while another call runs. */
 CDDP_API void cddp_destroy(cddp_client* client);
 
 /* ---- Steps ---- */
 
 typedef enum cddp_step_flags {
   CDDP_STEP_NOT_FINITE = 1, /* the loss is NaN or infinite: no worker makes this step */
-  CDDP_STEP_EMPTY = 2 /* this worker has no examples (uneven data): the others' mean counts, no gradient is needed */
+  CDDP_STEP_EMPTY =
+      2 /* this worker has no examples (uneven data): the mean is that of the others; it gives no gradient */
 } cddp_step_flags;
 
 typedef struct cddp_step_options {
   uint32_t struct_size;
   uint32_t flags;         /* cddp_step_flags */
-  double weight;          /* of this worker in the mean, relative to the others' (examples of the batch), from
-                             2^-40 to 2^40; 0: 1 */
+  double weight;          /* of this worker in the mean, relative to the other workers (examples of the batch), from
+                             2^-40 to 2^40; 0 means 1 */
   double loss;            /* for `cddp status`; with "gradients", NaN or infinity is CDDP_STEP_NOT_FINITE */
-  const float* gradients; /* the parameters' as one array, one after the other as joined; NULL: cddp_ready gives them */
+  const float* gradients; /* of all parameters, in cddp_join's order, as one array; NULL: cddp_ready gives them */
 } cddp_step_options;
 #define CDDP_STEP_OPTIONS_INIT \
   { sizeof(cddp_step_options), 0, 0, 0, NULL }
 
-/* What a step came to. */
+/* The result of a step. */
 typedef struct cddp_result {
   uint32_t struct_size;
   uint32_t exchanged; /* 0: a local step of "weights", nothing was sent */
-  uint32_t refused;   /* 1: a gradient or weight of some worker was not finite. Its buckets were skipped by all alike;
-                         what is finite waits to be sent with the next ones, but where CDDP_STEP_NOT_FINITE was
-                         given, or weights were not finite, it is given up */
-  uint32_t replaced;  /* buckets whose weights came whole, since the servers' logs did not reach back */
+  uint32_t refused;   /* 1: a gradient or weight of some worker was not finite. All workers skipped its buckets; their
+                         finite values are sent with later steps, except that they are dropped where
+                         CDDP_STEP_NOT_FINITE was given or weights were not finite */
+  uint32_t replaced;  /* buckets whose weights came whole, since the servers' logs did not reach back far enough */
   uint64_t step;      /* number of the exchange, from 1 */
-  uint64_t missed;    /* steps that the others made without this worker */
+  uint64_t missed;    /* steps that the other workers made without this one */
   uint64_t pushed_bytes;
   uint64_t pulled_bytes;
   uint64_t pushed_elements;
-  double residual_norm;    /* Euclidean, of what waits to be sent */
-  double compress_seconds; /* during which gradients were compressed, also while the backward pass went on */
-  double wait_seconds;     /* for anything else, in cddp_finish */
+  double residual_norm;    /* Euclidean norm of the residual, which is not sent yet */
+  double compress_seconds; /* spent on compressing gradients, the time during the backward pass included */
+  double wait_seconds;     /* spent in cddp_finish on anything else */
 } cddp_result;
 #define CDDP_RESULT_INIT \
   { sizeof(cddp_result), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Begins a step, after the forward pass. `options` may be NULL. With "weights" it is the exchange after a round of the
- * program's own steps: every tensor counts as ready, and gradients are none. */
+ * program's own steps: every tensor counts as ready, and there are no gradients. */
 CDDP_API cddp_code cddp_begin(cddp_client* client, const cddp_step_options* options);
 
-/* The gradient of a tensor, by its place in cddp_join's array, is complete, and nothing reads the tensor's weights any
- * more in this step. `gradient` is copied during the call; with cddp_step_options::gradients give NULL. Otherwise NULL
- * stands for a gradient of zeros (an unused or frozen parameter). Tensors are pushed last first: those that the
- * backward pass completes first should stand last. */
+/* Says that a tensor's gradient is complete and that nothing reads its weights any more in this step. `tensor` is its
+ * index in cddp_join's array. `gradient` is copied during the call; give NULL with cddp_step_options::gradients.
+ * Without these, NULL stands for zeros (an unused or frozen parameter). Tensors are pushed in descending order, so
+ * those that the backward pass completes first should be the last ones. */
 CDDP_API cddp_code cddp_ready(cddp_client* client, size_t tensor, const float* gradient);
 
-/* Waits until the step is done, or, returning CDDP_DEADLINE_EXCEEDED, for `seconds`. So a program can look after
- * signals meanwhile. The step is ended by cddp_finish in any case. */
+/* Waits until the step is done, at most `seconds`; then it returns CDDP_DEADLINE_EXCEEDED. A program can thus handle
+ * signals between two waits. cddp_finish must end the step in any case. */
 CDDP_API cddp_code cddp_wait(cddp_client* client, double seconds);
 
-/* Waits until every worker's contribution is in, and sets the weights. `result` may be NULL. CDDP_FAILED_PRECONDITION,
- * and the step goes on, if a tensor is not ready. */
+/* Waits until the servers have every worker's contribution, and sets the weights. `result` may be NULL. If a tensor is
+ * not ready it returns CDDP_FAILED_PRECONDITION, and the step stays open. */
 CDDP_API cddp_code cddp_finish(cddp_client* client, cddp_result* result);
 
-/* From another thread: ends what a thread waits for in cddp_start, cddp_wait, cddp_finish or cddp_step. That call
- * returns CDDP_CANCELLED, and the client is over: leave or destroy it. (cddp_wait may return CDDP_OK instead, and then
- * cddp_finish tells.) A step that nobody waits for is ended, too; between two steps nothing happens. Not for signal
- * handlers. */
+/* Ends, from another thread, a wait in cddp_start, cddp_wait, cddp_finish or cddp_step. That call returns
+ * CDDP_CANCELLED, and the client can only be left or destroyed. (cddp_wait may return CDDP_OK instead; then cddp_finish
+ * returns CDDP_CANCELLED.) It also ends a step in which no thread waits; between two steps it does nothing. Not for
+ * signal handlers. */
 CDDP_API cddp_code cddp_cancel(cddp_client* client);
 
-/* With "weights": tells that the program's optimizer has made a step. Every "local_steps"-th call exchanges (cddp_begin
+/* With "weights": says that the program's optimizer has made a step. Every "local_steps"-th call exchanges (cddp_begin
  * and cddp_finish in one) and sets the weights; the others return at once. Weights that are not finite are not sent:
  * this round is refused, and the weights are set to the published ones. */
 CDDP_API cddp_code cddp_step(cddp_client* client, const cddp_step_options* options, cddp_result* result);
 
 /* ---- State ---- */
 
-/* All that this worker needs to go on from here, but the program's own (its optimizer, its place in the data): the
- * weights, what waits to be sent, the position. Between two steps. The servers keep theirs (--state_dir). */
+/* All that this worker needs to continue from here, except the program's own state (its optimizer, its place in the
+ * data): the weights, the residual, the position. Between two steps. The servers keep their state (--state_dir). */
 CDDP_API cddp_code cddp_state_size(cddp_client* client, size_t* size);
 CDDP_API cddp_code cddp_save_state(cddp_client* client, void* state, size_t capacity, size_t* size);
 
@@ -302,7 +303,7 @@ typedef struct cddp_statistics {
   uint64_t step;            /* number of the coming exchange, from 1; 0 before cddp_start */
   uint64_t local_steps;     /* "weights": steps since the last exchange */
   uint64_t version_at_join; /* of the servers' weights; 0: a new training */
-  uint64_t exchanges;       /* by this client; what follows sums over them */
+  uint64_t exchanges;       /* of this client; the members below are sums over them, up to wait_seconds */
   uint64_t refused;
   uint64_t missed;
   uint64_t pushed_bytes;
@@ -319,12 +320,12 @@ CDDP_API cddp_code cddp_get_statistics(cddp_client* client, cddp_statistics* sta
 
 /* ---- An optimizer ---- */
 
-/* AdamW (Loshchilov & Hutter 2019) over arrays of a program's own, on the host: each is read and written once a step,
- * where PyTorch before 2.4 passes over them ten times. */
+/* AdamW (Loshchilov & Hutter 2019) over a program's own arrays on the host. A step reads and writes each array once,
+ * whereas PyTorch before 2.4 passes over them ten times. */
 typedef struct cddp_adamw {
   uint32_t struct_size;
   uint32_t unused; /* 0 */
-  uint64_t step;   /* the number of this one, from 1 */
+  uint64_t step;   /* number of this step, from 1 */
   double lr;
   double beta1;
   double beta2;
@@ -334,8 +335,8 @@ typedef struct cddp_adamw {
 #define CDDP_ADAMW_INIT \
   { sizeof(cddp_adamw), 0, 1, 1e-3, 0.9, 0.999, 1e-8, 1e-2 }
 
-/* One step of `elements` weights with these gradients; `mean` and `mean_square` are the state, zeros at first. No two
- * arrays overlap. Any thread; it needs no client. */
+/* Makes one step of `elements` weights with these gradients; `mean` and `mean_square` are the state, zeros at first. No
+ * two arrays may overlap. Any thread may call it, and it needs no client. */
 CDDP_API cddp_code cddp_adamw_step(const cddp_adamw* options, size_t elements, float* weights, const float* gradients,
                                    float* mean, float* mean_square);
 

@@ -5,8 +5,8 @@
 //   for each step: client.Begin(); client.Ready(0, gradient); client.Finish();
 //   client.Leave();
 //
-// Every call that fails throws cddp::Error, whose message says what is wrong and what to do. What functions do, which
-// thread may call them and what outlives what, is cddp.h's; programs with LibTorch look at cddp/torch.hpp.
+// Every call that fails throws cddp::Error, whose message says what is wrong and what to do. cddp.h says
+// what each function does, which thread may call it and what must outlive what. For LibTorch there is cddp/torch.hpp.
 
 #ifndef CDDP_CDDP_HPP_
 #define CDDP_CDDP_HPP_
@@ -32,7 +32,7 @@ class Error : public std::runtime_error {
   cddp_code code_;
 };
 
-// Throws what a C function's code says.
+// Throws an Error unless the code is CDDP_OK.
 inline void Check(cddp_code code) {
   if (code != CDDP_OK) throw Error(code, cddp_error_message());
 }
@@ -121,7 +121,7 @@ class Client {
   void Begin() { Check(cddp_begin(client_.get(), nullptr)); }
   void Begin(const cddp_step_options& options) { Check(cddp_begin(client_.get(), &options)); }
   void Ready(size_t tensor, const float* gradient) { Check(cddp_ready(client_.get(), tensor, gradient)); }
-  // Is the step done within that time?
+  // Whether the step was done within that time.
   bool Wait(double seconds) {
     const cddp_code code = cddp_wait(client_.get(), seconds);
     if (code == CDDP_DEADLINE_EXCEEDED) return false;

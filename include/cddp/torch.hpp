@@ -7,9 +7,9 @@
 // The servers, the rank and the number of workers come from the environment (CDDP_SERVERS, RANK, WORLD_SIZE, as `cddp
 // run` sets them) or from the options.
 //
-// Without another word the optimizer stays the program's own, and what its steps have moved is pushed ("push" is
+// By default the program's own optimizer makes the steps, and the changes of the weights are pushed ("push" is
 // "weights"; start the servers with --optimizer=sgd --lr=1 --momentum=0). With {"push", "gradients"} the servers'
-// optimizer makes the steps, and the one given only clears gradients; optimizer.backward(loss) in the place of
+// optimizer makes the steps, and the one given only clears gradients; optimizer.backward(loss) instead of
 // loss.backward() then pushes gradients while the backward pass still runs.
 
 #ifndef CDDP_TORCH_HPP_
@@ -28,8 +28,8 @@
 
 namespace cddp {
 
-// Not thread-safe. The optimizer and the model must outlive it, and parameters stay where they are: move a model to its
-// type before, and assign to its tensors in place (tensor.copy_).
+// Not thread-safe. The optimizer and the model must outlive it, and parameters must keep their memory: convert the
+// model before, and assign to its tensors in place (tensor.copy_).
 class DistributedOptimizer {
  public:
   // Joins the servers, and gives every worker the same parameters. Throws cddp::Error; also for parameters that are not
@@ -52,7 +52,7 @@ class DistributedOptimizer {
   DistributedOptimizer& operator=(const DistributedOptimizer&) = delete;
   ~DistributedOptimizer() { pass_->owner = nullptr; }  // a graph may outlive it
 
-  // loss.backward(), of the last pass before a step. Where gradients are pushed it begins the step, so that `weight` is
+  // loss.backward() for the last pass before a step. Where gradients are pushed it begins the step, so `weight` is
   // given here; step() ends it.
   void backward(const torch::Tensor& loss, double weight = 1) {
     if (!by_gradients_) return loss.backward();
@@ -63,7 +63,7 @@ class DistributedOptimizer {
   }
 
   // Makes a step. `loss` goes to `cddp status`; `weight`: how much this worker's batch counts, see cddp_step_options;
-  // neither is read after backward(). Returns what the exchange came to, if there was one.
+  // neither is read after backward(). Returns the exchange's result, if there was one.
   cddp_result step(double loss = 0, double weight = 1) {
     torch::NoGradGuard no_grad;
     if (!by_gradients_) {
@@ -79,15 +79,15 @@ class DistributedOptimizer {
 
   void zero_grad() { optimizer_.zero_grad(); }
 
-  // What this worker needs to go on from here besides the optimizer's and the program's own state (torch::save),
-  // between two steps; and goes on from it, before the first step.
+  // Save, between two steps, and restore, before the first step, what this worker needs to continue besides the
+  // optimizer's and the program's own state (torch::save).
   std::string state() const { return client_.State(); }
   void load_state(const std::string& state) {
     torch::NoGradGuard no_grad;
     client_.Restore(state);
   }
 
-  // The training is over for this worker.
+  // Says that this worker's training is complete.
   void finish() { client_.Leave(true); }
 
   Client& client() { return client_; }
@@ -106,7 +106,7 @@ class DistributedOptimizer {
     return options;
   }
 
-  // Parameters, frozen ones too, buffers of floating-point numbers, and BatchNorm's counters. What is tied counts once.
+  // Parameters, frozen ones too, buffers of floating-point numbers, and BatchNorm's counters. Tied tensors count once.
   static std::vector<Named> TensorsOf(torch::nn::Module& model) {
     std::vector<Named> named;
     std::set<const void*> known;
@@ -152,12 +152,12 @@ class DistributedOptimizer {
     return options;
   }
 
-  // The backward pass that backward() runs; null: none.
+  // The backward pass that backward() runs; null outside of one.
   struct Pass {
     DistributedOptimizer* owner = nullptr;
   };
 
-  // Tells when LibTorch has added a tensor's whole gradient to where it is kept.
+  // Is called when LibTorch has added a tensor's whole gradient to tensor.grad().
   class Hook : public torch::autograd::FunctionPostHook {
    public:
     Hook(std::shared_ptr<Pass> pass, size_t index) : pass_(std::move(pass)), index_(index) {}
@@ -199,7 +199,7 @@ class DistributedOptimizer {
   const std::vector<Named> tensors_;
   Client client_;
   const std::shared_ptr<Pass> pass_ = std::make_shared<Pass>();
-  std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;  // which LibTorch itself does not keep
+  std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;  // LibTorch itself does not keep them
   std::vector<bool> ready_;                                           // by tensor, in the step under way
   bool is_begun_ = false;
 };

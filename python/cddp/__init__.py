@@ -1,4 +1,4 @@
-"""Compressed-DDP: data-parallel training that sends a part of the weights' changes.
+"""Compressed-DDP: data-parallel training that sends only a part of each change of the weights.
 
     import cddp
     optimizer = cddp.DistributedOptimizer(torch.optim.AdamW(model.parameters(), lr=1e-3), model)
@@ -23,7 +23,7 @@ __all__ = ["AccessError", "AdamW", "Arrays", "ConfigurationError", "DamagedError
 
 
 def __getattr__(name: str) -> Any:
-    # PyTorch and NumPy are imported by what needs them, so that one alone is enough.
+    # PyTorch and NumPy are imported only by the classes that need them, so that one of the two is enough.
     if name == "DistributedOptimizer":
         from .optimizer import DistributedOptimizer
         return DistributedOptimizer
@@ -40,9 +40,9 @@ def __getattr__(name: str) -> Any:
 
 
 def summary() -> dict[str, int | float]:
-    """What this worker's training has come to: rank, steps, bytes, the residual's norm, time waited, loss.
+    """This worker's statistics by name: rank, steps, bytes, the residual's norm, seconds waited, loss.
 
-    Of the first one, if this process takes part in several. StateError if it takes part in none.
+    A process that takes part in several trainings gets those of the first. StateError if it takes part in none.
     """
     for client in _client.live():
         return {**client.statistics().as_dict(), "loss": client.loss}

@@ -10,15 +10,15 @@ import torch
 
 from . import library
 
-_OTHER_WAYS = ("amsgrad", "maximize", "capturable", "differentiable", "foreach", "fused")  # each asks for PyTorch's own
+_OTHER_WAYS = ("amsgrad", "maximize", "capturable", "differentiable", "foreach", "fused")  # each needs PyTorch's own step
 
 
 class AdamW(torch.optim.AdamW):
-    """torch.optim.AdamW with the same arguments, state and, but for rounding, results.
+    """torch.optim.AdamW with the same arguments, the same state and, except for rounding, the same results.
 
-    On the host each step reads and writes the arrays once, where PyTorch before 2.4 passes over them ten times. It works
-    with one thread; where PyTorch has several (torch.set_num_threads, OMP_NUM_THREADS), and for parameters that are not
-    float32 on the host, PyTorch's own step is made.
+    On the host each step reads and writes the arrays once, whereas PyTorch before 2.4 passes over them ten times. It uses
+    one thread. If PyTorch has several (torch.set_num_threads, OMP_NUM_THREADS), or a parameter is not float32 on the host,
+    it makes PyTorch's own step.
     """
 
     @torch.no_grad()

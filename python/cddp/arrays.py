@@ -14,9 +14,9 @@ from .errors import ConfigurationError
 class Arrays:
     """Named float32 arrays that all workers train together; they are changed in place.
 
-    Change the arrays as you like, then call step(): every `local_steps` calls what has moved is exchanged, and the
-    arrays are the new ones. Servers, rank and workers come from the arguments, else from the environment. More options,
-    by the names of cddp-worker's flags.
+    Change the arrays as you like, then call step(): every `local_steps`-th call exchanges the changes and sets the arrays
+    to the new values. Servers, rank and workers come from the arguments, else from the environment. Further options have
+    the names of cddp-worker's flags.
     """
 
     def __init__(self, arrays: Mapping[str, numpy.ndarray], *, local_steps: int | None = None, ratio: float | None = None,
@@ -39,7 +39,7 @@ class Arrays:
         self._client.start()
 
     def step(self, *, weight: float = 1.0, loss: float | None = None) -> None:
-        """Tells that the arrays have made a step. `weight`: its examples, where batches differ; 0: there were none."""
+        """Says that the arrays have made a step. `weight`: its number of examples, where batches differ; 0: no examples."""
         self._round += 1
         self._weight += weight
         if self._round < self.local_steps:
@@ -52,15 +52,15 @@ class Arrays:
 
     @property
     def loss(self) -> float:
-        """The last one that step() was told."""
+        """The last loss that was given to step()."""
         return self._client.loss
 
     def state_dict(self) -> dict[str, Any]:
-        """All that this worker needs to go on from here: weights, what waits to be sent, position."""
+        """All that this worker needs to continue from here: weights, residual, position."""
         return {"state": self._client.save(), "round": self._round, "weight": self._weight}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state_dict() of this rank, before the first step."""
+        """Continues from a state_dict() of this rank, before the first step."""
         self._client.restore(state["state"])
         self._round = state["round"]
         self._weight = state["weight"]
@@ -69,7 +69,7 @@ class Arrays:
         return {**self._client.statistics().as_dict(), "loss": self._client.loss}
 
     def leave(self, finished: bool = True) -> None:
-        """Takes part no more; the other workers go on without this one."""
+        """Ends this worker's part; the other workers continue without it."""
         self._client.leave(finished)
 
     def __enter__(self) -> Arrays:

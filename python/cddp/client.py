@@ -1,4 +1,4 @@
-"""One worker's membership in a training: the library's client, with exceptions and signals as Python has them."""
+"""One worker's membership in a training: the library's client, with Python's exceptions and signals."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from . import environment, library
 from .errors import Error, ForkError, StateError
 
 _LOG = logging.getLogger("cddp")
-_SLICE_SECONDS = 0.1  # a wait looks after signals so often
+_SLICE_SECONDS = 0.1  # a wait handles signals at this interval
 _LEAVE_SECONDS = 5.0  # how long the end of the process waits for servers
 _T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """Float32 elements in C order at an address that stays; of a counter, one int64."""
+    """Float32 elements, or a counter's one int64, in C order at an address that must stay valid."""
 
     name: str
     shape: tuple[int, ...]
@@ -68,8 +68,8 @@ class _Options:
 class Client:
     """Joins the servers at once; start() or restore() must follow. `keep` is held as long as the tensors are used.
 
-    `defaults` give way to the environment (CDDP_RATIO, ...), and that to `options`, by the names of cddp-worker's flags.
-    `agree` is what all workers must have alike. Not thread-safe, but for ready().
+    Options have the names of cddp-worker's flags. The environment (CDDP_RATIO, ...) overrides `defaults`, and `options`
+    override both. `agree` names facts that all workers must have alike. Only ready() is thread-safe.
     """
 
     def __init__(self, tensors: Sequence[Tensor], *, servers: str | list[str] | None, rank: int | str | None,
@@ -86,7 +86,7 @@ class Client:
         self._keep = keep
         self._process = os.getpid()
         self._handle = ctypes.c_void_p()
-        self._blocked = False  # a call that was interrupted has not returned
+        self._blocked = False  # an interrupted call has not returned yet
         self._over = False
         self.loss = float("nan")
         _log_to_python()
@@ -112,11 +112,11 @@ class Client:
             raise
 
     def restore(self, state: bytes) -> None:
-        """Goes on from what save() returned; sets the weights."""
+        """Continues from what save() returned; sets the weights."""
         self._call(lambda: library.library().cddp_restore(self._handle, state, len(state)))
 
     def save(self) -> bytes:
-        """All that this worker needs to go on from here, but its optimizer and its place in the data."""
+        """All that this worker needs to continue from here, except its optimizer and its place in the data."""
         self._check_usable()
         size = ctypes.c_size_t()
         library.check(library.library().cddp_state_size(self._handle, ctypes.byref(size)))
@@ -125,7 +125,7 @@ class Client:
         return state.raw[: size.value]
 
     def begin(self, *, weight: float = 1.0, loss: float | None = None, flags: int = 0) -> None:
-        """`weight` 0: this worker has no examples, and takes part for the others' sake."""
+        """Begins a step. `weight` 0: this worker has no examples, and takes part so that the other workers can finish."""
         self._check_usable()
         if weight == 0:
             flags |= library.STEP_EMPTY
@@ -135,12 +135,12 @@ class Client:
         library.check(library.library().cddp_begin(self._handle, ctypes.byref(options)))
 
     def note_step(self) -> None:
-        """The program has made a step that is not exchanged yet, so that save() saves what it has moved."""
+        """Notes a step of the program that is not exchanged yet, so that save() includes its changes."""
         self._check_usable()
         library.check(library.library().cddp_step(self._handle, None, None))
 
     def ready(self, tensor: int, gradient: int | None) -> None:
-        """The gradient of a tensor lies at that address, as float32 in C order; None: it is zero. It is copied."""
+        """Copies a tensor's complete gradient from this address (float32 in C order); None: the gradient is zero."""
         self._check_usable()
         library.check(library.library().cddp_ready(self._handle, tensor, gradient))
 
@@ -162,18 +162,18 @@ class Client:
 
     @property
     def over(self) -> bool:
-        """Has this worker left?"""
+        """Whether this worker has left."""
         return self._over
 
     def leave(self, finished: bool) -> None:
-        """Takes part no more. `finished`: the training is over, and not only this worker gives up."""
+        """Ends this worker's part. `finished`: its training is complete; False: it gives up."""
         if self._over:
             return
         self._call(lambda: library.library().cddp_leave(self._handle, int(finished)))
         self.close()
 
     def close(self) -> None:
-        """Ends without a word to the servers: a process that is started again may take this one's place."""
+        """Ends without telling the servers, so that a restarted process may take this worker's place."""
         if self._over:
             return
         self._over = True
@@ -193,7 +193,7 @@ class Client:
             raise StateError("a call was interrupted and has not returned yet: this worker can only be ended")
 
     def _call(self, function: Callable[[], int]) -> None:
-        """Makes a call that may take long in a thread of its own, so that Ctrl-C ends the wait for it."""
+        """Makes a call that may take long, in a thread of its own, so that Ctrl-C ends the wait for it."""
         self._check_usable()
         if threading.current_thread() is not threading.main_thread():
             library.check(function())
@@ -218,7 +218,7 @@ class Client:
 
 
 def _in_thread(function: Callable[[], _T], seconds: float | None) -> _T:
-    """The function's result or exception. KeyboardInterrupt and TimeoutError leave it running."""
+    """Returns the function's result or raises its exception. After KeyboardInterrupt or TimeoutError it runs on."""
     outcome: list[tuple[_T | None, BaseException | None]] = []
 
     def run() -> None:
@@ -238,7 +238,7 @@ def _in_thread(function: Callable[[], _T], seconds: float | None) -> _T:
     return result  # type: ignore[return-value]
 
 
-_live: list[Client] = []  # those of this process that have not left
+_live: list[Client] = []  # this process's clients that have not left
 
 
 def live() -> Iterator[Client]:
@@ -265,7 +265,7 @@ def _log_to_python() -> None:
 
 @atexit.register
 def _leave_at_exit() -> None:
-    """Says good-bye for clients whose program ended without it."""
+    """Leaves for clients whose program ended without leaving."""
     failed = getattr(sys, "last_value", None) is not None
     for client in live():
         client.end_at_exit(finished=not failed)
@@ -274,7 +274,7 @@ def _leave_at_exit() -> None:
 
 
 def _after_fork_in_child() -> None:
-    # The parent's clients are of no use here, and nothing of them must run at this process's exit.
+    # The child cannot use the parent's clients, and must not leave for them at its exit.
     _live.clear()
 
 

@@ -43,7 +43,7 @@ def _number(what: str, given: object, variables: tuple[str, ...], least: int) ->
 
 
 def place(servers: str | list[str] | None, rank: int | str | None, workers: int | None) -> Place:
-    """ConfigurationError says what is missing or makes no sense."""
+    """Returns the place, or raises ConfigurationError, which says what is missing or makes no sense."""
     if servers is None:
         found = _first(("CDDP_SERVERS",))
         if found is None:
@@ -60,10 +60,10 @@ def place(servers: str | list[str] | None, rank: int | str | None, workers: int 
 
 
 def output() -> str | None:
-    """The run's folder, of a worker that `cddp run` has started."""
+    """The run's folder, in a worker that `cddp run` has started; else None."""
     return os.environ.get("CDDP_OUTPUT") or None
 
 
 def state() -> str | None:
-    """The folder for what this worker goes on from when it is started again; None unless the run is durable."""
+    """The folder for the state from which this worker continues after a restart; None unless the run is durable."""
     return os.environ.get("CDDP_STATE") or None

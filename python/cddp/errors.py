@@ -1,10 +1,10 @@
-"""What can go wrong, as exceptions. The message says what is wrong and what to do."""
+"""The package's exceptions. Each message says what is wrong and what to do."""
 
 from __future__ import annotations
 
 
 class Error(RuntimeError):
-    """Any failure of this package. `code` is the library's name of it, "UNAVAILABLE" and so on, or None."""
+    """Any failure of this package. `code` is the name of the library's code ("UNAVAILABLE"), or None."""
 
     code: str | None = None
 
@@ -22,11 +22,11 @@ class InUseError(Error):
 
 
 class UnavailableError(Error, ConnectionError):
-    """Servers are out of reach, longer than `server_timeout`."""
+    """A server was out of reach for longer than `server_timeout`."""
 
 
 class AccessError(Error, PermissionError):
-    """The servers want another token or certificate."""
+    """The servers require another token or certificate."""
 
 
 class StateError(Error):
@@ -42,7 +42,7 @@ class DamagedError(Error):
 
 
 class UnsupportedError(Error, NotImplementedError):
-    """Not in this build of the library."""
+    """This build of the library does not have it."""
 
 
 _BY_NAME: dict[str, type[Error]] = {
@@ -60,7 +60,7 @@ _BY_NAME: dict[str, type[Error]] = {
 
 
 def from_code(name: str, message: str) -> Error:
-    """The exception for the library's code of that name."""
+    """The exception for the library's code with this name."""
     error = _BY_NAME.get(name, Error)(message)
     error.code = name
     return error

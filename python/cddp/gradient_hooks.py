@@ -9,7 +9,7 @@ import torch
 
 
 def on_gradient(parameter: torch.Tensor, call: Callable[[], None]) -> Any:
-    """Has `call` called each time a backward pass has added to parameter.grad. Keep what is returned for as long."""
+    """Makes each backward pass call `call` once it has added to parameter.grad. The hook lasts as long as the result."""
     if hasattr(parameter, "register_post_accumulate_grad_hook"):  # PyTorch 2.1
         return parameter.register_post_accumulate_grad_hook(lambda _: call())
     # The node of the graph that adds the gradient; a view leads to it.

@@ -106,7 +106,7 @@ _FUNCTIONS = {
 
 
 def _find() -> str:
-    """CDDP_LIBRARY, else the library that came with this package, else the system's."""
+    """The path in CDDP_LIBRARY, else the library in this package, else the system's."""
     if named := os.environ.get("CDDP_LIBRARY"):
         return named
     own = pathlib.Path(__file__).parent / "lib" / NAME
@@ -116,7 +116,7 @@ def _find() -> str:
 def _load() -> ctypes.CDLL:
     path = _find()
     try:
-        # Its own gRPC and protobuf, even where the process has others in its global scope (scripts/bundle_library).
+        # DEEPBIND: the library uses its own gRPC and protobuf, even if the process has others (scripts/bundle_library).
         library = ctypes.CDLL(path, mode=os.RTLD_NOW | os.RTLD_LOCAL | os.RTLD_DEEPBIND)
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(library, name)
@@ -144,7 +144,7 @@ def library() -> ctypes.CDLL:
 
 
 def check(code: int) -> None:
-    """Raises what a function's code says. To be called by the thread that called the function."""
+    """Raises the exception for a function's code. Call it in the thread that called the function."""
     if code == OK:
         return
     name = library().cddp_code_name(code).decode()

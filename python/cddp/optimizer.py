@@ -12,9 +12,9 @@ from . import library, parameters
 from .client import Client
 from .errors import ConfigurationError, Error, InUseError
 
-_MOST_REFUSED = 20  # exchanges in a row that may be refused, as cddp-worker --max_skipped_steps
+_MOST_REFUSED = 20  # refused exchanges in a row, as cddp-worker --max_skipped_steps
 
-# The optimizer that exchanges a parameter, by the parameter's id, to find two optimizers on one model.
+# The optimizer that trains a parameter, by the parameter's id. It finds two optimizers on one model.
 _owners: dict[int, weakref.ref] = {}
 
 
@@ -39,7 +39,7 @@ def check_weight(weight: float) -> None:
 
 
 class DistributedBase(torch.optim.Optimizer):
-    """What the two optimizers have in common: joining, waiting, saving, leaving."""
+    """The common part of both optimizers: joining, waiting, saving, leaving."""
 
     _step_supports_amp_scaling = True  # GradScaler calls step() for steps with infinities, too
     _flat: parameters.FlatParameters
@@ -74,15 +74,15 @@ class DistributedBase(torch.optim.Optimizer):
         return result
 
     def _take_scale(self, scaler: Any) -> bool:
-        """What a GradScaler asks for: gradients are unscaled. True if one is not finite: the step is left out."""
-        if scaler is not None:  # PyTorch before 2: it gives itself
+        """Unscales gradients as a GradScaler requires. Returns whether one is not finite, so that the step must be skipped."""
+        if scaler is not None:  # PyTorch before 2 passes the scaler itself
             if not scaler.is_enabled():
                 return False
             state = scaler._per_optimizer_states[id(self)]
             if not state["found_inf_per_device"]:
                 scaler.unscale_(self)
             return sum(found.item() for found in state["found_inf_per_device"].values()) > 0
-        # Later ones set two attributes for the time of the call.
+        # PyTorch 2 and later sets two attributes for the duration of the call.
         scale, found = self.__dict__.get("grad_scale"), self.__dict__.get("found_inf")
         if scale is not None:
             for group in self.param_groups:
@@ -101,11 +101,11 @@ class DistributedBase(torch.optim.Optimizer):
         self._flat.scatter_counters()
 
     def summary(self) -> dict[str, int | float]:
-        """Rank, steps, bytes both ways, the residual's norm, time that was waited, and more, by name."""
+        """This worker's statistics by name: rank, steps, bytes both ways, the residual's norm, seconds waited, and more."""
         return {**self._client.statistics().as_dict(), "loss": self._client.loss}
 
     def leave(self, finished: bool = True) -> None:
-        """Takes part no more; the other workers go on without this one. `finished`: the training is over."""
+        """Ends this worker's part; the others continue without it. `finished`: its training is complete; False: it gives up."""
         self._client.leave(finished)
 
     def __enter__(self) -> DistributedBase:
@@ -118,7 +118,7 @@ class DistributedBase(torch.optim.Optimizer):
         if kind is None:
             self.leave()
         else:
-            self._client.end_at_exit(finished=False)  # what is raised matters more than how the leaving goes
+            self._client.end_at_exit(finished=False)  # the exception that was raised matters more than an error of leaving
 
 
 def _place(servers: Any, rank: Any, workers: Any) -> dict[str, Any]:
@@ -126,14 +126,14 @@ def _place(servers: Any, rank: Any, workers: Any) -> dict[str, Any]:
 
 
 class DistributedOptimizer(DistributedBase):
-    """Makes the steps of `optimizer` at this worker, and every `local_steps` of them exchanges what they have moved.
+    """Makes the steps of `optimizer` at this worker, and after every `local_steps` of them exchanges their changes.
 
     A drop-in for `optimizer`: step(), zero_grad(), param_groups, state_dict(), learning-rate schedulers and GradScaler
-    work as before; every worker makes the same number of steps. All workers begin with rank 0's weights.
+    work as before. Every worker must make the same number of steps. All workers begin with rank 0's weights.
 
     Servers, rank and number of workers come from the arguments, else from the environment (CDDP_SERVERS, RANK,
-    WORLD_SIZE), as `cddp run` sets it. `ratio` of the weights' changes is sent, the largest ones; what is left out is
-    sent later. More options, by the names of cddp-worker's flags: value_encoding="int4", server_timeout="60s", ....
+    WORLD_SIZE), which `cddp run` sets. Each exchange sends the largest changes, a part `ratio` of all; the rest is sent
+    later. Further options have the names of cddp-worker's flags: value_encoding="int4", server_timeout="60s", ....
     `agree` names facts that all workers must have alike ({"batch_size": 64}).
 
     The model's parameters are moved into one array: make the optimizer after model.to() and the like.
@@ -143,7 +143,7 @@ class DistributedOptimizer(DistributedBase):
                  local_steps: int | None = None, ratio: float | None = None, servers: str | list[str] | None = None,
                  rank: int | str | None = None, workers: int | None = None, agree: Mapping[str, object] | None = None,
                  **options: object) -> None:
-        # Not Optimizer.__init__: groups and state are those of the optimizer within.
+        # Optimizer.__init__ is not called: groups and state are those of the wrapped optimizer.
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise ConfigurationError(f"optimizer must be a torch.optim.Optimizer, not {type(optimizer).__name__}")
         if isinstance(optimizer, DistributedBase):
@@ -151,7 +151,7 @@ class DistributedOptimizer(DistributedBase):
         self.optimizer = optimizer
         self._round = 0  # steps since the last exchange
         self._weight = 0.0  # of these steps together
-        self._outer_groups: list[dict[str, Any]] | None = None  # with masters: the groups that the user knows
+        self._outer_groups: list[dict[str, Any]] | None = None  # with masters: the groups that the user sees
         self._join(model, "weights", _place(servers, rank, workers), {"local_steps": 4, "ratio": 0.1},
                    {"local_steps": local_steps, "ratio": ratio, **options}, agree)
         self.local_steps = int(self._client.option("local_steps"))
@@ -171,7 +171,7 @@ class DistributedOptimizer(DistributedBase):
             {**group, "params": [masters.get(id(parameter), parameter) for parameter in group["params"]]}
             for group in self._outer_groups]
 
-    # What schedulers, GradScaler and loops look at is the optimizer within.
+    # Schedulers, GradScaler and training loops see the wrapped optimizer's members.
     @property
     def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
         return self.optimizer.param_groups if self._outer_groups is None else self._outer_groups
@@ -205,11 +205,11 @@ class DistributedOptimizer(DistributedBase):
 
     def step(self, closure: Callable[[], Any] | None = None, *, weight: float = 1.0, loss: float | None = None,
              **amp: Any) -> Any:
-        """One step of the optimizer, and each local_steps-th time an exchange with the other workers.
+        """Makes one step of the optimizer; every `local_steps`-th call also exchanges with the other workers.
 
-        `weight`: what this step counts in the workers' mean, relative to other steps: the number of its examples, where
-        batches differ. 0: there are none, so the optimizer makes no step, and this worker takes part for the others' sake.
-        `loss`: for `cddp status`.
+        `weight`: how much this step counts in the workers' mean, relative to other steps: the number of its examples,
+        where batches differ. 0: it has no examples, so the optimizer makes no step, and this worker only takes part so that
+        the other workers can finish theirs. `loss`: for `cddp status`.
         """
         self._client._check_usable()
         check_weight(weight)
@@ -227,7 +227,7 @@ class DistributedOptimizer(DistributedBase):
         return result
 
     def exchange(self) -> None:
-        """Exchanges now, what has moved since the last exchange. All workers must call it after the same step."""
+        """Exchanges the changes since the last exchange now. All workers must call it after the same step."""
         self._flat.gather()
         self._client.begin(weight=self._weight / max(1, self._round), loss=self._client.loss)  # 0: no examples
         self._round = 0
@@ -248,16 +248,16 @@ class DistributedOptimizer(DistributedBase):
         return result
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimizer's state, and under "cddp" this worker's: weights, what waits to be sent, position."""
+        """The optimizer's state, and under "cddp" this worker's: weights, residual, position."""
         self._flat.gather()
         state = self.optimizer.state_dict()
         state["cddp"] = {"state": self._save(), "round": self._round, "weight": self._weight}
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Goes on from a state_dict() of this rank, before the first step; sets the model's weights as well.
+        """Continues from a state_dict() of this rank, before the first step; sets the model's weights as well.
 
-        A state of the optimizer alone, of another training, is fine.
+        A state without "cddp", such as the optimizer's of another training, sets the optimizer alone.
         """
         state = dict(state_dict)
         own = state.pop("cddp", None)

@@ -16,7 +16,7 @@ _HALVES = (torch.float16, torch.bfloat16)
 
 @dataclasses.dataclass
 class Part:
-    """One parameter or buffer. `array` is its run of the flat array, in the tensor's shape."""
+    """One parameter or buffer. `array` is its range of the flat array, in the tensor's shape."""
 
     name: str
     tensor: torch.Tensor
@@ -26,7 +26,7 @@ class Part:
 
     @property
     def in_place(self) -> bool:
-        """Is the tensor's memory that of the array?"""
+        """Whether the tensor's memory is that of the array."""
         return self.tensor.dtype == torch.float32 and self.address == self.array.data_ptr()
 
 
@@ -40,7 +40,7 @@ def _check(name: str, tensor: torch.Tensor) -> None:
 
 
 def _is_counter(name: str, buffer: torch.Tensor) -> bool:
-    """BatchNorm's; another whole number may be a constant of the model."""
+    """Whether a buffer is BatchNorm's counter of steps; any other integer may be a constant of the model."""
     return name.rpartition(".")[2] == "num_batches_tracked" and buffer.dtype == torch.int64 and buffer.numel() == 1
 
 
@@ -51,10 +51,10 @@ def _owner(model: torch.nn.Module | None, name: str) -> tuple[torch.nn.Module, s
 
 
 class FlatParameters:
-    """Contiguous float32 tensors in the host's memory become views of the array; others are copied to and fro.
+    """Contiguous float32 tensors in the host's memory become views of the array; others are copied at every exchange.
 
     A tensor that appears under several names (tied weights) is one part. Parameters of half precision have a float32
-    master in the array, which the optimizer steps in their place.
+    master in the array, on which the optimizer works instead.
     """
 
     def __init__(self, parameters: Iterable[tuple[str, torch.Tensor]], model: torch.nn.Module | None) -> None:
@@ -75,12 +75,12 @@ class FlatParameters:
                     tensor.data = array
             self.parts.append(Part(name, tensor, array, kind, tensor.data_ptr()))
         self._counters = [(name, *_owner(model, name)) for name, buffer in buffers if _is_counter(name, buffer)]
-        # PyTorch before 2 makes a new tensor for each step, so that the library is given this array.
+        # PyTorch before 2 makes a new tensor for each step, so the library gets this array instead.
         self._counts = torch.zeros(len(self._counters), dtype=torch.int64)
         self._copied = [part for part in self.parts if not part.in_place and part.tensor.numel() > 0]
 
     def tensors(self) -> list[Tensor]:
-        """For the library."""
+        """Descriptions of all parts and counters for the library."""
         counts = self._counts.data_ptr()
         counters = [Tensor(name, (), counts + 8 * place, library.COUNTER) for place, (name, *_) in enumerate(self._counters)]
         return [Tensor(part.name, tuple(part.array.shape), part.array.data_ptr(), part.kind) for part in self.parts] + counters
@@ -89,7 +89,7 @@ class FlatParameters:
         return part.kind == library.PARAMETER and part.tensor.dtype in _HALVES
 
     def check_memory(self) -> None:
-        """StateError if a tensor lies elsewhere than at the start."""
+        """Raises StateError if a tensor's memory or shape has changed since the start."""
         for part in self.parts:
             if part.tensor.data_ptr() != part.address or part.tensor.shape != part.array.shape:
                 raise StateError(f"{part.name} was given other memory or another shape since this worker joined (by "
@@ -98,19 +98,19 @@ class FlatParameters:
 
     @torch.no_grad()
     def gather_counters(self) -> None:
-        """Brings the counters into memory that the library knows, before a state is saved."""
+        """Copies the model's counters to memory that the library knows, before a state is saved."""
         for place, (_, module, name) in enumerate(self._counters):
             self._counts[place] = getattr(module, name).item()
 
     @torch.no_grad()
     def scatter_counters(self) -> None:
-        """Likewise back, after a start or a restored state."""
+        """Copies the counters back to the model, after a start or a restored state."""
         for count, (_, module, name) in zip(self._counts, self._counters):
             getattr(module, name).copy_(count)
 
     @torch.no_grad()
     def gather(self) -> None:
-        """Brings what the optimizer has stepped into the array."""
+        """Copies the tensors that the optimizer has changed into the array."""
         self.check_memory()
         for part in self._copied:
             if not self.has_master(part):
@@ -118,7 +118,7 @@ class FlatParameters:
 
     @torch.no_grad()
     def scatter(self, masters_only: bool = False) -> None:
-        """Brings the array's values into the tensors that do not lie in it."""
+        """Copies the array's values into the tensors that do not lie in it."""
         for part in self._copied:
             if self.has_master(part) or not masters_only:
                 part.tensor.copy_(part.array)

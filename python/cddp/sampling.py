@@ -10,9 +10,9 @@ from .errors import ConfigurationError
 
 
 class Shard:
-    """The places of this worker's examples, in another order each epoch; all workers have as many.
+    """The indices of this worker's examples, in another order each epoch. All workers have the same number.
 
-    What does not divide by the number of workers is left out of the epoch, other examples each time.
+    If the examples do not divide by the number of workers, the rest is left out: other examples in each epoch.
     """
 
     def __init__(self, count: int, rank: int, workers: int, shuffle: bool, seed: int) -> None:
@@ -24,7 +24,7 @@ class Shard:
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """The order follows from the seed and this number; it grows by itself with each pass."""
+        """Sets the epoch; the seed and this number determine the order. Each pass increments it."""
         self.epoch = epoch
 
     def __len__(self) -> int:

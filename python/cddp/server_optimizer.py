@@ -15,11 +15,11 @@ from .optimizer import DistributedBase, _place, check_weight
 
 
 class ServerOptimizer(DistributedBase):
-    """Pushes gradients, as the backward pass completes them; the servers' optimizer makes the steps.
+    """Pushes gradients as the backward pass completes them; the servers' optimizer makes the steps.
 
-    The servers are started with it: `cddp run --optimizer_at=servers --optimizer=sgd --lr=0.05 -- ...`. With
-    `overlap=False` gradients are pushed by step(), for loops that change them before it: clipping, GradScaler. Several
-    backward passes a step: all but the last under `with optimizer.no_sync():`. Other arguments as those of
+    The servers must be started with it: `cddp run --optimizer_at=servers --optimizer=sgd --lr=0.05 -- ...`. With
+    `overlap=False` step() pushes the gradients, for loops that change them first (clipping, GradScaler). If a step has
+    several backward passes, run all but the last under `with optimizer.no_sync():`. The other arguments are those of
     DistributedOptimizer.
     """
 
@@ -32,7 +32,7 @@ class ServerOptimizer(DistributedBase):
         self._overlap = overlap
         self._begun = False
         self._pausing = False  # within no_sync()
-        self._pushed: dict[int, int] = {}  # by a tensor's place: its gradient's version
+        self._pushed: dict[int, int] = {}  # the gradient's version, by the tensor's index
         self._join(model, "gradients", _place(servers, rank, workers), {"ratio": 0.01}, {"ratio": ratio, **options}, agree)
         self._hooks = [on_gradient(part.tensor, lambda place=place: self._complete(place))
                        for place, part in enumerate(self._flat.parts) if overlap and part.tensor.requires_grad]
@@ -64,7 +64,7 @@ class ServerOptimizer(DistributedBase):
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
-        """Backward passes within only add to the gradients."""
+        """Backward passes inside this context add to the gradients and push nothing."""
         self._pausing = True
         try:
             yield
@@ -75,7 +75,8 @@ class ServerOptimizer(DistributedBase):
              **amp: Any) -> Any:
         """Waits for the servers' step; then the weights are the new ones.
 
-        `weight` needs overlap=False, but for 0: this worker has no examples, and takes part for the others' sake.
+        `weight`: as DistributedOptimizer's. 0 means that this worker has no examples and only takes part so that the other
+        workers can finish; any other weight but 1 needs overlap=False.
         """
         result = None if closure is None else closure()
         self._client._check_usable()
@@ -106,9 +107,9 @@ class ServerOptimizer(DistributedBase):
                                  "before step()): give overlap=False, or have the servers and workers clip")
 
     def state_dict(self) -> dict[str, Any]:
-        """This worker's state: weights, what waits to be sent, position. The servers have the optimizer's."""
+        """This worker's state: weights, residual, position. The servers have the optimizer's state."""
         return {"cddp": {"state": self._save()}}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Goes on from a state_dict() of this rank, before the first step; sets the model's weights as well."""
+        """Continues from a state_dict() of this rank, before the first step; sets the model's weights as well."""
         self._restore(state_dict["cddp"]["state"])
