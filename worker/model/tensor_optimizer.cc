@@ -74,8 +74,7 @@ class TensorOptimizer final : public LocalOptimizer {
     rate_now_ = LearningRate(options_.lr, steps_++);
   }
 
-  uint64_t Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights,
-                bool with_difference) override {
+  uint64_t Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights, Along along) override {
     const torch::NoGradGuard no_grad;
     if (left_ == 0) return 0;
     if (ready > 0 && (clip_norm_ > 0 || left_ < ready + kLeastTogether)) return left_;
@@ -84,7 +83,7 @@ class TensorOptimizer final : public LocalOptimizer {
     const uint64_t size = left_ - ready;
     const torch::Tensor own = View(weights).narrow(0, Signed(ready), Signed(size));
     StepPart(ready, gradient.narrow(0, Signed(ready), Signed(size)), own);
-    if (with_difference) {
+    if (along == Along::kDifference) {
       difference_.narrow(0, Signed(ready), Signed(size))
           .copy_(replica_.narrow(0, Signed(ready), Signed(size)).sub(own));
     }

@@ -14,6 +14,15 @@
 
 namespace cddp {
 
+// What is done along with a step for each part that it steps, while the part lies in the processor's cache: passes over
+// whole arrays of a large model cost as much as its optimizer.
+enum class Along {
+  kNothing,
+  kDifference,  // notes what the steps since the last exchange have moved: an exchange begins with this step
+  kAnswer,      // TakeAnswer: the exchange that was under way is finished
+  kAhead,       // NoteMoved and GoAhead: no exchange is under way
+};
+
 // Spans of gradients and weights have as many elements as the model and lie in its kind of memory, unless it says the
 // host's; behind the parameters lie the buffers, which no step touches. What is exchanged may have more behind them,
 // which are the caller's to read and write (common/layout/agreed_tensor.h). A step is made part by part, as the
@@ -31,11 +40,12 @@ class LocalOptimizer {
   // host does not know it yet; null: `skip` says all.
   virtual void Begin(bool skip, const float* loss) = 0;
 
-  // Gradients from `ready` on are complete: steps the parts that lie there, and no part twice in a step. With
-  // `with_difference` it also notes for them what the steps since the last exchange have moved. Returns where the parts
-  // that are done begin; all are after a call with 0. On a GPU all of this is queued on the model's stream.
-  virtual uint64_t Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights,
-                        bool with_difference) = 0;
+  // Gradients from `ready` on are complete: steps the parts that lie there, and no part twice in a step. Returns where
+  // the parts that are done begin; all are after a call with 0. On a GPU all of this is queued on the model's stream.
+  //
+  // kAnswer and kAhead may come with a step's later calls only, and an optimizer may do nothing for them: the functions
+  // that they name must follow the step in any case, and do what is left.
+  virtual uint64_t Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights, Along along) = 0;
 
   // Of how many steps since the last call was a part left out? On a GPU to be asked when something is known to be
   // complete that the model's stream was given after the last Step.

@@ -11,6 +11,12 @@
 #include "common/compress/momentum_correction.h"
 
 namespace cddp {
+namespace {
+
+// That pass through step and what is done along with it at a time: 32 KiB of each array.
+constexpr uint64_t kPieceElements = uint64_t{1} << 13;
+
+}  // namespace
 
 absl::Status Validate(const WorkerOptimizerOptions& options) {
   if (absl::Status status = Validate(options.optimizer); !status.ok()) return status;
@@ -39,7 +45,7 @@ WorkerOptimizer::WorkerOptimizer(std::vector<ParameterRun> runs, const WorkerOpt
       replica_(weights.begin(), weights.end()),
       difference_(layout.total_elements()),
       begin_(options.overlaps ? replica_ : std::vector<float>()),
-      change_(kMostRunElements) {
+      change_(kPieceElements) {
   replica_.resize(layout.total_elements());
 }
 
@@ -60,7 +66,7 @@ void WorkerOptimizer::Begin(bool skip, const float* loss) {
 }
 
 uint64_t WorkerOptimizer::Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights,
-                               bool with_difference) {
+                               Along along) {
   const bool was_done = left_ == 0;
   if (clip_norm_ > 0 && left_ == runs_.size()) {
     if (ready > 0) return replica_.size();
@@ -69,29 +75,66 @@ uint64_t WorkerOptimizer::Step(uint64_t ready, absl::Span<const float> gradients
     if (!skips_) scale_ = ClipScale(sum_sq, clip_norm_, /*worker_count=*/1);
   }
   while (left_ > 0 && runs_[left_ - 1].range.begin >= ready) {
-    StepRun(--left_, gradients, weights);
-    if (!with_difference) continue;
-    const ElementRange& range = runs_[left_].range;
-    for (uint64_t i = range.begin; i < range.end; ++i) difference_[i] = replica_[i] - weights[i];
+    if (along == Along::kAnswer) answered_ = std::max(answered_, left_);
+    if (along == Along::kAhead) ahead_ = std::max(ahead_, left_);
+    StepRun(--left_, gradients, weights, along);
   }
   if (left_ > 0) return runs_[left_ - 1].range.end;
   if (!was_done && skips_) ++skipped_steps_;
   return 0;
 }
 
-void WorkerOptimizer::StepRun(size_t run, absl::Span<const float> gradients, absl::Span<float> weights) {
+void WorkerOptimizer::StepRun(size_t run, absl::Span<const float> gradients, absl::Span<float> weights, Along along) {
   const ElementRange& range = runs_[run].range;
-  const absl::Span<const float> gradient = gradients.subspan(range.begin, range.size());
-  skips_ |= !AllFinite(gradient);
-  if (skips_) return;
-  const absl::Span<float> change = absl::MakeSpan(change_).first(range.size());
-  std::copy(gradient.begin(), gradient.end(), change.begin());
-  if (scale_ != 1) {
-    for (float& value : change) value *= scale_;
+  skips_ |= !AllFinite(gradients.subspan(range.begin, range.size()));
+  if (!skips_) optimizers_[run]->BeginStep();
+  for (uint64_t begin = range.begin; begin < range.end; begin += kPieceElements) {
+    const ElementRange piece = {begin, std::min(begin + kPieceElements, range.end)};
+    const absl::Span<float> own = weights.subspan(piece.begin, piece.size());
+    if (!skips_) {
+      const absl::Span<float> change = absl::MakeSpan(change_).first(piece.size());
+      std::copy_n(gradients.begin() + static_cast<int64_t>(piece.begin), piece.size(), change.begin());
+      optimizers_[run]->StepPart(piece.begin - range.begin, scale_, change, own, /*residual=*/{});
+      for (uint64_t i = 0; i < change.size(); ++i) own[i] += change[i];
+    }
+    DoAlong(along, piece, weights);
   }
-  const absl::Span<float> own = weights.subspan(range.begin, range.size());
-  optimizers_[run]->Step(change, own, /*residual=*/{});
-  for (uint64_t i = 0; i < change.size(); ++i) own[i] += change[i];
+}
+
+void WorkerOptimizer::DoAlong(Along along, const ElementRange& range, absl::Span<float> weights) {
+  switch (along) {
+    case Along::kNothing:
+      return;
+    case Along::kDifference:
+      return NoteDifference(range, weights);
+    case Along::kAnswer:
+      return TakeAnswer(range, weights);
+    case Along::kAhead:
+      NoteMoved(range, weights);
+      return GoAhead(range, weights);
+  }
+}
+
+void WorkerOptimizer::NoteDifference(const ElementRange& range, absl::Span<const float> weights) {
+  for (uint64_t i = range.begin; i < range.end; ++i) difference_[i] = replica_[i] - weights[i];
+}
+
+void WorkerOptimizer::NoteMoved(const ElementRange& range, absl::Span<const float> weights) {
+  for (uint64_t i = range.begin; i < range.end; ++i) difference_[i] = begin_[i] - weights[i];
+}
+
+void WorkerOptimizer::GoAhead(const ElementRange& range, absl::Span<float> weights) {
+  for (uint64_t i = range.begin; i < range.end; ++i) {
+    const float moved = std::isfinite(difference_[i]) ? difference_[i] : 0;
+    weights[i] = begin_[i] = replica_[i] - moved;
+  }
+}
+
+void WorkerOptimizer::TakeAnswer(const ElementRange& range, absl::Span<float> weights) {
+  for (uint64_t i = range.begin; i < range.end; ++i) {
+    weights[i] = replica_[i] + (weights[i] - begin_[i]);
+    begin_[i] = replica_[i];
+  }
 }
 
 absl::Status WorkerOptimizer::TakePublished(absl::Span<float> weights) {
@@ -102,27 +145,20 @@ absl::Status WorkerOptimizer::TakePublished(absl::Span<float> weights) {
 
 absl::Status WorkerOptimizer::NoteMoved(absl::Span<const float> weights) {
   CDDP_CHECK(begin_.size() == weights.size()) << "made without overlap";
-  for (uint64_t i = 0; i < parameters(); ++i) difference_[i] = begin_[i] - weights[i];
+  NoteMoved(Behind(ahead_), weights);
   return absl::OkStatus();
 }
 
 absl::Status WorkerOptimizer::GoAhead(absl::Span<float> weights) {
   CDDP_CHECK(begin_.size() == weights.size()) << "made without overlap";
-  // One pass over large arrays.
-  for (uint64_t i = 0; i < parameters(); ++i) {
-    const float moved = std::isfinite(difference_[i]) ? difference_[i] : 0;
-    weights[i] = begin_[i] = replica_[i] - moved;
-  }
+  GoAhead(Behind(std::exchange(ahead_, 0)), weights);
   for (uint64_t i = parameters(); i < weights.size(); ++i) weights[i] = replica_[i];
   return absl::OkStatus();
 }
 
 absl::Status WorkerOptimizer::TakeAnswer(absl::Span<float> weights) {
   CDDP_CHECK(begin_.size() == weights.size()) << "made without overlap";
-  for (uint64_t i = 0; i < parameters(); ++i) {
-    weights[i] = replica_[i] + (weights[i] - begin_[i]);
-    begin_[i] = replica_[i];
-  }
+  TakeAnswer(Behind(std::exchange(answered_, 0)), weights);
   return absl::OkStatus();
 }
 

@@ -51,8 +51,7 @@ class WorkerOptimizer final : public LocalOptimizer {
 
   void SetStepsBefore(uint64_t steps) override { MakeOptimizers(steps); }
   void Begin(bool skip, const float* loss = nullptr) override;
-  uint64_t Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights,
-                bool with_difference) override;
+  uint64_t Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights, Along along) override;
   uint64_t TakeSkipped() override { return std::exchange(skipped_steps_, 0); }
   absl::Span<float> difference() override { return absl::MakeSpan(difference_); }
   absl::Span<float> replica() override { return absl::MakeSpan(replica_); }
@@ -78,7 +77,15 @@ class WorkerOptimizer final : public LocalOptimizer {
   uint64_t parameters() const { return runs_.empty() ? 0 : runs_.back().range.end; }  // in front of the buffers
   // The model's part of it.
   void CopyReplica(absl::Span<float> to) const { std::copy_n(replica_.begin(), to.size(), to.begin()); }
-  void StepRun(size_t run, absl::Span<const float> gradients, absl::Span<float> weights);
+  void StepRun(size_t run, absl::Span<const float> gradients, absl::Span<float> weights, Along along);
+  // Of elements that a step leaves behind in the cache.
+  void DoAlong(Along along, const ElementRange& range, absl::Span<float> weights);
+  void NoteDifference(const ElementRange& range, absl::Span<const float> weights);
+  void NoteMoved(const ElementRange& range, absl::Span<const float> weights);
+  void GoAhead(const ElementRange& range, absl::Span<float> weights);
+  void TakeAnswer(const ElementRange& range, absl::Span<float> weights);
+  // The parameters but for so many runs from the front.
+  ElementRange Behind(size_t runs) const { return {runs == 0 ? 0 : runs_[runs - 1].range.end, parameters()}; }
 
   const std::vector<ParameterRun> runs_;
   const double clip_norm_;
@@ -87,7 +94,9 @@ class WorkerOptimizer final : public LocalOptimizer {
   std::vector<float> replica_;
   std::vector<float> difference_;
   std::vector<float> begin_;   // where the steps that no exchange has begun with started; empty without overlap
-  std::vector<float> change_;  // of one run
+  std::vector<float> change_;  // of a few elements
+  size_t answered_ = 0;        // runs from the front that took an answer along with a step, until TakeAnswer
+  size_t ahead_ = 0;           // likewise that went ahead, until GoAhead
   // Of the step under way.
   bool skips_ = false;  // from here on
   float scale_ = 1;     // of the gradient

@@ -27,8 +27,9 @@ class RoundListener final : public GradientListener {
                 bool waits_for_loss)
       : model_(*model), optimizer_(optimizer), exchange_(*exchange), gpu_(gpu), waits_for_loss_(waits_for_loss) {}
 
-  // Is the coming step a round's last, after which workers exchange?
-  void set_exchanges(bool exchanges) { exchanges_ = exchanges; }
+  // What the coming step ends with. kDifference: an exchange of all gradients begins with it, or, with an optimizer, of
+  // what its steps have moved. kAnswer and kAhead begin as soon as no exchange is under way: a step may pass without.
+  void set_along(Along along) { along_ = along; }
 
   // When the last forward pass was over; on a GPU, queued.
   absl::Time loss_time() const { return loss_time_; }
@@ -45,7 +46,7 @@ class RoundListener final : public GradientListener {
 
   void OnLoss(const PassLoss& loss) override {
     loss_time_ = SteadyNow();
-    if (exchanges_) token_ = nullptr;
+    if (exchanges()) token_ = nullptr;
     const float* on_device = loss.on_device();
     if (on_device != nullptr && waits_for_loss_ && SynchroniseStream(model_.device().gpu, kModelStream).ok()) {
       on_device = nullptr;
@@ -58,17 +59,24 @@ class RoundListener final : public GradientListener {
     }
     optimizer_->Begin(/*skip=*/!is_finite, on_device);
     // What the worker's steps have moved is finite in any case.
-    if (exchanges_) BeginExchange(optimizer_->difference(), optimizer_->replica(), /*refuse=*/false);
+    if (exchanges()) BeginExchange(optimizer_->difference(), optimizer_->replica(), /*refuse=*/false);
   }
 
   void OnGradients(uint64_t begin) override {
-    if (optimizer_ != nullptr) begin = optimizer_->Step(begin, model_.gradients(), model_.weights(), exchanges_);
-    if (!exchanges_) return;
+    if (optimizer_ != nullptr) begin = optimizer_->Step(begin, model_.gradients(), model_.weights(), AlongNow());
+    if (!exchanges()) return;
     token_ = Token();
     exchange_.Ready(begin, token_);
   }
 
  private:
+  bool exchanges() const { return along_ == Along::kDifference; }
+
+  Along AlongNow() {
+    if (along_ != Along::kAnswer && along_ != Along::kAhead) return along_;
+    return exchange_.WaitFor(absl::ZeroDuration()) ? along_ : Along::kNothing;
+  }
+
   // The buffers are as complete as the forward pass; what lies behind them has been.
   void BeginExchange(absl::Span<float> gradients, absl::Span<float> published, bool refuse) {
     const size_t elements = model_.weights().size();
@@ -90,7 +98,7 @@ class RoundListener final : public GradientListener {
   GradientExchange& exchange_;
   CudaBuckets* const gpu_;
   const bool waits_for_loss_;
-  bool exchanges_ = true;
+  Along along_ = Along::kDifference;
   absl::Time loss_time_;
   ReadyToken token_;
 };

@@ -313,7 +313,7 @@ class Trainer {
   absl::Status TrainRound(uint64_t begin, uint64_t end, uint32_t epoch, EpochTotals* totals) {
     const absl::Duration start = MonotonicNow();
     if (absl::Status status = pace_->BeginRound(exchange_.get()); !status.ok()) return status;
-    absl::StatusOr<std::vector<PassLoss>> losses = MakeSteps(begin, end, /*exchanges=*/true);
+    absl::StatusOr<std::vector<PassLoss>> losses = MakeSteps(begin, end, Along::kDifference);
     if (!losses.ok()) return losses.status();
     rounds_->NoteSteps();
     rounds_->NoteBegun();
@@ -335,7 +335,7 @@ class Trainer {
     const absl::Duration start = MonotonicNow();
     const uint64_t ahead = rounds_->is_under_way() ? std::min(begin + options_.overlap, end) : begin;
     std::vector<PassLoss> losses;
-    absl::Status status = MakeStepsAlone(begin, ahead, &losses);
+    absl::Status status = MakeStepsAlone(begin, ahead, ahead < end ? Along::kAnswer : Along::kAhead, &losses);
     const double ahead_seconds = SecondsSince(start);
     double wait_seconds = 0;
     if (status.ok() && rounds_->is_under_way()) {
@@ -343,7 +343,7 @@ class Trainer {
       wait_seconds = SecondsSince(start) - ahead_seconds;
       if (status.ok() && ahead < end) status = optimizer_->TakeAnswer(model_->weights());
     }
-    if (status.ok()) status = MakeStepsAlone(ahead, end, &losses);
+    if (status.ok()) status = MakeStepsAlone(ahead, end, Along::kAhead, &losses);
     if (status.ok()) status = optimizer_->NoteMoved(model_->weights());
     if (!status.ok()) return status;
     const double compute_seconds = SecondsSince(start) - wait_seconds;
@@ -368,17 +368,18 @@ class Trainer {
   }
 
   // Steps [begin, end) without an exchange, complete when it returns.
-  absl::Status MakeStepsAlone(uint64_t begin, uint64_t end, std::vector<PassLoss>* losses) {
-    absl::StatusOr<std::vector<PassLoss>> made = MakeSteps(begin, end, /*exchanges=*/false);
+  absl::Status MakeStepsAlone(uint64_t begin, uint64_t end, Along along, std::vector<PassLoss>* losses) {
+    absl::StatusOr<std::vector<PassLoss>> made = MakeSteps(begin, end, along);
     if (!made.ok()) return made.status();
     std::move(made->begin(), made->end(), std::back_inserter(*losses));
     return model_->device().is_gpu ? SynchroniseStream(model_->device().gpu, kModelStream) : absl::OkStatus();
   }
 
-  absl::StatusOr<std::vector<PassLoss>> MakeSteps(uint64_t begin, uint64_t end, bool exchanges) {
+  // `along`: the last of them.
+  absl::StatusOr<std::vector<PassLoss>> MakeSteps(uint64_t begin, uint64_t end, Along along) {
     std::vector<PassLoss> losses;
     for (uint64_t step = begin; step < end; ++step) {
-      listener_->set_exchanges(exchanges && step + 1 == end);
+      listener_->set_along(step + 1 == end ? along : Along::kNothing);
       const absl::Time step_begin = SteadyNow();
       absl::StatusOr<PassLoss> loss = model_->ForwardBackward(sampler_->Batch(step), &*listener_);
       if (!loss.ok()) return loss.status();

@@ -69,7 +69,7 @@ void Step(LocalOptimizer* optimizer, const std::vector<float>& gradients, std::v
   optimizer->Begin(/*skip=*/false, /*loss=*/nullptr);
   uint64_t done = kElements;
   for (const uint64_t ready : {2'150'000, 1'500'000, 900'000, 1, 0}) {
-    const uint64_t now = optimizer->Step(ready, gradients, absl::MakeSpan(*weights), /*with_difference=*/true);
+    const uint64_t now = optimizer->Step(ready, gradients, absl::MakeSpan(*weights), Along::kDifference);
     EXPECT_LE(now, done);
     EXPECT_GE(now, ready);
     done = now;
@@ -164,13 +164,13 @@ TEST_P(TensorOptimizerTest, ALossThatIsNotFiniteLeavesTheWholeStepOut) {
   const float bad = kNaN, good = 1;
   const std::vector<float> gradients = Noise(11);
   optimizer->Begin(/*skip=*/false, &bad);
-  EXPECT_EQ(optimizer->Step(0, gradients, absl::MakeSpan(weights), true), 0u);
+  EXPECT_EQ(optimizer->Step(0, gradients, absl::MakeSpan(weights), Along::kDifference), 0u);
   optimizer->Begin(/*skip=*/true, nullptr);
-  EXPECT_EQ(optimizer->Step(0, gradients, absl::MakeSpan(weights), true), 0u);
+  EXPECT_EQ(optimizer->Step(0, gradients, absl::MakeSpan(weights), Along::kDifference), 0u);
   EXPECT_EQ(weights, before);
   EXPECT_EQ(optimizer->TakeSkipped(), 2u);
   optimizer->Begin(/*skip=*/false, &good);
-  EXPECT_EQ(optimizer->Step(0, gradients, absl::MakeSpan(weights), true), 0u);
+  EXPECT_EQ(optimizer->Step(0, gradients, absl::MakeSpan(weights), Along::kDifference), 0u);
   EXPECT_NE(weights, before);
   EXPECT_EQ(optimizer->TakeSkipped(), 0u);
 }

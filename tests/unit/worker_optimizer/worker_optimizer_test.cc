@@ -31,7 +31,7 @@ WorkerOptimizerOptions Options(OptimizerKind kind) {
 
 void StepWhole(WorkerOptimizer* optimizer, const std::vector<float>& gradients, std::vector<float>* weights) {
   optimizer->Begin(/*skip=*/false);
-  optimizer->Step(0, gradients, absl::MakeSpan(*weights), /*with_difference=*/true);
+  optimizer->Step(0, gradients, absl::MakeSpan(*weights), Along::kDifference);
 }
 
 class WorkerOptimizerTest : public ::testing::TestWithParam<OptimizerKind> {};
@@ -51,7 +51,8 @@ TEST_P(WorkerOptimizerTest, RunByRunIsTheSameAsTheWholeOptimizer) {
     optimizer->Begin(/*skip=*/false);
     uint64_t done = kElements;
     for (uint64_t ready : {199'999, 150'000, 150'000, 70'000, 65'536, 1, 0}) {
-      const uint64_t now = optimizer->Step(ready, gradients, absl::MakeSpan(weights), /*with_difference=*/step == 2);
+      const uint64_t now =
+          optimizer->Step(ready, gradients, absl::MakeSpan(weights), step == 2 ? Along::kDifference : Along::kNothing);
       EXPECT_LE(now, done);
       EXPECT_GE(now, ready);
       done = now;
@@ -117,7 +118,7 @@ TEST_P(WorkerOptimizerTest, ALossThatIsNotFiniteSkipsTheWholeStep) {
   const auto optimizer = *WorkerOptimizer::Create(Options(GetParam()), Layout(), weights);
   const std::string state = optimizer->State();
   optimizer->Begin(/*skip=*/true);
-  EXPECT_EQ(optimizer->Step(0, Noise(10), absl::MakeSpan(weights), /*with_difference=*/true), 0u);
+  EXPECT_EQ(optimizer->Step(0, Noise(10), absl::MakeSpan(weights), Along::kDifference), 0u);
   EXPECT_TRUE(optimizer->skipped());
   EXPECT_EQ(weights, before);
   EXPECT_EQ(optimizer->State(), state);
@@ -130,7 +131,7 @@ TEST_P(WorkerOptimizerTest, AnAnswerTakesThePlaceOfItsOwnMoveBeneathTheStepsMade
   const auto optimizer = *WorkerOptimizer::Create(options, Layout(), weights);
   const auto step = [&](uint32_t seed) {
     optimizer->Begin(/*skip=*/false);
-    optimizer->Step(0, Noise(seed), absl::MakeSpan(weights), /*with_difference=*/false);
+    optimizer->Step(0, Noise(seed), absl::MakeSpan(weights), Along::kNothing);
   };
   step(10);
   ASSERT_TRUE(optimizer->NoteMoved(weights).ok());
@@ -158,7 +159,7 @@ TEST_P(WorkerOptimizerTest, AheadOfItsOwnExchangesItIsWhereItsStepsHaveLed) {
   const auto step = [&](uint32_t seed) {
     const std::vector<float> gradients = Noise(seed);
     optimizer->Begin(/*skip=*/false);
-    optimizer->Step(0, gradients, absl::MakeSpan(weights), /*with_difference=*/false);
+    optimizer->Step(0, gradients, absl::MakeSpan(weights), Along::kNothing);
     StepWhole(undisturbed.get(), gradients, &alone);
   };
   const auto answer = [&] {  // the exchange under way is over: the servers took the pushed difference off
@@ -192,6 +193,45 @@ TEST_P(WorkerOptimizerTest, AheadOfItsOwnExchangesItIsWhereItsStepsHaveLed) {
   for (const float value : optimizer->difference()) ASSERT_EQ(value, 0) << "the next steps begin at what is published";
 }
 
+// What is done along with a step, from any of its calls on, has the bits of the passes over whole arrays after it.
+TEST_P(WorkerOptimizerTest, PassesAlongWithAStepAreTheSameAsAfterIt) {
+  WorkerOptimizerOptions options = Options(GetParam());
+  options.overlaps = true;
+  for (const size_t from : {0, 2, 5}) {
+    std::vector<float> weights = Noise(1), expected = weights;
+    const auto along = *WorkerOptimizer::Create(options, Layout(), weights);
+    const auto after = *WorkerOptimizer::Create(options, Layout(), weights);
+    const auto step = [&](uint32_t seed, Along what) {
+      std::vector<float> gradients = Noise(seed);
+      gradients[70'000] = seed == 11 ? std::numeric_limits<float>::quiet_NaN() : 0;  // leaves out two runs of four
+      along->Begin(/*skip=*/false);
+      after->Begin(/*skip=*/false);
+      const std::vector<uint64_t> ready = {190'000, 131'072, 131'071, 65'536, 0};
+      for (size_t i = 0; i < ready.size(); ++i) {
+        along->Step(ready[i], gradients, absl::MakeSpan(weights), i >= from ? what : Along::kNothing);
+      }
+      after->Step(0, gradients, absl::MakeSpan(expected), Along::kNothing);
+      const bool differs = what == Along::kAhead ? along->difference() != after->difference() : weights != expected;
+      EXPECT_EQ(differs, from < ready.size()) << "from call " << from;
+    };
+    for (uint32_t round = 0; round < 2; ++round) {
+      step(10 + 2 * round, Along::kAhead);
+      for (const auto& [optimizer, own] : {std::pair(along.get(), &weights), {after.get(), &expected}}) {
+        ASSERT_TRUE(optimizer->NoteMoved(*own).ok());
+        ASSERT_TRUE(optimizer->GoAhead(absl::MakeSpan(*own)).ok());
+      }
+      ASSERT_EQ(weights, expected) << "ahead, from call " << from;
+      ASSERT_EQ(along->difference(), after->difference());
+      ASSERT_TRUE(along->SetReplica(Noise(20 + round)).ok());
+      ASSERT_TRUE(after->SetReplica(Noise(20 + round)).ok());
+      step(11 + 2 * round, Along::kAnswer);
+      ASSERT_TRUE(along->TakeAnswer(absl::MakeSpan(weights)).ok());
+      ASSERT_TRUE(after->TakeAnswer(absl::MakeSpan(expected)).ok());
+      ASSERT_EQ(weights, expected) << "with the answer, from call " << from;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Optimizers, WorkerOptimizerTest, ::testing::Values(OptimizerKind::kSgd, OptimizerKind::kAdamW),
                          [](const auto& info) { return AbslUnparseFlag(info.param); });
 
@@ -204,9 +244,9 @@ TEST(WorkerOptimizerClipTest, TheWholeGradientIsClippedBeforeTheStep) {
   std::vector<float> weights(kElements);
   const auto optimizer = *WorkerOptimizer::Create(options, Layout(), weights);
   optimizer->Begin(/*skip=*/false);
-  EXPECT_EQ(optimizer->Step(1, Noise(1), absl::MakeSpan(weights), true), static_cast<uint64_t>(kElements))
+  EXPECT_EQ(optimizer->Step(1, Noise(1), absl::MakeSpan(weights), Along::kDifference), static_cast<uint64_t>(kElements))
       << "the norm is known when all is complete";
-  EXPECT_EQ(optimizer->Step(0, Noise(1), absl::MakeSpan(weights), true), 0u);
+  EXPECT_EQ(optimizer->Step(0, Noise(1), absl::MakeSpan(weights), Along::kDifference), 0u);
   double norm_sq = 0;
   for (float weight : weights) norm_sq += double{weight} * weight;
   EXPECT_NEAR(std::sqrt(norm_sq), 3, 1e-4);
