@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cfloat>
 #include <cstddef>
 #include <cstdint>
 
@@ -55,6 +56,10 @@ HWY_EXPORT(LargestMagnitudeBits);
 
 bool AllFinite(absl::Span<const float> values) {
   return HWY_DYNAMIC_DISPATCH(LargestMagnitudeBits)(values.data(), values.size()) < 0x7f800000u;
+}
+
+void Saturate(absl::Span<float> values) {
+  for (float& value : values) value = std::clamp(value, -FLT_MAX, FLT_MAX);
 }
 
 }  // namespace cddp

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cfloat>
 #include <cmath>
 
 #include "absl/status/status.h"
@@ -35,11 +34,6 @@ uint32_t TotalLength(absl::Span<const BucketSlice> slices) {
 // Room for three times what is selected, so that a threshold somewhat too low is no failure.
 size_t CandidateCapacity(uint32_t eligible, uint32_t k) {
   return std::min<size_t>(eligible, 3 * size_t{k} + 4096) + 1024;
-}
-
-// Sums of finite values may have overflowed; they count as the largest float then.
-void Saturate(absl::Span<float> values) {
-  for (float& value : values) value = std::clamp(value, -FLT_MAX, FLT_MAX);
 }
 
 bool MagnitudeLess(float a, float b) { return std::fabs(a) < std::fabs(b); }

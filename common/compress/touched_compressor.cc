@@ -1,7 +1,6 @@
 #include "common/compress/touched_compressor.h"
 
 #include <algorithm>
-#include <cfloat>
 #include <numeric>
 
 #include "absl/status/status.h"
@@ -36,10 +35,6 @@ uint32_t CountNotZero(absl::Span<const float> values) {
   uint32_t count = 0;
   for (const float value : values) count += value != 0 ? 1 : 0;
   return count;
-}
-
-void Saturate(absl::Span<float> values) {
-  for (float& value : values) value = std::clamp(value, -FLT_MAX, FLT_MAX);
 }
 
 // Compression by ratio checks all of the options but the ratio for us.

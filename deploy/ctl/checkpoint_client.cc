@@ -25,7 +25,7 @@ namespace cddp::ctl {
 namespace {
 
 // How long a server may be out of reach.
-constexpr absl::Duration kPatience = absl::Seconds(10);
+constexpr absl::Duration kCallPatience = absl::Seconds(10);
 constexpr absl::Duration kLook = absl::Milliseconds(100);
 constexpr uint64_t kTries = 4;
 
@@ -41,7 +41,7 @@ CheckpointClient::CheckpointClient(const std::vector<std::string>& addresses, co
 
 absl::Status CheckpointClient::Call(size_t server, absl::Duration try_timeout, const ServerCall& call) {
   RetryOptions options;
-  options.patience = std::min(kPatience, timeout_);
+  options.patience = std::min(kCallPatience, timeout_);
   options.try_timeout = try_timeout;
   Retry retry(options, server);
   SystemClock clock;

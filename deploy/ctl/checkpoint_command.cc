@@ -19,7 +19,7 @@ ABSL_FLAG(absl::Duration, reach_timeout, absl::Seconds(60), "how long the cluste
 namespace cddp::ctl {
 namespace {
 
-constexpr char kUsage[] =
+constexpr char kCheckpointUsage[] =
     "cddp checkpoint: has every server keep the state at one version in its --state_dir.\n\n"
     "  cddp checkpoint --servers=10.0.0.1:50051,10.0.0.2:50051 --export_to=model.safetensors\n\n"
     "Servers go back to a checkpoint with --restore_version, and make them on their own with --checkpoint_every.\n"
@@ -69,7 +69,7 @@ absl::Status Run() {
 }  // namespace
 
 int RunCheckpointCommand(int argc, char** argv) {
-  ParseCommandFlagsOrExit(argc, argv, kUsage,
+  ParseCommandFlagsOrExit(argc, argv, kCheckpointUsage,
                           {{"deploy/ctl/checkpoint_command.cc", kCommandFlagFile, kSecurityFlagFile}});
   const absl::Status status = Run();
   return status.ok() ? 0 : ReportError(status);

@@ -58,7 +58,7 @@ using plan::Bucket;
 using plan::ClusterSetting;
 using plan::StepForecast;
 
-constexpr char kUsage[] =
+constexpr char kPlanUsage[] =
     "cddp plan: predicts step time, efficiency, servers and memory of a cluster, by a simulation whose constants were\n"
     "measured with tests/bench/netlab.\n\n"
     "  cddp plan --parameters=25557032 --workers=8 --rate=1gbit --compute_ms=50\n"
@@ -229,7 +229,7 @@ absl::Status PrintStudy(const Input& input) {
 }  // namespace
 
 int RunPlanCommand(int argc, char** argv) {
-  ParseCommandFlagsOrExit(argc, argv, kUsage, {{"deploy/ctl/plan_command.cc", kCommandFlagFile}, kSharedFlags});
+  ParseCommandFlagsOrExit(argc, argv, kPlanUsage, {{"deploy/ctl/plan_command.cc", kCommandFlagFile}, kSharedFlags});
   absl::StatusOr<Input> input = InputFromFlags();
   if (!input.ok()) return ReportError(input.status());
   absl::Status status = absl::GetFlag(FLAGS_json)           ? PrintJson(*input)

@@ -20,12 +20,12 @@ ABSL_FLAG(std::string, html, "report.html", "file for the page");
 namespace cddp::ctl {
 namespace {
 
-constexpr char kUsage[] =
+constexpr char kReportUsage[] =
     "cddp report: compares runs on one page of HTML, which needs nothing else.\n\n"
     "  cddp report runs/dense runs/compressed --html=comparison.html\n\n"
     "A run is the folder that cddp train or cddp run was given with --output. Runs may still go on.";
 
-const FlagScope& Scope() {
+const FlagScope& ReportScope() {
   static const auto& scope = *new FlagScope{{"deploy/ctl/report_command.cc"}};
   return scope;
 }
@@ -64,9 +64,10 @@ absl::Status WritePage(const std::vector<std::string>& folders) {
 int RunReportCommand(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
   for (const std::string& arg : args) {
-    if (arg == "--help" || arg == "-help" || arg == "-h") ParseCommandFlagsOrExit(argc, argv, kUsage, Scope());
+    if (arg == "--help" || arg == "-help" || arg == "-h")
+      ParseCommandFlagsOrExit(argc, argv, kReportUsage, ReportScope());
   }
-  const absl::StatusOr<std::vector<std::string>> folders = ParseCommandLine(args, &Scope());
+  const absl::StatusOr<std::vector<std::string>> folders = ParseCommandLine(args, &ReportScope());
   const absl::Status status = folders.ok() ? WritePage(*folders) : folders.status();
   return status.ok() ? 0 : ReportError(status);
 }

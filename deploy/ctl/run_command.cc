@@ -70,7 +70,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kUsage[] =
+constexpr char kRunUsage[] =
     "cddp run: starts parameter servers, and a program of yours as often as there are workers.\n\n"
     "  cddp run --workers=4 --servers=2 -- python3 train.py --epochs=3\n\n"
     "Each worker finds in its environment: CDDP_SERVERS, RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, CDDP_OUTPUT "
@@ -95,7 +95,7 @@ constexpr const char* kServerFlags[] = {"consistency",   "quorum",         "max_
 // They matter where the servers have the optimizer.
 constexpr const char* kOptimizerFlags[] = {"optimizer", "lr", "momentum", "nesterov", "weight_decay"};
 
-FlagScope Scope() {
+FlagScope RunScope() {
   FlagScope scope = {{kOwnFile, kCommandFlagFile}, {"workers", "durable", "resume", "overwrite", "output"}};
   scope.names.push_back("tensorboard");
   scope.names.push_back("checkpoint_every");
@@ -268,7 +268,7 @@ absl::StatusOr<FolderLock> PrepareOutput(bool has_own_servers, TrainOptions* clu
 // The flags before "--"; what follows it is the command. Flags of cddp-server that this command does not have are
 // words of --server_flags.
 void ParseRunFlags(std::vector<std::string> args, const char* name) {
-  const FlagScope scope = Scope();
+  const FlagScope scope = RunScope();
   const auto is_own = [&scope](absl::string_view flag_name) {
     const absl::CommandLineFlag* flag = absl::FindCommandLineFlag(flag_name);
     return flag != nullptr && InScope(scope, *flag);
@@ -286,7 +286,7 @@ void ParseRunFlags(std::vector<std::string> args, const char* name) {
   std::string own_name = name;
   std::vector<char*> words = {own_name.data()};
   for (std::string& arg : args) words.push_back(arg.data());
-  ParseCommandLineOrExit(static_cast<int>(words.size()), words.data(), kUsage, scope);
+  ParseCommandLineOrExit(static_cast<int>(words.size()), words.data(), kRunUsage, scope);
   CheckFlagsHaveEffectOrExit(scope);
 }
 

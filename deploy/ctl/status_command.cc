@@ -29,7 +29,7 @@ ABSL_FLAG(bool, json, false,
 namespace cddp::ctl {
 namespace {
 
-constexpr char kUsage[] =
+constexpr char kStatusUsage[] =
     "cddp status: what a running cluster is doing.\n\n"
     "  cddp status --servers=10.0.0.1:50051,10.0.0.2:50051 --watch\n\n"
     "Exit codes: 0 all servers answer, 1 some do not, 2 bad input.";
@@ -70,7 +70,8 @@ void Show(const std::string& tables, bool again) {
 }  // namespace
 
 int RunStatusCommand(int argc, char** argv) {
-  ParseCommandFlagsOrExit(argc, argv, kUsage, {{"deploy/ctl/status_command.cc", kCommandFlagFile, kSecurityFlagFile}});
+  ParseCommandFlagsOrExit(argc, argv, kStatusUsage,
+                          {{"deploy/ctl/status_command.cc", kCommandFlagFile, kSecurityFlagFile}});
   if (absl::GetFlag(FLAGS_servers).empty()) {
     return ReportError(absl::InvalidArgumentError("status: which cluster? --servers=host:port,host:port"));
   }

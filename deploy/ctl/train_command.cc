@@ -152,7 +152,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kUsage[] =
+constexpr char kTrainUsage[] =
     "cddp train: starts parameter servers and workers on this machine and trains a model.\n\n"
     "  cddp train --model simple_cnn --dataset mnist --epochs 5 --compress --ratio 0.01\n\n"
     "Exit codes: 0 trained, 1 a process failed, 2 bad input, 130 Ctrl-C.";
@@ -406,7 +406,7 @@ void ParseTrainFlags(int argc, char** argv, const FlagScope& scope) {
   std::vector<char*> words = {argv[0]};
   for (std::string& arg : args) words.push_back(arg.data());
   const std::string usage = absl::StrCat(
-      kUsage, "\n\nFlags of cddp-server and cddp-worker that are handed on to them: ", PassedFlagNames(is_own),
+      kTrainUsage, "\n\nFlags of cddp-server and cddp-worker that are handed on to them: ", PassedFlagNames(is_own),
       "; their --help describes them.");
   ParseCommandLineOrExit(static_cast<int>(words.size()), words.data(), usage, scope);
 }

@@ -16,7 +16,7 @@
 namespace cddp::ctl {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Minutes(5);  // a GPU's driver takes seconds, large data more
+constexpr absl::Duration kCheckPatience = absl::Minutes(5);  // a GPU's driver takes seconds, large data more
 constexpr int kTickMs = 20;
 constexpr char kProgram[] = "cddp-worker: ";  // begins what it says of itself
 
@@ -35,7 +35,7 @@ absl::StatusOr<std::string> AskWorker(const std::string& worker, absl::string_vi
   absl::StatusOr<ChildProcess> child = ChildProcess::Spawn(spec, signals);
   if (!child.ok()) return child.status();
   std::string last;
-  for (const absl::Duration end = MonotonicNow() + kPatience; !child->TryReap();) {
+  for (const absl::Duration end = MonotonicNow() + kCheckPatience; !child->TryReap();) {
     pollfd pipe = {child->stdout_fd(), POLLIN, 0};  // poll leaves out -1
     poll(&pipe, 1, kTickMs);
     for (const std::string& line : child->ReadLines()) last = line.empty() ? last : line;

@@ -14,8 +14,8 @@
 namespace cddp {
 namespace {
 
-constexpr absl::string_view kMagic = "CDDPWORK";
-constexpr uint32_t kFormat = 3;
+constexpr absl::string_view kCheckpointMagic = "CDDPWORK";
+constexpr uint32_t kCheckpointFormat = 3;
 
 // Gives bytes on without a copy of the large arrays, and keeps the checksum of all of it.
 class Sink {
@@ -66,8 +66,8 @@ std::vector<T> GetArray(ByteReader* from) {
 absl::Status Append(const WorkerCheckpoint& checkpoint, WriteBytes write) {
   const BucketEngineState& engine = checkpoint.exchange.engine;
   Sink sink(write);
-  sink.Raw(kMagic);
-  sink.Put<uint32_t>(kFormat);
+  sink.Raw(kCheckpointMagic);
+  sink.Put<uint32_t>(kCheckpointFormat);
   sink.Put<uint64_t>(checkpoint.fingerprint);
   sink.PutBytes(checkpoint.run);
   sink.PutBytes(checkpoint.arithmetic);
@@ -90,20 +90,20 @@ absl::Status Append(const WorkerCheckpoint& checkpoint, NewFile* file) {
 }
 
 absl::StatusOr<WorkerCheckpoint> ParseCheckpoint(absl::string_view all, const std::string& name) {
-  if (all.substr(0, kMagic.size()) != kMagic.substr(0, all.size())) {
+  if (all.substr(0, kCheckpointMagic.size()) != kCheckpointMagic.substr(0, all.size())) {
     return absl::DataLossError(absl::StrCat(name, ": is not a worker's checkpoint"));
   }
-  if (all.size() < kMagic.size() + sizeof(kFormat) + sizeof(uint32_t)) {
+  if (all.size() < kCheckpointMagic.size() + sizeof(kCheckpointFormat) + sizeof(uint32_t)) {
     return absl::DataLossError(absl::StrCat(name, ": is cut off after ", all.size(), " bytes"));
   }
   const absl::string_view checked = all.substr(0, all.size() - sizeof(uint32_t));
   if (ByteReader(all.substr(checked.size())).Get<uint32_t>() != Crc32c(checked.data(), checked.size())) {
     return absl::DataLossError(absl::StrCat(name, ": is damaged or cut off (checksum)"));
   }
-  ByteReader from(checked.substr(kMagic.size()));
-  if (const uint32_t format = from.Get<uint32_t>(); format != kFormat) {
+  ByteReader from(checked.substr(kCheckpointMagic.size()));
+  if (const uint32_t format = from.Get<uint32_t>(); format != kCheckpointFormat) {
     return absl::FailedPreconditionError(
-        absl::StrCat(name, ": is of format ", format, ", not ", kFormat, ": use the release that wrote it"));
+        absl::StrCat(name, ": is of format ", format, ", not ", kCheckpointFormat, ": use the release that wrote it"));
   }
   WorkerCheckpoint checkpoint;
   BucketEngineState& engine = checkpoint.exchange.engine;

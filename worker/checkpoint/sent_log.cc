@@ -24,13 +24,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr absl::string_view kMagic = "CDDPSENT";
-constexpr uint32_t kFormat = 1;
+constexpr absl::string_view kSentLogMagic = "CDDPSENT";
+constexpr uint32_t kSentLogFormat = 1;
 
 std::string Head(absl::string_view run) {
-  std::string head(kMagic);
+  std::string head(kSentLogMagic);
   ByteWriter to(&head);
-  to.Put<uint32_t>(kFormat);
+  to.Put<uint32_t>(kSentLogFormat);
   to.PutBytes(run);
   return head;
 }

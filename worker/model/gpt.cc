@@ -62,9 +62,9 @@ class Perceptron : public nn::Module {
   nn::Linear c_proj_;
 };
 
-class Layer : public nn::Module {
+class Block : public nn::Module {
  public:
-  Layer(int64_t dim, int64_t heads, int64_t context)
+  Block(int64_t dim, int64_t heads, int64_t context)
       : ln_1_(register_module("ln_1", Norm(dim))),
         attn_(register_module("attn", std::make_shared<Attention>(dim, heads, context))),
         ln_2_(register_module("ln_2", Norm(dim))),
@@ -90,7 +90,7 @@ class Transformer : public nn::Module {
         h_(register_module("h", nn::ModuleList())),
         ln_f_(Norm(options.dim)) {
     for (uint32_t layer = 0; layer < options.layers; ++layer) {
-      layers_.push_back(std::make_shared<Layer>(options.dim, heads, options.context));
+      layers_.push_back(std::make_shared<Block>(options.dim, heads, options.context));
       h_->push_back(layers_.back());
     }
     register_module("ln_f", ln_f_);
@@ -106,7 +106,7 @@ class Transformer : public nn::Module {
   nn::Embedding wte_;
   nn::Embedding wpe_;
   nn::ModuleList h_;
-  std::vector<std::shared_ptr<Layer>> layers_;
+  std::vector<std::shared_ptr<Block>> layers_;
   nn::LayerNorm ln_f_;
 };
 

@@ -41,7 +41,7 @@ class BasicBlock : public torch::nn::Module {
   torch::nn::Sequential downsample_{nullptr};  // only where the shape changes
 };
 
-torch::nn::Sequential Layer(int64_t in, int64_t out, int64_t stride) {
+torch::nn::Sequential Stage(int64_t in, int64_t out, int64_t stride) {
   return torch::nn::Sequential(std::make_shared<BasicBlock>(in, out, stride),
                                std::make_shared<BasicBlock>(out, out, 1));
 }
@@ -51,10 +51,10 @@ class Resnet18 : public Classifier {
   explicit Resnet18(const ImageOptions& options)
       : conv1_(register_module("conv1", Convolution(1, 64, 7, 2))),
         bn1_(register_module("bn1", torch::nn::BatchNorm2d(64))),
-        layer1_(register_module("layer1", Layer(64, 64, 1))),
-        layer2_(register_module("layer2", Layer(64, 128, 2))),
-        layer3_(register_module("layer3", Layer(128, 256, 2))),
-        layer4_(register_module("layer4", Layer(256, 512, 2))),
+        layer1_(register_module("layer1", Stage(64, 64, 1))),
+        layer2_(register_module("layer2", Stage(64, 128, 2))),
+        layer3_(register_module("layer3", Stage(128, 256, 2))),
+        layer4_(register_module("layer4", Stage(256, 512, 2))),
         fc_(register_module("fc", torch::nn::Linear(512, options.classes))) {
     for (const std::shared_ptr<torch::nn::Module>& module : modules(/*include_self=*/false)) {
       if (auto* convolution = module->as<torch::nn::Conv2d>()) {
