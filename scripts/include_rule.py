@@ -55,9 +55,9 @@ def is_below(folder, other):
 
 
 def read_table(text):
-    """folder -> Row, of the rows `| `folder/` | what | may use |`."""
+    """folder -> Row, of the rows `| `folder/` | what | may use |` of the section Parts."""
     rows = {}
-    for line in text.splitlines():
+    for line in text.partition("\n## Parts\n")[2].partition("\n## ")[0].splitlines():
         cells = [cell.strip() for cell in line.split("|")]
         if len(cells) == 5 and cells[1].startswith("`"):
             row = Row(cells[3])

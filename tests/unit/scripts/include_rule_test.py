@@ -9,6 +9,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import include_rule  # noqa: E402
 
 TABLE = """
+| `Join` | a call | of another table |
+
+## Parts
+
 | folder | what | may use |
 |---|---|---|
 | `proto/` | messages | |
@@ -20,6 +24,10 @@ TABLE = """
 | `include/cddp` | the library | LibTorch in `torch.hpp` |
 | `worker/capi` | the library's functions | `include/cddp` |
 | `tests/` | tests | everything |
+
+## Terms
+
+| `server/` | of another table | `worker/model` |
 """
 
 GOOD = {
