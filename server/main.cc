@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/config/command_line.h"
 #include "common/config/flag_effects.h"
@@ -17,6 +18,7 @@
 #include "common/config/version.h"
 #include "common/transport/address.h"
 #include "common/transport/healthcheck.h"
+#include "common/transport/reach.h"
 #include "common/transport/security_flags.h"
 #include "server/server.h"
 #include "server/server_flags.h"
@@ -25,19 +27,27 @@ namespace {
 
 constexpr absl::Duration kHealthcheckTimeout = absl::Seconds(3);
 
+absl::Status CheckServer(const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+                         bool tls) {
+  const absl::Status health = cddp::CheckHealth(address, credentials, kHealthcheckTimeout);
+  if (health.ok()) return health;
+  const absl::Status why = cddp::ExplainPort(address, tls, health);
+  return absl::UnavailableError(absl::StrCat("server ", address, ": ", why.message()));
+}
+
 absl::Status Healthcheck(const cddp::HealthcheckFlag& flag) {
   if (!flag.address.empty()) {
     absl::Status status = cddp::CheckAddress("--healthcheck", flag.address, cddp::PortUse::kConnect);
     if (!status.ok()) return status;
   }
   if (const std::string own = absl::GetFlag(FLAGS_health_listen); flag.address.empty() && !own.empty()) {
-    return cddp::CheckHealth(cddp::LocalAddressOf(own), grpc::InsecureChannelCredentials(), kHealthcheckTimeout);
+    return CheckServer(cddp::LocalAddressOf(own), grpc::InsecureChannelCredentials(), /*tls=*/false);
   }
   absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> credentials =
       cddp::MakeProbeCredentials(cddp::SecurityFromFlags());
   if (!credentials.ok()) return credentials.status();
   const std::string address = flag.address.empty() ? cddp::LocalAddressOf(absl::GetFlag(FLAGS_listen)) : flag.address;
-  return cddp::CheckHealth(address, *credentials, kHealthcheckTimeout);
+  return CheckServer(address, *credentials, cddp::SecurityFromFlags().has_tls());
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "server/run_keeper.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/transport/status_marks.h"
 
 namespace cddp {
 namespace {
@@ -37,7 +38,11 @@ absl::Status RunKeeper::CheckCall(absl::string_view run) {
   MutexLock lock(mutex_);
   if (name == nullptr) return Lost("the call", run);
   if (!was_set_) lost_ = std::string(run);
-  return OfAnother("the call", run, *name);
+  absl::Status wrong = absl::UnavailableError(
+      absl::StrCat("the call is of run ", run, ", but this server holds run ", *name,
+                   ": does its name lead elsewhere than before, or has another training begun here?"));
+  wrong.SetPayload(kWrongServer, absl::Cord());
+  return wrong;
 }
 
 absl::Status RunKeeper::CallOfLostRun(absl::string_view run) {

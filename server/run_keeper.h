@@ -30,16 +30,17 @@ class RunKeeper {
   // The server holds this run from now on: by its flag, or as its journal says.
   void Set(absl::string_view name);
 
-  // May a call that says it is of run `run` be taken? InvalidArgument, saying what to do, if this server holds another
-  // or none. Empty: OK. A server that holds none, or one that its workers have just named, has lost its state then: it
-  // begins no run (see begins_anew) as long as it lives.
+  // May a call that says it is of run `run` be taken? Empty: yes. If this server holds another, Unavailable and marked
+  // as kWrongServer (common/transport/status_marks.h): the worker had joined its own servers, and a name or an address
+  // may lead here for a while. If it holds none, InvalidArgument, saying what to do. A server that holds none, or one
+  // that its workers have just named, has lost its state then: it begins no run (see begins_anew) as long as it lives.
   absl::Status CheckCall(absl::string_view run);
 
   // A call is of this server's run, whose name it has by its flag, but nobody has ever joined it: likewise.
   absl::Status CallOfLostRun(absl::string_view run);
 
   // A worker joins, `alone` if no other takes part at present. `has_begun`: the server has weights. Returns true if the
-  // worker's name for the run is the server's from now on. InvalidArgument as CheckCall.
+  // worker's name for the run is the server's from now on. InvalidArgument, saying what to do, if it may not.
   absl::StatusOr<bool> Join(uint32_t rank, const RunIdentity& joiner, bool alone, bool has_begun);
 
  private:

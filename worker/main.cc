@@ -66,7 +66,7 @@ int main(int argc, char** argv) {
   cddp::InitLogging();
   if (const cddp::HealthcheckFlag flag = absl::GetFlag(FLAGS_healthcheck); flag.wanted) {
     const absl::Status healthy = cddp::ProbeMetrics(
-        flag.address.empty() ? absl::GetFlag(FLAGS_metrics_listen) : flag.address, kHealthcheckTimeout);
+        flag.address.empty() ? absl::GetFlag(FLAGS_metrics_listen) : flag.address, "cddp_worker_", kHealthcheckTimeout);
     return healthy.ok() ? 0 : cddp::ReportError(healthy);
   }
   if (absl::GetFlag(FLAGS_check_device)) return CheckDevice();

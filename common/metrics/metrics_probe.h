@@ -10,9 +10,10 @@
 
 namespace cddp {
 
-// `address`: host:port; 0.0.0.0 and [::] mean this machine. OK if GET /metrics is answered with 200; Unavailable
-// otherwise, InvalidArgument for what is no address. `timeout` holds for each step of the conversation.
-absl::Status ProbeMetrics(const std::string& address, absl::Duration timeout);
+// `address`: host:port; 0.0.0.0 and [::] mean this machine. OK if GET /metrics is answered with 200 and with a metric
+// whose name begins with `prefix`, so that it is no other program's; Unavailable, saying why, otherwise,
+// InvalidArgument for what is no address. `timeout` holds for each step of the conversation.
+absl::Status ProbeMetrics(const std::string& address, const std::string& prefix, absl::Duration timeout);
 
 }  // namespace cddp
 

@@ -39,20 +39,6 @@ bool Await(int fd, int16_t events, steady_clock::time_point end) {
   }
 }
 
-std::string WhyNoConnection(int error) {
-  switch (error) {
-    case ECONNREFUSED:
-      return "nothing listens there (connection refused): is the server running, and is this its port?";
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-      return "the network has no way there: is the address right, and is the machine up?";
-    case ETIMEDOUT:
-      return "nobody answers there: is the address right, or does a firewall drop the packets?";
-    default:
-      return absl::StrCat("cannot connect: ", std::strerror(error));
-  }
-}
-
 // 0, or why there is no connection.
 int Connect(int fd, const SocketAddress& address, steady_clock::time_point end) {
   if (connect(fd, address.get(), address.length) == 0) return 0;
@@ -110,6 +96,20 @@ std::string Judge(const Heard& heard, bool tls) {
 }
 
 }  // namespace
+
+std::string WhyNoConnection(int error) {
+  switch (error) {
+    case ECONNREFUSED:
+      return "nothing listens there (connection refused): is the server running, and is this its port?";
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+      return "the network has no way there: is the address right, and is the machine up?";
+    case ETIMEDOUT:
+      return "nobody answers there: is the address right, or does a firewall drop the packets?";
+    default:
+      return absl::StrCat("cannot connect: ", std::strerror(error));
+  }
+}
 
 std::string ProbePort(const HostPort& address, bool tls, absl::Duration timeout) {
   const steady_clock::time_point end = steady_clock::now() + absl::ToChronoNanoseconds(timeout);

@@ -16,6 +16,9 @@ namespace cddp {
 // refused)" or "it speaks TLS: give --tls_ca_file". Empty if it looks as it should.
 std::string ProbePort(const HostPort& address, bool tls, absl::Duration timeout);
 
+// What an operator should know of a connect() that failed with this errno.
+std::string WhyNoConnection(int error);
+
 }  // namespace cddp
 
 #endif  // COMMON_NET_PORT_PROBE_H_

@@ -21,6 +21,10 @@ const std::string& ProtocolText() {
 
 void SetCallIdentity(grpc::ClientContext* context, const std::string& run) {
   context->AddMetadata(kProtocolKey, ProtocolText());
+  SetCallRun(context, run);
+}
+
+void SetCallRun(grpc::ClientContext* context, const std::string& run) {
   if (!run.empty()) context->AddMetadata(kRunKey, run);
 }
 

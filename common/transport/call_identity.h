@@ -1,6 +1,6 @@
 // What every call of a worker says of itself, in metadata: the protocol it speaks, and the run it takes part in. A
 // server may have been replaced between two calls, by one of another release or one that has lost its state, and no
-// connection tells. Calls of operators say neither.
+// connection tells. Operators' calls say no protocol; those that make or read a checkpoint say which run was looked at.
 
 #ifndef COMMON_TRANSPORT_CALL_IDENTITY_H_
 #define COMMON_TRANSPORT_CALL_IDENTITY_H_
@@ -23,6 +23,9 @@ using CallMetadata = std::multimap<grpc::string_ref, grpc::string_ref>;
 
 // Once a context, before the call begins. `run` empty: not known yet, and not said.
 void SetCallIdentity(grpc::ClientContext* context, const std::string& run);
+
+// Of these the run alone.
+void SetCallRun(grpc::ClientContext* context, const std::string& run);
 
 // OK if the call speaks this release's protocol, or does not say which. InvalidArgument otherwise.
 absl::Status CheckProtocol(const CallMetadata& metadata);

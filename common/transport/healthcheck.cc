@@ -2,9 +2,9 @@
 
 #include <grpcpp/generic/generic_stub.h>
 
-#include "absl/strings/str_cat.h"
 #include "common/transport/channel.h"
 #include "common/transport/deadline.h"
+#include "common/transport/status.h"
 
 namespace cddp {
 namespace {
@@ -39,8 +39,8 @@ absl::Status CheckHealth(const std::string& address, const std::shared_ptr<grpc:
   void* tag = nullptr;
   bool ok = false;
   queue.Next(&tag, &ok);
-  if (!status.ok()) return absl::UnavailableError(absl::StrCat("server ", address, ": ", status.error_message()));
-  if (Bytes(response) != kServing) return absl::UnavailableError(absl::StrCat("server ", address, " is not serving"));
+  if (!status.ok()) return FromGrpc(status);
+  if (Bytes(response) != kServing) return absl::UnavailableError("it is not serving: it is starting or ending");
   return absl::OkStatus();
 }
 

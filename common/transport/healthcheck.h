@@ -13,7 +13,8 @@
 
 namespace cddp {
 
-// OK if the server at `address` serves. Unavailable, saying why, if it is out of reach, starting or ending.
+// OK if the server at `address` serves. Otherwise Unavailable if it is starting or ending, or the call's error, as
+// ExplainPort takes it (reach.h).
 absl::Status CheckHealth(const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
                          absl::Duration timeout);
 

@@ -13,6 +13,10 @@ constexpr absl::Duration kLook = absl::Seconds(1);
 }  // namespace
 
 absl::Status Explain(const std::string& address, const ClientSecurity* security, const absl::Status& failed) {
+  return ExplainPort(address, security != nullptr && security->has_tls(), failed);
+}
+
+absl::Status ExplainPort(const std::string& address, bool tls, const absl::Status& failed) {
   if (absl::IsUnimplemented(failed)) {
     return absl::Status(failed.code(), absl::StrCat("another program answers there, which does not know the calls of a "
                                                     "cddp-server: is this its port? [",
@@ -22,7 +26,7 @@ absl::Status Explain(const std::string& address, const ClientSecurity* security,
   if (!lost || IsWrongServer(failed) || failed.GetPayload(kRankHeld).has_value()) return failed;
   const absl::StatusOr<HostPort> parsed = ParseHostPort(address, PortUse::kConnect);
   if (!parsed.ok()) return failed;  // a scheme of gRPC's
-  const std::string why = ProbePort(*parsed, security != nullptr && security->has_tls(), kLook);
+  const std::string why = ProbePort(*parsed, tls, kLook);
   if (why.empty()) return failed;
   return absl::Status(failed.code(), absl::StrCat(why, " [", failed.message(), "]"));
 }

@@ -15,6 +15,9 @@ namespace cddp {
 // there is another program's. Blocks for a second or two. `security` null: plaintext.
 absl::Status Explain(const std::string& address, const ClientSecurity* security, const absl::Status& failed);
 
+// The same of a call with (`tls`) or without TLS.
+absl::Status ExplainPort(const std::string& address, bool tls, const absl::Status& failed);
+
 }  // namespace cddp
 
 #endif  // COMMON_TRANSPORT_REACH_H_

@@ -13,13 +13,17 @@
 #include "absl/time/clock.h"
 #include "common/clock/clock.h"
 #include "common/clock/monotonic.h"
+#include "common/clock/steady_time.h"
 #include "common/codec/crc32c.h"
 #include "common/retry/retry_call.h"
+#include "common/transport/call_identity.h"
 #include "common/transport/channel.h"
 #include "common/transport/deadline.h"
+#include "common/transport/intended_server.h"
 #include "common/transport/layout_message.h"
 #include "common/transport/reach.h"
 #include "common/transport/status.h"
+#include "deploy/ctl/one_cluster.h"
 
 namespace cddp::ctl {
 namespace {
@@ -49,6 +53,10 @@ absl::Status CheckpointClient::Call(size_t server, absl::Duration try_timeout, c
   const absl::Status status = RetryCall(
       clock, retry, [&](absl::Duration timeout) { return call(*stubs_[server], retry, timeout); },
       [&](const absl::Status& failed, absl::Duration) {
+        // A new channel looks the name up again.
+        if (IsWrongServer(failed)) {
+          stubs_[server] = v1::ParameterServer::NewStub(CreateChannel(addresses_[server], security_));
+        }
         if (std::exchange(told, true)) return;
         const absl::Status why = Explain(addresses_[server], security_, failed);
         spdlog::info("event=waiting_for_server server={} reason=\"{}\"", addresses_[server],
@@ -59,9 +67,31 @@ absl::Status CheckpointClient::Call(size_t server, absl::Duration try_timeout, c
   return GaveUp(addresses_[server], failing_for, Explain(addresses_[server], security_, status));
 }
 
+absl::Status CheckpointClient::CheckServers(const std::vector<ServerStatus>& servers) {
+  if (absl::Status status = CheckOneCluster(servers); !status.ok()) return status;
+  const uint32_t count = servers.front().response->shard_count();
+  if (count != servers.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("server ", servers.front().address, " is one of ", count,
+                                                   ", but --servers names ", servers.size(), ": name all of them"));
+  }
+  const std::string& run = servers.front().response->run();
+  if (!run_.empty() && run != run_) {
+    return absl::InvalidArgumentError(absl::StrCat("the servers held run ", run_, " before, and hold run ", run,
+                                                   " now: has another training begun there?"));
+  }
+  run_ = run;
+  shards_.clear();
+  for (const ServerStatus& server : servers) shards_.push_back(server.response->shard());
+  return absl::OkStatus();
+}
+
+void CheckpointClient::NameIn(size_t server, grpc::ClientContext* context) const {
+  SetIntendedServer(context, shards_[server], static_cast<uint32_t>(shards_.size()));
+  SetCallRun(context, run_);
+}
+
 absl::StatusOr<CheckpointClient::Versions> CheckpointClient::Look() {
-  Versions versions;
-  versions.least = UINT64_MAX;
+  std::vector<ServerStatus> servers;
   for (size_t i = 0; i < stubs_.size(); ++i) {
     v1::StatusResponse response;
     const absl::Status status =
@@ -71,13 +101,15 @@ absl::StatusOr<CheckpointClient::Versions> CheckpointClient::Look() {
           return FromGrpc(stub.Status(&context, {}, &response));
         });
     if (!status.ok()) return status;
-    if (response.shard_count() != stubs_.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("server ", addresses_[i], " is one of ", response.shard_count(),
-                                                     ", but --servers names ", stubs_.size(), ": name all of them"));
-    }
-    versions.least = std::min<uint64_t>(versions.least, response.min_version());
-    versions.newest = std::max<uint64_t>(versions.newest, response.max_version());
-    for (const v1::WorkerStatus& worker : response.workers()) {
+    servers.push_back({addresses_[i], std::move(response), SteadyNow()});
+  }
+  if (absl::Status status = CheckServers(servers); !status.ok()) return status;
+  Versions versions;
+  versions.least = UINT64_MAX;
+  for (const ServerStatus& server : servers) {
+    versions.least = std::min<uint64_t>(versions.least, server.response->min_version());
+    versions.newest = std::max<uint64_t>(versions.newest, server.response->max_version());
+    for (const v1::WorkerStatus& worker : server.response->workers()) {
       versions.has_workers |= worker.state() == v1::WorkerStatus::JOINED;
     }
   }
@@ -97,6 +129,7 @@ absl::Status CheckpointClient::MakeAt(uint64_t version) {
       results[i] = Call(i, absl::InfiniteDuration(), [&](v1::ParameterServer::Stub& stub, Retry&, absl::Duration) {
         grpc::ClientContext context;
         context.set_deadline(DeadlineIn(end - MonotonicNow()));
+        NameIn(i, &context);
         v1::CheckpointRequest request;
         request.set_version(version);
         v1::CheckpointResponse response;
@@ -173,6 +206,9 @@ absl::Status CheckpointClient::Take(const v1::SnapshotChunk& chunk, Reading* rea
 }
 
 absl::StatusOr<ClusterWeights> CheckpointClient::Read(uint64_t version) {
+  if (shards_.empty()) {
+    if (absl::Status status = Look().status(); !status.ok()) return status;
+  }
   Reading reading;
   v1::SnapshotRequest request;
   request.set_version(version);
@@ -180,6 +216,7 @@ absl::StatusOr<ClusterWeights> CheckpointClient::Read(uint64_t version) {
   for (size_t i = 0; i < stubs_.size(); ++i) {
     const auto stream = [&](v1::ParameterServer::Stub& stub, Retry& retry, absl::Duration) {
       grpc::ClientContext context;
+      NameIn(i, &context);
       const auto reader = stub.Snapshot(&context, request);
       v1::SnapshotChunk chunk;
       absl::Status taken;

@@ -16,6 +16,7 @@
 #include "common/layout/parameter_layout.h"
 #include "common/retry/retry.h"
 #include "common/transport/credentials.h"
+#include "deploy/ctl/status_client.h"
 
 namespace cddp::ctl {
 
@@ -24,7 +25,8 @@ struct ClusterWeights {
   std::vector<float> weights;  // [layout.total_elements()]
 };
 
-// Keeps a channel to each server. Not thread-safe.
+// Keeps a channel to each server. Its first look finds out which run they hold and which shard each is; every later
+// call says so, and another server that has a name's address meanwhile refuses it. Not thread-safe.
 class CheckpointClient {
  public:
   // `security` null: plaintext, no token; it must outlive the client. `timeout`: how long the cluster may take to come
@@ -33,11 +35,12 @@ class CheckpointClient {
 
   // Has all servers keep the state at one version, as soon as they are there; returns the version. Unavailable if a
   // server does not answer, FailedPrecondition if it keeps no state, DeadlineExceeded if the training does not go on,
-  // Aborted if all workers are gone in mid step: then there is no such version, and Read(0) gives the model as it is.
+  // Aborted if all workers are gone in mid step: then there is no such version, and Read(0) gives the model as it is;
+  // InvalidArgument if the addresses are not all servers of one cluster.
   absl::StatusOr<uint64_t> Make();
 
   // The weights of a checkpoint, or as they are (version 0), from all servers. NotFound, naming a server, if it does
-  // not have that version; InvalidArgument if the addresses are not all servers of one cluster.
+  // not have that version; InvalidArgument as Make.
   absl::StatusOr<ClusterWeights> Read(uint64_t version);
 
  private:
@@ -58,6 +61,9 @@ class CheckpointClient {
     bool has_workers = false;  // do any take part?
   };
   absl::StatusOr<Versions> Look();
+  // What the servers say of themselves: all of one cluster, each once.
+  absl::Status CheckServers(const std::vector<ServerStatus>& servers);
+  void NameIn(size_t server, grpc::ClientContext* context) const;
   // Two looks. Where nothing moves although buckets are apart, workers may be about to go on, or gone: waits to see
   // which. Aborted if they are gone.
   absl::Status LookTwice(Versions* before, Versions* now);
@@ -67,6 +73,8 @@ class CheckpointClient {
   const ClientSecurity* const security_;
   const absl::Duration timeout_;
   std::vector<std::unique_ptr<v1::ParameterServer::Stub>> stubs_;
+  std::string run_;               // that the servers hold
+  std::vector<uint32_t> shards_;  // [server]; empty before the first look
 };
 
 }  // namespace cddp::ctl

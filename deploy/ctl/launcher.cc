@@ -192,7 +192,7 @@ std::optional<RunEnd> Launcher::Until(const std::function<bool()>& condition, ab
     }
     if (running_workers_ > 0 && SteadyNow() - looked_at_ >= kLook) {
       looked_at_ = SteadyNow();
-      listener_->Look();
+      if (std::optional<RunEnd> end = listener_->Look()) return end;
     }
   }
   return std::nullopt;

@@ -52,8 +52,8 @@ class LaunchListener {
   // Can a worker that was killed go on where it was, if it is started again? Otherwise it would end again.
   virtual bool CanGoOn(int worker) = 0;
 
-  // Called about once a second.
-  virtual void Look() {}
+  // Called about once a second. An end ends the run.
+  virtual std::optional<RunEnd> Look() { return std::nullopt; }
 };
 
 // The last line that a process has written, without its program's name; empty if there is none.

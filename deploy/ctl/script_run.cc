@@ -12,6 +12,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -55,13 +56,13 @@ std::vector<std::string> ScriptEnvironment(const ScriptOptions& options, int wor
       absl::StrCat("LOCAL_WORLD_SIZE=", options.local_workers),
       absl::StrCat("CDDP_OUTPUT=", Absolute(options.cluster.output)),
   };
-  if (!options.cluster.run.empty()) environment.push_back(absl::StrCat("CDDP_RUN=", options.cluster.run));
-  if (!options.cluster.tensorboard.empty()) {
-    environment.push_back(absl::StrCat("CDDP_TENSORBOARD=", Absolute(options.cluster.tensorboard)));
-  }
-  if (options.cluster.durable) {
-    environment.push_back(absl::StrCat("CDDP_STATE=", Absolute(CheckpointPath(options.cluster))));
-  }
+  // Those without a value are there too: what our own environment has under these names belongs to another run.
+  const TrainOptions& cluster = options.cluster;
+  environment.push_back(absl::StrCat("CDDP_RUN=", cluster.run));
+  environment.push_back(
+      absl::StrCat("CDDP_TENSORBOARD=", cluster.tensorboard.empty() ? "" : Absolute(cluster.tensorboard)));
+  environment.push_back(absl::StrCat("CDDP_STATE=", cluster.durable ? Absolute(CheckpointPath(cluster)) : ""));
+  for (const char* stronger : {"CDDP_RANK=", "CDDP_WORKERS="}) environment.emplace_back(stronger);  // than RANK
   // What a user has set already counts.
   const auto suggest = [&environment](const char* name, const std::string& value) {
     if (std::getenv(name) == nullptr) environment.push_back(absl::StrCat(name, "=", value));
@@ -146,7 +147,9 @@ void ScriptRun::WorkerSaid(int worker, const std::string& line) {
 }
 
 bool ScriptRun::EndedWell(int worker, const ChildProcess& child) {
-  return WIFEXITED(child.wait_status()) && WEXITSTATUS(child.wait_status()) == 0;
+  const bool well = WIFEXITED(child.wait_status()) && WEXITSTATUS(child.wait_status()) == 0;
+  if (well) ended_.insert(static_cast<uint32_t>(plan_.first_rank + worker));
+  return well;
 }
 
 bool ScriptRun::CanGoOn(int worker) {
@@ -159,9 +162,25 @@ bool ScriptRun::CanGoOn(int worker) {
   return fruitless_lives_[worker] < kFruitlessLives;
 }
 
-void ScriptRun::Look() {
+std::optional<RunEnd> ScriptRun::NobodyWillCome() const {
+  const std::vector<std::string>& flags = options_.cluster.server_flags;
+  const bool may_begin_without = std::any_of(
+      flags.begin(), flags.end(), [](absl::string_view flag) { return absl::StrContains(flag, "start_timeout"); });
+  if (plan_.servers == 0 || may_begin_without || view_.waited_for.empty()) return std::nullopt;
+  const bool all_ended = std::all_of(view_.waited_for.begin(), view_.waited_for.end(), [this](uint32_t rank) {
+    return ended_.count(rank) > 0 && view_.steps.count(rank) == 0;
+  });
+  if (!all_ended) return std::nullopt;
+  return RunEnd{
+      RunState::kFailed, kExitFailure,
+      absl::StrCat("the servers wait for rank ", absl::StrJoin(view_.waited_for, ", "),
+                   ", whose program has ended well, but never took part: does it make a distributed optimizer "
+                   "on every rank? (To begin without: --start_timeout and --min_workers)")};
+}
+
+std::optional<RunEnd> ScriptRun::Look() {
   std::optional<View> view = QueryView();
-  if (!view.has_value()) return;
+  if (!view.has_value()) return std::nullopt;
   if (view_.parameters == 0 && view->parameters > 0) {
     progress_->Print(absl::StrCat("the model has ", FormatCount(view->parameters), " parameters"));
   }
@@ -169,6 +188,7 @@ void ScriptRun::Look() {
   if (view->version != view_.version || view->joined != view_.joined) launcher_.NoteProgress();
   view_ = *std::move(view);
   progress_->Redraw(ProgressParts(view_));
+  return NobodyWillCome();
 }
 
 std::optional<ScriptRun::View> ScriptRun::QueryView() {
@@ -184,6 +204,7 @@ std::optional<ScriptRun::View> ScriptRun::QueryView() {
     view.parameters = std::max<uint64_t>(view.parameters, status.parameters());
     view.pushed_bytes += status.received_bytes();
     view.pulled_bytes += status.sent_bytes();
+    view.waited_for.insert(status.waiting_for().begin(), status.waiting_for().end());
     for (const v1::WorkerStatus& worker : status.workers()) {
       const uint32_t rank = worker.worker().rank();
       view.steps[rank] = std::max<uint64_t>(view.steps[rank], worker.step());

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,8 @@ struct ScriptOptions {
 
 // What a worker finds in its environment: CDDP_SERVERS, RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, CDDP_OUTPUT
 // (the run's folder), CDDP_RUN (its name, if it has one); of a durable run, CDDP_STATE (a folder of it for what a
-// worker goes on from when it is started again); and with --tensorboard, CDDP_TENSORBOARD.
+// worker goes on from when it is started again); and with --tensorboard, CDDP_TENSORBOARD. Variables of these names
+// that we have ourselves, and CDDP_RANK and CDDP_WORKERS, are empty there, which is as good as none.
 std::vector<std::string> ScriptEnvironment(const ScriptOptions& options, int worker,
                                            const std::vector<std::string>& addresses);
 
@@ -52,15 +54,18 @@ class ScriptRun : private LaunchListener {
     size_t joined = 0;                   // workers that take part
     std::map<uint32_t, uint64_t> steps;  // by rank: the last step that a worker contributed to; all that ever joined
     std::optional<double> loss;          // mean of what the workers told
+    std::set<uint32_t> waited_for;       // ranks whose contribution a server lacks
   };
 
   void WorkerSaid(int worker, const std::string& line) override;
   bool EndedWell(int worker, const ChildProcess& child) override;
   bool CanGoOn(int worker) override;
-  void Look() override;
+  std::optional<RunEnd> Look() override;
 
   LaunchPlan Plan();
   std::optional<View> QueryView();  // none: a server does not answer
+  // The servers wait for nobody but workers that have ended and never took part.
+  std::optional<RunEnd> NobodyWillCome() const;
   std::vector<std::string> ProgressParts(const View& view) const;
   void PrintSummary() const;
   absl::Status Save(const RunEnd& end) const;  // report.json
@@ -73,6 +78,7 @@ class ScriptRun : private LaunchListener {
   Launcher launcher_;
   View view_;  // as of the last look
   std::optional<absl::Time> first_version_at_;
+  std::set<uint32_t> ended_;             // ranks of workers that have ended well
   std::vector<int> fruitless_lives_;     // by worker: times in a row that it was killed without a step of its own
   std::vector<uint64_t> step_at_death_;  // by worker
 };

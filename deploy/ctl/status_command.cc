@@ -16,15 +16,18 @@
 #include "common/transport/address.h"
 #include "common/transport/security_flags.h"
 #include "deploy/ctl/command_flags.h"
+#include "deploy/ctl/one_cluster.h"
 #include "deploy/ctl/status_client.h"
 #include "deploy/ctl/status_table.h"
 
 ABSL_FLAG(absl::Duration, interval, absl::Seconds(1), "time between the two looks that rates are made from");
 ABSL_FLAG(bool, watch, false, "look again and again, every --interval seconds, until Ctrl-C");
 ABSL_FLAG(absl::Duration, timeout, absl::Seconds(3), "how long a server may take to answer");
-ABSL_FLAG(bool, json, false,
-          "one look, as JSON: {\"servers\":[{\"address\":..., \"status\":{...} or \"error\":...}]}; "
-          "64-bit numbers are texts there, as in all JSON of Protocol Buffers");
+ABSL_FLAG(
+    bool, json, false,
+    "one look, as JSON: {\"servers\":[{\"address\":..., \"status\":{...} or \"error\":...}]}, and an \"error\" if they "
+    "are not of one cluster; "
+    "64-bit numbers are texts there, as in all JSON of Protocol Buffers");
 
 namespace cddp::ctl {
 namespace {
@@ -32,10 +35,13 @@ namespace {
 constexpr char kStatusUsage[] =
     "cddp status: what a running cluster is doing.\n\n"
     "  cddp status --servers=10.0.0.1:50051,10.0.0.2:50051 --watch\n\n"
-    "Exit codes: 0 all servers answer, 1 some do not, 2 bad input.";
+    "Exit codes: 0 all servers answer, 1 some do not, or they are not of one cluster, 2 bad input.";
 
-bool AllAnswered(const std::vector<ServerStatus>& servers) {
-  return std::all_of(servers.begin(), servers.end(), [](const ServerStatus& s) { return s.response.ok(); });
+// The exit code.
+int Judge(const std::vector<ServerStatus>& servers) {
+  const bool answered =
+      std::all_of(servers.begin(), servers.end(), [](const ServerStatus& s) { return s.response.ok(); });
+  return answered && CheckOneCluster(servers).ok() ? 0 : kExitFailure;
 }
 
 std::string ToJson(const std::vector<ServerStatus>& servers) {
@@ -55,8 +61,9 @@ std::string ToJson(const std::vector<ServerStatus>& servers) {
     }
     list.push_back(std::move(entry));
   }
-  return nlohmann::ordered_json{{"servers", std::move(list)}}.dump(2, ' ', false,
-                                                                   nlohmann::ordered_json::error_handler_t::replace);
+  nlohmann::ordered_json all = {{"servers", std::move(list)}};
+  if (const absl::Status one = CheckOneCluster(servers); !one.ok()) all["error"] = std::string(one.message());
+  return all.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 // On a terminal each look takes the place of the one before.
@@ -91,13 +98,13 @@ int RunStatusCommand(int argc, char** argv) {
   std::vector<ServerStatus> before = client.Query(timeout, timeout);
   if (absl::GetFlag(FLAGS_json)) {
     std::printf("%s\n", ToJson(before).c_str());
-    return AllAnswered(before) ? 0 : kExitFailure;
+    return Judge(before);
   }
   for (bool again = false;; again = true) {
     absl::SleepFor(interval);
     std::vector<ServerStatus> now = client.Query(timeout, timeout);
     Show(StatusTables(before, now), again);
-    if (!absl::GetFlag(FLAGS_watch)) return AllAnswered(now) ? 0 : kExitFailure;
+    if (!absl::GetFlag(FLAGS_watch)) return Judge(now);
     before = std::move(now);
   }
 }

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "deploy/ctl/format.h"
+#include "deploy/ctl/one_cluster.h"
 
 namespace cddp::ctl {
 namespace {
@@ -161,8 +162,9 @@ std::string StatusTables(const std::vector<ServerStatus>& before, const std::vec
                            FormatElapsed(absl::Milliseconds(worker.silent_ms)), absl::StrFormat("%.4f", worker.loss),
                            FormatBytes(worker.pushed_bytes), FormatBytes(worker.pulled_bytes)});
   }
-  std::string text =
-      absl::StrCat(SummaryLine(now, workers), "\n\n", AlignColumns(shards, {3, 4, 5, 6, 7, 8, 9, 10, 11}));
+  const absl::Status one = CheckOneCluster(now);
+  std::string text = absl::StrCat(SummaryLine(now, workers), one.ok() ? "" : absl::StrCat("\nWARNING: ", one.message()),
+                                  "\n\n", AlignColumns(shards, {3, 4, 5, 6, 7, 8, 9, 10, 11}));
   if (worker_rows.size() > 1) absl::StrAppend(&text, "\n", AlignColumns(worker_rows, {2, 3, 4, 5, 6}));
   return text;
 }

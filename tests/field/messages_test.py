@@ -18,7 +18,11 @@ CERTIFICATES = pathlib.Path(__file__).resolve().parents[1] / "integration" / "ce
 
 class OutOfReach(FieldTest):
     def expect(self, address, words, *flags):
-        """Both a tool and a worker give this reason."""
+        """Tools, the health check and a worker give this reason."""
+        health = self.run_to_end("cddp-server", f"--healthcheck={address}", *flags)
+        self.assertEqual(health.code, 1)
+        self.assertIn(f"cddp-server: server {address}: ", health.words())
+        self.assertIn(words, health.words().splitlines()[-1])
         status = self.run_to_end("cddp", "status", f"--servers={address}", "--interval=0.05", "--timeout=1", *flags)
         self.assertEqual(status.code, 1)
         self.assertIn(words, status.output())
@@ -71,8 +75,11 @@ class OutOfReach(FieldTest):
         worker = self.start_worker(address, "--server_timeout=60")
         self.assertEqual(worker.wait(), 1)  # at once: nothing there is going to change
         self.assertIn(words, worker.words().splitlines()[-1])
-        checkpoint = self.run_to_end("cddp", "checkpoint", f"--servers={address}")
-        self.assertIn(words, checkpoint.words())
+        for program, flags in (("cddp", ["checkpoint", f"--servers={address}"]),
+                               ("cddp-server", [f"--healthcheck={address}"])):
+            tool = self.run_to_end(program, *flags)
+            self.assertEqual(tool.code, 1)
+            self.assertIn(words, tool.words())
 
     def test_a_service_that_says_nothing(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:

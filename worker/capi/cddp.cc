@@ -170,7 +170,7 @@ absl::Status Copy(absl::string_view bytes, void* to, size_t capacity, size_t nee
 
 absl::Status SetFromVariable(const std::string& variable, const char* option, ClientOptions* options) {
   const char* value = std::getenv(variable.c_str());
-  if (value == nullptr) return absl::OkStatus();
+  if (value == nullptr || *value == '\0') return absl::OkStatus();
   absl::Status status = SetClientOption(option, value, options);
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat("environment variable ", variable, ": ", status.message()));

@@ -48,26 +48,38 @@ TEST(MetricsServerTest, ServesTheRegistryAndNothingElse) {
   EXPECT_THAT(Ask(server->address(), Request("DELETE", "/metrics")), StartsWith("HTTP/1.1 405"));
 }
 
+std::shared_ptr<prometheus::Registry> RegistryWithAMetric() {
+  auto registry = std::make_shared<prometheus::Registry>();
+  prometheus::BuildCounter().Name("cddp_test_total").Register(*registry).Add({});
+  return registry;
+}
+
+absl::Status Probe(const std::string& address) { return ProbeMetrics(address, "cddp_test_", absl::Seconds(10)); }
+
 TEST(MetricsProbeTest, TellsAPortThatAnswersFromOneThatDoesNot) {
-  auto server = *MetricsServer::Start("127.0.0.1:0", std::make_shared<prometheus::Registry>());
+  auto server = *MetricsServer::Start("127.0.0.1:0", RegistryWithAMetric());
   const std::string address = server->address();
-  EXPECT_TRUE(ProbeMetrics(address, absl::Seconds(10)).ok()) << ProbeMetrics(address, absl::Seconds(10));
+  EXPECT_TRUE(Probe(address).ok()) << Probe(address);
+  const absl::Status another = ProbeMetrics(address, "cddp_worker_", absl::Seconds(10));
+  EXPECT_TRUE(absl::IsUnavailable(another));
+  EXPECT_THAT(std::string(another.message()), HasSubstr("another program answers there"));
   server.reset();
-  EXPECT_TRUE(absl::IsUnavailable(ProbeMetrics(address, absl::Seconds(10))));
-  EXPECT_TRUE(absl::IsInvalidArgument(ProbeMetrics("127.0.0.1:0", absl::Seconds(10))));
+  EXPECT_TRUE(absl::IsUnavailable(Probe(address)));
+  EXPECT_THAT(std::string(Probe(address).message()), HasSubstr("nothing listens there"));
+  EXPECT_TRUE(absl::IsInvalidArgument(Probe("127.0.0.1:0")));
 }
 
 TEST(MetricsServerTest, ServesOverIPv6AndUnderNames) {
-  const auto registry = std::make_shared<prometheus::Registry>();
+  const auto registry = RegistryWithAMetric();
   for (const char* listen : {"[::1]:0", "localhost:0"}) {
     const auto server = MetricsServer::Start(listen, registry);
     ASSERT_TRUE(server.ok()) << server.status();
-    const absl::Status answers = ProbeMetrics((*server)->address(), absl::Seconds(10));
+    const absl::Status answers = Probe((*server)->address());
     EXPECT_TRUE(answers.ok()) << listen << ": " << answers;
   }
   const auto both = MetricsServer::Start("[::]:0", registry);
   ASSERT_TRUE(both.ok()) << both.status();
-  EXPECT_TRUE(ProbeMetrics((*both)->address(), absl::Seconds(10)).ok());
+  EXPECT_TRUE(Probe((*both)->address()).ok());
   EXPECT_THAT(Ask((*both)->address(), Request("GET", "/metrics")), StartsWith("HTTP/1.1 200")) << "over IPv4";
 }
 

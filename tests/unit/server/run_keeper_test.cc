@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/transport/status_marks.h"
+
 namespace cddp {
 namespace {
 
@@ -22,6 +24,13 @@ void ExpectRefused(const absl::Status& status, const std::string& words) {
   EXPECT_THAT(std::string(status.message()), HasSubstr(words));
 }
 
+// The worker tries again, over a new channel.
+void ExpectWrongServer(const absl::Status& status, const std::string& words) {
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_TRUE(status.GetPayload(kWrongServer).has_value());
+  EXPECT_THAT(std::string(status.message()), HasSubstr(words));
+}
+
 TEST(RunKeeperTest, TheFirstThatNamesTheRunDecides) {
   RunKeeper keeper(/*begins_anew=*/false);
   EXPECT_EQ(keeper.name(), "");
@@ -32,7 +41,7 @@ TEST(RunKeeperTest, TheFirstThatNamesTheRunDecides) {
   EXPECT_EQ(keeper.name(), "a");
   EXPECT_TRUE(keeper.CheckCall("a").ok());
   EXPECT_TRUE(keeper.CheckCall("").ok());
-  ExpectRefused(keeper.CheckCall("b"), "the call is of run b, but this server holds run a");
+  ExpectWrongServer(keeper.CheckCall("b"), "the call is of run b, but this server holds run a");
 }
 
 TEST(RunKeeperTest, AnotherNameIsTakenBeforeTheRunBegins) {
@@ -81,7 +90,7 @@ TEST(RunKeeperTest, AServerThatHasLostARunBeginsNone) {
 TEST(RunKeeperTest, ARunThatWasJustNamedDoesNotBeginWhereAnotherWasLost) {
   RunKeeper keeper(false);
   EXPECT_EQ(*Join(keeper, {"b", kAny}), true);
-  ExpectRefused(keeper.CheckCall("a"), "holds run b");
+  ExpectWrongServer(keeper.CheckCall("a"), "holds run b");
   ExpectRefused(keeper.Join(1, {"b", kNamed}, false, /*has_begun=*/false).status(), "workers of run a have come");
   // One that has begun does not mind strangers.
   EXPECT_EQ(*keeper.Join(1, {"b", kNamed}, false, /*has_begun=*/true), false);
