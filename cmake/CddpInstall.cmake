@@ -1,5 +1,5 @@
-# What `cmake --install` gives, by component: client (libcddp, its headers, how CMake and pkg-config find it), server,
-# tools, worker. `cmake --install build/release --component client` takes one.
+# What `cmake --install` gives, by component: library (libcddp.so.1), client (what programs are built with against it: headers,
+# how CMake and pkg-config find it), server, tools, worker. `cmake --install build/release --component server` takes one.
 
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -9,7 +9,7 @@ file(STRINGS ${PROJECT_SOURCE_DIR}/include/cddp/cddp.h lines REGEX "#define CDDP
 string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*" "\\1.\\2" CDDP_API_VERSION "${lines}")
 
 install(TARGETS cddp_capi EXPORT CompressedDDPTargets
-  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT client
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT client
   INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/cddp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT client)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/CompressedDDP)

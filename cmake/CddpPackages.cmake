@@ -12,6 +12,8 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 # What they link, from the programs themselves: so a release's packages are for the release that they are built on.
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+# And which package a program needs that links libcddp.
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 
 set(CPACK_COMPONENTS_ALL "")
 # cddp_package(COMPONENT NAME SUMMARY TARGET [DEPENDS...]): besides what the programs link
@@ -32,6 +34,7 @@ cddp_package(server cddp-server "Parameter server of Compressed-DDP" cddp-server
 # libtorch is content with a BLAS that takes many times as long.
 cddp_package(worker cddp-worker "Worker of Compressed-DDP, with LibTorch" cddp-worker libopenblas0-pthread)
 cddp_package(tools cddp "Compressed-DDP: train, run, watch and compare" cddp "cddp-server (= ${PROJECT_VERSION})")
-cddp_package(client libcddp-dev "Compressed-DDP as a library for C and C++" cddp_capi)
+cddp_package(library libcddp1 "Compressed-DDP as a library" cddp_capi)
+cddp_package(client libcddp-dev "Compressed-DDP as a library: headers for C and C++" cddp_capi "libcddp1 (= ${PROJECT_VERSION})")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS "cddp-worker (= ${PROJECT_VERSION})")
 include(CPack)

@@ -31,7 +31,8 @@ class InstallTest(FieldTest):
         return done.stdout
 
     def install(self):
-        self.run_command("cmake", "--install", BUILD, "--prefix", self.folder / "usr", "--component", "client")
+        for component in ("library", "client"):
+            self.run_command("cmake", "--install", BUILD, "--prefix", self.folder / "usr", "--component", component)
         return self.folder / "usr"
 
     def build_example(self, name, prefix):
