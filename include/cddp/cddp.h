@@ -219,8 +219,7 @@ CDDP_API void cddp_destroy(cddp_client* client);
 
 typedef enum cddp_step_flags {
   CDDP_STEP_NOT_FINITE = 1, /* the loss is NaN or infinite: no worker makes this step */
-  CDDP_STEP_EMPTY =
-      2 /* this worker has no examples (uneven data): the mean is that of the others; it gives no gradient */
+  CDDP_STEP_EMPTY = 2 /* this worker has no examples (uneven data) and no gradient: the mean is that of the others */
 } cddp_step_flags;
 
 typedef struct cddp_step_options {
