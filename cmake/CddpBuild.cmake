@@ -1,10 +1,10 @@
-# How every target is compiled. Included once, by the top CMakeLists.txt.
+# Compiler settings and helpers of all targets. Included once, by the top CMakeLists.txt.
 
 set(CDDP_BUILD_TESTS AUTO CACHE STRING "Tests and benchmarks: ON, OFF, or AUTO: where GoogleTest and benchmark are there")
 option(CDDP_WITH_TORCH "Build the worker, which needs LibTorch; server and tools do without" ON)
 option(CDDP_BUILD_SERVER "Build cddp-server" ON)
 option(CDDP_BUILD_TOOLS "Build cddp: train, run, status, checkpoint, report, plan" ON)
-# The library alone does without what only programs need: spdlog, Prometheus, JSON, libmicrohttpd.
+# A build of the library alone does not need the programs' dependencies: spdlog, Prometheus, JSON, libmicrohttpd.
 if(CDDP_WITH_TORCH OR CDDP_BUILD_SERVER OR CDDP_BUILD_TOOLS)
   set(CDDP_PROGRAMS ON)
 else()
@@ -26,14 +26,14 @@ endif()
 find_program(CDDP_CCACHE ccache)
 if(CDDP_CCACHE)
   # Paths below the source folder are hashed relative to it, so that a second checkout finds what the first compiled.
-  # What turns warnings into errors changes no object.
+  # Flags that turn warnings into errors change no object.
   set(CMAKE_CXX_COMPILER_LAUNCHER
     ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
     "CCACHE_IGNOREOPTIONS=-Werror -Wno-maybe-uninitialized" ${CDDP_CCACHE})
 endif()
 
-# Only for the compiler that CI uses: what another one warns of shall not stop a user. Nor with sanitizers, whose code gcc
-# warns of.
+# Only for CI's compiler: other compilers' warnings must not stop a user. Not with sanitizers, either: gcc warns of the
+# code that they insert.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13 AND NOT CDDP_SANITIZER)
   set(werror_default ON)
 else()
@@ -44,8 +44,8 @@ if(CDDP_WERROR)
   add_compile_options(-Werror -Wno-maybe-uninitialized)  # gcc 12 warns of std::optional's moves
 endif()
 
-# Sums must not depend on the compiler's mood: no contraction of a*b+c behind our back (FMA is used where
-# it is written), and no -ffast-math anywhere.
+# Sums must not depend on the compiler: no implicit contraction of a*b+c (FMA is used only where it is
+# written), and no -ffast-math anywhere.
 add_compile_options(-Wall -Wextra -Wno-unused-parameter -ffp-contract=off -fno-math-errno)
 
 if(CDDP_SANITIZER STREQUAL "address")
@@ -67,8 +67,8 @@ else()
 endif()
 option(CDDP_UNITY_BUILD "Compile a library's files four at a time: half the time for all, more for a changed file" ${unity_default})
 
-# cddp_library(NAME [SEPARATE] SRCS... DEPS...): the one library target of a folder, also known as cddp::NAME. Without
-# sources it stands for headers only. SEPARATE: its files are never compiled as one; for Highway's, which include themselves.
+# cddp_library(NAME [SEPARATE] SRCS... DEPS...): the one library target of a folder, with the alias cddp::NAME. Without
+# sources it is a header-only library. SEPARATE: its files are never compiled as one; for Highway's, which include themselves.
 function(cddp_library NAME)
   cmake_parse_arguments(ARG "SEPARATE" "" "SRCS;DEPS" ${ARGN})
   if(ARG_SRCS)

@@ -1,5 +1,5 @@
-# CUDA for worker/cuda: used if nvcc and its static runtime are there, and the build goes on without them. A command
-# of our own compiles the .cu files, which hold kernels and no absl; what only calls CUDA is .cc. CMake 3.25's CUDA language does not know CUDA 13's C++20.
+# CUDA for worker/cuda: used if nvcc and its static runtime are found; the build also works without them. Our own command
+# compiles the .cu files, which hold kernels and no absl; code that only calls CUDA is in .cc files. CMake 3.25's CUDA language does not know CUDA 13's C++20.
 
 find_program(CDDP_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin)
 if(CDDP_NVCC)

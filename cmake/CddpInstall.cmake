@@ -1,10 +1,10 @@
-# What `cmake --install` gives, by component: library (libcddp.so.1), client (what programs are built with against it: headers,
-# how CMake and pkg-config find it), server, tools, worker. `cmake --install build/release --component server` takes one.
+# The components of `cmake --install`: library (libcddp.so.1), client (for building programs with it: headers, files for CMake
+# and pkg-config), server, tools, worker. `cmake --install build/release --component server` installs one.
 
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-# The library's version is its ABI's, which the header has.
+# The library's version is its ABI's, which the header defines.
 file(STRINGS ${PROJECT_SOURCE_DIR}/include/cddp/cddp.h lines REGEX "#define CDDP_VERSION_M(AJ|IN)OR")
 string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*" "\\1.\\2" CDDP_API_VERSION "${lines}")
 
@@ -31,7 +31,7 @@ foreach(program cddp-server:server cddp:tools cddp-worker:worker)
   endif()
 endforeach()
 
-# Manual pages and bash's completion, made from what the programs themselves say of their flags.
+# Manual pages and bash's completion, made from the programs' --help.
 set(docs ${PROJECT_BINARY_DIR}/docs)
 set(documented "")
 foreach(program cddp cddp-server cddp-worker)

@@ -10,7 +10,7 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
-# What they link, from the programs themselves: so a release's packages are for the release that they are built on.
+# Dependencies are read from the programs, so packages are for the Debian release that they are built on.
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 # And which package a program needs that links libcddp.
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
@@ -31,7 +31,7 @@ function(cddp_package COMPONENT NAME SUMMARY TARGET)
   set(CPACK_DEBIAN_${component}_PACKAGE_DEPENDS "${depends}" PARENT_SCOPE)
 endfunction()
 cddp_package(server cddp-server "Parameter server of Compressed-DDP" cddp-server)
-# libtorch is content with a BLAS that takes many times as long.
+# libtorch alone also accepts a BLAS that takes many times as long.
 cddp_package(worker cddp-worker "Worker of Compressed-DDP, with LibTorch" cddp-worker libopenblas0-pthread)
 cddp_package(tools cddp "Compressed-DDP: train, run, watch and compare" cddp "cddp-server (= ${PROJECT_VERSION})")
 cddp_package(library libcddp1 "Compressed-DDP as a library" cddp_capi)

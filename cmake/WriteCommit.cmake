@@ -1,4 +1,4 @@
-# Writes the commit of the tree SOURCE into the C++ file OUT, which stays as it is if it says so already.
+# Writes the commit of the tree SOURCE into the C++ file OUT, unless the file has it already.
 #
 #   cmake -DSOURCE=FOLDER -DOUT=FILE -P WriteCommit.cmake
 

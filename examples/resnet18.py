@@ -1,4 +1,4 @@
-"""A ResNet-18 with BatchNorm learns images in bfloat16 (AMP), and goes on where it was if it is killed.
+"""A ResNet-18 with BatchNorm learns images in bfloat16 (AMP), and continues where it was if it is killed.
 
 cddp run --workers=4 --servers=2 --durable -- python3 examples/resnet18.py [FOLDER] [STEPS]
 """

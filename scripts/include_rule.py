@@ -26,7 +26,7 @@ INCLUDE = re.compile(r'\s*#\s*include\s*[<"]([^>"]+)[>"]')
 
 
 class Row:
-    """What one row of the table permits."""
+    """The permissions of one row of the table."""
 
     def __init__(self, text):
         self.anything = text.strip() == "everything"
@@ -94,7 +94,7 @@ def folder_of(include, files):
 
 
 def libraries_reached(includes):
-    """file -> {library: chain of files by which it comes to it}, through our own headers."""
+    """file -> {library: chain of our headers through which the file includes it}."""
     reached = collections.defaultdict(dict)
     for file, lines in includes.items():
         for _, include in lines:
@@ -114,7 +114,7 @@ def libraries_reached(includes):
 
 
 def find_cycle(graph):
-    """Folders in a circle, or None; `order` gets the folders, each after all that it includes."""
+    """Folders that form a cycle, or None; `order` gets the folders, each after all that it includes."""
     order, state = [], {}
 
     def visit(folder, path):
@@ -138,7 +138,7 @@ def find_cycle(graph):
 
 
 def check(root, files):
-    """(what breaks the rule, folders in order, folder -> folders that it includes)"""
+    """(violations, folders in order, folder -> folders that it includes)"""
     with open(os.path.join(root, "ARCHITECTURE.md"), encoding="utf-8") as text:
         rows = read_table(text.read())
     includes = read_includes(root, files)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Compares the mutexes of the programs and the library with the table of docs/threads.md: each has a row there, and each
-row a mutex. Prints what differs and exits with 1."""
+"""Compares the mutexes of the programs and the library with the table of docs/threads.md: each must have a row there, and
+each row a mutex. Prints the differences and exits with 1."""
 
 import pathlib
 import re

@@ -38,7 +38,7 @@ def tidy_version():
 
 
 class Keys:
-    """Hashes of all that a file's findings depend on."""
+    """Hashes of everything on which a file's findings depend."""
 
     def __init__(self):
         # The messages' headers are made from the .proto files.
@@ -47,7 +47,7 @@ class Keys:
         self.includes = {}
 
     def closure(self, file):
-        """The file and all headers of ours that it includes, through others as well."""
+        """The file and all our headers that it includes, also indirectly."""
         found, left = set(), [file]
         while left:
             each = left.pop()

@@ -1,6 +1,6 @@
-# LibTorch as a Python package brings it: -DTorch_DIR=<source>/cmake/python_torch, and CDDP_PYTHON_TORCH names the package's
-# folder (python3 -c 'import torch; print(torch.__path__[0])'). The package's own CMake files do as well, but ask for all of
-# CUDA's development files, of which we need the runtime's alone.
+# The LibTorch of a Python package: -DTorch_DIR=<source>/cmake/python_torch, and CDDP_PYTHON_TORCH names the package's
+# folder (python3 -c 'import torch; print(torch.__path__[0])'). The package's own CMake files also work, but need all of
+# CUDA's development files, of which we need only the runtime's.
 
 set(CDDP_PYTHON_TORCH "" CACHE PATH "Folder of Python's package torch")
 add_library(torch INTERFACE IMPORTED)

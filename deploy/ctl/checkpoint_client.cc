@@ -123,7 +123,7 @@ absl::Status CheckpointClient::MakeAt(uint64_t version) {
   std::vector<std::thread> calls;
   for (size_t i = 0; i < stubs_.size(); ++i) {
     calls.emplace_back([&, i] {
-      // A call that waits for the version and breaks off is made again: what was written meanwhile is refused as past,
+      // A call that fails while it waits for the version is made again: a version written meanwhile is refused as past,
       // and Make() asks for a later version.
       bool late = false;
       results[i] = Call(i, absl::InfiniteDuration(), [&](v1::ParameterServer::Stub& stub, Retry&, absl::Duration) {
@@ -139,8 +139,8 @@ absl::Status CheckpointClient::MakeAt(uint64_t version) {
       });
       if (!late) return;
       results[i] = absl::DeadlineExceededError(
-          absl::StrCat("server ", addresses_[i], " did not come to version ", version, " in ",
-                       absl::FormatDuration(timeout_), ": does the training go on? (cddp status, --reach_timeout)"));
+          absl::StrCat("server ", addresses_[i], " did not reach version ", version, " in ",
+                       absl::FormatDuration(timeout_), ": is the training running? (cddp status, --reach_timeout)"));
     });
   }
   for (std::thread& call : calls) call.join();

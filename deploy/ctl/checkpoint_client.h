@@ -25,21 +25,21 @@ struct ClusterWeights {
   std::vector<float> weights;  // [layout.total_elements()]
 };
 
-// Keeps a channel to each server. Its first look finds out which run they hold and which shard each is; every later
-// call says so, and another server that has a name's address meanwhile refuses it. Not thread-safe.
+// Keeps a channel to each server. Its first query finds out the servers' run and each one's shard. Every later call names
+// them, so that another server that has got an address meanwhile refuses it. Not thread-safe.
 class CheckpointClient {
  public:
-  // `security` null: plaintext, no token; it must outlive the client. `timeout`: how long the cluster may take to come
-  // to a version.
+  // `security` null: plaintext, no token; it must outlive the client. `timeout`: how long the cluster may take to reach
+  // a version.
   CheckpointClient(const std::vector<std::string>& addresses, const ClientSecurity* security, absl::Duration timeout);
 
-  // Has all servers keep the state at one version, as soon as they are there; returns the version. Unavailable if a
-  // server does not answer, FailedPrecondition if it keeps no state, DeadlineExceeded if the training does not go on,
-  // Aborted if all workers are gone in mid step: then there is no such version, and Read(0) gives the model as it is;
+  // Makes all servers save the state at one version, once they have reached it; returns the version. Unavailable if a
+  // server does not answer, FailedPrecondition if it keeps no state, DeadlineExceeded if the training does not continue,
+  // Aborted if all workers are gone in mid step: then there is no such version, and Read(0) gives the present model;
   // InvalidArgument if the addresses are not all servers of one cluster.
   absl::StatusOr<uint64_t> Make();
 
-  // The weights of a checkpoint, or as they are (version 0), from all servers. NotFound, naming a server, if it does
+  // The weights of a checkpoint, or the present ones (version 0), from all servers. NotFound names a server that does
   // not have that version; InvalidArgument as Make.
   absl::StatusOr<ClusterWeights> Read(uint64_t version);
 
@@ -51,21 +51,21 @@ class CheckpointClient {
   };
   static absl::Status Take(const v1::SnapshotChunk& chunk, Reading* reading);
 
-  // Makes a call to one server, again while it is out of reach or busy; errors name the server.
+  // Calls one server, with retries while it is out of reach or busy; errors name the server.
   using ServerCall = std::function<absl::Status(v1::ParameterServer::Stub&, Retry&, absl::Duration timeout)>;
   absl::Status Call(size_t server, absl::Duration try_timeout, const ServerCall& call);
-  // Of all buckets.
+  // The versions of all buckets.
   struct Versions {
     uint64_t least = 0;
     uint64_t newest = 0;
-    bool has_workers = false;  // do any take part?
+    bool has_workers = false;  // whether any take part
   };
   absl::StatusOr<Versions> Look();
-  // What the servers say of themselves: all of one cluster, each once.
+  // Checks by the servers' answers that they are all servers of one cluster, each once.
   absl::Status CheckServers(const std::vector<ServerStatus>& servers);
   void NameIn(size_t server, grpc::ClientContext* context) const;
-  // Two looks. Where nothing moves although buckets are apart, workers may be about to go on, or gone: waits to see
-  // which. Aborted if they are gone.
+  // Asks twice. If no version moves although buckets differ, workers may be about to continue, or be gone: waits to
+  // find out. Aborted if they are gone.
   absl::Status LookTwice(Versions* before, Versions* now);
   absl::Status MakeAt(uint64_t version);
 

@@ -12,15 +12,15 @@
 #include "deploy/ctl/command_flags.h"
 #include "deploy/ctl/safetensors.h"
 
-ABSL_FLAG(uint64_t, version, 0, "export the checkpoint of this version that is there, and make none; 0: make one");
+ABSL_FLAG(uint64_t, version, 0, "export the existing checkpoint of this version; 0: make a new checkpoint");
 ABSL_FLAG(std::string, export_to, "", "file for the checkpoint's model, as safetensors; empty: none");
-ABSL_FLAG(absl::Duration, reach_timeout, absl::Seconds(60), "how long the cluster may take to come to a version");
+ABSL_FLAG(absl::Duration, reach_timeout, absl::Seconds(60), "how long the cluster may take to reach a version");
 
 namespace cddp::ctl {
 namespace {
 
 constexpr char kCheckpointUsage[] =
-    "cddp checkpoint: has every server keep the state at one version in its --state_dir.\n\n"
+    "cddp checkpoint: makes every server save the state at one version in its --state_dir.\n\n"
     "  cddp checkpoint --servers=10.0.0.1:50051,10.0.0.2:50051 --export_to=model.safetensors\n\n"
     "Servers go back to a checkpoint with --restore_version, and make them on their own with --checkpoint_every.\n"
     "Exit codes: 0 done, 1 not done, 2 bad input.";

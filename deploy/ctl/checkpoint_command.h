@@ -1,4 +1,4 @@
-// cddp checkpoint: keeps the state of a running cluster at one version, and exports the model of one.
+// cddp checkpoint: saves the state of a running cluster at one version, and exports a version's model.
 
 #ifndef DEPLOY_CTL_CHECKPOINT_COMMAND_H_
 #define DEPLOY_CTL_CHECKPOINT_COMMAND_H_

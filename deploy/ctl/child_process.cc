@@ -20,12 +20,12 @@
 namespace cddp::ctl {
 namespace {
 
-// A line longer than this is none of ours; it is cut.
+// A longer line is not from our programs; it is cut.
 constexpr size_t kMaxLineBytes = 1 << 20;
 
 absl::Status Errno(absl::string_view what) { return absl::ErrnoToStatus(errno, what); }
 
-// Ours, with these in place of what has their names.
+// Our environment, in which these replace variables of the same names.
 std::vector<std::string> EnvironmentWith(const std::vector<std::string>& more) {
   std::vector<std::string> all = more;
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -50,7 +50,7 @@ void WriteAll(int fd, absl::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t wrote = write(fd, bytes.data(), bytes.size());
     if (wrote < 0 && errno == EINTR) continue;
-    if (wrote <= 0) return;  // a full disk ends no run
+    if (wrote <= 0) return;  // a full disk must not end the run
     bytes.remove_prefix(wrote);
   }
 }
@@ -65,7 +65,7 @@ void WriteAll(int fd, absl::string_view bytes) {
   };
   setpgid(0, 0);
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail();
-  if (getppid() != parent) _exit(127);  // the parent died before prctl(): no signal will come
+  if (getppid() != parent) _exit(127);  // the parent died before prctl(), so no signal will come
   if (dup2(stdin_fd, STDIN_FILENO) < 0 || dup2(stdout_fd, STDOUT_FILENO) < 0 || dup2(stderr_fd, STDERR_FILENO) < 0) {
     fail();
   }
@@ -92,7 +92,7 @@ absl::StatusOr<ChildProcess> ChildProcess::Spawn(const ChildSpec& spec, const si
   int out[2];
   if (pipe2(out, O_CLOEXEC) != 0) return Errno("pipe");
   to_close.insert(to_close.end(), {out[0], out[1]});
-  int error[2];  // closed by a successful exec, else brings errno
+  int error[2];  // closed by a successful exec, otherwise carries errno
   if (pipe2(error, O_CLOEXEC) != 0) return Errno("pipe");
   to_close.insert(to_close.end(), {error[0], error[1]});
 
@@ -170,7 +170,7 @@ std::vector<std::string> ChildProcess::ReadLines() {
 bool ChildProcess::TryReap() {
   siginfo_t ended = {};
   if (waitid(P_PID, pid_, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid != pid_) return false;
-  Kill(SIGKILL);  // before the reaping, as long as nobody else can have its number
+  Kill(SIGKILL);  // before reaping, while no other process can have its number
   int wait_status = 0;
   if (waitpid(pid_, &wait_status, WNOHANG) != pid_) return false;
   wait_status_ = wait_status;

@@ -1,4 +1,4 @@
-// One program that we started and must see to its end.
+// A child process that we started and must end.
 
 #ifndef DEPLOY_CTL_CHILD_PROCESS_H_
 #define DEPLOY_CTL_CHILD_PROCESS_H_
@@ -15,7 +15,7 @@
 
 namespace cddp::ctl {
 
-// Where a child's output goes; its log is a file of its own.
+// Where a child's output goes; each child has its own log file.
 enum class ChildOutput {
   kStdoutToPipe,  // standard output to the pipe, standard error to the log
   kAllToPipe,     // both to the pipe; what is read there is copied to the log
@@ -26,20 +26,20 @@ struct ChildSpec {
   std::string name;                           // for people: "worker 3"
   std::vector<std::string> argv;              // argv[0] is the path of the program
   std::string log_path;                       // an old file is replaced
-  std::vector<std::string> environment = {};  // "NAME=value", in place of ours of that name
+  std::vector<std::string> environment = {};  // "NAME=value"; replaces ours of that name
   ChildOutput output = ChildOutput::kStdoutToPipe;
 };
 
-// A running or ended child. Its standard input is /dev/null, its standard output a pipe that we read in lines, its
-// standard error a file (written by the child itself, so nothing of its last words is lost, whatever happens to us),
-// unless the spec says otherwise. It leads a process group of its own: Ctrl-C at the terminal reaches us alone, and we
-// decide how the child ends; what it has started in that group ends with it.
+// A running or ended child. Unless the spec says otherwise, its standard input is /dev/null, its standard output a pipe
+// that we read in lines, its standard error a file (which the child writes itself, so its last lines are not lost even
+// if we are killed). It leads a process group: Ctrl-C at the terminal reaches only us, and we decide how the child
+// ends; processes that it has started in that group end with it.
 //
 // The kernel kills the child with SIGKILL when the thread that called Spawn ends; that must be the main thread. Not
 // thread-safe. The destructor closes the pipe and leaves the process alone: Supervisor ends it.
 class ChildProcess {
  public:
-  // `signals` is the signal mask that the child begins with.
+  // `signals`: the child's initial signal mask.
   static absl::StatusOr<ChildProcess> Spawn(const ChildSpec& spec, const sigset_t& signals);
 
   ChildProcess(ChildProcess&& other) noexcept;
@@ -54,14 +54,14 @@ class ChildProcess {
   // The pipe to poll for reading, -1 when it has been closed.
   int stdout_fd() const { return stdout_fd_; }
 
-  // Takes what the pipe holds, without waiting, and returns the lines that it completes (without '\n'). At the end of
-  // the pipe the rest counts as a line, too, and the pipe is closed.
+  // Reads the pipe without waiting and returns the lines completed (without '\n'). At the end of the pipe the rest
+  // counts as a line, too, and the pipe is closed.
   std::vector<std::string> ReadLines();
 
-  // Has it ended? Reaps it then, and kills what it has left behind in its group. Does not wait.
+  // Returns whether the child has ended. Then reaps it, and kills the rest of its process group. Does not wait.
   bool TryReap();
 
-  // Sends a signal to the child and whatever it has started.
+  // Sends a signal to the child and its process group.
   void Kill(int signal) const;
 
  private:

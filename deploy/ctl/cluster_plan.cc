@@ -12,13 +12,13 @@
 namespace cddp::ctl {
 namespace {
 
-// More processes than this on one machine are a slip of the finger.
+// More processes than this on one machine are taken for a typing error.
 constexpr int kMaxProcesses = 1024;
 
-// We start again whoever is killed, so rounds can wait for that: going on without a worker would change the result.
+// Killed workers are restarted, so rounds wait that long: continuing without a worker would change the result.
 constexpr int kDurableLeaseSeconds = 60;
 
-// Models and data sets have names that are good parts of a file's name.
+// Names of models and data sets become parts of file names.
 absl::Status CheckName(const char* flag, const std::string& name) {
   const bool good = !name.empty() && name.front() != '.' && std::all_of(name.begin(), name.end(), [](char c) {
     return absl::ascii_isalnum(c) || c == '_' || c == '-' || c == '.';
@@ -37,7 +37,7 @@ absl::Status CheckAtLeast(const char* flag, int value, int min) {
   return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", value, ": must be at least ", min));
 }
 
-// `condition` is false for NaN, too, when it is written as what must hold.
+// Write `condition` as what must hold: then it is false for NaN, too.
 absl::Status CheckNumber(const char* flag, double value, bool condition, const char* rule) {
   if (condition && std::isfinite(value)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", FormatExact(value), ": ", rule));
@@ -57,7 +57,7 @@ std::string LocalStepsText(const TrainOptions& options) {
   return "";
 }
 
-// A setting of the programs that `cddp train` decides. It goes to whichever has it, servers, workers or both.
+// A setting of the programs that `cddp train` decides. It goes to the programs that have it: servers, workers or both.
 struct TrainSetting {
   absl::string_view name;
   std::string (*text)(const TrainOptions& options);
@@ -90,7 +90,7 @@ void Append(const std::vector<std::string>& more, std::vector<std::string>* flag
   flags->insert(flags->end(), more.begin(), more.end());
 }
 
-// Of whoever has it.
+// The optimizer's flags, for the programs that have it.
 std::vector<std::string> OptimizerFlags(const TrainOptions& options) {
   std::vector<std::string> flags = {absl::StrCat("--optimizer=", options.optimizer),
                                     absl::StrCat("--lr=", FormatExact(options.rate())),
@@ -103,7 +103,7 @@ std::vector<std::string> OptimizerFlags(const TrainOptions& options) {
   return flags;
 }
 
-// Of servers whose workers have the optimizer.
+// Flags of servers whose workers have the optimizer.
 std::vector<std::string> OuterFlags(const TrainOptions& options) {
   return {"--optimizer=sgd", absl::StrCat("--lr=", FormatExact(options.outer_lr)),
           absl::StrCat("--momentum=", FormatExact(options.outer_momentum)),
@@ -161,7 +161,7 @@ void AppendSettings(absl::Span<const Setting> settings, const TrainOptions& opti
   }
 }
 
-// How much a worker sends.
+// Flags for the part of the gradient that a worker sends.
 std::vector<std::string> RatioFlags(const TrainOptions& options, int rank) {
   if (!options.changes_ratio()) return {absl::StrCat("--ratio=", FormatExact(options.push_ratio()))};
   if (options.changing_ratio.kind == RatioChoice::Kind::kAuto) {
@@ -170,7 +170,7 @@ std::vector<std::string> RatioFlags(const TrainOptions& options, int rank) {
   return {absl::StrCat("--ratio=@", RatioPath(options.changing_ratio.decisions, rank))};
 }
 
-// What a worker learns.
+// Flags of the training data.
 std::vector<std::string> DataFlags(const TrainOptions& options) {
   if (options.learns_arrays()) return {absl::StrCat("--data=", options.data)};
   if (!options.learns_text()) return {absl::StrCat("--data_dir=", options.data_dir)};
@@ -244,7 +244,7 @@ std::vector<std::string> ServerFlags(const TrainOptions& options, int shard) {
   if (options.durable) {
     flags.push_back(absl::StrCat("--state_dir=", StatePath(options, shard)));
     flags.push_back(absl::StrCat("--lease=", kDurableLeaseSeconds, "s"));
-    // Two checkpoints back: the latest may be damaged; and one may have been left out.
+    // Three periods: the latest checkpoint may be damaged, and one may have been left out.
     flags.push_back(absl::StrCat("--log_versions=", 3 * options.checkpoint_period()));
     if (options.resume) flags.push_back("--resume");
   }

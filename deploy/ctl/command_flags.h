@@ -16,9 +16,9 @@ namespace cddp::ctl {
 
 inline constexpr char kCommandFlagFile[] = "deploy/ctl/command_flags.cc";
 
-// Sets the flags of one command: argv[0] is its name, `scope` holds its flags, those that it shares with other commands
-// included. Ends the process for --help, and with kExitBadInput for whatever is wrong: unknown flags, flags of another
-// command, flags without effect, words.
+// Sets the flags of one command. argv[0] is its name; `scope` holds its flags, including those that it shares with
+// other commands. Ends the process for --help, and with kExitBadInput for unknown flags, flags of another command,
+// flags without effect, and words that are no flags.
 void ParseCommandFlagsOrExit(int argc, char** argv, absl::string_view usage, const FlagScope& scope);
 
 }  // namespace cddp::ctl

@@ -20,22 +20,22 @@ namespace cddp::ctl {
 namespace {
 
 constexpr absl::Duration kListenTimeout = absl::Seconds(60);
-constexpr absl::Duration kEndTimeout = absl::Seconds(30);        // of a server that has nothing left to do
+constexpr absl::Duration kEndTimeout = absl::Seconds(30);        // for a server that has nothing left to do
 constexpr absl::Duration kGrace = absl::Seconds(5);              // between SIGTERM and SIGKILL
-constexpr absl::Duration kShortGrace = absl::Milliseconds(500);  // likewise, where nothing would be saved
-constexpr absl::Duration kQuiet = absl::Seconds(10);             // without progress, before whom they wait for is said
+constexpr absl::Duration kShortGrace = absl::Milliseconds(500);  // the same, if nothing would be saved
+constexpr absl::Duration kQuiet = absl::Seconds(10);             // without progress, until the waiting is reported
 constexpr absl::Duration kLook = absl::Seconds(1);
 constexpr absl::Duration kStatusTimeout = absl::Seconds(2);
 constexpr size_t kLastWords = 10;
-constexpr int kSignalExitCode = 128;  // and the signal: a worker that was asked to end, and has saved its state
+constexpr int kSignalExitCode = 128;  // plus the signal: a worker that was asked to end and has saved its state
 
-// Programs say "cddp-worker: what is wrong"; who said it is told in another way here.
+// Programs print "cddp-worker: what is wrong"; here the message names the process in another way.
 std::string WithoutProgramName(const std::string& line) {
   const size_t colon = line.find(": ");
   return line.compare(0, 5, "cddp-") == 0 && colon != std::string::npos ? line.substr(colon + 2) : line;
 }
 
-// Whose place in the list it is; none: a process that another has replaced, or of the other list.
+// The child's index in the list; nullopt for a process that was replaced, or one of the other list.
 std::optional<int> PlaceOf(size_t child, const std::vector<size_t>& children) {
   const auto found = std::find(children.begin(), children.end(), child);
   if (found == children.end()) return std::nullopt;
@@ -48,7 +48,7 @@ std::string LastWords(const ChildProcess& child) {
   return absl::StrCat("its last words (all of them: ", child.log_path(), "):\n    ", absl::StrJoin(lines, "\n    "));
 }
 
-// As a shell tells it.
+// The exit code as a shell reports it.
 int ExitCode(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : kSignalExitCode + WTERMSIG(wait_status);
 }
@@ -237,11 +237,11 @@ std::optional<RunEnd> Launcher::Handle(const ChildExit& exit) {
 }
 
 bool Launcher::RestartServer(int shard) {
-  // One that ends before it listens would end again. Before the workers run there is nothing to go on with.
+  // A server that ends before it listens would end again. Before the workers run there is nothing to continue.
   if (!server_listens_[shard] || running_workers_ == 0) return false;
   ChildSpec spec = ServerSpec(shard);
   spec.argv.push_back(absl::StrCat("--listen=", addresses_[shard]));  // the last one counts
-  spec.argv.push_back("--resume");                                    // it goes on from its state, or not at all
+  spec.argv.push_back("--resume");                                    // it continues from its state, or not at all
   const std::optional<size_t> child = StartAgain(std::move(spec), "journal");
   if (!child.has_value()) return false;
   server_children_[shard] = *child;
@@ -271,7 +271,7 @@ RunEnd Launcher::ChildFailed(const ChildProcess& child, bool is_worker) const {
   const int status = child.wait_status();
   const bool as_it_is = is_worker && plan_.worker_exit_codes;
   if (!as_it_is && WIFEXITED(status) && WEXITSTATUS(status) == kExitBadInput) {
-    // The child has said in one line what was wrong with its input, which came from ours.
+    // The child has printed in one line what is wrong with its input, which came from our flags.
     const std::string word = LastWord(child);
     return {RunState::kFailed, kExitBadInput,
             absl::StrCat(child.name(), ": ", word.empty() ? "bad input" : word, " (log: ", child.log_path(), ")")};

@@ -18,7 +18,7 @@
 
 namespace cddp::ctl {
 
-// A worker's command line and what else its start needs.
+// A worker's command line and environment.
 struct WorkerCommand {
   std::vector<std::string> argv;         // argv[0] is the path of the program
   std::vector<std::string> environment;  // "NAME=value", added to ours
@@ -30,56 +30,56 @@ struct LaunchPlan {
   std::vector<std::string> addresses;  // of servers that run already; then `servers` is 0
   int workers = 0;                     // to start
   int first_rank = 0;                  // of these workers
-  bool durable = false;                // whoever is killed is started again
+  bool durable = false;                // killed processes are restarted
   std::string log_folder;
-  std::string left_behind;         // what a run that is interrupted leaves: "the logs are in runs/mine"
+  std::string left_behind;         // the files that an interrupted run leaves: "the logs are in runs/mine"
   bool worker_exit_codes = false;  // the run ends with the exit code of the worker that failed, not with 1
   std::function<std::vector<std::string>(int shard)> server;  // command line; argv[0] is the path of the program
   std::function<WorkerCommand(int worker, const std::vector<std::string>& addresses)> worker;  // worker: from 0
 };
 
-// What a kind of run does with what its processes tell. Called by the launcher's thread.
+// Handles the events of a run's processes, for one kind of run. Called by the launcher's thread.
 class LaunchListener {
  public:
   virtual ~LaunchListener() = default;
 
-  // A line of a worker's pipe.
+  // A line from a worker's pipe.
   virtual void WorkerSaid(int worker, const std::string& line) = 0;
 
-  // Has a worker that ended done what it should?
+  // Whether a worker that ended has done its work.
   virtual bool EndedWell(int worker, const ChildProcess& child) = 0;
 
-  // Can a worker that was killed go on where it was, if it is started again? Otherwise it would end again.
+  // Whether a killed worker could continue if it were restarted. Otherwise it would end again.
   virtual bool CanGoOn(int worker) = 0;
 
   // Called about once a second. An end ends the run.
   virtual std::optional<RunEnd> Look() { return std::nullopt; }
 };
 
-// The last line that a process has written, without its program's name; empty if there is none.
+// The last line of a process's log, without its program's name; empty if there is none.
 std::string LastWord(const ChildProcess& child);
 
-// To be used once, by the main thread; one exists at a time.
+// Use it once, in the main thread; at most one exists at a time.
 class Launcher {
  public:
-  // All outlive the launcher.
+  // The arguments must outlive the launcher.
   Launcher(const LaunchPlan* plan, LaunchListener* listener, Progress* progress);
 
-  // Takes over the process's signals; before Drive().
+  // Takes over the process's signals. Call it before Drive().
   absl::Status Prepare();
 
-  // Starts the servers, then the workers, and hears them. Returns when all workers and then all servers have ended
-  // well, when one failed, or when a signal asks for the end. `before_servers_end` is called when the workers have
+  // Starts the servers, then the workers, and handles their events. Returns when all workers and then all servers have
+  // ended well, when one failed, or when a signal asks to end. `before_servers_end` is called when the workers have
   // ended.
   RunEnd Drive(const std::function<void()>& before_servers_end);
 
-  // Ends what still runs. `saves_state`: processes that end by themselves leave more than those that are killed.
+  // Ends the processes that still run. `saves_state`: they save their state if they get time to end by themselves.
   void EndAll(const RunEnd& end, bool saves_state);
 
-  // What the servers tell, in the order of shards; takes up to a second or two.
+  // The servers' status, in the order of shards; takes up to a second or two.
   std::vector<ServerStatus> Query(absl::Duration timeout);
 
-  // There is progress: a silence begins now.
+  // Notes progress: the time without progress begins now.
   void NoteProgress();
 
   // Empty until that server listens.
@@ -104,7 +104,7 @@ class Launcher {
   ChildSpec ServerSpec(int shard) const;
   ChildSpec WorkerSpec(int worker) const;
   std::string LogPath(std::string name) const;  // of a process
-  void NoteQuiet();  // says whom the cluster waits for, if there has been no progress for long
+  void NoteQuiet();                             // after a long time without progress, prints whom the cluster waits for
 
   const LaunchPlan& plan_;
   LaunchListener* const listener_;
@@ -120,7 +120,7 @@ class Launcher {
   bool servers_may_end_ = false;
   std::unique_ptr<StatusClient> status_;  // once it is needed: it starts threads
   absl::Duration progress_at_;            // MonotonicNow() of the last progress
-  absl::Duration quiet_limit_;            // a longer silence is worth a line; doubles with each
+  absl::Duration quiet_limit_;            // time without progress until a line is printed; doubles each time
   absl::Time looked_at_ = absl::InfinitePast();
 };
 

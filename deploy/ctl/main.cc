@@ -1,4 +1,4 @@
-// cddp: the person's tool for Compressed-DDP clusters.
+// cddp: the command-line tool for Compressed-DDP clusters.
 
 #include <cstdio>
 #include <string>

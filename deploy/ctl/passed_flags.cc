@@ -13,10 +13,10 @@
 namespace cddp::ctl {
 namespace {
 
-// Each process's own, which `cddp train` gives out.
+// Flags that differ between processes; `cddp train` sets them.
 constexpr absl::string_view kGivenOut[] = {"--shard", "--shards", "--rank"};
 
-// Settings of the optimizer, wherever it is. `cddp train` has the others itself.
+// The optimizer's settings, at workers or servers. `cddp train` has its other settings as flags.
 constexpr absl::string_view kOptimizers[] = {"--lr_schedule",     "--lr_warmup_steps", "--lr_decay_steps",
                                              "--lr_decay_factor", "--beta1",           "--beta2",
                                              "--epsilon",         "--param_groups"};

@@ -11,13 +11,13 @@
 
 namespace cddp::ctl {
 
-// Turns the flags that change a result (common/agreement/settings.h), and that `is_own` does not know, into words of
+// Turns the flags that change a result (common/agreement/settings.h), except those that `is_own` knows, into words of
 // --server_flags and --worker_flags: "--residual_decay=0.9" becomes "--worker_flags=--residual_decay=0.9". A flag that
 // both programs have goes to both, but for the optimizer's, which become words of --optimizer_flags.
 std::vector<std::string> PassFlagsOn(const std::vector<std::string>& args,
                                      const std::function<bool(absl::string_view name)>& is_own);
 
-// The same for those of servers alone: they become words of --server_flags.
+// The same for flags that only servers have: they become words of --server_flags.
 std::vector<std::string> PassServerFlagsOn(const std::vector<std::string>& args,
                                            const std::function<bool(absl::string_view name)>& is_own);
 

@@ -31,7 +31,7 @@ ABSL_FLAG(std::string, shapes, "", "file with the model's tensors, [{\"shape\":[
 ABSL_FLAG(std::string, rate, "1gbit", "of each host's link and direction: 100mbit, 2.5gbit");
 ABSL_FLAG(double, latency_ms, 0.1, "of the network, one way");
 ABSL_FLAG(double, compute_ms, 100, "of a forward and backward pass on one worker");
-ABSL_FLAG(uint32_t, cores, 8, "of each host, for all that is not the passes");
+ABSL_FLAG(uint32_t, cores, 8, "of each host, for everything except the passes");
 ABSL_FLAG(uint32_t, shared_cores, 0,
           "cores that do the work of all hosts, as in tests/bench/netlab; 0: each host has its own");
 ABSL_FLAG(uint32_t, tree, 0,
@@ -40,7 +40,7 @@ ABSL_FLAG(uint32_t, most_workers, 0,
           "study how the cluster scales up to this number of workers, and what helps; 0: no study");
 ABSL_FLAG(std::string, costs, "", "other constants than deploy/plan/cost_constants.h has: compress_ns=1.5,goodput=0.9");
 
-// Of train; here they mean the same.
+// Flags of train with the same meaning here.
 ABSL_DECLARE_FLAG(int, workers);
 ABSL_DECLARE_FLAG(cddp::StepsChoice, local_steps);
 ABSL_DECLARE_FLAG(int, bucket_bytes);
@@ -49,7 +49,7 @@ ABSL_DECLARE_FLAG(double, publish_ratio);
 ABSL_DECLARE_FLAG(std::string, optimizer);
 ABSL_DECLARE_FLAG(cddp::ValueEncoding, value_encoding);
 ABSL_DECLARE_FLAG(cddp::IndexEncoding, index_encoding);
-ABSL_DECLARE_FLAG(bool, json);  // of status
+ABSL_DECLARE_FLAG(bool, json);  // a flag of status
 
 namespace cddp::ctl {
 namespace {
@@ -64,8 +64,7 @@ constexpr char kPlanUsage[] =
     "  cddp plan --parameters=25557032 --workers=8 --rate=1gbit --compute_ms=50\n"
     "  cddp plan --parameters=25557032 --rate=1gbit --compute_ms=50 --most_workers=10000\n\n"
     "Flags of cddp train that mean the same here: --workers --local_steps --bucket_bytes --ratio --publish_ratio\n"
-    "--value_encoding --index_encoding --optimizer; --servers=N is N servers on hosts of their own, without it "
-    "several\n"
+    "--value_encoding --index_encoding --optimizer; --servers=N is N servers on separate hosts, without it several\n"
     "numbers are tried; --json prints the prediction for scripts.";
 
 const std::vector<std::string> kSharedFlags = {"workers",        "local_steps",   "bucket_bytes",
@@ -120,7 +119,7 @@ absl::StatusOr<Input> InputFromFlags() {
   setting.bits_per_second = *rate;
   setting.latency_ms = absl::GetFlag(FLAGS_latency_ms);
   setting.compute_ms = absl::GetFlag(FLAGS_compute_ms);
-  // As of sgd, where they are left to the optimizer.
+  // The values for sgd, where they depend on the optimizer.
   const StepsChoice steps = absl::GetFlag(FLAGS_local_steps);
   if (steps.kind != StepsChoice::Kind::kFixed) {
     return absl::InvalidArgumentError("plan: --local_steps must be a number: of which a plan is to be made");
@@ -169,7 +168,7 @@ absl::Status PrintJson(const Input& input) {
   return absl::OkStatus();
 }
 
-// One server beside each worker, and servers on hosts of their own: as many as were asked for, or 1, 2, 4, ...
+// One server on each worker's host, and servers on separate hosts: the number asked for, or 1, 2, 4, ...
 absl::Status PrintServers(Input input) {
   std::printf("%-26s %11s  %7s  %18s  %18s  %s\n", "servers", "step", "compute", "sent by all hosts", "memory",
               "busiest");

@@ -60,7 +60,7 @@ void Legend(Svg* svg, const Area& area, const std::vector<LegendEntry>& entries)
   }
 }
 
-// Epochs stand in the middle of equal slots, so one epoch looks as well as a hundred.
+// Each epoch is in the middle of an equal slot, so that one epoch looks as good as a hundred.
 double EpochPlace(const Area& area, int epoch, int epochs) { return area.left + (epoch - 0.5) / epochs * area.width(); }
 
 // Grid lines with the labels of the axis to their left, and the epochs below.
@@ -96,7 +96,7 @@ void LearningChart(Svg* svg, const Area& area, const TrainOptions& options, cons
     if (std::isfinite(epoch.train_loss)) largest_loss = std::max(largest_loss, epoch.train_loss);
     if (std::isfinite(epoch.test_loss)) largest_test_loss = std::max(largest_test_loss, epoch.test_loss);
   }
-  const bool shows_loss = lowest > highest && largest_test_loss > 0;  // of a model without an accuracy
+  const bool shows_loss = lowest > highest && largest_test_loss > 0;  // the model has no accuracy
   if (lowest > highest) lowest = 0, highest = 100;                    // nothing was evaluated
   const Axis test_axis = shows_loss ? Axis::FromZero(largest_test_loss)
                                     : Axis::Percent(std::min(lowest, std::max(0.0, highest - 1)), highest);

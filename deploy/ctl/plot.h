@@ -10,8 +10,8 @@
 
 namespace cddp::ctl {
 
-// Left: test accuracy and training loss over the epochs. Right: where a step's time goes, epoch by epoch, and the bytes
-// of a step against dense. Epochs that are not complete yet are left empty.
+// Left: test accuracy and training loss over the epochs. Right: the parts of a step's time, epoch by epoch, and the
+// bytes of a step against dense. Epochs that are not complete yet are left empty.
 std::string PlotSvg(const TrainOptions& options, const TrainHistory& history);
 
 }  // namespace cddp::ctl

@@ -10,11 +10,11 @@
 
 namespace cddp::ctl {
 
-// The path of one of our own programs, which are built and installed beside this one.
+// The path of one of our programs, which lie in the same folder as this one.
 absl::StatusOr<std::string> FindOwnProgram(absl::string_view name);
 
 // The path of the program that a shell would start for `word`. InvalidArgument if there is none, or if it is a file
-// that cannot be started; then it says what to write.
+// that cannot be started; the message says what to write instead.
 absl::StatusOr<std::string> FindProgram(const std::string& word);
 
 }  // namespace cddp::ctl

@@ -1,4 +1,4 @@
-// The lines a person sees while a job runs.
+// The lines that a person sees while a job runs.
 
 #ifndef DEPLOY_CTL_PROGRESS_H_
 #define DEPLOY_CTL_PROGRESS_H_
@@ -12,11 +12,11 @@
 
 namespace cddp::ctl {
 
-// Writes permanent lines, and on a terminal one more line below them that is drawn again and again. In a file or a pipe
+// Writes permanent lines, and on a terminal one more line below them that is redrawn. In a file or a pipe
 // only the permanent lines appear. Not thread-safe.
 class Progress {
  public:
-  // Writes to `out`, which outlives this object; looks whether it is a terminal.
+  // Writes to `out`, which outlives this object; checks whether it is a terminal.
   explicit Progress(std::FILE* out);
   ~Progress();
 
@@ -24,11 +24,11 @@ class Progress {
 
   void Print(absl::string_view line);
 
-  // Draws the line anew, made of as many of the parts, joined by two spaces, as fit into the terminal's width. At most
-  // ten times a second; other calls do nothing.
+  // Redraws the line with as many of the parts, joined by two spaces, as fit into the terminal's width. At most ten
+  // times a second; other calls do nothing.
   void Redraw(const std::vector<std::string>& parts);
 
-  // Takes the redrawn line away.
+  // Erases the redrawn line.
   void Clear();
 
  private:

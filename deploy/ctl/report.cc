@@ -27,7 +27,7 @@ const char* Name(RunState state) {
 
 std::string UtcTime(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
 
-// Milliseconds of one step of one worker; total includes what is none of the three.
+// Milliseconds of one step of one worker; total includes time outside of the three parts.
 Json StepMilliseconds(const PhaseSeconds& step) {
   return {{"total", 1e3 * step.step},
           {"compute", 1e3 * step.compute},
@@ -35,7 +35,7 @@ Json StepMilliseconds(const PhaseSeconds& step) {
           {"exchange", 1e3 * step.exchange}};
 }
 
-// Payload bytes summed over workers, and what part of dense float32 did not travel (0 .. 1).
+// Payload bytes summed over workers, and the part of dense float32 that was not sent (0 .. 1).
 void AddTraffic(const Traffic& traffic, Json* json) {
   (*json)["pushed_bytes"] = traffic.pushed_bytes;
   (*json)["pulled_bytes"] = traffic.pulled_bytes;
@@ -113,8 +113,8 @@ std::string ReportJson(const TrainOptions& options, const TrainHistory& history,
   report["run"] = options.run;
   report["error"] = outcome.error.empty() ? Json() : Json(outcome.error);
   report["problems"] =
-      outcome.result.problems;  // not empty: all workers ended well, and the result is not what was asked for
-  report["notes"] = outcome.result.notes;  // what is missing, or not known
+      outcome.result.problems;             // if any: all workers ended well, but the result is not what was asked for
+  report["notes"] = outcome.result.notes;  // missing or unknown facts
   report["started_at"] = UtcTime(outcome.started_at);
   report["seconds"] = absl::ToDoubleSeconds(outcome.total);  // from start to end, processes and data included
 
@@ -124,7 +124,7 @@ std::string ReportJson(const TrainOptions& options, const TrainHistory& history,
   report["train_loss"] = last == nullptr ? Json() : Json(last->train_loss);
   report["weights_crc32c"] = outcome.weights_crc32c.empty() ? Json() : Json(outcome.weights_crc32c);
 
-  // What the servers said in the end; one more than the rounds that they completed.
+  // The servers' version at the end: one more than the rounds that they completed.
   report["servers_version"] = outcome.servers_version.has_value() ? Json(*outcome.servers_version) : Json();
 
   // Over all complete epochs.
@@ -145,7 +145,7 @@ std::string ReportJson(const TrainOptions& options, const TrainHistory& history,
   for (const EpochSummary& epoch : history.epochs()) report["epochs"].push_back(Epoch(epoch));
 
   if (!history.ratios().empty()) {
-    report["ratios"] = Json::array();  // what workers decided with --ratio=auto
+    report["ratios"] = Json::array();  // the workers' decisions with --ratio=auto
     for (const RatioEvent& ratio : history.ratios()) {
       report["ratios"].push_back({{"rank", ratio.rank},
                                   {"step", ratio.step},
@@ -155,7 +155,7 @@ std::string ReportJson(const TrainOptions& options, const TrainHistory& history,
   }
 
   if (!history.local_steps().empty()) {
-    report["local_steps"] = Json::array();  // what workers decided with --local_steps=auto
+    report["local_steps"] = Json::array();  // the workers' decisions with --local_steps=auto
     for (const LocalStepsEvent& decided : history.local_steps()) {
       report["local_steps"].push_back({{"exchange", decided.exchange}, {"local_steps", decided.local_steps}});
     }

@@ -1,4 +1,4 @@
-// report.json: everything about one run that a script may want.
+// report.json: everything about one run that a script may need.
 
 #ifndef DEPLOY_CTL_REPORT_H_
 #define DEPLOY_CTL_REPORT_H_
@@ -18,16 +18,16 @@ namespace cddp::ctl {
 
 struct RunOutcome {
   RunState state = RunState::kRunning;
-  std::string error;                        // failed: why
-  std::string weights_crc32c;               // finished
-  std::optional<uint64_t> servers_version;  // as of the end, from the servers themselves
+  std::string error;                        // of a failed run: the reason
+  std::string weights_crc32c;               // of a finished run
+  std::optional<uint64_t> servers_version;  // at the end, as the servers reported it
   RunResult result;
   absl::Time started_at;
   absl::Duration total;  // so far
 };
 
 // The text of report.json; members are documented in report.cc, in their order. It has the same shape in all states:
-// what is not known yet is null, or missing from the list of epochs.
+// values not known yet are null, or missing from the list of epochs.
 std::string ReportJson(const TrainOptions& options, const TrainHistory& history, const RunOutcome& outcome);
 
 }  // namespace cddp::ctl

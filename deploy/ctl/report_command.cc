@@ -21,16 +21,16 @@ namespace cddp::ctl {
 namespace {
 
 constexpr char kReportUsage[] =
-    "cddp report: compares runs on one page of HTML, which needs nothing else.\n\n"
+    "cddp report: compares runs on one self-contained page of HTML.\n\n"
     "  cddp report runs/dense runs/compressed --html=comparison.html\n\n"
-    "A run is the folder that cddp train or cddp run was given with --output. Runs may still go on.";
+    "A run is the folder that cddp train or cddp run was given with --output. Runs may still be running.";
 
 const FlagScope& ReportScope() {
   static const auto& scope = *new FlagScope{{"deploy/ctl/report_command.cc"}};
   return scope;
 }
 
-// Folders with names that are equal are told apart by their paths.
+// Folders with equal names are distinguished by their paths.
 void TellApart(const std::vector<std::string>& folders, std::vector<RunRecord>* runs) {
   std::vector<std::string> names;
   for (const RunRecord& run : *runs) names.push_back(run.name);

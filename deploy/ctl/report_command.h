@@ -1,4 +1,4 @@
-// `cddp report`: runs beside each other, as one page of HTML.
+// `cddp report`: compares runs on one page of HTML.
 
 #ifndef DEPLOY_CTL_REPORT_COMMAND_H_
 #define DEPLOY_CTL_REPORT_COMMAND_H_

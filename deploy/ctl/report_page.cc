@@ -79,7 +79,7 @@ struct Point {
   double y = 0;
   std::string note;
 };
-using Series = std::vector<Point>;  // of one run; what is not finite is left out
+using Series = std::vector<Point>;  // of one run, without values that are not finite
 
 void DrawFrame(Svg* svg, const Axis& x, const Axis& y, absl::string_view x_name) {
   for (int i = 0; i <= Axis::kIntervals; ++i) {
@@ -94,7 +94,7 @@ void DrawFrame(Svg* svg, const Axis& x, const Axis& y, absl::string_view x_name)
   svg->Text((kLeft + kRight) / 2, kBottom + 40, x_name, {.color = kText, .anchor = Svg::Anchor::kMiddle});
 }
 
-// Curves over an axis from zero. Percentages have an axis that shows where the runs differ.
+// Curves over an axis from zero. For percentages the axis fits the range in which the runs differ.
 std::string LineChart(const std::string& title, absl::string_view x_name, bool percent,
                       const std::vector<Series>& all) {
   double longest = 0, lowest = 100, highest = 0;
@@ -129,7 +129,7 @@ std::string LineChart(const std::string& title, absl::string_view x_name, bool p
   return Figure(title, svg.Finish());
 }
 
-// Of every run's epochs. `scale` of the time: seconds of a unit.
+// One curve per run, over its epochs. `scale`: seconds per unit of time.
 std::vector<Series> Curves(const std::vector<RunRecord>& runs, double EpochRecord::*value, double factor,
                            double scale) {
   std::vector<Series> all;
@@ -171,7 +171,7 @@ std::string LearningCharts(const std::vector<RunRecord>& runs) {
   return absl::StrCat(html, "</div>\n");
 }
 
-// One row of a chart of bars: what it is, its parts from left to right, and what is written behind them.
+// One row of a bar chart: its name, its parts from left to right, and the text behind them.
 struct Bar {
   std::string name;
   std::vector<std::pair<double, std::string>> parts;  // length, color
@@ -282,7 +282,7 @@ std::string SettingOf(const RunRecord& run, const std::string& name) {
   return found == run.configuration.end() ? "" : found->second;
 }
 
-// Of one run all settings, of several those in which they differ.
+// All settings of a single run; of several runs, those in which they differ.
 std::string SettingsTable(const std::vector<RunRecord>& runs) {
   std::set<std::string> names;
   for (const RunRecord& run : runs) {

@@ -1,4 +1,4 @@
-// Runs beside each other, as one page of HTML.
+// A comparison of runs, as one page of HTML.
 
 #ifndef DEPLOY_CTL_REPORT_PAGE_H_
 #define DEPLOY_CTL_REPORT_PAGE_H_
@@ -10,9 +10,9 @@
 
 namespace cddp::ctl {
 
-// A table of results, charts over epochs and over time, where a step's time goes, the bytes, and what the runs were
-// started with, where they differ. The page holds all that it needs: no scripts, and nothing from elsewhere. It follows
-// the reader's choice of light or dark. `runs` is not empty.
+// A table of results, charts over epochs and over time, the parts of a step's time, the bytes, and the settings in
+// which the runs differ. The page is self-contained: no scripts, and no external resources. It follows the reader's
+// choice of light or dark. `runs` must not be empty.
 std::string ReportPage(const std::vector<RunRecord>& runs);
 
 }  // namespace cddp::ctl

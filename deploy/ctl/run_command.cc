@@ -36,10 +36,10 @@
 #include "deploy/ctl/script_run.h"
 #include "deploy/ctl/split_words.h"
 
-ABSL_FLAG(int, nodes, 1, "machines; `cddp run` is started on each, with the same flags but for --node_rank");
+ABSL_FLAG(int, nodes, 1, "machines; start `cddp run` on each, with the same flags except --node_rank");
 ABSL_FLAG(int, node_rank, 0, "number of this machine, from 0");
 
-// Those of `cddp train` that mean the same here.
+// Flags of `cddp train` with the same meaning here.
 ABSL_DECLARE_FLAG(int, workers);
 ABSL_DECLARE_FLAG(bool, durable);
 ABSL_DECLARE_FLAG(bool, resume);
@@ -71,13 +71,13 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kRunUsage[] =
-    "cddp run: starts parameter servers, and a program of yours as often as there are workers.\n\n"
+    "cddp run: starts parameter servers, and your program once for each worker.\n\n"
     "  cddp run --workers=4 --servers=2 -- python3 train.py --epochs=3\n\n"
     "Each worker finds in its environment: CDDP_SERVERS, RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, CDDP_OUTPUT "
     "(the run's folder), with --durable, CDDP_STATE (a folder for its state), and with --tensorboard, "
     "CDDP_TENSORBOARD. "
-    "What rank 0 prints is shown; what the others print lies in CDDP_OUTPUT/logs.\n\n"
-    "On several machines --workers are those of each, and --servers names servers that run already:\n\n"
+    "Rank 0's output is shown; that of the other ranks is in CDDP_OUTPUT/logs.\n\n"
+    "On several machines --workers is the number on each, and --servers names servers that run already:\n\n"
     "  cddp run --nodes=2 --node_rank=0 --workers=4 --servers=10.0.0.1:50051,10.0.0.2:50051 -- python3 train.py\n\n"
     "The servers average the workers' changes of the weights, unless --optimizer_at=servers.\n\n"
     "Exit codes: 0 all workers ended well, 2 bad input, 130 Ctrl-C, otherwise that of the first worker that failed.";
@@ -85,14 +85,14 @@ constexpr char kRunUsage[] =
 constexpr char kOwnFile[] = "deploy/ctl/run_command.cc";
 constexpr int kDefaultServers = 2;
 
-// They matter where servers are started.
+// Flags that matter only if servers are started here.
 constexpr const char* kServerFlags[] = {"consistency",   "quorum",         "max_staleness",
                                         "publish_ratio", "value_encoding", "index_encoding",
                                         "optimizer_at",  "optimizer",      "lr",
                                         "momentum",      "nesterov",       "weight_decay",
                                         "outer_lr",      "outer_momentum", "outer_nesterov",
                                         "server_flags"};
-// They matter where the servers have the optimizer.
+// Flags that matter only if the servers have the optimizer.
 constexpr const char* kOptimizerFlags[] = {"optimizer", "lr", "momentum", "nesterov", "weight_decay"};
 
 FlagScope RunScope() {
@@ -173,7 +173,7 @@ absl::Status SetCluster(TrainOptions* cluster) {
   cluster->quorum = absl::GetFlag(FLAGS_quorum);
   cluster->max_staleness = absl::GetFlag(FLAGS_max_staleness);
   cluster->compress = true;
-  cluster->ratio = 1;  // the script's own; the servers remember as much as the largest needs
+  cluster->ratio = 1;  // the script decides it; the servers' log must suffice for the largest
   cluster->publish_ratio = absl::GetFlag(FLAGS_publish_ratio);
   cluster->value_encoding = absl::GetFlag(FLAGS_value_encoding);
   cluster->index_encoding = absl::GetFlag(FLAGS_index_encoding);
@@ -231,7 +231,7 @@ absl::StatusOr<ScriptOptions> OptionsFromFlags(std::vector<std::string> command)
   return options;
 }
 
-// One that goes on has the name that its report tells; a new one with servers of its own gets one.
+// A resumed run has the name in its report; a new run that starts its servers gets a random one.
 absl::Status NameRun(bool has_own_servers, TrainOptions* cluster) {
   if (!cluster->resume) {
     if (has_own_servers && cluster->run.empty()) cluster->run = NewRunName();
@@ -247,7 +247,7 @@ absl::Status NameRun(bool has_own_servers, TrainOptions* cluster) {
   return absl::OkStatus();
 }
 
-// Claims the folder, and then puts it in order for this run.
+// Locks the folder, then prepares it for this run.
 absl::StatusOr<FolderLock> PrepareOutput(bool has_own_servers, TrainOptions* cluster) {
   if (cluster->output.empty()) cluster->output = NewRunFolder("run");
   absl::StatusOr<FolderLock> lock = FolderLock::Take(cluster->output, /*make=*/!cluster->resume);
@@ -265,7 +265,7 @@ absl::StatusOr<FolderLock> PrepareOutput(bool has_own_servers, TrainOptions* clu
       absl::StrCat("--output: cannot write to '", cluster->output, "': ", error.message()));
 }
 
-// The flags before "--"; what follows it is the command. Flags of cddp-server that this command does not have are
+// Parses the flags before "--"; the command follows it. Flags of cddp-server that this command does not have become
 // words of --server_flags.
 void ParseRunFlags(std::vector<std::string> args, const char* name) {
   const FlagScope scope = RunScope();

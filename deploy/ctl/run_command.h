@@ -1,4 +1,4 @@
-// `cddp run`: a person's own program as the workers of a cluster.
+// `cddp run`: the user's own program as the workers of a cluster.
 
 #ifndef DEPLOY_CTL_RUN_COMMAND_H_
 #define DEPLOY_CTL_RUN_COMMAND_H_

@@ -35,7 +35,7 @@ std::string ReadAll(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-// "prefix-12.suffix" or the like, with any number.
+// Whether a name is "prefix-12.suffix", with any number.
 bool IsNumbered(absl::string_view name, absl::string_view prefix, absl::string_view suffix) {
   uint32_t number;
   return absl::ConsumePrefix(&name, prefix) && absl::ConsumeSuffix(&name, suffix) && absl::SimpleAtoi(name, &number);
@@ -50,8 +50,7 @@ bool IsOfARun(const std::string& name) {
   return IsState(name) || IsNumbered(name, "trace-", ".json") || IsNumbered(name, "logs-", "");
 }
 
-// What would be lost if a run began anew here; nothing: empty. Only where a report of ours lies are the other files
-// ours.
+// What a new run here would destroy; empty: nothing. The other files count as ours only if a report of ours is there.
 std::string Treasure(const TrainOptions& options, const std::vector<fs::path>& files) {
   if (files.empty()) return "";
   for (const fs::path& file : files) {

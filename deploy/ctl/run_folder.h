@@ -1,4 +1,4 @@
-// The folder of one run: claimed before anything in it is touched, and held until the run is over.
+// The folder of one run: locked before anything in it is touched, until the run is over.
 
 #ifndef DEPLOY_CTL_RUN_FOLDER_H_
 #define DEPLOY_CTL_RUN_FOLDER_H_
@@ -15,8 +15,8 @@ namespace cddp::ctl {
 // process ends, however it ends; children do not inherit it. The file stays.
 class FolderLock {
  public:
-  // Makes the folder, with those above it, if it is not there and `make`. InvalidArgument if another process holds the
-  // lock, whose number is named, or the folder cannot be written; then nothing was changed.
+  // With `make`, creates a missing folder and its parents. InvalidArgument if another process holds the lock (the
+  // message has its number) or the folder cannot be written; then nothing has changed.
   static absl::StatusOr<FolderLock> Take(const std::string& folder, bool make);
 
   FolderLock(FolderLock&& other) noexcept;
@@ -28,22 +28,22 @@ class FolderLock {
   int fd_;  // -1: moved from
 };
 
-// Makes runs/<time>-<name>, which did not exist: runs started in the same second get different folders.
+// Creates runs/<time>-<name>, or a similar name if that exists: runs started in the same second get different folders.
 std::string NewRunFolder(const std::string& name);
 
-// To be called with the lock held, before a run that begins anew: InvalidArgument if the folder holds the result or the
-// state of another run and `overwrite` is false. A run that failed, and kept no state, may be begun again. Then removes
-// what an earlier run has left, and nothing else.
+// Call it with the lock held, before a new run: InvalidArgument if the folder holds another run's result or state and
+// `overwrite` is false. A run that failed and kept no state may be begun again. Then removes the files of an earlier
+// run, and nothing else.
 absl::Status ClearRunFolder(const TrainOptions& options, bool overwrite);
 
-// InvalidArgument if one of the files that the run will leave could not be written.
+// InvalidArgument if one of the run's output files could not be written.
 absl::Status CheckOutputs(const TrainOptions& options);
 
-// The name of the run whose report lies in the folder; empty: it had not joined servers of others yet. InvalidArgument
-// if there is no report, or one of a release without names.
+// The name of the run whose report lies in the folder; empty if the run used servers started elsewhere and had not
+// joined them yet. InvalidArgument if there is no report, or one of a release without names.
 absl::StatusOr<std::string> RunNameOf(const TrainOptions& options);
 
-// Keeps the logs of the life before under a name of their own.
+// Renames the previous start's logs, to keep them.
 absl::Status SetOldLogsAside(const TrainOptions& options);
 
 }  // namespace cddp::ctl

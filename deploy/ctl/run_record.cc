@@ -31,7 +31,7 @@ double NumberOrZero(const Json& object, const char* name) {
   return member.is_number() ? member.get<double>() : 0;
 }
 
-// 0 for what is no number of T's range.
+// 0 for a value that is no number within T's range.
 template <typename T>
 T CountOf(const Json& object, const char* name) {
   const Json& member = Member(object, name);
@@ -57,7 +57,7 @@ void ReadEpochs(const Json& report, RunRecord* run) {
   }
 }
 
-// `cddp run` knows what was exchanged, and little else.
+// A report of `cddp run` has the exchanges, and little else.
 void ReadScriptRun(const Json& report, RunRecord* run) {
   const Json& command = Member(report, "command");
   std::string words;

@@ -1,4 +1,4 @@
-// What a run's folder tells of it, when it is over or still going on.
+// A run as its folder describes it, finished or still running.
 
 #ifndef DEPLOY_CTL_RUN_RECORD_H_
 #define DEPLOY_CTL_RUN_RECORD_H_
@@ -26,15 +26,15 @@ struct RunRecord {
   std::string error;
   double seconds = 0;  // from the start to the end
   std::map<std::string, std::string> configuration;
-  std::vector<EpochRecord> epochs;  // of `cddp run`, none
+  std::vector<EpochRecord> epochs;  // empty for `cddp run`
 
-  // Of a worker's step, in milliseconds; 0: not known.
+  // Times of a worker's step, in milliseconds; 0: not known.
   double step_ms = 0;
   double compute_ms = 0;
   double compress_ms = 0;
   double exchange_ms = 0;
 
-  // Of a step, or of `cddp run` an exchange, all workers together; 0: not known.
+  // Bytes of a step (`cddp run`: of an exchange), all workers together; 0: not known.
   double pushed_bytes = 0;
   double pulled_bytes = 0;
   double dense_bytes = 0;  // each way

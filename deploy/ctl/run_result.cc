@@ -34,7 +34,7 @@ void JudgeLength(const TrainOptions& options, const TrainHistory& history, std::
   if (last < options.epochs) {
     result->problems.push_back(absl::StrCat("the workers told of ", last, " epochs, not of ", options.epochs));
   }
-  // Otherwise each contribution is a version of its own.
+  // In the other modes each contribution makes a version.
   if (options.consistency != "sync") return;
   const uint64_t rounds = RoundsOf(options, history);
   if (!version.has_value()) {

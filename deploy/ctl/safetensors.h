@@ -14,8 +14,7 @@
 namespace cddp::ctl {
 
 // Writes all tensors, named as the model names them; `weights` has total_elements(). Counters of training steps get the
-// number of exchanges that the version comes from. The version goes into the file's metadata. The file is replaced
-// whole or not at all.
+// version's number of exchanges. The file's metadata has the version. The file is replaced completely or not at all.
 absl::Status WriteSafetensors(const std::string& path, const ParameterLayout& layout, absl::Span<const float> weights,
                               uint64_t version);
 

@@ -25,8 +25,8 @@
 namespace cddp::ctl {
 namespace {
 
-constexpr absl::Duration kStatusTimeout = absl::Milliseconds(500);  // of the servers' answer; Ctrl-C waits for it
-constexpr int kFruitlessLives = 3;  // in a row: one life more would get no further either
+constexpr absl::Duration kStatusTimeout = absl::Milliseconds(500);  // for the servers' answers; Ctrl-C waits for them
+constexpr int kFruitlessLives = 3;  // in a row: another start would get no further either
 
 std::string Count(size_t count, absl::string_view what) {
   return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
@@ -37,7 +37,7 @@ std::string Absolute(const std::string& path) {
   return std::filesystem::absolute(path, error).lexically_normal().string();
 }
 
-// "[rank 0] " and what a terminal would show of a line over which others were drawn.
+// "[rank 0] " and the line as a terminal would show it after carriage returns.
 std::string Shown(int rank, const std::string& line) {
   std::string text = line.substr(0, line.find_last_not_of('\r') + 1);
   if (const size_t drawn_over = text.rfind('\r'); drawn_over != std::string::npos) text.erase(0, drawn_over + 1);
@@ -56,23 +56,23 @@ std::vector<std::string> ScriptEnvironment(const ScriptOptions& options, int wor
       absl::StrCat("LOCAL_WORLD_SIZE=", options.local_workers),
       absl::StrCat("CDDP_OUTPUT=", Absolute(options.cluster.output)),
   };
-  // Those without a value are there too: what our own environment has under these names belongs to another run.
+  // Variables without a value are set to empty, because those in our own environment belong to another run.
   const TrainOptions& cluster = options.cluster;
   environment.push_back(absl::StrCat("CDDP_RUN=", cluster.run));
   environment.push_back(
       absl::StrCat("CDDP_TENSORBOARD=", cluster.tensorboard.empty() ? "" : Absolute(cluster.tensorboard)));
   environment.push_back(absl::StrCat("CDDP_STATE=", cluster.durable ? Absolute(CheckpointPath(cluster)) : ""));
   for (const char* stronger : {"CDDP_RANK=", "CDDP_WORKERS="}) environment.emplace_back(stronger);  // than RANK
-  // What a user has set already counts.
+  // The user's own setting has precedence.
   const auto suggest = [&environment](const char* name, const std::string& value) {
     if (std::getenv(name) == nullptr) environment.push_back(absl::StrCat(name, "=", value));
   };
-  // Otherwise what a program prints stays in its memory until there is much of it.
+  // Otherwise Python buffers its output, so that it appears late.
   suggest("PYTHONUNBUFFERED", "1");
-  // Otherwise each worker takes all cores for itself.
+  // Otherwise each worker uses all cores.
   suggest("OMP_NUM_THREADS", absl::StrCat(options.cluster.threads));
   // Freed memory is kept, as by TuneProcess in cddp-worker. PyTorch allocates and frees the same large tensors in each
-  // step, and getting their pages anew from the kernel costs a third of a step.
+  // step, and getting their pages from the kernel again costs a third of a step.
   suggest("MALLOC_MMAP_THRESHOLD_", absl::StrCat(kMmapThreshold));
   suggest("MALLOC_TRIM_THRESHOLD_", absl::StrCat(kTrimThreshold));
   return environment;
@@ -120,7 +120,7 @@ int ScriptRun::Run() {
   if (absl::Status saved = Save({RunState::kRunning, 0, ""}); !saved.ok()) return ReportError(saved);
   if (absl::Status prepared = launcher_.Prepare(); !prepared.ok()) return ReportError(prepared);
 
-  bool exchanged = true;  // as far as is known
+  bool exchanged = true;  // unless the servers say otherwise
   RunEnd end = launcher_.Drive([this, &exchanged] {
     std::optional<View> view = QueryView();
     if (!view.has_value()) return;
@@ -155,7 +155,7 @@ bool ScriptRun::EndedWell(int worker, const ChildProcess& child) {
 bool ScriptRun::CanGoOn(int worker) {
   if (const std::optional<View> view = QueryView()) view_ = *view;
   const auto step = view_.steps.find(plan_.first_rank + worker);
-  if (step == view_.steps.end()) return false;  // one that ended before it had joined would end again
+  if (step == view_.steps.end()) return false;  // a worker that ended before it had joined would end again
   const bool got_further = step->second > step_at_death_[worker];
   fruitless_lives_[worker] = got_further ? 0 : fruitless_lives_[worker] + 1;
   step_at_death_[worker] = step->second;

@@ -11,8 +11,8 @@
 
 namespace cddp::ctl {
 
-// Blanks separate words; within '...' and "..." they do not; a backslash takes the next character as it is, except
-// within '...'. InvalidArgument if a quote is not closed.
+// Blanks separate words, except within '...' and "...". A backslash quotes the next character, except within '...'.
+// InvalidArgument if a quote is not closed.
 absl::StatusOr<std::vector<std::string>> SplitWords(absl::string_view text);
 
 }  // namespace cddp::ctl

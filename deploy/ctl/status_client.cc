@@ -16,7 +16,7 @@
 namespace cddp::ctl {
 namespace {
 
-// As the worker does, a tool tries again: a server may be starting, or its network slow or full.
+// A tool retries as the worker does: a server may be starting, or its network may be slow or congested.
 ServerStatus Ask(v1::ParameterServer::Stub& stub, const std::string& address, const ClientSecurity* security,
                  absl::Duration patience, absl::Duration timeout, uint64_t seed) {
   RetryOptions options;
@@ -48,7 +48,7 @@ std::vector<ServerStatus> StatusClient::Query(absl::Duration timeout, absl::Dura
   std::vector<ServerStatus> results(stubs_.size());
   std::vector<std::thread> calls;
   for (size_t i = 0; i < stubs_.size(); ++i) {
-    // A look that finds a server still away takes no second patience.
+    // A server that did not answer the last query gets no second time-out.
     const absl::Duration own_patience = away_[i] ? absl::ZeroDuration() : patience;
     calls.emplace_back(
         [&, i, own_patience] { results[i] = Ask(*stubs_[i], addresses_[i], security_, own_patience, timeout, i); });

@@ -1,4 +1,4 @@
-// Asks running servers how they are.
+// Asks running servers for their status.
 
 #ifndef DEPLOY_CTL_STATUS_CLIENT_H_
 #define DEPLOY_CTL_STATUS_CLIENT_H_
@@ -16,7 +16,7 @@ namespace cddp::ctl {
 
 struct ServerStatus {
   std::string address;
-  absl::StatusOr<v1::StatusResponse> response = absl::UnknownError("not asked");  // or why the server did not answer
+  absl::StatusOr<v1::StatusResponse> response = absl::UnknownError("not asked");  // or the reason for no answer
   absl::Time answered_at;
 };
 
@@ -26,14 +26,14 @@ class StatusClient {
   // `security` null: plaintext, no token; it must outlive the client.
   explicit StatusClient(const std::vector<std::string>& addresses, const ClientSecurity* security = nullptr);
 
-  // Asks all servers at once. Each try may take `timeout`; one that is out of reach is tried again for `patience`,
-  // unless it did not answer the last time either. The results are in the order of the addresses.
+  // Asks all servers at once. Each try may take `timeout`. A server that is out of reach is tried again for `patience`,
+  // unless it did not answer the previous query either. The results are in the order of the addresses.
   std::vector<ServerStatus> Query(absl::Duration timeout, absl::Duration patience);
 
  private:
   std::vector<std::string> addresses_;
   const ClientSecurity* const security_;
-  std::vector<bool> away_;  // servers that did not answer the last look
+  std::vector<bool> away_;  // servers that did not answer the last query
   std::vector<std::unique_ptr<v1::ParameterServer::Stub>> stubs_;
 };
 

@@ -20,8 +20,8 @@
 #include "deploy/ctl/status_client.h"
 #include "deploy/ctl/status_table.h"
 
-ABSL_FLAG(absl::Duration, interval, absl::Seconds(1), "time between the two looks that rates are made from");
-ABSL_FLAG(bool, watch, false, "look again and again, every --interval seconds, until Ctrl-C");
+ABSL_FLAG(absl::Duration, interval, absl::Seconds(1), "time between the two queries from which rates are computed");
+ABSL_FLAG(bool, watch, false, "query again every --interval until Ctrl-C");
 ABSL_FLAG(absl::Duration, timeout, absl::Seconds(3), "how long a server may take to answer");
 ABSL_FLAG(
     bool, json, false,
@@ -33,7 +33,7 @@ namespace cddp::ctl {
 namespace {
 
 constexpr char kStatusUsage[] =
-    "cddp status: what a running cluster is doing.\n\n"
+    "cddp status: shows the state of a running cluster.\n\n"
     "  cddp status --servers=10.0.0.1:50051,10.0.0.2:50051 --watch\n\n"
     "Exit codes: 0 all servers answer, 1 some do not, or they are not of one cluster, 2 bad input.";
 
@@ -66,7 +66,7 @@ std::string ToJson(const std::vector<ServerStatus>& servers) {
   return all.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-// On a terminal each look takes the place of the one before.
+// On a terminal each output replaces the previous one.
 void Show(const std::string& tables, bool again) {
   const char* before = "";
   if (again) before = isatty(STDOUT_FILENO) ? "\x1b[H\x1b[2J" : "\n";

@@ -1,4 +1,4 @@
-// `cddp status`: what a running cluster is doing.
+// `cddp status`: shows the state of a running cluster.
 
 #ifndef DEPLOY_CTL_STATUS_COMMAND_H_
 #define DEPLOY_CTL_STATUS_COMMAND_H_

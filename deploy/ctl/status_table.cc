@@ -33,17 +33,17 @@ const char* StateName(v1::WorkerStatus::State state) {
   }
 }
 
-// What one worker looks like over all shards.
+// One worker, combined over all shards.
 struct WorkerView {
   v1::WorkerStatus::State state = v1::WorkerStatus::STATE_UNSPECIFIED;
   uint64_t min_step = UINT64_MAX;
   uint64_t max_step = 0;
-  uint32_t silent_ms = UINT32_MAX;  // the shard that heard of it last
-  double loss = NAN;                // what that shard heard
+  uint32_t silent_ms = UINT32_MAX;  // at the shard that heard from it last
+  double loss = NAN;                // the loss that this shard got
   uint64_t pushed_bytes = 0;
   uint64_t pulled_bytes = 0;
-  bool catching_up = false;  // at a shard at least
-  uint64_t read_bytes = 0;   // of weights, for that
+  bool catching_up = false;  // at one shard or more
+  uint64_t read_bytes = 0;   // bytes of weights read for that
   uint64_t read_ms = 0;
 
   void Add(const v1::WorkerStatus& worker) {
@@ -74,7 +74,7 @@ std::string Range(uint64_t low, uint64_t high) {
 }
 
 std::string PerSecond(uint64_t before, uint64_t now, double seconds) {
-  // A counter that went back belongs to a server that was started anew.
+  // A counter that went back shows that the server was restarted.
   return now < before || seconds <= 0 ? "-" : absl::StrCat(FormatBytes((now - before) / seconds), "/s");
 }
 
@@ -121,7 +121,7 @@ Row ShardRow(const ServerStatus* before, const ServerStatus& now) {
 std::string SummaryLine(const std::vector<ServerStatus>& servers, const std::map<uint32_t, WorkerView>& workers) {
   const v1::StatusResponse* any = nullptr;
   size_t answering = 0;
-  uint64_t min_view = UINT64_MAX;  // each shard has views of its own
+  uint64_t min_view = UINT64_MAX;  // each shard numbers its own views
   uint64_t max_view = 0;
   for (const ServerStatus& server : servers) {
     if (!server.response.ok()) continue;

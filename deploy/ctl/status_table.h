@@ -15,8 +15,8 @@ namespace cddp::ctl {
 // that says why.
 std::string StatusTables(const std::vector<ServerStatus>& before, const std::vector<ServerStatus>& now);
 
-// Cells in columns as wide as they must be; the first row is the head. A row may end early; its last cell does not
-// widen its column then, and may be as long as it likes. Columns named in `right` are right-aligned.
+// Cells in columns of their widest cell's width; the first row is the head. A row may end early; then its last cell
+// does not widen its column and may have any length. Columns named in `right` are right-aligned.
 std::string AlignColumns(const std::vector<std::vector<std::string>>& rows, const std::vector<size_t>& right);
 
 }  // namespace cddp::ctl

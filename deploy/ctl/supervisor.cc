@@ -108,7 +108,7 @@ void Supervisor::ReadSignals() {
     }
   }
   if (!child_changed) return;
-  // Signals of one kind merge while pending, so every child is asked.
+  // Pending signals of one kind merge, so check every child.
   for (size_t i = 0; i < children_.size(); ++i) {
     if (!children_[i].running() || !children_[i].TryReap()) continue;
     for (std::string& line : children_[i].ReadLines()) events_.push_back(ChildLine{i, std::move(line)});
@@ -118,7 +118,7 @@ void Supervisor::ReadSignals() {
 
 void Supervisor::StopWithChildren() {
   KillRunning(SIGSTOP);
-  raise(SIGSTOP);  // returns when somebody continues us
+  raise(SIGSTOP);  // returns when we are continued
   KillRunning(SIGCONT);
 }
 

@@ -1,4 +1,4 @@
-// Starts children, hears them and outlives none of them.
+// Starts child processes, reports their events, and ends them before it ends itself.
 
 #ifndef DEPLOY_CTL_SUPERVISOR_H_
 #define DEPLOY_CTL_SUPERVISOR_H_
@@ -34,9 +34,9 @@ using SupervisorEvent = std::variant<ChildLine, ChildExit, SignalReceived, Timed
 // SIGCHLD of the process while it lives; at most one Supervisor exists at a time). When it is destroyed, all children
 // are ended; when the process is killed instead, the kernel kills them (see ChildProcess).
 //
-// Ctrl-Z stops the children with us, and `fg` continues them.
+// Ctrl-Z stops the children together with us, and `fg` continues them.
 //
-// To be used by the main thread only, before other threads are started.
+// Use it in the main thread only, before other threads are started.
 class Supervisor {
  public:
   static absl::StatusOr<std::unique_ptr<Supervisor>> Create();
@@ -54,8 +54,8 @@ class Supervisor {
   // Asks one child to end; its ChildExit follows.
   void Terminate(size_t child) const;
 
-  // Ends what still runs: SIGTERM, and SIGKILL for those that take longer than `grace` or when we are told to end once
-  // more. Returns when all children have ended. Events that have not been fetched are dropped.
+  // Ends the children that still run: SIGTERM, then SIGKILL after `grace` or when another signal asks us to end.
+  // Returns when all children have ended. Events that have not been fetched are dropped.
   void EndAll(absl::Duration grace);
 
   const ChildProcess& child(size_t index) const { return children_[index]; }

@@ -1,4 +1,4 @@
-// A drawing in SVG, made of the few shapes that a chart needs.
+// A drawing in SVG, from the few shapes that a chart needs.
 
 #ifndef DEPLOY_CTL_SVG_H_
 #define DEPLOY_CTL_SVG_H_
@@ -11,7 +11,7 @@
 
 namespace cddp::ctl {
 
-// Coordinates are pixels from the top left corner. Colours are CSS colours of ours; only texts are escaped.
+// Coordinates are pixels from the top left corner. Colours must be trusted CSS colours; only texts are escaped.
 class Svg {
  public:
   enum class Anchor { kStart, kMiddle, kEnd };
@@ -24,13 +24,13 @@ class Svg {
   };
 
   Svg(int width, int height, absl::string_view title);
-  // A part of a page: without a background and a font of its own; circles stand out against `background`.
+  // A drawing within a page: it has no own background and font; circles stand out against `background`.
   static Svg OfPage(int width, int height, absl::string_view title, absl::string_view background);
 
   void Rect(double x, double y, double width, double height, absl::string_view color, double radius = 0);
   void Line(double x1, double y1, double x2, double y2, absl::string_view color, double width = 1);
   void Polyline(const std::vector<std::pair<double, double>>& points, absl::string_view color, double width);
-  // `note`: shown when the pointer is there.
+  // `note`: shown when the pointer is over the circle.
   void Circle(double x, double y, double radius, absl::string_view color, absl::string_view note = "");
   void Text(double x, double y, absl::string_view text, const TextStyle& style);
 

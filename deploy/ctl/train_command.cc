@@ -41,9 +41,8 @@
 #include "deploy/ctl/worker_check.h"
 
 ABSL_FLAG(std::string, model, "simple_cnn",
-          "mlp, simple_cnn, bn_cnn or resnet18; gpt, which learns --data; or a TorchScript file, which must have a '.' "
-          "or '/' "
-          "in its name (docs/torchscript.md)");
+          "mlp, simple_cnn, bn_cnn or resnet18; gpt, which learns --data; or a TorchScript file, whose path must hold "
+          "a '.' or '/' (docs/torchscript.md)");
 ABSL_FLAG(cddp::LossChoice, loss, cddp::LossChoice::kAuto,
           "TorchScript file: cross_entropy, of logits and classes; mse; bce, of logits; module, its own method "
           "loss(outputs, targets); auto: its own if it has one, else cross_entropy");
@@ -51,59 +50,58 @@ ABSL_FLAG(std::string, dataset, "mnist", "name of the data set; it lies in data/
 ABSL_FLAG(std::string, data_dir, "", "folder with the four IDX files, if it is not data/<dataset>");
 ABSL_FLAG(
     std::string, data, "",
-    "gpt: text to learn, a file or all files of a folder; the last tenth is to validate. TorchScript file: the "
+    "gpt: text to learn, a file or all files of a folder; the last tenth is for validation. TorchScript file: the "
     "arrays x_train, y_train, x_test, y_test in a .npz or .safetensors file, or in .npy files of a folder; empty: "
     "the images of --dataset");
 ABSL_FLAG(int, layers, 4, "gpt: layers");
 ABSL_FLAG(int, dim, 128, "gpt: width of a layer");
 ABSL_FLAG(int, heads, 0, "gpt: heads of attention; 0: one for each 64 of --dim");
-ABSL_FLAG(int, context, 128, "gpt: bytes that it sees, which are an example");
+ABSL_FLAG(int, context, 128, "gpt: bytes of an example, which the model sees at a time");
 ABSL_FLAG(int, workers, 4, "number of workers");
 ABSL_FLAG(int, epochs, 5, "passes over the training set");
 ABSL_FLAG(int, batch_size, 64, "examples a step, per worker");
 ABSL_FLAG(double, lr, 0,
           "learning rate of the optimizer; 0: 0.05 for sgd, 0.001 for adam and adamw, times the square root of "
-          "--workers where they step at the workers");
+          "--workers if they run at the workers");
 ABSL_FLAG(double, momentum, 0.9, "momentum of SGD, in [0, 1)");
 ABSL_FLAG(bool, nesterov, false, "Nesterov's momentum");
 ABSL_FLAG(double, weight_decay, 0, "L2 penalty; adamw: decoupled from the gradient");
 ABSL_FLAG(std::string, optimizer, "sgd", "sgd, adam or adamw");
 ABSL_FLAG(
     std::string, optimizer_at, "auto",
-    "where the optimizer steps: workers, before compression, which adam needs to keep its loss; servers, which sgd "
-    "may and dense gradients may; auto: by --optimizer, --ratio and --local_steps");
-ABSL_FLAG(double, outer_lr, 1,
-          "optimizer at the workers: rate at which the servers take over the mean of their changes");
+    "where the optimizer runs: workers, before compression, as adam needs unless --ratio is 1; servers, for sgd and "
+    "dense gradients; auto: by --optimizer, --ratio and --local_steps");
+ABSL_FLAG(double, outer_lr, 1, "optimizer at the workers: the servers' rate for the mean of their changes");
 ABSL_FLAG(double, outer_momentum, 0, "optimizer at the workers: momentum of the servers, in [0, 1)");
 ABSL_FLAG(bool, outer_nesterov, false, "optimizer at the workers: Nesterov's momentum at the servers");
 ABSL_FLAG(bool, sparse_adam, false,
-          "let the servers' Adam step what --ratio below 1 sends, at a loss of quality (docs/convergence.md)");
-ABSL_FLAG(std::string, consistency, "sync",
-          "sync: a step waits for all workers; stale: a worker waits while it is too far ahead; async: nobody waits");
-ABSL_FLAG(int, quorum, 0, "sync: a step waits for this many workers; later ones count in the next; 0: for all");
-ABSL_FLAG(int, max_staleness, 4, "stale: most steps a worker may be ahead of the slowest");
+          "allow Adam at the servers with --ratio below 1, at a loss of quality (docs/convergence.md)");
+ABSL_FLAG(
+    std::string, consistency, "sync",
+    "sync: a step waits for all workers; stale: a worker waits while it is too far ahead; async: no worker waits");
+ABSL_FLAG(int, quorum, 0, "sync: a step waits for this many workers; later ones count in the next step; 0: for all");
+ABSL_FLAG(int, max_staleness, 4, "stale: largest number of steps that a worker may be ahead of the slowest");
 ABSL_FLAG(
     cddp::StepsChoice, local_steps, {.steps = 0},
     "steps between two exchanges; above 1 the optimizer is at the workers; 0: 4 for adam and adamw there, else 1; "
-    "auto: as few as the network hides, from 4 to 32, decided by all workers together; @FOLDER: as a run with auto and "
-    "this --output did");
-ABSL_FLAG(
-    int, overlap, 0,
-    "optimizer at the workers: how many of the next round's steps they make while the exchange of the last is under "
-    "way; more than --local_steps is all of them; 0: they wait for it");
+    "auto: as few as the network hides, from 4 to 32, decided by all workers together; @FOLDER: repeats the "
+    "decisions of the run with this --output");
+ABSL_FLAG(int, overlap, 0,
+          "optimizer at the workers: number of the next round's steps that they make during the exchange of the last "
+          "round; more than --local_steps means all of them; 0: they wait for the exchange");
 ABSL_FLAG(std::string, server_flags, "",
           "more flags for every cddp-server, separated by blanks, with quotes as in a shell");
 ABSL_FLAG(std::string, worker_flags, "",
           "more flags for every cddp-worker, separated by blanks, with quotes as in a shell");
-ABSL_FLAG(std::string, optimizer_flags, "", "likewise for whoever has the optimizer");
+ABSL_FLAG(std::string, optimizer_flags, "", "the same for the programs that have the optimizer");
 ABSL_FLAG(uint64_t, seed, 42, "seed of initial weights, sampling and dropout; the same seed gives the same weights");
 ABSL_FLAG(bool, compress, true, "send only the largest entries; --nocompress is the dense baseline on the same path");
 ABSL_FLAG(cddp::RatioChoice, ratio, {.ratio = 0},
           "fraction of the gradient, or of the weights' change, that is sent, in (0, 1]; 0: 0.01, or 0.1 where the "
           "optimizer is at the workers; auto: as much as the network hides behind the computation, encodings included; "
-          "@FOLDER: as a run with auto and this --output did");
+          "@FOLDER: repeats the decisions of the run with this --output");
 ABSL_FLAG(double, publish_ratio, 0,
-          "fraction of the weights' changes that is sent back, in (0, 1]; 0: as much as was pushed");
+          "fraction of the weights' changes that is sent back, in (0, 1]; 0: as many elements as were pushed");
 ABSL_FLAG(cddp::ValueEncoding, value_encoding, cddp::kDefaultValueEncoding, "encoding of the values sent");
 ABSL_FLAG(cddp::IndexEncoding, index_encoding, cddp::IndexEncoding::kGap8, "encoding of the indices sent");
 ABSL_FLAG(int, bucket_bytes, 0, "gradient bytes of a bucket; 0: by the model's size");
@@ -112,38 +110,35 @@ ABSL_FLAG(int, test_examples, 0, "use only this many test examples, the first on
 ABSL_FLAG(int, threads, 0, "threads of each worker; 0: the cores that this process may use shared evenly");
 ABSL_FLAG(
     cddp::DeviceChoice, device, {},
-    "where workers compute and compress: cpu; cuda, they share the NVIDIA GPUs here; cuda:N; auto: cuda if all is "
-    "there that it needs, else cpu (docs/gpu.md)");
+    "where workers compute and compress: cpu; cuda, they share the NVIDIA GPUs here; cuda:N; auto: cuda if it can be "
+    "used, else cpu (docs/gpu.md)");
 ABSL_FLAG(
     std::string, tensorboard, "",
     "folder for TensorBoard's event files of rank 0: loss, accuracy, bytes, ratio, residual, waiting; empty: none");
 ABSL_FLAG(bool, trace, false,
           "write trace-<rank>.json of each worker's steps, for chrome://tracing or ui.perfetto.dev");
-ABSL_FLAG(
-    bool, durable, false,
-    "servers keep journals and workers checkpoints in the output folder, and whoever is killed is started again and "
-    "goes on from there");
+ABSL_FLAG(bool, durable, false,
+          "servers keep journals and workers checkpoints in the output folder, and killed "
+          "processes are restarted and continue from there");
 ABSL_FLAG(
     int, checkpoint_every, 0,
     "with --durable: steps (exchanges) between two checkpoints of a worker; the servers keep the changes of three "
     "times as many in memory; 0: 50, or 10 where more than a tenth of the changes is sent back");
-ABSL_FLAG(
-    bool, resume, false,
-    "goes on with the durable run in --output, whose processes are gone, with the flags that it was started with");
+ABSL_FLAG(bool, resume, false,
+          "continue the durable run in --output, whose processes are gone, with the flags that it was started with");
 ABSL_FLAG(bool, without_checkpoint, false,
-          "with --resume: let workers whose checkpoint is lost go on from the servers' weights, without what they had "
-          "not sent yet");
+          "with --resume: let workers whose checkpoint is lost continue from the servers' weights, without what they "
+          "had not sent yet");
 ABSL_FLAG(
     std::string, run, "",
-    "name of the run, which its servers, workers, state and report hold, so that no other is taken for it; empty: "
+    "name of the run, stored by its servers, workers, state and report, so that no other run is taken for it; empty: "
     "a random one");
-ABSL_FLAG(
-    bool, overwrite, false,
-    "begin anew in an --output that holds the result or the state of another run, which is lost; without it such a "
-    "folder is refused");
+ABSL_FLAG(bool, overwrite, false,
+          "begin a new run in an --output with another run's result or state, which is lost; without this flag such a "
+          "folder is refused");
 ABSL_FLAG(
     std::string, relative_to, "",
-    "folder at which relative paths in the other flags begin, but for --output; empty: the present one. A durable run "
+    "folder at which relative paths in the other flags, except --output, begin; empty: the present one. A durable run "
     "remembers it, so that --resume works from any folder");
 ABSL_FLAG(std::string, output, "", "folder for report, plot, model and logs; default runs/<time>-<model>");
 
@@ -160,7 +155,7 @@ constexpr char kTrainUsage[] =
 constexpr int kDefaultServers = 2;
 constexpr char kOwnFile[] = "deploy/ctl/train_command.cc";
 
-// All flags of a run, by name, but for those that say where it lies and that it is resumed.
+// All flags of a run, by name, except those that name its folder and say that it is resumed.
 using SavedFlags = std::map<std::string, std::string>;
 
 SavedFlags RunFlags() {
@@ -180,8 +175,8 @@ std::string AsFlagFile(SavedFlags flags) {
   return text;
 }
 
-// Sets the flags that the run in `output` was started with. `parse` sets those of the command line, once more: a flag
-// that differs then contradicts.
+// Sets the flags with which the run in `output` was started. `parse` then sets the command line's flags again, to find
+// those that contradict.
 absl::Status SetSavedFlags(const std::string& output, const std::function<void()>& parse) {
   if (output.empty()) return absl::InvalidArgumentError("--resume: needs --output=FOLDER of the run to go on with");
   TrainOptions options;
@@ -205,7 +200,7 @@ absl::Status SetSavedFlags(const std::string& output, const std::function<void()
   return absl::OkStatus();
 }
 
-// A new run without a name gets one, which is saved with its flags.
+// Gives a new run without a name a random one, which is saved with its flags.
 absl::Status NameRun() {
   const bool is_new = !absl::GetFlag(FLAGS_resume);
   if (is_new && absl::GetFlag(FLAGS_run).empty()) absl::SetFlag(&FLAGS_run, NewRunName());
@@ -213,7 +208,7 @@ absl::Status NameRun() {
   return absl::InvalidArgumentError("--resume: the run in --output has no name: go on with the release that began it");
 }
 
-// From here on relative paths begin where the run was started; *output stays where it is.
+// Changes to the folder in which the run was started, where relative paths begin; *output stays the same folder.
 absl::Status EnterFolder(std::string* output) {
   const std::string folder = absl::GetFlag(FLAGS_relative_to);
   std::error_code error;
@@ -336,7 +331,7 @@ absl::StatusOr<Binaries> FindBinaries() {
   return Binaries{*std::move(server), *std::move(worker)};
 }
 
-// Of a model from a file, the file's, without what is no part of a good folder's name.
+// For a model from a file, the file's name without characters that are bad in a folder's name.
 std::string NameOf(const std::string& model) {
   if (!IsModelFile(model)) return model;
   std::string name = fs::path(model).stem().string();
@@ -345,7 +340,7 @@ std::string NameOf(const std::string& model) {
   return name;
 }
 
-// A small model has work for few servers. `answer`: how many buckets it has, by --check_model.
+// A small model has too few buckets for many servers. `answer`: its number of buckets, from --check_model.
 absl::Status FitServers(absl::string_view answer, TrainOptions* options) {
   int buckets = 0;
   if (!absl::SimpleAtoi(answer.substr(0, answer.find(' ')), &buckets) || buckets < 1) {
@@ -361,8 +356,8 @@ absl::Status FitServers(absl::string_view answer, TrainOptions* options) {
                                                  "smaller buckets (--bucket_bytes)"));
 }
 
-// Asks a worker, which knows GPUs and TorchScript, what cannot be known here: the device's description, empty of the
-// processors. Of a model from a file, a number of servers that nobody has named is made to fit.
+// Asks a worker, which knows GPUs and TorchScript, for the device's description, which is empty for processors. For a
+// model from a file, adapts the number of servers to it unless it was given.
 absl::StatusOr<std::string> CheckWithWorker(const std::string& worker, TrainOptions* to_fit) {
   const TrainOptions& options = *to_fit;
   std::string device;
@@ -381,7 +376,7 @@ absl::StatusOr<std::string> CheckWithWorker(const std::string& worker, TrainOpti
   return device;
 }
 
-// Claims the folder, and then puts it in order for this run.
+// Locks the folder, then prepares it for this run.
 absl::StatusOr<FolderLock> PrepareOutput(TrainOptions* options) {
   if (options->output.empty()) options->output = NewRunFolder(NameOf(options->model));
   absl::StatusOr<FolderLock> lock = FolderLock::Take(options->output, /*make=*/!options->resume);
@@ -396,7 +391,7 @@ absl::StatusOr<FolderLock> PrepareOutput(TrainOptions* options) {
   return lock;
 }
 
-// Flags of the programs that `cddp train` does not have itself are words of --server_flags and --worker_flags.
+// Flags of the programs that `cddp train` does not have become words of --server_flags and --worker_flags.
 void ParseTrainFlags(int argc, char** argv, const FlagScope& scope) {
   const auto is_own = [&scope](absl::string_view name) {
     const absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);

@@ -56,7 +56,7 @@ int TrainRun::Run() {
   if (options_.resume) Restore();
   if (options_.durable) events_.open(EventsPath(options_), std::ios::app);
   if (options_.resume) events_ << std::endl;  // ends a line that may be torn
-  // The first thing: files in a folder with a report are known to be a run's.
+  // Write the report first: with a report in the folder, its other files are known to be a run's.
   if (absl::Status saved = Save({RunState::kRunning, 0, ""}); !saved.ok()) return ReportError(saved);
   if (absl::Status prepared = launcher_.Prepare(); !prepared.ok()) return ReportError(prepared);
 
@@ -102,7 +102,7 @@ void TrainRun::WorkerSaid(int worker, const std::string& line) {
   absl::Status status = event.status();
   if (status.ok()) status = history_.Add(*event);
   if (!status.ok()) {
-    // Libraries print, too; a line that we cannot read is no reason to end a training.
+    // Libraries print, too; an unreadable line must not end a training.
     progress_->Clear();
     spdlog::warn("event=unreadable_line child=\"worker {}\" reason=\"{}\" line=\"{}\"", worker,
                  std::string(status.message()), line.substr(0, 200));
@@ -125,7 +125,7 @@ bool TrainRun::EndedWell(int worker, const ChildProcess& child) {
   if (!WIFEXITED(status) || !history_.done(worker)) return false;
   if (WEXITSTATUS(status) == 0) return true;
   if (WEXITSTATUS(status) != kExitFailure) return false;
-  // It has trained to its end, and says what is wrong with the result. The others may have to save theirs.
+  // It has completed its training and reports what is wrong with the result. The others may still have to save theirs.
   const std::string word = LastWord(child);
   if (worker_problem_.empty()) {
     worker_problem_ = absl::StrCat("worker ", worker, ": ", word.empty() ? "failed" : word);
@@ -134,7 +134,7 @@ bool TrainRun::EndedWell(int worker, const ChildProcess& child) {
 }
 
 bool TrainRun::CanGoOn(int worker) {
-  // One that ended before it had joined would end again.
+  // A worker that ended before it had joined would end again.
   const bool joined = worker_joined_[worker];
   worker_joined_[worker] = false;
   return joined;

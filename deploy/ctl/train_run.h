@@ -28,8 +28,8 @@ struct Binaries {
   std::string worker;
 };
 
-// Has a launcher start the servers and the workers, shows what the workers tell, keeps report and plot up to date after
-// each epoch, and judges the result. To be used once, by the main thread.
+// Lets a launcher start the servers and the workers, shows the workers' events, updates report and plot after each
+// epoch, and judges the result. Use it once, in the main thread.
 class TrainRun : private LaunchListener {
  public:
   // The output folder exists. `progress` outlives this object.
@@ -44,13 +44,13 @@ class TrainRun : private LaunchListener {
   bool CanGoOn(int worker) override;
 
   LaunchPlan Plan();
-  // Where all processes did well: is the result what was asked for?
+  // After all processes ended well: judges whether the result is what was asked for.
   RunEnd Judge();
   std::optional<uint64_t> ServersVersion();
-  // Do processes that end by themselves leave more than those that are killed?
+  // Whether processes save more if they get time to end by themselves.
   bool KeepsState() const;
-  void Restore();                                                    // the history of a run that is resumed
-  void Remember(const WorkerEvent& event, const std::string& line);  // for that
+  void Restore();                                                    // loads the history of a run that is resumed
+  void Remember(const WorkerEvent& event, const std::string& line);  // for Restore()
   void ShowNewEpochs();
   absl::Status Save(const RunEnd& end) const;  // report and plot
   void PrintSummary() const;
@@ -67,7 +67,7 @@ class TrainRun : private LaunchListener {
   size_t shown_epochs_ = 0;
   std::string weights_crc32c_;
   std::optional<uint64_t> servers_version_;
-  std::string worker_problem_;  // of the first worker that was done and then failed
+  std::string worker_problem_;  // of the first worker that completed its training and then failed
   RunResult result_;
   std::ofstream events_;  // only of a durable run
 };

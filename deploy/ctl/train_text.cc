@@ -111,7 +111,7 @@ std::vector<std::string> StepParts(const TrainOptions& options, const TrainHisto
   parts.push_back(absl::StrCat(
       "ETA ", FormatRemaining(absl::Seconds(steps_left * step_seconds + (epochs_left + 1) * evaluate_seconds))));
 
-  // Rank 0 stands for all: each worker sends about as many bytes.
+  // Rank 0 is representative: all workers send about the same number of bytes.
   const double workers = options.workers;
   const Traffic traffic = {step.pushed_bytes, step.pulled_bytes, step.step * history.model()->parameters * 4};
   parts.push_back(absl::StrFormat("push %s pull %s a step",
@@ -124,7 +124,7 @@ std::vector<std::string> StepParts(const TrainOptions& options, const TrainHisto
 std::vector<std::string> SummaryLines(const TrainOptions& options, const TrainHistory& history,
                                       const std::string& weights_crc32c, absl::Duration total) {
   const EpochSummary& last = history.epochs().back();
-  // NaN, of an epoch that nobody evaluated, is below all.
+  // NaN, of an epoch without evaluation, is below all.
   const auto order = [](double accuracy) { return std::isnan(accuracy) ? -1 : accuracy; };
   const EpochSummary& best = *std::max_element(
       history.epochs().begin(), history.epochs().end(),

@@ -1,4 +1,4 @@
-// What `cddp train` says, as text: one function a kind of line.
+// The text of `cddp train`'s output: one function per kind of line.
 
 #ifndef DEPLOY_CTL_TRAIN_TEXT_H_
 #define DEPLOY_CTL_TRAIN_TEXT_H_
@@ -24,8 +24,8 @@ std::string EpochLine(const TrainOptions& options, const EpochSummary& epoch);
 // The parts of the redrawn line, most important first.
 std::vector<std::string> StepParts(const TrainOptions& options, const TrainHistory& history);
 
-// The lines that end a successful run: accuracy, time, where it went, bytes against dense, checksum. Names of files are
-// not among them. `history` holds at least one epoch.
+// The lines that end a successful run: accuracy, time and its parts, bytes against dense, checksum. File names
+// are not among them. `history` holds at least one epoch.
 std::vector<std::string> SummaryLines(const TrainOptions& options, const TrainHistory& history,
                                       const std::string& weights_crc32c, absl::Duration total);
 

@@ -1,4 +1,4 @@
-// Whom a cluster waits for, in one line.
+// The server or workers that a cluster waits for, in one line.
 
 #ifndef DEPLOY_CTL_WAITING_H_
 #define DEPLOY_CTL_WAITING_H_
@@ -11,8 +11,8 @@
 
 namespace cddp::ctl {
 
-// "no step for 12 s: server 1 does not answer", or "...: the servers wait for worker 2, for 11 s", by what the servers,
-// in the order of their shards, have answered.
+// "no step for 12 s: server 1 does not answer", or "...: the servers wait for worker 2, for 11 s", from the answers
+// of the servers, in the order of their shards.
 std::string DescribeWaiting(const std::vector<ServerStatus>& servers, absl::Duration quiet);
 
 }  // namespace cddp::ctl

@@ -18,7 +18,7 @@ namespace {
 
 constexpr absl::Duration kCheckPatience = absl::Minutes(5);  // a GPU's driver takes seconds, large data more
 constexpr int kTickMs = 20;
-constexpr char kProgram[] = "cddp-worker: ";  // begins what it says of itself
+constexpr char kProgram[] = "cddp-worker: ";  // the prefix of its messages
 
 }  // namespace
 
@@ -36,7 +36,7 @@ absl::StatusOr<std::string> AskWorker(const std::string& worker, absl::string_vi
   if (!child.ok()) return child.status();
   std::string last;
   for (const absl::Duration end = MonotonicNow() + kCheckPatience; !child->TryReap();) {
-    pollfd pipe = {child->stdout_fd(), POLLIN, 0};  // poll leaves out -1
+    pollfd pipe = {child->stdout_fd(), POLLIN, 0};  // poll ignores -1
     poll(&pipe, 1, kTickMs);
     for (const std::string& line : child->ReadLines()) last = line.empty() ? last : line;
     if (MonotonicNow() < end) continue;

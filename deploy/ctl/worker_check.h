@@ -1,4 +1,4 @@
-// What only a worker can tell, asked before any process of a run is started.
+// Questions that only a worker program can answer, asked before any process of a run is started.
 
 #ifndef DEPLOY_CTL_WORKER_CHECK_H_
 #define DEPLOY_CTL_WORKER_CHECK_H_
@@ -12,8 +12,8 @@
 namespace cddp::ctl {
 
 // Asks the program cddp-worker at this path, which knows GPUs and TorchScript: `question` is --check_device, or
-// --check_model, beside the flags that it is about. Returns the answer's last line. InvalidArgument, in the worker's
-// words, if the run cannot be; Internal if it does not answer within some minutes. By the main thread.
+// --check_model, with the flags to check. Returns the answer's last line. InvalidArgument, with the worker's message,
+// if the run is impossible; Internal if it does not answer within some minutes. Call it in the main thread.
 absl::StatusOr<std::string> AskWorker(const std::string& worker, absl::string_view question,
                                       const std::vector<std::string>& flags);
 

@@ -11,12 +11,12 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Reads members of one object; remembers the first thing that was wrong.
+// Reads members of one object; keeps the first error.
 class Reader {
  public:
   explicit Reader(const Json& object) : object_(object) {}
 
-  // Leaves *value alone and notes an error if the member is missing or of another type.
+  // Leaves *value unchanged and notes an error if the member is missing or of another type.
   template <typename T>
   void Read(const char* name, T* value) {
     const auto member = object_.find(name);

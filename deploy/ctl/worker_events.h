@@ -1,9 +1,9 @@
-// What servers and workers print on their standard output with --progress=json: one JSON object a line.
+// The events that servers and workers print on standard output with --progress=json: one JSON object per line.
 //
 //   server  {"event":"listening","address":"127.0.0.1:40123","metrics_address":"127.0.0.1:40124"}
 //   worker  joined -> step* -> epoch -> step* -> epoch ... -> done
 //
-// Unknown members are ignored, so that programs may say more than we read.
+// Unknown members are ignored, so that programs may report more than we read.
 
 #ifndef DEPLOY_CTL_WORKER_EVENTS_H_
 #define DEPLOY_CTL_WORKER_EVENTS_H_
@@ -19,7 +19,7 @@ namespace cddp::ctl {
 
 // Seconds one worker spent, summed since its epoch began.
 struct PhaseSeconds {
-  double step = 0;  // wall time of the steps: the next three and whatever else they do
+  double step = 0;  // wall time of the steps: the next three and all other work
   double compute = 0;
   double compress = 0;
   double exchange = 0;
@@ -57,7 +57,7 @@ struct EpochEvent {
   uint64_t steps = 0;          // in this epoch
   uint64_t refused_steps = 0;  // of these: skipped because a gradient was not finite
   double train_loss = 0;
-  double test_loss = 0;  // test_*: NaN but for rank 0, who evaluates
+  double test_loss = 0;  // test_*: NaN except at rank 0, which evaluates
   double test_accuracy = 0;
   PhaseSeconds seconds;
   uint64_t pushed_bytes = 0;
@@ -67,14 +67,14 @@ struct EpochEvent {
 
 struct RatioEvent {  // --ratio=auto
   int rank = 0;
-  uint64_t step = 0;  // from which on so much is sent
+  uint64_t step = 0;  // the first step with this ratio
   double ratio = 0;
   std::string value_encoding;
 };
 
 struct LocalStepsEvent {  // --local_steps=auto
   int rank = 0;
-  uint64_t exchange = 0;  // from whose round on rounds make so many steps
+  uint64_t exchange = 0;  // the first exchange whose round has this many steps
   uint64_t local_steps = 0;
 };
 
@@ -84,7 +84,7 @@ struct DoneEvent {
   uint64_t steps = 0;
 };
 
-// An event of a name that we do not know.
+// An event with an unknown name.
 struct OtherEvent {
   std::string name;
 };

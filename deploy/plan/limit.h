@@ -1,4 +1,4 @@
-// What a step's time goes to.
+// The resource that limits a step.
 
 #ifndef DEPLOY_PLAN_LIMIT_H_
 #define DEPLOY_PLAN_LIMIT_H_

@@ -17,10 +17,10 @@ MemoryNeeds NeedsOf(const ClusterSetting& setting, const std::vector<Bucket>& bu
   double elements = 0;
   for (const Bucket& bucket : buckets) elements += static_cast<double>(bucket.elements);
   const double owned = std::ceil(static_cast<double>(buckets.size()) / servers) *
-                       static_cast<double>(buckets.front().elements);  // every bucket but the last is as long
+                       static_cast<double>(buckets.front().elements);  // every bucket but the last has this length
   const Bucket& longest = buckets.front();
   const double pushed = UpdateBytes(longest.elements, setting.push_ratio, setting.values, setting.indices) /
-                        static_cast<double>(longest.elements);  // bytes an element of the model
+                        static_cast<double>(longest.elements);  // bytes per element of the model
   MemoryNeeds needs;
   // Published weights, residual and the optimizer's state; contributions stay until their round is complete.
   needs.server_bytes =

@@ -11,10 +11,10 @@ namespace cddp::plan {
 
 struct MemoryNeeds {
   double server_bytes = 0;  // of the server with most buckets
-  double worker_bytes = 0;  // without what the passes themselves need: activations, batches
+  double worker_bytes = 0;  // without the passes' own memory: activations, batches
 };
 
-// `state_floats`: of the servers' optimizer, an element: 1 momentum, 2 Adam.
+// `state_floats`: floats per element in the servers' optimizer: 1 for momentum, 2 for Adam.
 MemoryNeeds NeedsOf(const ClusterSetting& setting, const std::vector<Bucket>& buckets, uint32_t servers,
                     uint32_t state_floats);
 

@@ -1,4 +1,4 @@
-// What the messages of a simulated cluster compete for: both directions of links, and processors.
+// The resources for which a simulated cluster's messages compete: both directions of links, and processors.
 
 #ifndef DEPLOY_PLAN_RESOURCES_H_
 #define DEPLOY_PLAN_RESOURCES_H_
@@ -9,17 +9,18 @@
 
 namespace cddp::plan {
 
-// Serves one after the other, in the order of calls, whose times never fall. Times are seconds.
+// Serves requests one after the other, in the order of calls. Times are seconds and must not decrease from call to
+// call.
 class Line {
  public:
-  // Occupies the line for `seconds`, from `time` on or later; returns when it begins.
+  // Occupies the line for `seconds`, from `time` on or later; returns the time at which that begins.
   double Begin(double time, double seconds) {
     const double begin = std::max(time, free_);
     free_ = begin + seconds;
     busy_ += seconds;
     return begin;
   }
-  double free() const { return free_; }  // when it has served all that it was given
+  double free() const { return free_; }  // when all requests so far are served
   double busy() const { return busy_; }
 
  private:
@@ -32,7 +33,7 @@ class Processor {
  public:
   explicit Processor(uint32_t cores) : cores_(cores) {}
 
-  // `seconds` of one core, from `time` on or later; returns when they are over.
+  // Uses one core for `seconds`, from `time` on or later; returns the time at which that ends.
   double Work(double time, double seconds) {
     Line& core = *std::min_element(cores_.begin(), cores_.end(),
                                    [](const Line& a, const Line& b) { return a.free() < b.free(); });

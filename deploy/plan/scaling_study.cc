@@ -12,7 +12,7 @@ namespace cddp::plan {
 namespace {
 
 constexpr uint32_t kLeastWorkers = 8;
-constexpr uint32_t kMoreShards = 4;  // times as many
+constexpr uint32_t kMoreShards = 4;  // factor of shards in a remedy
 constexpr uint32_t kLocalSteps = 16;
 
 }  // namespace

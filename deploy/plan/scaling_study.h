@@ -1,4 +1,4 @@
-// Where a design stops scaling, and what then helps.
+// Finds the cluster size at which a design stops scaling, and the changes that then help.
 
 #ifndef DEPLOY_PLAN_SCALING_STUDY_H_
 #define DEPLOY_PLAN_SCALING_STUDY_H_
@@ -13,16 +13,16 @@
 namespace cddp::plan {
 
 struct ScalePoint {
-  std::string change;  // what is different from the setting that is studied; empty: nothing but the workers
+  std::string change;  // difference from the setting under study; empty: only the number of workers
   uint32_t workers = 0;
   uint64_t bucket_elements = 0;
   StepForecast forecast;
 };
 
 struct ScalingStudy {
-  static constexpr double kGood = 0.8;  // efficiency that counts as scaling, of the smallest cluster's
-  std::vector<ScalePoint> growth;       // of the setting as it is: 8, 16, ... up to the most workers
-  uint32_t stops_at = 0;                // smallest number of workers that scales no more; 0: all do
+  static constexpr double kGood = 0.8;  // part of the smallest cluster's efficiency that counts as scaling
+  std::vector<ScalePoint> growth;       // of the unchanged setting: 8, 16, ... up to the most workers
+  uint32_t stops_at = 0;                // smallest number of workers that no longer scales; 0: all do
   std::vector<ScalePoint> remedies;     // with the most workers, best first
 };
 

@@ -21,13 +21,13 @@ namespace {
 constexpr double kMilli = 1e-3, kMicro = 1e-6, kNano = 1e-9;
 constexpr uint64_t kLargeStep = 200'000;  // messages; from there on fewer steps are simulated
 
-// What travels for a bucket: a worker's push, a group's sum, the answer to a worker or group, a group's copy of it.
+// A bucket's messages: a worker's push, a group's sum, the answer to a worker or group, a group's copy of it.
 enum class Kind : uint8_t { kPush, kMerged, kAnswer, kCopy };
 enum class Stage : uint8_t { kReady, kCompressed, kLeaves, kReaches, kReceived, kHandled, kPublished };
 
 struct Event {
   double time;
-  uint64_t order;  // of equals, the older first
+  uint64_t order;  // at equal times the older first
   Stage stage;
   Kind kind;
   uint32_t member;  // worker, or group for kMerged and for kAnswer with a tree
@@ -39,17 +39,17 @@ struct Size {
   double entries = 0, lines = 0, bytes = 0;
 };
 
-// Of a worker: buckets that wait for its exchange thread, and those compressed that wait for their call.
+// A worker's buckets that wait for its exchange thread, and compressed ones that wait for their call.
 struct Exchange {
   std::deque<uint32_t> ready;
   bool is_busy = false;
   std::vector<uint32_t> batch;
   double batch_bytes = 0;
   double full_bytes = kLeastCallBytes;
-  double first_push = 0;  // of the step, time
+  double first_push = 0;  // time of the step's first push
 };
 
-// Cache lines that entries at random places touch.
+// The number of cache lines that entries at random places touch.
 double LinesOf(uint64_t elements, double ratio) {
   constexpr double kLineElements = 16;
   return static_cast<double>(elements) / kLineElements * (1 - std::pow(1 - ratio, kLineElements));
@@ -69,7 +69,7 @@ class Simulation {
     left_.assign(s_.workers, 0);
     call_share_.assign(buckets.size() * s_.workers, 1.0F);
     exchanges_.resize(s_.workers);
-    const double merged = 1 - std::pow(1 - s_.push_ratio, s_.tree);  // entries that any of a group's workers sends
+    const double merged = 1 - std::pow(1 - s_.push_ratio, s_.tree);  // entries that any worker of a group sends
     const double published = s_.publish_ratio > 0 ? s_.publish_ratio : 1 - std::pow(1 - s_.push_ratio, s_.workers);
     for (const Bucket& bucket : buckets) {
       pushes_.push_back(SizeOf(bucket.elements, s_.push_ratio, s_.indices));
@@ -156,7 +156,7 @@ class Simulation {
   }
   double Seconds(double bytes) const { return bytes * 8 / (s_.bits_per_second * c_.goodput); }
 
-  // At either end; between programs of one host nothing is framed, checked and split into packets.
+  // The work at either end. Between programs of one host nothing is framed, checked and split into packets.
   double MessageWork(const Event& e) const {
     return c_.message_us * kMicro * CallShare(e) + (From(e) == To(e) ? 0 : WireBytes(e) * c_.byte_ns * kNano);
   }
@@ -186,7 +186,7 @@ class Simulation {
     Push(done, Stage::kCompressed, Kind::kPush, worker, bucket);
   }
 
-  // As worker/exchange/push_batch.h: what is ready together and goes to one server shares a call.
+  // As worker/exchange/push_batch.h: pushes to one server that are ready together share a call.
   void Batch(uint32_t worker, double time, uint32_t bucket) {
     Exchange& exchange = exchanges_[worker];
     exchange.batch.push_back(bucket);
@@ -223,7 +223,7 @@ class Simulation {
         sent_bytes_ += WireBytes(e);
         return Push(begin + latency + s_.latency_ms * kMilli, Stage::kReaches, e.kind, e.member, e.bucket);
       }
-      case Stage::kReaches: {  // the first packet is there; the others follow as fast as both links allow
+      case Stage::kReaches: {  // the first packet has arrived; the others follow as fast as both links allow
         Line& line = links_[To(e)].down;
         line.Begin(e.time, Seconds(WireBytes(e)));
         return Push(line.free(), Stage::kReceived, e.kind, e.member, e.bucket);
@@ -243,7 +243,7 @@ class Simulation {
     }
   }
 
-  // Who pushes to the servers, and is answered by them.
+  // The number of hosts that push to the servers and get their answers.
   uint32_t Pushers() const { return groups_ > 0 ? groups_ : s_.workers; }
   uint32_t GroupEnd(uint32_t group) const { return std::min(s_.workers, (group + 1) * s_.tree); }
 
@@ -292,7 +292,7 @@ class Simulation {
     const double total = ended_.back() / workers;
     StepForecast forecast;
     forecast.step_ms = (ended_.back() - *(ended_.end() - 2)) / workers / s_.local_steps / kMilli;
-    if (steps == 1) forecast.step_ms += c_.step_ms / s_.local_steps;  // it has waited for nothing before it
+    if (steps == 1) forecast.step_ms += c_.step_ms / s_.local_steps;  // no wait came before it
     forecast.efficiency = s_.compute_ms / forecast.step_ms;
     forecast.sent_bytes = sent_bytes_ / passes;
     forecast.servers = servers_;
@@ -323,8 +323,8 @@ class Simulation {
   const ShardMap& shards_;
   const uint32_t servers_;
   uint32_t groups_ = 0;
-  std::vector<Link> links_;            // of workers, servers if apart, aggregators
-  std::vector<Processor> processors_;  // likewise, or the one of all
+  std::vector<Link> links_;            // of workers, of servers on separate hosts, of aggregators
+  std::vector<Processor> processors_;  // in the same order, or the one that all share
   std::map<std::tuple<uint64_t, double, IndexEncoding>, Size> per_element_;
   std::vector<Size> pushes_, merged_, answers_;  // by bucket
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
@@ -334,7 +334,7 @@ class Simulation {
   std::vector<float> call_share_;    // by worker and bucket
   std::vector<double> ended_;        // by step: the sum of the workers' times
   double sent_bytes_ = 0;
-  double moved_bytes_ = 0;  // by each worker in a step, both ways
+  double moved_bytes_ = 0;  // by each worker in a step, in both directions
 };
 
 absl::Status Validate(const ClusterSetting& s) {

@@ -14,8 +14,8 @@ namespace cddp::plan {
 namespace {
 
 constexpr double kForwardPart = 1.0 / 3;      // of a pass; the backward pass computes twice as much
-constexpr uint64_t kEvenTensors = 256;        // that a model of unknown tensors is cut into
-constexpr uint64_t kSampleElements = 200000;  // encoded to learn how long updates are
+constexpr uint64_t kEvenTensors = 256;        // tensors that stand for a model of unknown shapes
+constexpr uint64_t kSampleElements = 200000;  // encoded to measure the length of updates
 constexpr uint64_t kSampleSeed = 1;
 
 }  // namespace
@@ -97,7 +97,7 @@ double UpdateBytes(uint64_t elements, double ratio, ValueEncoding values, IndexE
   std::vector<float> numbers;
   std::string bytes;
   uint64_t left = SelectedOf(sample, ratio);
-  for (uint64_t i = 0; i < sample && left > 0; ++i) {  // every set of that size is as likely (Knuth's algorithm S)
+  for (uint64_t i = 0; i < sample && left > 0; ++i) {  // all sets of that size are equally likely (Knuth's algorithm S)
     if (random() % (sample - i) >= left) continue;
     --left;
     at.push_back(static_cast<uint32_t>(i));

@@ -1,4 +1,4 @@
-// What one step makes every worker send: buckets, when their gradients are ready, and how long their updates are.
+// Every worker's pushes in one step: buckets, the times at which their gradients are ready, their updates' lengths.
 
 #ifndef DEPLOY_PLAN_WORKLOAD_H_
 #define DEPLOY_PLAN_WORKLOAD_H_
@@ -22,18 +22,18 @@ struct CostedTensor {
 // Reads a JSON list of {"shape": [...], "cost": number}. InvalidArgument says what is wrong.
 absl::StatusOr<std::vector<CostedTensor>> ParseShapes(absl::string_view json);
 
-// A model of which only the size is known: the backward pass is spread evenly over its parameters.
+// A model of known size only: the backward pass is spread evenly over its parameters.
 std::vector<CostedTensor> EvenModel(uint64_t elements);
 
 struct Bucket {
   uint64_t elements = 0;
-  double ready = 0;  // when its gradients are complete: part of a forward and backward pass, in (0, 1]
+  double ready = 0;  // when its gradients are complete, as part of a forward and backward pass, in (0, 1]
 };
 
 // In the order of the parameter space; 0 for `bucket_elements` is the default of ParameterLayout.
 std::vector<Bucket> MakeBuckets(const std::vector<CostedTensor>& model, uint64_t bucket_elements);
 
-// Elements of a bucket that an update holds.
+// The number of a bucket's elements that an update holds.
 uint64_t SelectedOf(uint64_t elements, double ratio);
 
 // Bytes of an update of `elements` elements, as the codec makes them from values spread evenly.

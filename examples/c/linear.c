@@ -1,4 +1,4 @@
-/* Linear regression y = w * x + b by several workers, with nothing but libcddp.
+/* Linear regression y = w * x + b by several workers, using only libcddp.
  *
  *   cc linear.c $(pkg-config --cflags --libs cddp) -o linear
  *   cddp run --workers=2 --servers=1 --optimizer_at=servers --lr=0.1 --momentum=0 -- ./linear */

@@ -1,4 +1,4 @@
-// Two spirals told apart by a small network with LibTorch: what one process needs, and three lines more.
+// Two spirals told apart by a small network with LibTorch: a program for one process, and three lines more.
 //
 //   cmake -B build . && cmake --build build       (with libcddp and LibTorch installed)
 //   cddp run --workers=2 --servers=1 -- build/spirals
@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstdio>
 
-// Points of two spirals, and which one each is of.
+// Points of two spirals, and the spiral of each.
 std::pair<torch::Tensor, torch::Tensor> Batch(int64_t size) {
   const torch::Tensor label = torch::randint(2, {size});
   const torch::Tensor turn = torch::rand({size}) * 6;

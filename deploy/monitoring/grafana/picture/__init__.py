@@ -1,1 +1,1 @@
-"""What make_picture draws with: the dashboard as Grafana would show it, as SVG."""
+"""For make_picture: draws the dashboard as Grafana would show it, as SVG."""

@@ -8,7 +8,7 @@ TIME_STEPS = [1, 5, 10, 15, 30, 60, 300, 600, 900, 1800, 3600, 7200, 21600, 4320
 
 
 def value_range(least, most):
-    """A tenth more than the values on each side, but not beyond zero."""
+    """The values' range, extended by a tenth on each side, but not beyond zero."""
     delta = most - least
     size = delta or abs(most) or 1000.0
     base = 10.0 ** math.floor(math.log10(size)) / 10
@@ -19,7 +19,7 @@ def value_range(least, most):
 
 
 def ticks(low, high, length, space, steps=NUMBER_STEPS):
-    """(step, values) with at least `space` pixels of `length` between two of them."""
+    """(step, ticks) with at least `space` pixels of `length` between two ticks."""
     step = next((step for step in steps if step * length / (high - low) >= space), steps[-1])
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return step, [step * i for i in range(first, last + 1)]

@@ -7,7 +7,7 @@ from . import panel as panels
 
 COLUMNS, CELL, MARGIN = 24, 30, 8  # pixels
 HEAD = 56
-# A person reads it scaled down in a page, so it is a narrow window's layout, magnified.
+# Readers see it scaled down in a page, so it has a narrow window's layout, magnified.
 WIDTH, MAGNIFIED = 1200, 4 / 3
 STYLE = """text{font-family:Inter,Helvetica,Arial,sans-serif;font-size:12px;fill:#ccccdc}
 .page{fill:#111217}.panel{fill:#181b1f;stroke:#2c2f35}.title{font-size:14px;font-weight:500}.row{font-size:15px;font-weight:500}
@@ -39,7 +39,7 @@ def _head(dashboard, start, end):
 
 
 def draw(dashboard, series, start, end, step):
-    """`series`: a panel's id -> what panel.draw() takes. Returns the SVG document."""
+    """`series`: a panel's id -> the series for panel.draw(). Returns the SVG document."""
     width = WIDTH - 2 * MARGIN
     boxes = [(panel, place(panel["gridPos"], width)) for panel in dashboard["panels"]]
     height = HEAD + max(y + h for _, (_, y, _, h) in boxes) + MARGIN

@@ -16,7 +16,7 @@ NARROW, WIDE = set("ijltfrI|.,:;'()[]/- "), set("mwMW%@")
 
 
 def text_width(text, size=12):
-    """About, and rather too much: which font a browser takes is not known here."""
+    """An estimate, rather too large, since the browser's font is not known here."""
     return size * sum(0.36 if c in NARROW else 0.9 if c in WIDE else 0.7 if c.isupper() else 0.58 for c in text)
 
 
@@ -26,7 +26,7 @@ def legend_of(target, labels):
 
 
 def _segments(points, step):
-    """Runs of values without a gap: Grafana joins nothing over a missing value."""
+    """Runs of values without a gap: Grafana draws no line over a missing value."""
     run = []
     for time, value in points:
         if not math.isfinite(value) or (run and time - run[-1][0] > 1.5 * step):
@@ -49,7 +49,7 @@ def _path(points):
 
 
 def _legend(names, width, height):
-    """Places of the names in rows: [(x, row, name)], and the number of rows."""
+    """Positions of the names in rows: [(x, row, name)], and the number of rows."""
     places, x, row = [], 0, 0
     for name in names:
         item = 20 + text_width(name) + 12
@@ -62,7 +62,7 @@ def _legend(names, width, height):
 
 
 def _described(x, y):
-    """The sign behind a title that more is told where the pointer rests on it."""
+    """The icon behind a title that marks a description to be shown under the pointer."""
     return (f'<circle class="mark" cx="{x:.1f}" cy="{y}" r="5.5"/>'
             f'<path class="mark" d="M{x:.1f} {y - 3}v1.4M{x:.1f} {y - 0.5:g}v3.6"/>')
 

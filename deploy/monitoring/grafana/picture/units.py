@@ -11,7 +11,7 @@ TIMES = [(31536000, 31536000, "years"), (604800, 604800, "weeks"), (86400, 86400
 
 
 def decimals_of(value):
-    """How many decimals Grafana gives a value of which nothing else is known: two or three digits in all."""
+    """The decimals of a single value in Grafana: two or three digits in all."""
     if value == int(value):
         return 0
     decimals = 1 - math.floor(math.log10(abs(value)))
@@ -19,7 +19,7 @@ def decimals_of(value):
 
 
 def number(value, step=None):
-    """A value on an axis whose ticks are `step` apart, with the decimals that tell them apart and no more."""
+    """A value on an axis whose ticks are `step` apart, with just enough decimals to tell them apart."""
     decimals = decimals_of(value if step is None else step)
     text = f"{value:.{decimals}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
