@@ -15,7 +15,7 @@ std::vector<absl::string_view> Split(absl::string_view settings) {
   return absl::StrSplit(settings, ' ', absl::SkipEmpty());
 }
 
-// The setting of that name, as people read it.
+// The setting of that name, for people.
 std::string Find(const std::vector<absl::string_view>& settings, absl::string_view name) {
   const auto found = std::find_if(settings.begin(), settings.end(),
                                   [name](absl::string_view setting) { return NameOf(setting) == name; });

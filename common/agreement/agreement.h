@@ -1,5 +1,5 @@
-// What the processes of one training must have alike, as text: settings "--name=value", separated by spaces. Texts are
-// compared name by name; values are exact, so equal text means equal bits.
+// The settings that the processes of one training must have alike, as text: "--name=value", separated by spaces. Texts
+// are compared name by name; values are exact, so equal text means equal bits.
 
 #ifndef COMMON_AGREEMENT_AGREEMENT_H_
 #define COMMON_AGREEMENT_AGREEMENT_H_
@@ -23,26 +23,26 @@ struct SettingDifference {
 // All differences, in the order of `first`, then what only `second` has.
 std::vector<SettingDifference> Differences(absl::string_view first, absl::string_view second);
 
-// The first difference of the settings that a file was written under from those of this `process` ("server", "worker"):
+// The first difference between a file's settings and those of this `process` ("server", "worker"):
 // "was written with --a=1, but this server has --a=2". Empty if there is none.
 std::string DescribeFileDifference(absl::string_view written, absl::string_view ours, absl::string_view process);
 
-// InvalidArgument naming both servers and what they have not alike: "server B has --lr=0.2, but server A has --lr=0.1".
+// InvalidArgument names both servers and the setting: "server B has --lr=0.2, but server A has --lr=0.1".
 absl::Status CheckServersAgree(absl::string_view address, absl::string_view settings, absl::string_view other_address,
                                absl::string_view other_settings);
 
-// What a training's workers have agreed on at one server: what the first that joined had. Not thread-safe.
+// The agreement of a training's workers at one server: the settings of the first that joined. Not thread-safe.
 class WorkersAgreement {
  public:
-  // May a worker with these settings take part? `alone`: no other worker takes part at present; then what need not be
-  // kept over a restart (IsKept) may change. InvalidArgument names the setting and both values.
+  // OK if a worker with these settings may take part. `alone`: no other worker takes part at present; then settings
+  // that need not be kept over a restart (IsKept) may change. InvalidArgument names the setting and both values.
   absl::Status Check(uint32_t rank, absl::string_view settings, bool alone) const;
 
-  // They are the training's from now on; true if they were not before.
+  // Makes these the training's settings; returns whether they were not before.
   bool Adopt(uint32_t rank, absl::string_view settings);
 
   bool exists() const { return exists_; }
-  uint32_t rank() const { return rank_; }  // who brought the settings
+  uint32_t rank() const { return rank_; }  // the worker whose settings they are
   const std::string& settings() const { return settings_; }
 
  private:

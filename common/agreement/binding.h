@@ -1,5 +1,5 @@
-// Names of settings (settings.h) bound to the members of a program's options: how a flag's text gets there, and the
-// exact text of what is there. A program has one table of them, for every member.
+// Names of settings (settings.h) bound to the members of a program's options: they set a member from its flag's text
+// and return the member's exact text. A program has one table of bindings, with every member.
 
 #ifndef COMMON_AGREEMENT_BINDING_H_
 #define COMMON_AGREEMENT_BINDING_H_
@@ -37,11 +37,11 @@ template <typename Options>
 struct Binding {
   absl::string_view name;                              // of a setting; empty: no flag, no setting
   std::function<const void*(const Options&)> address;  // of the member
-  std::function<std::string(const Options&)> text;     // null: not for comparing
-  std::function<bool(Options*, absl::string_view text, std::string* error)> set;  // null: not by the flag's text alone
+  std::function<std::string(const Options&)> text;     // null: not compared
+  std::function<bool(Options*, absl::string_view text, std::string* error)> set;  // null: not set from the flag's text alone
 };
 
-// `member` returns the member's reference: [](auto& options) -> auto& { return options.lr; }.
+// `member` returns a reference to the member: [](auto& options) -> auto& { return options.lr; }.
 template <typename Options, typename Member>
 Binding<Options> Bind(absl::string_view name, Member member) {
   return {name, [member](const Options& options) -> const void* { return &member(options); },
@@ -51,19 +51,19 @@ Binding<Options> Bind(absl::string_view name, Member member) {
           }};
 }
 
-// A setting that the program derives from its flag or finds out by itself; `text` says what it is.
+// A setting that the program derives from its flag or finds out by itself; `text` returns its value.
 template <typename Options, typename Member>
 Binding<Options> BindText(absl::string_view name, Member member, std::function<std::string(const Options&)> text) {
   return {name, [member](const Options& options) -> const void* { return &member(options); }, std::move(text), nullptr};
 }
 
-// A member that the program sets by itself: what it comes from cannot change a result, or other settings say it.
+// A member that the program sets by itself: its source cannot change a result, or is compared by other settings.
 template <typename Options, typename Member>
 Binding<Options> BindByHand(absl::string_view name, Member member) {
   return BindText<Options>(name, member, nullptr);
 }
 
-// Sets all members that have a flag's text, which `text_of` gives for a name ("--lr"). InvalidArgument names the flag.
+// Sets all members for which `text_of` returns a flag's text, by name ("--lr"). InvalidArgument names the flag.
 template <typename Options>
 absl::Status SetFromText(absl::Span<const Binding<Options>> bindings,
                          const std::function<std::string(absl::string_view name)>& text_of, Options* options) {
@@ -77,7 +77,7 @@ absl::Status SetFromText(absl::Span<const Binding<Options>> bindings,
   return absl::OkStatus();
 }
 
-// The settings that `wanted` chooses, "--name=value" separated by spaces, in the order of `settings`.
+// The settings that `wanted` selects, "--name=value" separated by spaces, in the order of `settings`.
 template <typename Options>
 std::string Describe(absl::Span<const Setting> settings, absl::Span<const Binding<Options>> bindings,
                      const Options& options, bool (*wanted)(const Setting&)) {

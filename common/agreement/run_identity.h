@@ -1,6 +1,6 @@
-// Which training something belongs to. A run has a name, random or given, from its first start on; servers, workers,
-// checkpoints, state folders and the report hold it. Whoever meets another's, or none where its own has begun, says so
-// and stops: what is not there is never taken for a first start.
+// The identity of a training. A run has a name, random or given, from its first start on; servers, workers,
+// checkpoints, state folders and the report hold it. A process that meets another run's name, or none although its own
+// run has begun, says so and stops: a missing state is never taken for a first start.
 
 #ifndef COMMON_AGREEMENT_RUN_IDENTITY_H_
 #define COMMON_AGREEMENT_RUN_IDENTITY_H_
@@ -12,9 +12,9 @@
 
 namespace cddp {
 
-// What a process that joins knows of the run that it takes part in.
+// What a joining process knows about the run in which it takes part.
 enum class RunClaim {
-  kAny,    // nothing: the run that the server holds; a name is a proposal for a server that holds none
+  kAny,    // nothing: it takes the server's run; its name is a proposal for a server without one
   kNamed,  // it is the named one, which may not have begun yet
   kBegun,  // it is the named one, and has begun: a server that holds none has lost its state
 };
@@ -24,7 +24,7 @@ struct RunIdentity {
   RunClaim claim = RunClaim::kAny;
 };
 
-// A random one: 16 hexadecimal digits.
+// A random name: 16 hexadecimal digits.
 std::string NewRunName();
 
 // InvalidArgument naming `flag` unless the name is 1 to 64 letters, digits, dots, dashes and underscores.

@@ -76,12 +76,12 @@ constexpr Setting kWorkerSettings[] = {
     {"--dim", kAll, kRestart},
     {"--heads", kAll, kRestart},
     {"--context", kAll, kRestart},
-    {"--train_examples", kAll, kRestart},  // as many as are used
+    {"--train_examples", kAll, kRestart},  // the number used
     {"data_crc32c", kAll, kRestart},       // of those examples
     {"--batch_size", kAll, kRestart},
     {"--seed", kAll, kRestart},
     {"--epochs", kAll, kNothing},        // a run may be made longer
-    {"--bucket_bytes", kAll, kRestart},  // as used
+    {"--bucket_bytes", kAll, kRestart},  // the value used
     {"--ratio", kNobody, kRestart},
     {"--selection", kNobody, kRestart},
     {"--value_encoding", kNobody, kRestart},
@@ -92,7 +92,7 @@ constexpr Setting kWorkerSettings[] = {
     {"--momentum_correction", kAll, kRestart},
     {"--clip_norm", kAll, kRestart},
     {"--local_steps", kAll, kRestart},
-    {"local_steps_crc32c", kAll, kRestart},  // of what is repeated
+    {"local_steps_crc32c", kAll, kRestart},  // of the decisions that are repeated
     {"--overlap", kAll, kRestart},
     {"--optimizer", kAll, kRestart},
     {"--lr", kAll, kRestart},
@@ -107,7 +107,7 @@ constexpr Setting kWorkerSettings[] = {
     {"--beta2", kAll, kRestart},
     {"--epsilon", kAll, kRestart},
     {"--param_groups", kAll, kRestart},
-    // None of these changes a result; --threads and --device do by rounding, and a machine decides them.
+    // None of these changes a result, except that --threads and --device change rounding; each machine decides them.
     {"--threads"},
     {"--device"},
     {"--check_device"},

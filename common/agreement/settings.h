@@ -1,6 +1,6 @@
 // All settings of servers and workers, each once: who must have it alike, and whether it must be the same after a
-// restart. From this list follow what journals and checkpoints were written under, what is compared when a worker
-// joins, and what `cddp train` hands through to the programs (server/server_settings.cc and
+// restart. This list determines the settings that journals and checkpoints record, those that are compared when a
+// worker joins, and those that `cddp train` passes on to the programs (server/server_settings.cc and
 // worker/trainer/worker_settings.cc bind the names to members of the options; a name without one, or a member without a
 // name, fails a test).
 
@@ -18,7 +18,7 @@ enum class Agree {
   kAll,     // all processes of the same kind: all servers among themselves, all workers among themselves
 };
 
-// Must a process that goes on from a journal or a checkpoint have it as the one that wrote that?
+// Whether a process that continues from a journal or checkpoint must have the same value as the one that wrote it.
 enum class Over { kRestart, kNothing };
 
 struct Setting {
@@ -31,7 +31,7 @@ struct Setting {
 absl::Span<const Setting> ServerSettings();
 absl::Span<const Setting> WorkerSettings();
 
-// Must the workers' setting of that name be the same after a restart? An unknown one must.
+// Whether the workers' setting of that name must be the same after a restart. An unknown setting must.
 bool IsKept(absl::string_view name);
 
 }  // namespace cddp

@@ -14,8 +14,8 @@
 
 namespace cddp {
 
-// A range of bytes and a reference to whatever keeps them alive. Copying costs a reference count. The bytes are never
-// changed while anybody holds them, so that any thread may read them.
+// A range of bytes and a reference to their owner, which keeps them alive. A copy costs a reference count. The bytes
+// never change while anyone holds them, so any thread may read them.
 class SharedBytes {
  public:
   SharedBytes() = default;
@@ -23,7 +23,7 @@ class SharedBytes {
   // `bytes` must stay valid and unchanged for as long as `owner` lives.
   SharedBytes(std::shared_ptr<const void> owner, absl::string_view bytes) : owner_(std::move(owner)), bytes_(bytes) {}
 
-  // Takes the string's memory over.
+  // Takes over the string's memory.
   static SharedBytes Own(std::string bytes) {
     auto owner = std::make_shared<const std::string>(std::move(bytes));
     const absl::string_view view = *owner;

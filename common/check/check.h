@@ -1,8 +1,8 @@
 // CDDP_CHECK(condition) << "what is wrong";
 //
-// For what must hold, whatever peers, files and users do: going on would make wrong bits, in a result or on a disk.
+// For invariants that no peer, file or user can break, where continuing would make wrong bits in a result or on disk.
 // Always on. Prints "FILE:LINE: CHECK failed: CONDITION: MESSAGE" to standard error and ends the process with SIGABRT.
-// Bad input is no such case: it gets an absl::Status.
+// Not for bad input, which gets an absl::Status.
 
 #ifndef COMMON_CHECK_CHECK_H_
 #define COMMON_CHECK_CHECK_H_
@@ -15,7 +15,7 @@
 
 namespace cddp {
 
-// Collects the message; its end is the process's.
+// Collects the message; its destructor ends the process.
 class CheckFailure {
  public:
   CheckFailure(const char* file, int line, const char* condition) {
@@ -34,7 +34,7 @@ class CheckFailure {
   std::ostringstream message_;
 };
 
-// Makes a statement of the stream: binds looser than <<, tighter than ?:.
+// Turns the stream into void, for ?:. Its operator binds looser than << and tighter than ?:.
 struct CheckStatement {
   void operator&(const std::ostream&) {}
 };

@@ -12,9 +12,9 @@ namespace cddp {
 class Clock {
  public:
   virtual ~Clock() = default;
-  // Since some moment in the past; never goes back.
+  // Time since some moment in the past; never goes back.
   virtual absl::Duration Now() = 0;
-  // Returns after `pause`, or earlier and false when the waiting thread shall end.
+  // Returns true after `pause`, or false earlier when the waiting thread must end.
   virtual bool Sleep(absl::Duration pause) = 0;
 };
 

@@ -1,5 +1,5 @@
-// Ends the waits of a thread that does something now and then. absl::Notification's timed wait follows the wall clock:
-// set back by an hour, it would wait for an hour longer.
+// Ends the waits of a thread that works periodically. absl::Notification's timed wait follows the wall clock: if that
+// is set back by an hour, it waits for an hour longer.
 
 #ifndef COMMON_CLOCK_END_SIGNAL_H_
 #define COMMON_CLOCK_END_SIGNAL_H_
@@ -15,7 +15,7 @@ class EndSignal {
  public:
   void Notify();  // from now on HasBeenNotified
   bool HasBeenNotified() const;
-  // Until it has been notified, or for this long; returns HasBeenNotified().
+  // Waits until it has been notified, at most `timeout`; returns HasBeenNotified().
   bool WaitFor(absl::Duration timeout) const;
 
  private:

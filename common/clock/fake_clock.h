@@ -1,4 +1,4 @@
-// The clock of tests: a sleep takes no time, and the clock is later by it.
+// The clock of tests: a sleep returns at once and advances the clock.
 
 #ifndef COMMON_CLOCK_FAKE_CLOCK_H_
 #define COMMON_CLOCK_FAKE_CLOCK_H_

@@ -1,4 +1,4 @@
-// Time that no one can set: for leases and time-outs. Wall-clock time (absl::Now) is for what people read.
+// Time that cannot be set, for leases and time-outs. Wall-clock time (absl::Now) is for people.
 
 #ifndef COMMON_CLOCK_MONOTONIC_H_
 #define COMMON_CLOCK_MONOTONIC_H_
@@ -7,7 +7,7 @@
 
 namespace cddp {
 
-// Since some moment in the past, the same for all threads of a process. Thread-safe.
+// Time since some moment in the past, the same for all threads of a process. Thread-safe.
 absl::Duration MonotonicNow();
 
 }  // namespace cddp

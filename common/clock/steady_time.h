@@ -1,7 +1,7 @@
-// Times that people read and that may be subtracted: the wall clock as it was when this process first asked, and from
-// then on as far as MonotonicNow went. Setting the wall clock changes no difference of two of them.
+// Times for people that may also be subtracted: the wall clock's time at this process's first call, plus MonotonicNow's
+// progress since then. Setting the wall clock changes no difference of two such times.
 //
-// absl::Now is for what others must understand at once: the age of certificates, file names, a worker's incarnation.
+// absl::Now is for times that other processes compare: the age of certificates, file names, a worker's incarnation.
 // scripts/lint names the files that may use it.
 
 #ifndef COMMON_CLOCK_STEADY_TIME_H_

@@ -1,4 +1,4 @@
-// Indices as one bit an element, element 0 in the lowest bit of byte 0, trailing bits zero.
+// Indices as one bit per element, element 0 in the lowest bit of byte 0, trailing bits zero.
 
 #ifndef COMMON_CODEC_BITMAP_H_
 #define COMMON_CODEC_BITMAP_H_

@@ -20,7 +20,7 @@ namespace cddp {
 
 inline constexpr size_t kScaleBytes = 4;
 
-// What the codes of a block mean: magnitude = lo + level * step.
+// The meaning of a block's codes: magnitude = lo + level * step.
 struct Band {
   float lo = 0;
   float step = 0;
@@ -118,7 +118,7 @@ HWY_INLINE void WriteRange(const float* block, size_t count, uint8_t* scale) {
             FloatToBf16(hn::GetLane(hn::MaxOfLanes(df, greatest))), scale);
 }
 
-// Turns codes (one a lane) into values.
+// Converts codes (one per lane) to values.
 HWY_INLINE hn::Vec<FloatTag> Dequantise(hn::Vec<WordTag> codes, const Band& band, int bits) {
   const FloatTag df;
   const WordTag di;
@@ -128,7 +128,7 @@ HWY_INLINE hn::Vec<FloatTag> Dequantise(hn::Vec<WordTag> codes, const Band& band
   return hn::Or(magnitude, hn::BitCast(df, sign));
 }
 
-// Quantises kScaleBlock values to a code in a byte each, and replaces them by what they decode to.
+// Quantises kScaleBlock values to one code per byte, and replaces them by their decoded values.
 HWY_INLINE void Quantise(float* HWY_RESTRICT block, const Band& band, int bits, uint8_t* HWY_RESTRICT codes) {
   const FloatTag df;
   const WordTag di;

@@ -10,9 +10,9 @@
 //               max_level = 2^(bits - 1) - 1; a step below the least normal float leaves all levels 0
 //   ternary     scale = mean magnitude as float32; code = sign, value = +-mean
 //
-// All arithmetic is float32 to nearest, one rounding an operation, no FMA. The sum of a block is made by halving:
+// All arithmetic is float32, rounded to nearest per operation, no FMA. The sum of a block is made by halving:
 // a[i] += a[i + 128] for i < 128, then 64, ... 1, on the block padded by zeros to 256; a mean is that sum divided by
-// the count and is at most FLT_MAX. So any vector width and any GPU finds the same bytes.
+// the count and is at most FLT_MAX. So any vector width and any GPU makes the same bytes.
 
 #ifndef COMMON_CODEC_BLOCK_SCALED_H_
 #define COMMON_CODEC_BLOCK_SCALED_H_
@@ -30,7 +30,7 @@ inline constexpr size_t kScaleBlock = 256;
 // Size of the part for `count` values of `bits` (8, 4, 2, or 1 for ternary) each.
 size_t BlockScaledBytes(int bits, size_t count);
 
-// Writes BlockScaledBytes(bits, values.size()) bytes and replaces `values` (finite) by what they decode to.
+// Writes BlockScaledBytes(bits, values.size()) bytes and replaces `values` (finite) by their decoded values.
 void EncodeBlockScaled(int bits, absl::Span<float> values, uint8_t* part);
 
 // Checks a part of the right size: scales finite, non-negative and ordered, trailing bits zero.

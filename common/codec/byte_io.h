@@ -1,4 +1,4 @@
-// Little-endian fields one after the other, as state files hold them.
+// Little-endian fields one after the other, as in state files.
 
 #ifndef COMMON_CODEC_BYTE_IO_H_
 #define COMMON_CODEC_BYTE_IO_H_
@@ -37,7 +37,7 @@ class ByteWriter {
   std::string& bytes_;
 };
 
-// Takes fields off the front. What is not there reads as zero, and ok() is false from then on.
+// Reads fields from the front. A field beyond the end reads as zero, and ok() is false from then on.
 class ByteReader {
  public:
   explicit ByteReader(absl::string_view bytes) : left_(bytes) {}
@@ -50,7 +50,7 @@ class ByteReader {
     left_.remove_prefix(sizeof(T));
     return value;
   }
-  absl::string_view GetBytes() {  // points into what is read
+  absl::string_view GetBytes() {  // points into the bytes being read
     const uint64_t size = Get<uint64_t>();
     if (size > left_.size()) ok_ = false;
     if (!ok_) return {};
@@ -58,7 +58,7 @@ class ByteReader {
     left_.remove_prefix(size);
     return bytes;
   }
-  // As many as `values` is long, or none at all.
+  // Reads values.size() floats, or none at all.
   void GetFloats(absl::Span<float> values) {
     const absl::string_view bytes = GetBytes();
     if (bytes.size() != values.size() * sizeof(float)) ok_ = false;

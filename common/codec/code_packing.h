@@ -1,4 +1,4 @@
-// Codes of 8, 4, 2 or 1 bits, between one a byte and packed, the first in the lowest bits.
+// Converts codes of 8, 4, 2 or 1 bits between one per byte and packed, the first in the lowest bits.
 
 #ifndef COMMON_CODEC_CODE_PACKING_H_
 #define COMMON_CODEC_CODE_PACKING_H_

@@ -14,8 +14,8 @@ namespace cddp {
 inline constexpr uint32_t kEscape = 255;
 
 struct GapSums {
-  uint64_t bytes = 0;    // sum of all
-  uint64_t escapes = 0;  // number of them
+  uint64_t bytes = 0;    // sum of all bytes
+  uint64_t escapes = 0;  // number of escapes
 };
 
 }  // namespace cddp

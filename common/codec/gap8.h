@@ -1,4 +1,4 @@
-// Gaps as bytes: b < 255 ends a gap and adds b to it, 255 adds 255 and goes on. 8.67 bits an index at 1 % density.
+// Gaps as bytes: b < 255 ends a gap and adds b to it, 255 adds 255 and the gap continues. 8.67 bits an index at 1 %.
 // Blocks and gaps as in index_blocks.h.
 
 #ifndef COMMON_CODEC_GAP8_H_

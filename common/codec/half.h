@@ -1,4 +1,4 @@
-// The 16-bit value formats. Conversions go by bits and IEEE arithmetic, so they are the same on every processor.
+// The 16-bit value formats. Conversions use bits and IEEE arithmetic, so they are the same on every processor.
 
 #ifndef COMMON_CODEC_HALF_H_
 #define COMMON_CODEC_HALF_H_
@@ -10,7 +10,7 @@
 namespace cddp {
 
 // IEEE binary16, nearest even, saturating at +-65504: encodes `size` finite values to 2 bytes each at `to`, and
-// replaces them by what they decode to.
+// replaces them by their decoded values.
 void EncodeHalf(float* values, size_t size, uint8_t* to);
 // Decodes `size` finite values of 2 bytes each.
 void DecodeHalf(const uint8_t* from, size_t size, float* values);

@@ -20,7 +20,7 @@ namespace cddp {
 inline constexpr size_t kIndexBlock = 1024;
 inline constexpr size_t kIndexEntryBytes = 8;
 
-// Room that decoders of a block want for its indices: they write whole vectors.
+// Room that decoders of a block need for its indices: they write whole vectors.
 inline constexpr size_t kDecodeRoom = kIndexBlock + 64;
 
 inline size_t IndexBlockCount(size_t count) { return (count + kIndexBlock - 1) / kIndexBlock; }

@@ -16,7 +16,7 @@ int BlockParameter(const IndexBlock& block, uint8_t last_parameter) {
 
 size_t LowBytes(size_t count, int k) { return (count * static_cast<size_t>(k) + 7) / 8; }
 
-// 8 bytes at `from`; those at `end` and beyond are zeros.
+// Loads 8 bytes at `from`; those at `end` and beyond count as zeros.
 uint64_t LoadUpTo(const uint8_t* from, const uint8_t* end) {
   if (end - from >= 8) return LoadLe<uint64_t>(from);
   uint64_t word = 0;
@@ -24,7 +24,7 @@ uint64_t LoadUpTo(const uint8_t* from, const uint8_t* end) {
   return word;
 }
 
-// The lows of a block, one after the other.
+// Reads the lows of a block, one after the other.
 class LowReader {
  public:
   LowReader(const IndexBlock& block, int k)
@@ -100,7 +100,7 @@ bool IsValidBlock(const IndexBlock& block, int k) {
   if (ones != block.count) return false;
   const size_t low_bits = block.count * static_cast<size_t>(k);
   if (low_bits % 8 != 0 && block.bytes[low_bytes - 1] >> low_bits % 8 != 0) return false;
-  // All gaps together, in 64 bits: if these stay in range, so does every sum on the way.
+  // The sum of all gaps, in 64 bits: if it stays in range, so does every partial sum.
   const auto padding = static_cast<size_t>(std::countl_zero(block.bytes.back()));
   const uint64_t highs = (block.bytes.size() - low_bytes) * 8 - padding - block.count;
   uint64_t beyond = block.base + block.count + (highs << k);

@@ -3,7 +3,7 @@
 // A gap is high * 2^k + low with low < 2^k. A block holds first all lows, k bits each, padded to a byte, then all highs
 // in unary (high zeros and a one), padded to a byte; bits fill bytes from the lowest. Keeping the two apart lets both
 // be decoded many at a time, as in Elias-Fano, at no cost in size. The parameter k follows the block's own density,
-// known from the entry points; only the last block's is in the header, since nothing else says where it ends.
+// known from the entry points; only the last block's is in the header, since no entry follows it.
 // Blocks and gaps as in index_blocks.h.
 
 #ifndef COMMON_CODEC_RICE_H_

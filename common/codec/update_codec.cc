@@ -72,7 +72,7 @@ void EncodeAll(absl::Span<float> values, ValueEncoding value_encoding, std::stri
   const size_t sparse_bytes = rest * (value_bytes + 1) + values.size() / 255;
   if (!by_itself || sparse_bytes >= values.size() * value_bytes) return EncodeDense(values, value_encoding, bytes);
 
-  std::vector<uint32_t> indices(rest + 1);  // one is written and not kept after the last
+  std::vector<uint32_t> indices(rest + 1);  // one more is written after the last, and dropped
   std::vector<float> kept(rest + 1);
   size_t count = 0;
   for (size_t i = 0; i < values.size() && count < rest; ++i) {

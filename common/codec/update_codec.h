@@ -1,7 +1,7 @@
 // The bytes of an update of one bucket: sorted indices and values (sparse) or all values (dense).
 //
-// The same bytes travel in Exchange messages both ways and lie in journals. They describe themselves; all integers are
-// little-endian. Decoding trusts nothing: every function here that reads bytes checks them fully before it writes
+// The same bytes are sent in Exchange messages both ways and stored in journals. They describe themselves; all integers
+// are little-endian. Decoding trusts nothing: every function here that reads bytes checks them fully before it writes
 // anything, never reads or writes out of bounds, and takes memory only in proportion to the bytes it was given.
 //
 // All functions are free of shared state and may be called from any thread.
@@ -24,15 +24,15 @@ namespace cddp {
 
 // Encodes `values[i]` at `indices[i]` of a bucket of `length` elements, replacing *bytes (its capacity is reused).
 // Requires indices strictly increasing and below length, and finite values; both spans of one size. Overwrites `values`
-// with what a decoder will read, so that the caller can keep the rounding error.
+// with their decoded values, so that the caller can keep the rounding error.
 void EncodeSparse(absl::Span<const uint32_t> indices, absl::Span<float> values, uint32_t length,
                   IndexEncoding index_encoding, ValueEncoding value_encoding, std::string* bytes);
 
 // Encodes all values of a bucket; otherwise as EncodeSparse.
 void EncodeDense(absl::Span<float> values, ValueEncoding value_encoding, std::string* bytes);
 
-// Encodes the whole of a bucket in the smaller way: all values, or sparse those that are not zero (8-bit gaps), if the
-// value encoding codes each value by itself (fp32, fp16, bf16). Otherwise as EncodeSparse.
+// Encodes a whole bucket. If the value encoding codes each value by itself (fp32, fp16, bf16), it takes the smaller of
+// dense and sparse without zeros (8-bit gaps). Otherwise as EncodeSparse.
 void EncodeAll(absl::Span<float> values, ValueEncoding value_encoding, std::string* bytes);
 
 // Checks the whole of `bytes` as an update of a bucket of `length` elements: header, sizes, indices strictly increasing

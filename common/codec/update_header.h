@@ -25,7 +25,7 @@ namespace cddp {
 // Longest bucket that can be encoded: all sizes and offsets then fit 32 bits.
 inline constexpr uint32_t kMaxBucketLength = uint32_t{1} << 28;
 
-// What an update's header says.
+// The contents of an update's header.
 struct UpdateInfo {
   IndexEncoding index_encoding = IndexEncoding::kGap8;
   ValueEncoding value_encoding = ValueEncoding::kFp32;
@@ -37,7 +37,7 @@ struct UpdateInfo {
 
 inline constexpr size_t kUpdateHeaderBytes = 20;
 
-// An update taken apart; the spans point into the bytes it was read from.
+// The parts of an update; the spans point into the bytes from which it was read.
 struct UpdateParts {
   UpdateInfo info;
   uint8_t rice_parameter = 0;

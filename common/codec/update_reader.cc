@@ -75,7 +75,7 @@ void UpdateReader::AddTo(uint32_t begin, float factor, absl::Span<float> target)
     float* const to = target.data();
     size_t i = position_;
     const auto add = [&](size_t entry) { to[indices_[entry] - begin] += factor * values_[entry]; };
-    // Four at a time; the indices ascend, so that the last of them answers for all.
+    // Four at a time; since the indices ascend, checking the last of them suffices.
     for (; i + 4 <= filled_ && indices_[i + 3] < end; i += 4) {
       add(i);
       add(i + 1);

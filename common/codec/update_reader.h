@@ -16,8 +16,8 @@
 
 namespace cddp {
 
-// The bytes of an update that have been checked in full: what needs no second check takes one of these. Points into
-// the bytes it was made of, which must live as long and stay as they are. Cheap to copy; any thread.
+// An update whose bytes have been checked completely; functions that take one need no second check. It points into the
+// bytes it was made from, which must outlive it and stay unchanged. Cheap to copy; any thread.
 class CheckedUpdate {
  public:
   // As ValidateUpdate (update_codec.h).

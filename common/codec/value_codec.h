@@ -12,13 +12,13 @@
 
 namespace cddp {
 
-// Bits a code, for the block-scaled encodings; 0 for the others.
+// Bits per code of the block-scaled encodings; 0 for the others.
 int CodeBits(ValueEncoding encoding);
 
 // Size of the part for `count` values.
 size_t EncodedValueBytes(ValueEncoding encoding, size_t count);
 
-// Writes EncodedValueBytes(encoding, values.size()) bytes and replaces `values` (finite) by what they decode to.
+// Writes EncodedValueBytes(encoding, values.size()) bytes and replaces `values` (finite) by their decoded values.
 void EncodeValues(ValueEncoding encoding, absl::Span<float> values, uint8_t* part);
 
 // Checks a part of EncodedValueBytes(encoding, count) bytes: every value it decodes to is finite, trailing bits zero.

@@ -14,19 +14,19 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The hardware's prefetchers stop at the end of a page; this goes a page ahead, and past the buffer's end does no harm.
+// The hardware's prefetchers stop at a page's end; this goes a page ahead. Past the buffer's end that is harmless.
 constexpr size_t kPrefetchAhead = 2048;
 
 // Elements between two checks that there is room for candidates.
 constexpr size_t kChunk = 1024;
 
-// Elements after which the values of candidates are fetched: they are in the cache then.
+// Elements after which the values of candidates are fetched, while they are in the cache.
 constexpr size_t kFetch = 8 * kChunk;
 
 // Elements [begin, end) of a bucket; `input` and `residual` start at its element `begin`. With kAdd the elements are
 // input + residual and are stored to residual; without, they are input. Appends without a branch: at 1 % density one in
-// five vectors has a candidate, which no predictor guesses. Only the indices, though: a store for each vector costs
-// more than fetching the few values afterwards.
+// five vectors has a candidate, which branch predictors cannot guess. It appends only the indices: a second store for
+// each vector would cost more than fetching the few values afterwards.
 template <bool kAdd>
 size_t Scan(const float* HWY_RESTRICT input, float* HWY_RESTRICT residual, size_t begin, size_t end, uint32_t least_key,
             CandidateOutput out, PassSummary* summary) {
@@ -50,7 +50,7 @@ size_t Scan(const float* HWY_RESTRICT input, float* HWY_RESTRICT residual, size_
     if (out.count + (stop - i) > out.capacity && below != kLargest) {
       summary->overflow = true;
       if (!kAdd) break;
-      below = kLargest;  // goes on without collecting
+      below = kLargest;  // continues without collecting
     }
     const auto bound = hn::Set(di, below);
     auto index = hn::Iota(du, static_cast<uint32_t>(i));

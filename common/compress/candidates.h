@@ -1,4 +1,4 @@
-// The one pass over a bucket: error compensation, and the collection of the elements that may be among the k largest.
+// The single pass over a bucket: error compensation, and collection of the elements that may be among the k largest.
 
 #ifndef COMMON_COMPRESS_CANDIDATES_H_
 #define COMMON_COMPRESS_CANDIDATES_H_
@@ -12,7 +12,7 @@
 
 namespace cddp {
 
-// The bits of |value|: ordered as the magnitudes are, and NaN above infinity above all finite ones.
+// The bits of |value|: they have the order of the magnitudes, with NaN above infinity above all finite ones.
 inline constexpr uint32_t kMagnitudeMask = 0x7fffffffu;
 inline constexpr uint32_t kInfinityKey = 0x7f800000u;
 inline uint32_t KeyOf(float value) { return std::bit_cast<uint32_t>(value) & kMagnitudeMask; }
@@ -28,7 +28,7 @@ struct CandidateOutput {
 // Elements of a bucket with their values, indices ascending. Storage is allocated once.
 class Candidates {
  public:
-  // Room beyond the capacity that the kernels may scribble on: the widest vector.
+  // Room beyond the capacity that the kernels may overwrite: the widest vector.
   static constexpr size_t kSlack = 64;
 
   explicit Candidates(size_t capacity) : capacity_(capacity), indices_(capacity + kSlack), values_(capacity + kSlack) {}
@@ -49,24 +49,24 @@ class Candidates {
   LargeArray<float> values_;
 };
 
-// What a pass saw. Several passes over parts of a bucket add up.
+// The result of a pass. Passes over several parts of a bucket add up.
 struct PassSummary {
   bool overflow = false;     // the candidates did not fit: they are a prefix of all
-  uint32_t largest_key = 0;  // of all elements passed; above kInfinityKey if there was a NaN
-  double sum_sq = 0;         // of the elements passed; an estimate, its last bits depend on the processor
+  uint32_t largest_key = 0;  // of all elements of the pass; above kInfinityKey if there was a NaN
+  double sum_sq = 0;         // of the pass; an estimate, its last bits depend on the processor
 };
 
-// A least key above all magnitudes: nothing is collected.
+// A least key above all magnitudes, with which nothing is collected.
 inline constexpr uint32_t kNoCandidates = 0x80000000u;
 
 // residual[i] += input[i - begin] for i in [begin, begin + input.size()); appends the elements of the new residual
-// whose magnitude has bits of at least `least_key` to *candidates. One pass over memory, 12 bytes an element. Adds to
+// whose magnitude has bits of at least `least_key` to *candidates. One pass over memory, 12 bytes per element. Adds to
 // *summary.
 void CompensateAndCollect(absl::Span<const float> input, absl::Span<float> residual, uint32_t begin, uint32_t least_key,
                           Candidates* candidates, PassSummary* summary);
 
 // Appends those of the elements [begin, begin + values.size()) with magnitude bits of at least `least_key`; false if
-// they do not fit. They fit for certain while there is room for 1024 more than are left in the bucket.
+// they do not fit. They always fit while there is room for 1024 more than the bucket's remaining elements.
 bool Collect(absl::Span<const float> values, uint32_t begin, uint32_t least_key, Candidates* candidates);
 
 }  // namespace cddp

@@ -11,27 +11,27 @@
 
 namespace cddp {
 
-// A lower threshold for exact top-k: the last step's, moved on as it moved before, less a margin. Only speed depends on
-// it, never a result. The margin follows the candidates: a few more than k are wanted. A margin too small costs a
-// second pass, one too large only some more candidates, so it grows at once and shrinks slowly.
+// A lower threshold for exact top-k: the last step's, extrapolated by its trend, less a margin. Only speed depends on
+// it, never a result. The margin adapts so that slightly more than k candidates reach it. Too small a margin costs a
+// second pass, too large a one only some more candidates, so it grows at once and shrinks slowly.
 //
-// Why the trend counts: where gradients keep their direction, residuals grow, and with a small ratio so does the
-// threshold, by 1 % a step after a hundred steps. Most of what is not sent then lies just below it, so that the last
-// threshold lets four times as many pass as are wanted, step after step.
+// The trend matters: where gradients keep their direction, residuals grow, and with a small ratio so does the
+// threshold, by 1 % per step after a hundred steps. Most unsent elements then lie just below it, so that the last
+// threshold without the trend would let four times as many pass as are wanted, step after step.
 class CarriedThreshold {
  public:
   bool known() const { return least_key_ > 0; }
   uint32_t least_key() const { return least_key_; }
 
-  // How many candidates are aimed at: k times base + by_root / sqrt(k), for the fewer there are, the more they vary. A
-  // GPU aims higher: candidates cost it little, and a second search for one bucket makes all others wait.
+  // The target number of candidates: k times base + by_root / sqrt(k), since small numbers vary more. A GPU has a
+  // higher target: candidates cost it little, and a second search for one bucket makes all others wait.
   struct Aim {
     float base = 1.2f;
     float by_root = 4;
   };
 
-  // How well least_key() fitted: `candidates` reached it, of which `k` were wanted; more than there is room for counts
-  // as `overflow`. Unless known() was false.
+  // Adapts the margin after a step: `candidates` elements reached least_key(), `k` were wanted; `overflow`: there was
+  // not enough room for them. Only if known() was true.
   void Judge(size_t candidates, size_t k, bool overflow, const Aim& aim) {
     const float excess = static_cast<float>(candidates) / static_cast<float>(k);
     const float wanted = aim.base + aim.by_root / std::sqrt(static_cast<float>(k));
@@ -47,7 +47,7 @@ class CarriedThreshold {
     margin_ = std::clamp(margin_, 0.0075f, 0.5f);
   }
 
-  // The threshold of the step just made.
+  // Sets the threshold of the step just made.
   void Carry(float threshold) {
     if (last_ > 0 && threshold > 0) growth_ += (std::clamp(threshold / last_, 0.5f, 2.0f) - growth_) / 4;
     last_ = threshold;
@@ -59,12 +59,12 @@ class CarriedThreshold {
 
   float margin_ = 0.1f;
   float last_ = 0;
-  float growth_ = 1;  // of a step, by and by
+  float growth_ = 1;  // per step, smoothed
   uint32_t least_key_ = 0;
 };
 
-// The threshold of Selection::kThreshold, moved so that about k elements reach it. Plain arithmetic: a result depends
-// on it.
+// The threshold of Selection::kThreshold, adapted so that about k elements reach it. Results depend on it, so it uses
+// plain arithmetic.
 class AdaptiveThreshold {
  public:
   uint32_t key() const { return std::bit_cast<uint32_t>(threshold_); }

@@ -18,7 +18,7 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The hardware's prefetchers stop at the end of a page; this goes a page ahead, and past the buffer's end does no harm.
+// The hardware's prefetchers stop at a page's end; this goes a page ahead. Past the buffer's end that is harmless.
 constexpr size_t kPrefetchAhead = 2048;
 
 // The bits of the largest magnitude. NaN and infinity have the largest exponent, so they show in it.

@@ -47,7 +47,7 @@ double SumSquares(const float* values, size_t size) {
   return SumByHalving(tiles);
 }
 
-// No FMA: a processor without would find another result.
+// No FMA: a processor without it would get another result.
 void UpdateVelocity(const float* HWY_RESTRICT gradient, float scale, float momentum, float* HWY_RESTRICT velocity,
                     size_t size) {
   const hn::ScalableTag<float> df;

@@ -1,5 +1,5 @@
-// Memory that a compression needs while it runs. A bucket of which a large part is sent would need as much as its own
-// weights, so the buckets that one thread compresses share it.
+// Memory that a compression needs while it runs. It may be as large as the bucket's weights, so the buckets that one
+// thread compresses share it.
 
 #ifndef COMMON_COMPRESS_SCRATCH_H_
 #define COMMON_COMPRESS_SCRATCH_H_
@@ -19,7 +19,7 @@ struct CompressScratch {
   std::vector<float> decoded;
 };
 
-// The calling thread's, with no candidates and room for at least `capacity`; what it held is lost.
+// The calling thread's scratch memory, without candidates and with room for at least `capacity`; old contents are lost.
 CompressScratch& ThreadScratch(size_t capacity);
 
 }  // namespace cddp

@@ -33,7 +33,7 @@ uint32_t LargestKey(const float* values, size_t size) {
   return result;
 }
 
-// How many keys are at least `key` > 0.
+// The number of keys that are at least `key` > 0.
 size_t CountAtLeast(const float* values, size_t size, uint32_t key) {
   const size_t lanes = hn::Lanes(FloatTag());
   const auto bound = hn::Set(KeyTag(), static_cast<int32_t>(key - 1));
@@ -47,7 +47,7 @@ size_t CountAtLeast(const float* values, size_t size, uint32_t key) {
   return count;
 }
 
-// Writes the keys in [begin_key, end_key) to to[0, ...), which has a vector's room more than they need.
+// Writes the keys in [begin_key, end_key) to to[0, ...), which must have room for one more vector than they need.
 size_t CopyKeys(const float* values, size_t size, uint32_t begin_key, uint32_t end_key, uint32_t* to) {
   const hn::RebindToUnsigned<KeyTag> du;
   const size_t lanes = hn::Lanes(du);

@@ -11,8 +11,8 @@
 
 namespace cddp {
 
-// By bisection: counting the keys above a bound is so fast (a vector a cycle) that a dozen counts are cheaper than one
-// histogram. Owns scratch memory; one call at a time.
+// Uses bisection: counting the keys above a bound is so fast (a vector per cycle) that a dozen counts are cheaper than
+// one histogram. Owns scratch memory; one call at a time.
 class LargestSelector {
  public:
   // Keeps the `k` candidates of largest magnitude, 1 <= k <= candidates->size(), in index order; among equal ones those
@@ -20,7 +20,7 @@ class LargestSelector {
   uint32_t Keep(size_t k, uint32_t least_key, Candidates* candidates);
 
  private:
-  // Bisection goes on until so few keys are left.
+  // Bisection ends when at most this many keys are left.
   static constexpr size_t kBand = 256;
 
   std::array<uint32_t, kBand + Candidates::kSlack> band_;

@@ -8,8 +8,8 @@
 namespace cddp {
 namespace {
 
-// Walks the bins from the last until at least `rank` are at or above; returns the bin, and in *above how many are in
-// later ones. The bins hold at least `rank`.
+// Walks the bins from the last until at least `rank` elements are at or above; returns the bin, and in *above the
+// number in later bins. The bins hold at least `rank`.
 uint32_t BinOfRank(absl::Span<const uint32_t> bins, size_t rank, size_t* above) {
   *above = 0;
   auto bin = static_cast<uint32_t>(bins.size() - 1);

@@ -31,7 +31,7 @@ uint32_t TotalLength(absl::Span<const BucketSlice> slices) {
   return total;
 }
 
-// Room for three times what is selected, so that a threshold somewhat too low is no failure.
+// Room for three times the selected number, so that a slightly low threshold does not fail.
 size_t CandidateCapacity(uint32_t eligible, uint32_t k) {
   return std::min<size_t>(eligible, 3 * size_t{k} + 4096) + 1024;
 }
@@ -71,7 +71,7 @@ uint32_t TopKCompressor::CarriedKey() const {
 }
 
 uint32_t TopKCompressor::CollectAgain(absl::Span<const float> residual, uint32_t failed) {
-  if (carried_.known() || failed == kNoCandidates) {  // else an estimate has just failed
+  if (carried_.known() || failed == kNoCandidates) {  // otherwise an estimate has just failed
     const uint32_t least_key = EstimateLeastKey(residual, {}, k_);
     candidates().set_size(0);
     bool fits = true;
@@ -124,7 +124,7 @@ absl::StatusOr<CompressResult> TopKCompressor::Compress(absl::Span<const float> 
     return absl::InvalidArgumentError(
         absl::StrCat("bucket has ", length_, " elements, input ", input.size(), ", residual ", residual.size()));
   }
-  // Reads the input into the cache, from where the pass takes it: the check costs no memory traffic.
+  // Reads the input into the cache, for the pass that follows, so the check costs no memory traffic.
   if (!AllFinite(input)) return absl::InvalidArgumentError("input holds NaN or infinity");
   uint32_t least_key = selects() ? CarriedKey() : kNoCandidates;
   if (selects() && least_key == kNoCandidates) least_key = EstimateLeastKey(input, residual, k_);
@@ -166,7 +166,7 @@ absl::StatusOr<PassSummary> TopKCompressor::PassProduced(InputSource source, uin
     const absl::Span<const float> input = source(begin, end);
     CDDP_CHECK(input.size() == end - begin) << input.size() << " elements for [" << begin << ", " << end << ")";
     Pass(input, begin, residual, least_key, &summary);
-    // Input that is not finite leaves a residual that is not; so may finite input.
+    // Input that is not finite makes the residual not finite; so may finite input, by overflow.
     if (summary.largest_key >= kInfinityKey && !AllFinite(input)) {
       return absl::FailedPreconditionError("input holds NaN or infinity");
     }

@@ -12,13 +12,13 @@
 namespace cddp {
 namespace {
 
-// The least key of what is not zero.
+// The least key of elements that are not zero.
 constexpr uint32_t kNotZero = 1;
 
-// Of what the collecting loop wants room for, beyond what it appends.
+// Room that the collecting loop needs beyond the elements that it appends.
 constexpr uint32_t kRoom = 1024;
 
-// Calls `others` with the parts of [begin, end) that no slice covers and `sliced` with those that one does, ascending.
+// Calls `others` with the parts of [begin, end) outside of all slices and `sliced` with those inside, in order.
 template <typename Others, typename Sliced>
 void Walk(const std::vector<BucketSlice>& slices, uint32_t begin, uint32_t end, Others others, Sliced sliced) {
   for (const BucketSlice& slice : slices) {
@@ -37,7 +37,7 @@ uint32_t CountNotZero(absl::Span<const float> values) {
   return count;
 }
 
-// Compression by ratio checks all of the options but the ratio for us.
+// BucketCompressor::Create checks all of the options except the ratio, which is set to a valid one.
 CompressorOptions WithRatio(CompressorOptions options) {
   options.ratio = options.index_encoding == IndexEncoding::kDense ? 1 : 0.01;
   options.selection = Selection::kTopK;
@@ -101,7 +101,7 @@ absl::StatusOr<CompressResult> TouchedCompressor::SendTouched(SumSource sum, Cha
     NoteTouched(begin, piece, &touched);
     change(begin, piece);
     CompensateAndCollect(piece, residual, begin, kNoCandidates, &touched, &summary);
-    // Input that is not finite leaves a residual that is not; so may finite input.
+    // Input that is not finite makes the residual not finite; so may finite input, by overflow.
     if (summary.largest_key >= kInfinityKey && !AllFinite(piece)) {
       return absl::FailedPreconditionError("input holds NaN or infinity");
     }

@@ -1,12 +1,12 @@
-// Error-feedback compression of a bucket's change by a round: as many elements are sent as the round touched, which are
-// those whose sum of contributions is not zero.
+// Error-feedback compression of a bucket's change by a round. It sends as many elements as the round touched; touched
+// are those whose sum of contributions is not zero.
 //
-// Why as many: error feedback works on the way back as on the way up (Tang et al. 2019, "DoubleSqueeze"), but a sender
-// that gets more than it sends has a queue that only grows. W workers that push a ratio r each touch up to W * r.
+// The reason: error feedback works in both directions (Tang et al. 2019, "DoubleSqueeze"), but the residual of a sender
+// that receives more than it sends only grows. W workers that push a ratio r each touch up to W * r.
 //
-// Which of them:
+// The choice of elements:
 // - kTheTouched: those that the round touched. Right where nothing else changes (averaging, SGD without momentum and
-//   weight decay): then nothing but rounding stays in the residual.
+//   weight decay): then only rounding errors stay in the residual.
 // - kLargest: those of largest magnitude, of change and residual together. Right where the optimizer moves others, too:
 //   with momentum 0.9 an element makes a tenth of its way in the step in which it is pushed and the rest in the steps
 //   after, which kTheTouched would keep back until it is pushed again.
@@ -36,18 +36,18 @@ enum class TouchedChoice { kTheTouched, kLargest };
 // The result of a call depends on its arguments alone. One call at a time; different compressors are independent.
 class TouchedCompressor {
  public:
-  // Of `options`, the ratio and the selection mean nothing here. Errors of BucketCompressor::Create otherwise.
+  // The ratio and the selection in `options` are ignored. Otherwise errors as BucketCompressor::Create.
   static absl::StatusOr<std::unique_ptr<TouchedCompressor>> Create(uint32_t length, TouchedChoice choice,
                                                                    const CompressorOptions& options);
 
-  // The round's sum of the elements [begin, end); what it returns need last only until its next call.
+  // Returns the round's sum of the elements [begin, end), which must stay valid only until its next call.
   using SumSource = absl::FunctionRef<absl::Span<float>(uint32_t begin, uint32_t end)>;
   // Turns that sum, in place, into the change.
   using Change = absl::FunctionRef<void(uint32_t begin, absl::Span<float> sum)>;
 
-  // Asks for consecutive pieces of BucketCompressor::kInputPiece elements. residual += change; always_sent and, among
-  // the others, as many as the round touched are encoded; residual = what the encoding lost. A bitmap takes the place
-  // of the index encoding where it is smaller, and all elements are sent where that is. Errors as CompressProduced.
+  // Calls `sum` for consecutive pieces of BucketCompressor::kInputPiece elements. residual += change; encodes
+  // always_sent and, among the others, as many as the round touched; residual = the encoding's error. A bitmap replaces
+  // the index encoding where it is smaller, and all elements are sent where that is. Errors as CompressProduced.
   absl::StatusOr<CompressResult> Compress(SumSource sum, Change change, absl::Span<float> residual,
                                           std::string* update);
 
@@ -55,7 +55,7 @@ class TouchedCompressor {
   TouchedCompressor(uint32_t length, TouchedChoice choice, const CompressorOptions& options);
 
   // Appends the touched elements of [begin, begin + sum.size()), and those of always_sent, to *touched. Their values
-  // mean nothing yet.
+  // are not set yet.
   void NoteTouched(uint32_t begin, absl::Span<const float> sum, Candidates* touched) const;
   absl::StatusOr<CompressResult> SendTouched(SumSource sum, Change change, absl::Span<float> residual,
                                              std::string* update) const;

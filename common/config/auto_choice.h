@@ -1,4 +1,4 @@
-// What "auto" and "@FILE" say of a flag that may also be a number: --ratio, --local_steps.
+// Parses "auto" and "@FILE" for flags that may also be numbers: --ratio, --local_steps.
 
 #ifndef COMMON_CONFIG_AUTO_CHOICE_H_
 #define COMMON_CONFIG_AUTO_CHOICE_H_
@@ -11,8 +11,8 @@
 
 namespace cddp {
 
-// Of a Choice with `kind`, of its enum Kind { kFixed, kAuto, kRepeat }, and `decisions`, the file with kRepeat. False,
-// and nothing has changed, if the text is neither.
+// For a Choice with a `kind` of its enum Kind { kFixed, kAuto, kRepeat } and `decisions`, the file with kRepeat.
+// Returns false and changes nothing if the text is neither.
 template <typename Choice>
 bool ParseAutoOrFile(absl::string_view text, Choice* choice) {
   if (text == "auto") {

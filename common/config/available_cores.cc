@@ -53,7 +53,7 @@ double QuotaCores(absl::string_view cgroups, const std::string& root) {
     const std::vector<absl::string_view> controllers = absl::StrSplit(parts[1], ',');
     if (!version_2 && std::find(controllers.begin(), controllers.end(), "cpu") == controllers.end()) continue;
     const std::string base = version_2 ? root : absl::StrCat(root, "/cpu");
-    // In a container the path may be that of the host, of which only the end is mounted: every part is tried.
+    // In a container the path may be the host's, of which only the end is mounted: try every suffix.
     for (std::string path = parts[2];; path.resize(path.rfind('/'))) {
       if (path == "/") path.clear();
       cores = std::min(cores, QuotaOfFolder(base + path, version_2));

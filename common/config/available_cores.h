@@ -1,4 +1,4 @@
-// How many cores this process may use: less than the machine has, in a container or under taskset.
+// The number of cores that this process may use: fewer than the machine's in a container or under taskset.
 
 #ifndef COMMON_CONFIG_AVAILABLE_CORES_H_
 #define COMMON_CONFIG_AVAILABLE_CORES_H_
@@ -14,7 +14,7 @@ namespace cddp {
 int AvailableCores();
 
 // For AvailableCores and its test: cores that the quotas allow, by the text of /proc/self/cgroup and the file system of
-// the cgroups, version 2 or 1, that is mounted at `root`; those of parents count as well. Infinite if there is no
+// the cgroups, version 2 or 1, that is mounted at `root`; parents' quotas count as well. Infinite if there is no
 // quota.
 double QuotaCores(absl::string_view cgroups, const std::string& root);
 

@@ -31,7 +31,7 @@ namespace {
 
 constexpr absl::Duration kLongestDuration = absl::Hours(24 * 366);
 
-// A duration may be a number alone: seconds. absl::ParseDuration wants a unit.
+// A duration may be a number without a unit: seconds. absl::ParseDuration requires a unit.
 absl::Status SetDuration(absl::CommandLineFlag& flag, absl::string_view text) {
   const auto wrong = [&](absl::string_view why) {
     return absl::InvalidArgumentError(absl::StrCat("--", flag.Name(), "=", text, " is not understood: ", why,
@@ -45,7 +45,7 @@ absl::Status SetDuration(absl::CommandLineFlag& flag, absl::string_view text) {
     return wrong("it is no duration");
   }
   if (!(duration >= absl::ZeroDuration())) return wrong("it is less than nothing");
-  // A wait without an end would be called a hang.
+  // A longer wait would look like a hang.
   if (duration > kLongestDuration) return wrong("it is longer than a year");
   std::string error;
   flag.ParseFrom(absl::FormatDuration(duration), &error);
@@ -60,8 +60,8 @@ absl::Status SetFlag(absl::CommandLineFlag& flag, absl::string_view value) {
                                                  error.empty() ? "" : ": ", absl::StrReplaceAll(error, {{"\n", " "}})));
 }
 
-// A switch may stand without a value, and never takes the next argument for one: bools, and flags that are "false"
-// where they are not given (--healthcheck, --healthcheck=ADDRESS).
+// A switch may have no value, and never takes the next argument as one: bools, and flags whose default is "false"
+// (--healthcheck, --healthcheck=ADDRESS).
 bool IsSwitch(const absl::CommandLineFlag& flag) { return flag.IsOfType<bool>() || flag.DefaultValue() == "false"; }
 
 absl::CommandLineFlag* Find(absl::string_view name, const FlagScope* scope) {
@@ -82,8 +82,8 @@ absl::Status UnknownFlag(absl::string_view name, const FlagScope* scope) {
                                                  " (--help lists the flags)"));
 }
 
-// Reads "--name" and "name=value" of one argument; *next is the following argument, consumed where the value stands
-// there.
+// Reads "--name" and "name=value" of one argument; *next is the following argument, consumed if it is the
+// value.
 absl::Status ParseOne(absl::string_view argument, const std::string* next, const FlagScope* scope,
                       bool* consumed_next) {
   *consumed_next = false;
@@ -164,7 +164,7 @@ absl::Status RefuseWords(const std::vector<std::string>& args, const std::vector
   if (positional.empty()) return absl::OkStatus();
   const std::string& word = positional.front();
   std::string error = absl::StrCat("'", word, "' is not a flag (--name=value)");
-  // A switch before it looks as if it took the word for its value.
+  // After a switch the word looks like its value.
   const auto found = std::find(args.begin(), args.end(), word);
   if (found != args.end() && found != args.begin() && absl::StartsWith(*(found - 1), "-") && *(found - 1) != "--" &&
       !absl::StrContains(*(found - 1), "=")) {

@@ -1,4 +1,4 @@
-// --device: where a worker computes, as the user says it.
+// --device: where a worker computes, as the user gives it.
 
 #ifndef COMMON_CONFIG_DEVICE_CHOICE_H_
 #define COMMON_CONFIG_DEVICE_CHOICE_H_
@@ -17,11 +17,10 @@ struct DeviceChoice {
   enum class Kind {
     kCpu,
     kCuda,  // an NVIDIA GPU, or an error
-    kAuto,  // a GPU if all that it takes is there, else the processors
+    kAuto,  // a GPU if one can be used, else the processors
   };
   Kind kind = Kind::kCpu;
-  std::optional<int> gpu =
-      std::nullopt;  // with kCuda, as CUDA counts them; none: the workers share those that are there
+  std::optional<int> gpu = std::nullopt;  // with kCuda, CUDA's number of the GPU; none: the workers share all GPUs here
 
   friend bool operator==(const DeviceChoice&, const DeviceChoice&) = default;
 };

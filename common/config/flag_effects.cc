@@ -16,15 +16,15 @@
 namespace cddp {
 namespace {
 
-// `flag` has an effect only where `under` has one of `values`, separated by '|'; "*": any but its default. FILE stands
-// for any model's file.
+// `flag` has an effect only if `under` has one of `values`, separated by '|'; "*": any except its default. FILE stands
+// for any model file.
 struct Dependency {
   absl::string_view flag;
   absl::string_view under;
   absl::string_view values;
 };
 
-// Of all programs. An entry counts where a program has both flags.
+// For all programs. An entry counts if a program has both flags.
 constexpr Dependency kDependencies[] = {
     {"momentum", "optimizer", "sgd"},
     {"nesterov", "optimizer", "sgd"},

@@ -1,4 +1,4 @@
-// Flags that have an effect only under others.
+// Flags that have an effect only with certain values of others.
 
 #ifndef COMMON_CONFIG_FLAG_EFFECTS_H_
 #define COMMON_CONFIG_FLAG_EFFECTS_H_
@@ -8,10 +8,10 @@
 
 namespace cddp {
 
-// InvalidArgument if a flag of the scope (no files: any flag) is set to another value than its default, and has no
-// effect beside the others' values (--nesterov with --optimizer=adam): it was meant to have one. The table is in the
-// .cc file. Values equal to the default are let through: they ask for what happens anyway, and programs that start
-// others write down every flag. Call after the command line has been read.
+// InvalidArgument if a flag of the scope (no files: any flag) is set to a value other than its default, but has no
+// effect with the values of the other flags (--nesterov with --optimizer=adam): the user meant it to have one. The
+// table is in the .cc file. Values equal to the default are accepted: they change nothing, and programs that start
+// others pass every flag. Call after the command line has been read.
 absl::Status CheckFlagsHaveEffect(const FlagScope& scope = {});
 
 // For main(): prints the error and exits with kExitBadInput.

@@ -1,4 +1,4 @@
-// --healthcheck[=ADDRESS]: the program asks a running one how it is, instead of running itself.
+// --healthcheck[=ADDRESS]: instead of running, the program asks a running one for its health.
 
 #ifndef COMMON_CONFIG_HEALTHCHECK_FLAG_H_
 #define COMMON_CONFIG_HEALTHCHECK_FLAG_H_
@@ -11,7 +11,7 @@ namespace cddp {
 
 struct HealthcheckFlag {
   bool wanted = false;
-  std::string address;  // empty: where the other flags say that the program listens
+  std::string address;  // empty: the address on which the program listens by its other flags
 };
 
 inline bool AbslParseFlag(absl::string_view text, HealthcheckFlag* flag, std::string* error) {

@@ -1,4 +1,4 @@
-// Logs: spdlog to stderr, one line an event, key=value; standard output stays free for results.
+// Logs: spdlog to stderr, one line per event, key=value; standard output is for results.
 
 #ifndef COMMON_CONFIG_LOGGING_H_
 #define COMMON_CONFIG_LOGGING_H_
@@ -8,7 +8,7 @@ namespace cddp {
 // Makes spdlog's default logger write to stderr with UTC timestamps. Call once, in main().
 void InitLogging();
 
-// Gives the lines of common/log to spdlog, as InitLogging does.
+// Sends the lines of common/log to spdlog, as InitLogging does.
 void LogToSpdlog();
 
 }  // namespace cddp

@@ -1,4 +1,4 @@
-// --loss: what a model from a file is trained to make small.
+// --loss: the loss that a model from a file is trained to minimise.
 
 #ifndef COMMON_CONFIG_LOSS_CHOICE_H_
 #define COMMON_CONFIG_LOSS_CHOICE_H_

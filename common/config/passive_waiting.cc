@@ -18,12 +18,12 @@ void SetPassiveWaiting() {
 void StartWithPassiveWaiting(char** argv) {
   if (IsSet()) return;
   SetPassiveWaiting();
-  // Through the real path, which names the process in ps(1).
+  // Uses the real path, which ps(1) shows as the process's name.
   char path[PATH_MAX];
   const ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
   if (length <= 0) return;
   path[length] = 0;
-  execv(path, argv);  // returns only if it fails: then threads spin, as they would have
+  execv(path, argv);  // returns only if it fails: then threads spin, as without this
 }
 
 }  // namespace cddp

@@ -5,14 +5,14 @@
 
 namespace cddp {
 
-// By default OpenMP's threads spin for some milliseconds after each parallel loop, for another may follow at once. In a
-// training step they take the cores from the threads that compress and send, and from other workers: a step of two
-// threads on two busy cores takes three times as long. libgomp reads its settings when it is loaded, so these set the
-// environment for programs started later. A setting that is there already stays.
+// By default OpenMP's threads spin for some milliseconds after each parallel loop, in case another follows at once. In
+// a training step they take the cores from the threads that compress and send, and from other workers: a step of two
+// threads on two busy cores takes three times as long. libgomp reads its settings when it is loaded, so this sets the
+// environment for programs started later. An existing setting stays.
 void SetPassiveWaiting();
 
-// The same for this process: starts the program once more, with the same arguments, unless its environment has a
-// setting already. To be called first in main() by a program that links libgomp.
+// The same for this process: executes the program again, with the same arguments, unless its environment has a setting
+// already. A program that links libgomp must call it first in main().
 void StartWithPassiveWaiting(char** argv);
 
 }  // namespace cddp

@@ -1,4 +1,4 @@
-// --progress=json: a program tells its parent what it does, one JSON line an event on standard output.
+// --progress=json: a program reports its events to its parent, one JSON line each on standard output.
 
 #ifndef COMMON_CONFIG_PROGRESS_FLAG_H_
 #define COMMON_CONFIG_PROGRESS_FLAG_H_

@@ -1,4 +1,4 @@
-// --ratio: which part of a gradient's elements is sent, as the user says it.
+// --ratio: the part of a gradient's elements that is sent, as the user gives it.
 
 #ifndef COMMON_CONFIG_RATIO_CHOICE_H_
 #define COMMON_CONFIG_RATIO_CHOICE_H_
@@ -16,7 +16,7 @@ struct RatioChoice {
   enum class Kind {
     kFixed,
     kAuto,    // as much as the network hides behind the computation
-    kRepeat,  // what another run's kAuto has decided
+    kRepeat,  // the decisions of another run's kAuto
   };
   Kind kind = Kind::kFixed;
   double ratio = 0.01;                    // with kFixed
@@ -25,11 +25,11 @@ struct RatioChoice {
   friend bool operator==(const RatioChoice&, const RatioChoice&) = default;
 };
 
-// For ABSL_FLAG: "0.01", "auto", "@FILE". Whether a number makes sense is not looked at.
+// For ABSL_FLAG: "0.01", "auto", "@FILE". The number's range is not checked.
 inline bool AbslParseFlag(absl::string_view text, RatioChoice* choice, std::string* error) {
   *choice = {};
   if (ParseAutoOrFile(text, choice) || absl::SimpleAtod(text, &choice->ratio)) return true;
-  *error = "use a number in (0, 1], auto, or @FILE with what an earlier run decided";
+  *error = "use a number in (0, 1], auto, or @FILE with an earlier run's decisions";
   return false;
 }
 

@@ -1,4 +1,4 @@
-// Which known name somebody probably meant who wrote another.
+// Finds the known name that a user probably meant.
 
 #ifndef COMMON_CONFIG_SIMILAR_NAME_H_
 #define COMMON_CONFIG_SIMILAR_NAME_H_
@@ -10,9 +10,9 @@
 
 namespace cddp {
 
-// The known name that the fewest slips turn into `name`: a letter left out, added, changed, or swapped with its
+// The known name with the fewest typing errors to `name`: a letter left out, added, changed, or swapped with its
 // neighbour; '-' counts as '_', and capitals as small letters. A unique name that begins with `name` counts as one
-// slip. Empty if more than a third of the letters would be slips, or if two names are equally near.
+// error. Empty if the errors exceed a third of the letters, or if two names are equally near.
 std::string SimilarName(absl::string_view name, const std::vector<std::string>& known);
 
 }  // namespace cddp

@@ -1,4 +1,4 @@
-// --local_steps: how many steps workers make between two exchanges, as the user says it.
+// --local_steps: the number of steps between two exchanges, as the user gives it.
 
 #ifndef COMMON_CONFIG_STEPS_CHOICE_H_
 #define COMMON_CONFIG_STEPS_CHOICE_H_
@@ -17,7 +17,7 @@ struct StepsChoice {
   enum class Kind {
     kFixed,
     kAuto,    // as few as the network hides, decided by all workers together
-    kRepeat,  // what another run's kAuto has decided
+    kRepeat,  // the decisions of another run's kAuto
   };
   Kind kind = Kind::kFixed;
   uint32_t steps = 1;                     // with kFixed
@@ -26,11 +26,11 @@ struct StepsChoice {
   friend bool operator==(const StepsChoice&, const StepsChoice&) = default;
 };
 
-// For ABSL_FLAG: "4", "auto", "@FILE". Whether a number makes sense is not looked at.
+// For ABSL_FLAG: "4", "auto", "@FILE". The number's range is not checked.
 inline bool AbslParseFlag(absl::string_view text, StepsChoice* choice, std::string* error) {
   *choice = {};
   if (ParseAutoOrFile(text, choice) || absl::SimpleAtoi(text, &choice->steps)) return true;
-  *error = "use a whole number, auto, or @FILE with what an earlier run decided";
+  *error = "use a whole number, auto, or @FILE with an earlier run's decisions";
   return false;
 }
 

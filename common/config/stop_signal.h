@@ -1,4 +1,4 @@
-// SIGTERM and SIGINT as a request that a loop looks at between two pieces of work.
+// SIGTERM and SIGINT as a request that a loop checks between two pieces of work.
 
 #ifndef COMMON_CONFIG_STOP_SIGNAL_H_
 #define COMMON_CONFIG_STOP_SIGNAL_H_
@@ -7,12 +7,12 @@
 
 namespace cddp {
 
-// One a process; it lives as long as the process. A handler, for libraries may have started threads before main(),
-// which would take a signal that is blocked in all others and die of it.
+// One per process, for the process's lifetime. It uses a signal handler, because libraries may have started threads
+// before main(), and these would receive a signal that all others block, and die of it.
 class StopSignal {
  public:
-  // After the first signal the process has `grace` to end by itself; then, or at a second signal, it is ended with the
-  // exit code 128 + the signal's number, as a shell shows a process that died of it.
+  // After the first signal the process has `grace` to end by itself; then, or at a second signal, it exits with code
+  // 128 + the signal's number, as a shell reports for a process that died of the signal.
   static const StopSignal& Install(absl::Duration grace);
 
   // The first signal; 0: none so far. From any thread.

@@ -7,7 +7,7 @@
 
 namespace cddp {
 
-extern const char kCommit[];  // in a file that each build writes (cmake/WriteCommit.cmake)
+extern const char kCommit[];  // each build writes its file (cmake/WriteCommit.cmake)
 
 std::string VersionText(absl::string_view program) {
   const absl::string_view commit = kCommit;

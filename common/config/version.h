@@ -1,4 +1,4 @@
-// --version: which release a program is of, and which commit it was built from.
+// --version: a program's release, and the commit it was built from.
 
 #ifndef COMMON_CONFIG_VERSION_H_
 #define COMMON_CONFIG_VERSION_H_
@@ -9,11 +9,11 @@
 
 namespace cddp {
 
-// "cddp 0.1.0 (commit 0123456789)", with -dirty behind the commit where files differed from it; without a commit where
-// the build was made outside of a repository.
+// "cddp 0.1.0 (commit 0123456789)", with -dirty after the commit if files differed from it; without a commit if it was
+// built outside of a repository.
 std::string VersionText(absl::string_view program);
 
-// For main(), before all else: prints that and exits with 0 if the command line is --version.
+// Call it first in main(): prints the text and exits with 0 if the command line is --version.
 void AnswerVersion(absl::string_view program, int argc, char** argv);
 
 }  // namespace cddp

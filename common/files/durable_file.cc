@@ -41,7 +41,7 @@ absl::Status CheckKind(const std::string& path) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": is ", kind, ": only regular files are replaced"));
 }
 
-// The file that links lead to.
+// The target of a chain of links.
 absl::StatusOr<std::string> FollowLinks(const std::string& path) {
   std::error_code error;
   if (!std::filesystem::is_symlink(path, error)) return path;
@@ -58,8 +58,8 @@ absl::Status CheckReplaceable(const std::string& path, uint64_t bytes) {
   const absl::StatusOr<std::string> target = FollowLinks(path);
   if (!target.ok()) return target.status();
   absl::Status status = CheckKind(*target);
-  // The surest way to find out whether a file can be made there is to make it; under a name of its own, for another
-  // process may be writing the real one.
+  // The surest test whether a file can be made there is to make one; under a different name, since another process may
+  // be writing the real one.
   const std::string probe = absl::StrCat(*target, ".probe");
   if (status.ok()) {
     const absl::Status made = NewFile::Create(probe).status();

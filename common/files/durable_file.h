@@ -1,4 +1,4 @@
-// Files that are whole whatever happens: written under another name, synced, and renamed.
+// Files that are complete even after a crash: written under another name, synced, and renamed.
 
 #ifndef COMMON_FILES_DURABLE_FILE_H_
 #define COMMON_FILES_DURABLE_FILE_H_
@@ -12,12 +12,12 @@
 
 namespace cddp {
 
-// May a file be written at `path` in the end? OK if its folder exists and takes new files, `path` is new or a regular
-// file (or a link to one), and the disk has room for `bytes`. InvalidArgument says what is wrong. For the start of a
-// program: what is found only after hours of work was found too late. Leaves nothing behind.
+// Checks at a program's start that it can write a file at `path` at its end, since an error after hours of work comes
+// too late. OK if the folder exists and accepts new files, `path` is new or a regular file (or a link to one), and the
+// disk has room for `bytes`. InvalidArgument says what is wrong. Leaves no file behind.
 absl::Status CheckReplaceable(const std::string& path, uint64_t bytes = 0);
 
-// A new file, written from its beginning to its end. Not thread-safe. Errors name the path.
+// A new file, written sequentially. Not thread-safe. Errors name the path.
 class NewFile {
  public:
   // Creates `path`, or empties it; InvalidArgument if it is neither new nor a regular file.
@@ -29,11 +29,11 @@ class NewFile {
 
   absl::Status Write(absl::Span<const char> bytes);
 
-  // Syncs the file. It survives a loss of power from then on, under whatever name the folder holds durably.
+  // Syncs the file. Its content then survives a loss of power, under the name that the folder holds durably.
   absl::Status Sync();
 
-  // Replaces `path`, which is of the same folder, and syncs the folder. InvalidArgument if `path` is neither new nor a
-  // regular file: renaming would replace a device.
+  // Replaces `path`, which must be in the same folder, and syncs the folder. InvalidArgument if `path` is neither new
+  // nor a regular file: renaming would replace a device.
   absl::Status RenameTo(const std::string& path);
 
  private:
@@ -43,8 +43,8 @@ class NewFile {
   int fd_ = -1;
 };
 
-// Replaces `path` by `bytes`: after a crash it holds either its old content or all of the new one. Where `path` is a
-// link, the file that it leads to is replaced. InvalidArgument if that is not a regular file.
+// Replaces the content of `path` by `bytes`: after a crash it holds either the old content or all of the new one. If
+// `path` is a link, its target is replaced. InvalidArgument if that is not a regular file.
 absl::Status ReplaceFile(const std::string& path, absl::Span<const char> bytes);
 
 }  // namespace cddp

@@ -32,8 +32,9 @@ absl::Status SaveOutput(const std::string& path, const std::function<absl::Statu
   const absl::Status second =
       refuge.empty() ? absl::InternalError("there is no folder for temporary files") : write(saved);
   return absl::InternalError(absl::StrCat(
-      status.message(), second.ok() ? absl::StrCat("; it is saved as ", saved, " instead: move it from there")
-                                    : absl::StrCat("; nor elsewhere, it is lost: ", second.message())));
+      status.message(),
+      second.ok() ? absl::StrCat("; it is saved as ", saved, " instead: move it from there")
+                  : absl::StrCat("; it could not be saved elsewhere either and is lost: ", second.message())));
 }
 
 }  // namespace cddp

@@ -1,5 +1,5 @@
-// The tensor of --local_steps=auto: elements that workers average among themselves like a model's buffers, and that are
-// no part of the model.
+// The tensor of --local_steps=auto: elements that are averaged among workers like a model's buffers, but are not part
+// of the model.
 
 #ifndef COMMON_LAYOUT_AGREED_TENSOR_H_
 #define COMMON_LAYOUT_AGREED_TENSOR_H_
@@ -9,10 +9,10 @@
 
 namespace cddp {
 
-// Behind all other buffers, so that its elements are the last (worker/trainer/agreed_steps.h).
+// It follows all other buffers, so that its elements are the last (worker/trainer/agreed_steps.h).
 inline constexpr absl::string_view kAgreedTensor = "cddp.local_steps";
 
-// Exports leave it out.
+// Exports leave the agreed tensor out.
 inline bool IsOfModel(const TensorSpec& tensor) { return tensor.name != kAgreedTensor; }
 
 }  // namespace cddp

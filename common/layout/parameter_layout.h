@@ -1,13 +1,13 @@
 // The parameter space: where each tensor of a model lies in one flat array of float32.
 //
-// All parameters are concatenated in model order, and behind them the buffers. Each of the two is cut into buckets of a
-// fixed number of elements (the last is shorter), whatever the tensors' bounds; a bucket is the unit of compression,
-// exchange and aggregation. Buckets depend on the model alone, never on the number of shards or workers, so adding
-// shards cannot change a result.
+// All parameters are concatenated in model order, followed by the buffers. Each of the two is cut into buckets of a
+// fixed number of elements (the last is shorter), regardless of the tensors' bounds; a bucket is the unit of
+// compression, exchange and aggregation. Buckets depend on the model alone, never on the number of shards or workers,
+// so adding shards cannot change a result.
 //
-// Buffers are what a forward pass changes, such as the running statistics of batch normalisation. In the place of a
-// gradient a worker pushes by how much its own differ from the published ones, every element in fp32, and the servers
-// publish the mean, whatever compression and optimizer the parameters have: workers and servers ask bucket_kind.
+// Buffers are tensors that a forward pass changes, such as the running statistics of batch normalisation. Instead of a
+// gradient a worker pushes the difference of its own and the published ones, every element in fp32, and the servers
+// publish the mean, regardless of the parameters' compression and optimizer: workers and servers check bucket_kind.
 
 #ifndef COMMON_LAYOUT_PARAMETER_LAYOUT_H_
 #define COMMON_LAYOUT_PARAMETER_LAYOUT_H_
@@ -31,7 +31,7 @@ struct ElementRange {
 
 // The numbers are part of the wire and file format.
 enum class TensorKind : uint8_t {
-  kParameter = 0,  // float32, learnt
+  kParameter = 0,  // float32, trained
   kBuffer = 1,     // float32, averaged among workers
   kCounter = 2,    // int64, counts training steps at each worker (num_batches_tracked): it has no elements here, and is
                    // known by its name so that an exported model is complete
@@ -56,17 +56,17 @@ class ParameterLayout {
   // negative or overflowing shape, a repeated name, or a size outside the limits above.
   static absl::StatusOr<ParameterLayout> Create(std::vector<TensorSpec> tensors, uint64_t bucket_elements = 0);
 
-  // A power of two near total/32 between 16 Ki and 512 Ki elements: small models still make enough buckets to spread
-  // over several servers; for large ones netlab's table (docs/netlab.md) shows that the last buckets of a step, which
-  // nothing overlaps, cost less than with longer ones, and messages not yet more than they save.
+  // A power of two near total/32 between 16 Ki and 512 Ki elements. Small models still get enough buckets to spread
+  // over several servers. For large ones netlab's table (docs/netlab.md) shows that shorter buckets lower the cost of a
+  // step's last buckets, which overlaps with nothing, by more than their additional messages cost.
   static uint64_t DefaultBucketElements(uint64_t parameter_elements);
 
   uint64_t total_elements() const { return total_elements_; }
-  uint64_t parameter_elements() const { return parameter_elements_; }  // those in front; the rest are buffers'
+  uint64_t parameter_elements() const { return parameter_elements_; }  // the first elements; the rest are the buffers'
   uint64_t bucket_elements() const { return bucket_elements_; }
   uint32_t bucket_count() const { return bucket_count_; }
   ElementRange bucket_range(uint32_t bucket) const;
-  TensorKind bucket_kind(uint32_t bucket) const {  // of all of its elements; not kCounter
+  TensorKind bucket_kind(uint32_t bucket) const {  // of all its elements; never kCounter
     return bucket < parameter_buckets_ ? TensorKind::kParameter : TensorKind::kBuffer;
   }
   uint32_t bucket_length(uint32_t bucket) const { return static_cast<uint32_t>(bucket_range(bucket).size()); }
@@ -78,11 +78,11 @@ class ParameterLayout {
   // and merged: such tensors (biases, normalisation) are always sent whole.
   std::vector<ElementRange> SmallTensorRanges(uint32_t bucket, uint64_t below) const;
 
-  // Equal exactly when two layouts agree on names, shapes, kinds, order and bucket length, collisions of its 64-bit
-  // hash aside (servers compare the tensors themselves, too).
+  // Equal exactly if two layouts agree on names, shapes, kinds, order and bucket length, apart from collisions of the
+  // 64-bit hash (servers also compare the tensors themselves).
   uint64_t fingerprint() const { return fingerprint_; }
 
-  // Empty if equal; otherwise one line saying what differs first, "tensor 2 is fc1.weight[128,9216] here,
+  // Empty if equal; otherwise one line with the first difference, "tensor 2 is fc1.weight[128,9216] here,
   // fc1.weight[64,9216] there".
   std::string DescribeDifference(const ParameterLayout& there) const;
 

@@ -1,6 +1,6 @@
-// Log lines of what programs and the library (include/cddp) share. A line is "event=NAME key=value ...". Where it goes
-// is for the process to say: our programs give lines to spdlog (common/config/logging.h), a program that uses the
-// library gives its callback.
+// Log lines of the code that programs and the library (include/cddp) share. A line is "event=NAME key=value ...". The
+// process decides where lines go: our programs send them to spdlog (common/config/logging.h), a program that uses the
+// library sets a callback.
 
 #ifndef COMMON_LOG_LOG_H_
 #define COMMON_LOG_LOG_H_
@@ -16,8 +16,8 @@ enum class LogLevel { kDebug = 0, kInfo = 1, kWarning = 2, kError = 3 };
 // Called for one line at a time, from any thread. Must not log.
 using LogSink = std::function<void(LogLevel level, absl::string_view line)>;
 
-// Lines go there from now on; null: nowhere, as before the first call. The sink before it is not called any more once
-// this has returned.
+// Sends all further lines to `sink`; null, the default, discards them. Once this has returned, the previous sink is not
+// called any more.
 void SetLogSink(LogSink sink);
 
 void Log(LogLevel level, absl::string_view line);

@@ -67,7 +67,7 @@ absl::Status ProbeMetrics(const std::string& address, const std::string& prefix,
   const timeval patience = absl::ToTimeval(timeout);
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  // Linux takes 0.0.0.0 and :: for this machine.
+  // Linux interprets 0.0.0.0 and :: as this machine.
   if (connect(fd, to.get(), to.length) != 0) return failed(WhyNoConnection(errno));
   if (send(fd, kRequest, sizeof kRequest - 1, MSG_NOSIGNAL) != sizeof kRequest - 1) {
     return failed(absl::StrCat("cannot ask: ", std::strerror(errno)));

@@ -1,4 +1,4 @@
-// Asks a /metrics port whether it answers: the health check of programs without a gRPC port.
+// Checks that a /metrics port answers: the health check of programs without a gRPC port.
 
 #ifndef COMMON_METRICS_METRICS_PROBE_H_
 #define COMMON_METRICS_METRICS_PROBE_H_
@@ -12,7 +12,7 @@ namespace cddp {
 
 // `address`: host:port; 0.0.0.0 and [::] mean this machine. OK if GET /metrics is answered with 200 and with a metric
 // whose name begins with `prefix`, so that it is no other program's; Unavailable, saying why, otherwise,
-// InvalidArgument for what is no address. `timeout` holds for each step of the conversation.
+// InvalidArgument for an invalid address. `timeout` holds for each step of the conversation.
 absl::Status ProbeMetrics(const std::string& address, const std::string& prefix, absl::Duration timeout);
 
 }  // namespace cddp

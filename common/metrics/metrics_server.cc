@@ -29,7 +29,7 @@ MHD_Result Respond(MHD_Connection* connection, unsigned status, const char* type
 // `registry` is a prometheus::Registry.
 MHD_Result Answer(void* registry, MHD_Connection* connection, const char* url, const char* method, const char*,
                   const char*, size_t* upload_size, void**) {
-  if (*upload_size != 0) return MHD_NO;  // nobody has anything to tell us
+  if (*upload_size != 0) return MHD_NO;  // requests have no body
   if (std::strcmp(method, "GET") != 0) {
     return Respond(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", "only GET\n");
   }

@@ -17,8 +17,8 @@ namespace cddp {
 // Serves `registry` at http://address()/metrics, from a thread of its own, until destroyed. Thread-safe.
 class MetricsServer {
  public:
-  // `listen`: host:port (common/net/host_port.h), port 0 for any free one; of a name with several addresses, the first.
-  // InvalidArgument, naming the address and the reason, if it cannot be bound.
+  // `listen`: host:port (common/net/host_port.h), port 0 for any free one; a name with several addresses means the
+  // first. InvalidArgument, naming the address and the reason, if it cannot be bound.
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(const std::string& listen,
                                                               std::shared_ptr<prometheus::Registry> registry);
   ~MetricsServer();

@@ -44,7 +44,7 @@ bool IsName(absl::string_view host) {
 absl::Status CheckUnbracketed(absl::string_view text, absl::string_view host, absl::string_view port) {
   if (absl::StrContains(host, ':')) {
     if (IsIpv6(text)) {
-      // "::1:50051" is itself an address; what was meant is one with a port.
+      // "::1:50051" is itself an address, but an address with a port was meant.
       return Wrong(text, "is an IPv6 address, which stands in brackets before its port",
                    IsIpv6(host) ? absl::StrCat("[", host, "]:", port) : absl::StrCat("[", text, "]:", kExamplePort));
     }
@@ -56,8 +56,8 @@ absl::Status CheckUnbracketed(absl::string_view text, absl::string_view host, ab
   }
   if (host.empty()) return Wrong(text, "has no host", absl::StrCat("0.0.0.0:", port, " or host:", port));
   if (!IsName(host)) return Wrong(text, "is not an address: a host has no such characters", "host:port");
-  // inet_pton knows four numbers only; 300.1.1.1 or 10.0.1 would be looked up as a name, or read in a way long
-  // forgotten.
+  // inet_pton accepts four numbers only; 300.1.1.1 or 10.0.1 would be looked up as a name, or parsed in an obsolete
+  // form.
   if (host.find_first_not_of("0123456789.") == absl::string_view::npos && !IsIpv4(host)) {
     return Wrong(text, "is not an IPv4 address", absl::StrCat("1.2.3.4:", port));
   }
@@ -157,7 +157,7 @@ std::string LoopbackWarning(const HostPort& address) {
     return "";
   }
   return absl::StrCat("the host name '", address.host, "' leads to ", found->front().ToString(),
-                      ", this machine alone (/etc/hosts?): others cannot come in there; write the address that they "
+                      ", this machine alone (/etc/hosts?): other machines cannot reach it; write the address that they "
                       "reach, or 0.0.0.0 to listen on all");
 }
 

@@ -1,4 +1,4 @@
-// host:port, as every flag of ours has it; and the socket addresses behind it.
+// host:port, as in all our flags, and the socket addresses behind it.
 
 #ifndef COMMON_NET_HOST_PORT_H_
 #define COMMON_NET_HOST_PORT_H_
@@ -42,15 +42,15 @@ struct SocketAddress {
 // address. At least one address otherwise, in the system's order of preference.
 absl::StatusOr<std::vector<SocketAddress>> Resolve(const HostPort& address, PortUse use);
 
-// 127.x.x.x, ::1, or the same as IPv6?
+// Whether it is 127.x.x.x, ::1, or an IPv4 loopback address as IPv6.
 bool IsLoopback(const SocketAddress& address);
 
-// Is the host written as a number, rather than a name?
+// Whether the host is written as a number rather than a name.
 bool IsNumericHost(absl::string_view host);
 
-// What is to be said about a host name that leads to this machine itself, where others may be meant: Debian's installer
-// gives the machine's own name the address 127.0.1.1, and a server that listens there hears nobody else. Empty if the
-// name is "localhost", which says so, if the host is a number, or if the name leads elsewhere or nowhere.
+// A warning about a host name that leads only to this machine, where other machines may be meant: Debian's installer
+// gives the machine's own name the address 127.0.1.1, and no other machine reaches a server that listens there. Empty
+// if the name is "localhost", if the host is a number, or if the name leads elsewhere or nowhere.
 std::string LoopbackWarning(const HostPort& address);
 
 }  // namespace cddp

@@ -48,7 +48,7 @@ int Bind(const SocketAddress& address) {
   if (fd < 0) return -1;
   const int on = 1;
   const int off = 0;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));  // connections that have ended do not hold the port
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));  // ended connections do not block the port
   if (address.family() == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
   if (bind(fd, address.get(), address.length) == 0) return fd;
   const int error = errno;
@@ -57,7 +57,7 @@ int Bind(const SocketAddress& address) {
   return -1;
 }
 
-// Both wildcards are all of this machine; a socket of IPv6 takes IPv4 as well.
+// Both wildcards mean all addresses of this machine; an IPv6 socket accepts IPv4 as well.
 HostPort WithoutFamily(const HostPort& address) {
   if (address.host != "0.0.0.0" && address.host != "::") return address;
   const int probe = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -77,7 +77,7 @@ absl::StatusOr<ListenSockets> BindAll(const HostPort& address) {
     const int fd = Bind(one);
     if (fd < 0) {
       error = errno;
-      // A name may have an address of a kind that this machine does not use.
+      // A name may have an address of a family that this machine does not use.
       if (error == EADDRNOTAVAIL || error == EAFNOSUPPORT) continue;
       break;
     }

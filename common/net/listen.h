@@ -1,4 +1,4 @@
-// Sockets that listen, and in one line why there are none. Libraries say less, or 700 characters.
+// Listening sockets, with errors in one line. Libraries' errors have less information, or 700 characters.
 
 #ifndef COMMON_NET_LISTEN_H_
 #define COMMON_NET_LISTEN_H_
@@ -18,8 +18,8 @@ struct ListenSockets {
 };
 
 // Listens on every address of the host, at one port; 0.0.0.0 and :: are all addresses of this machine, IPv4 and IPv6.
-// InvalidArgument that says why this fails: the port is taken, the address is none of this machine's, it needs a right
-// that we lack, or the name has no address.
+// InvalidArgument that says why this fails: the port is in use, the address is not this machine's, a permission
+// is missing, or the name has no address.
 absl::StatusOr<ListenSockets> ListenOn(const HostPort& address);
 
 }  // namespace cddp

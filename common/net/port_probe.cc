@@ -18,9 +18,9 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// The begin of HTTP/2, with empty settings: a gRPC server in plaintext answers with its own settings.
+// The start of HTTP/2, with empty settings: a gRPC server in plaintext answers with its own settings.
 constexpr absl::string_view kHttp2Begin("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 24 + 9);
-// No handshake of TLS: a server of TLS answers with an alert or closes, one of HTTP/1 with a status line.
+// Not a TLS handshake: a TLS server answers with an alert or closes, an HTTP/1 server answers with a status line.
 constexpr absl::string_view kHttp1Request = "GET / HTTP/1.0\r\n\r\n";
 constexpr size_t kHeadBytes = 9;  // of a frame of HTTP/2
 constexpr unsigned char kSettingsFrame = 4;
@@ -39,7 +39,7 @@ bool Await(int fd, int16_t events, steady_clock::time_point end) {
   }
 }
 
-// 0, or why there is no connection.
+// Returns 0, or the errno of the failed connection.
 int Connect(int fd, const SocketAddress& address, steady_clock::time_point end) {
   if (connect(fd, address.get(), address.length) == 0) return 0;
   if (errno != EINPROGRESS) return errno;
@@ -55,7 +55,7 @@ struct Heard {
   bool closed = false;
 };
 
-// Says `words`, and hears the first bytes that come.
+// Sends `words` and receives the first bytes of the answer.
 Heard Talk(int fd, absl::string_view words, steady_clock::time_point end) {
   Heard heard;
   if (send(fd, words.data(), words.size(), MSG_NOSIGNAL) < 0) {
@@ -76,22 +76,22 @@ Heard Talk(int fd, absl::string_view words, steady_clock::time_point end) {
 
 std::string Judge(const Heard& heard, bool tls) {
   const auto byte = [&heard](size_t i) { return static_cast<unsigned char>(heard.bytes[i]); };
-  // To the begin of HTTP/2 some answer in HTTP/0.9, which has no status line.
+  // Some servers answer the start of HTTP/2 in HTTP/0.9, which has no status line.
   if (absl::StartsWith(heard.bytes, "HTTP/1.") || absl::StartsWithIgnoreCase(heard.bytes, "<!doctype") ||
       absl::StartsWithIgnoreCase(heard.bytes, "<html")) {
     return "it is an HTTP server and no cddp-server: is this the port of /metrics, or another service's?";
   }
   const bool is_tls = !heard.bytes.empty() && (byte(0) == kTlsAlert || byte(0) == kTlsHandshake);
   const bool is_http2 = heard.bytes.size() >= 4 && byte(3) == kSettingsFrame;
-  if (!tls && is_tls) return "it speaks TLS, and we do not: give --tls_ca_file (and what else the server asks for)";
+  if (!tls && is_tls) return "it speaks TLS, and we do not: give --tls_ca_file (and what else the server requires)";
   if (tls && is_http2)
     return "it speaks plaintext, and we speak TLS: leave the --tls_* flags out, or give the server some";
   if (is_tls || is_http2) return "";
   if (!heard.bytes.empty()) return "it is no cddp-server: it speaks another protocol";
-  // gRPC's servers close a connection of TLS that begins in plaintext without an alert.
+  // gRPC's TLS servers close a connection that begins in plaintext, without an alert.
   if (heard.closed && !tls) return "it closes connections at once: does it speak TLS (--tls_ca_file), or is it full?";
   if (!heard.closed)
-    return "it takes connections and says nothing: does the process stand still, or is it another service?";
+    return "it accepts connections but sends nothing: is the process stopped, or is it another service?";
   return "";
 }
 
@@ -103,9 +103,9 @@ std::string WhyNoConnection(int error) {
       return "nothing listens there (connection refused): is the server running, and is this its port?";
     case ENETUNREACH:
     case EHOSTUNREACH:
-      return "the network has no way there: is the address right, and is the machine up?";
+      return "the network has no route there: is the address right, and is the machine up?";
     case ETIMEDOUT:
-      return "nobody answers there: is the address right, or does a firewall drop the packets?";
+      return "nothing answers there: is the address right, or does a firewall drop the packets?";
     default:
       return absl::StrCat("cannot connect: ", std::strerror(error));
   }

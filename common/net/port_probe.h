@@ -1,5 +1,5 @@
-// What is behind an address that gRPC cannot talk to. gRPC tells a closed port, another protocol and a network without
-// a way apart only in part, and in words of its own.
+// Finds out what is behind an address with which gRPC cannot communicate. gRPC itself hardly distinguishes a closed
+// port, another protocol and a network without a route, and its messages are hard to understand.
 
 #ifndef COMMON_NET_PORT_PROBE_H_
 #define COMMON_NET_PORT_PROBE_H_
@@ -11,9 +11,9 @@
 
 namespace cddp {
 
-// Connects once and looks at the first bytes that come; blocks for at most about `timeout`, and as long as a name
-// server takes. `tls`: will the caller speak TLS? One line for an operator, such as "nothing listens there (connection
-// refused)" or "it speaks TLS: give --tls_ca_file". Empty if it looks as it should.
+// Connects once and checks the first bytes received; blocks for at most about `timeout` plus the name server's time.
+// `tls`: whether the caller uses TLS. Returns one line for an operator, such as "nothing listens there (connection
+// refused)" or "it speaks TLS: give --tls_ca_file". Empty if nothing is wrong.
 std::string ProbePort(const HostPort& address, bool tls, absl::Duration timeout);
 
 // What an operator should know of a connect() that failed with this errno.

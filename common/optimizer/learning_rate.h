@@ -16,11 +16,11 @@ enum class LearningRateSchedule { kConstant, kStep, kCosine };
 struct LearningRateOptions {
   double base = 0.05;
   LearningRateSchedule schedule = LearningRateSchedule::kConstant;
-  uint64_t warmup_steps = 0;  // linear from base / warmup_steps up to base, before the schedule counts
-  uint64_t decay_steps = 0;   // step: the rate is multiplied by decay_factor every so many steps;
+  uint64_t warmup_steps = 0;  // linear from base / warmup_steps up to base, before the schedule begins
+  uint64_t decay_steps = 0;   // step: the number of steps after which the rate is multiplied by decay_factor;
                               // cosine: length of the half wave from base to decay_factor * base, constant after it
   double decay_factor = 0.1;
-  uint64_t steps_before = 0;  // that others had made when this optimizer began: the schedule goes on from there
+  uint64_t steps_before = 0;  // made by others before this optimizer began: the schedule continues from there
 };
 
 // InvalidArgument naming the flag whose value makes no sense.

@@ -43,15 +43,15 @@ absl::Status Validate(const OptimizerOptions& options);
 bool AbslParseFlag(absl::string_view text, OptimizerKind* kind, std::string* error);
 std::string AbslUnparseFlag(OptimizerKind kind);
 
-// State: 4 bytes an element for sgd with momentum, 8 for adam and adamw. Not thread-safe.
+// State: 4 bytes per element for sgd with momentum, 8 for adam and adamw. Not thread-safe.
 class Optimizer {
  public:
   // `length`: number of elements. `options` must be valid.
   static std::unique_ptr<Optimizer> Create(const OptimizerOptions& options, uint64_t length);
   virtual ~Optimizer() = default;
 
-  // Turns `gradient` (in place) into the change of the weights, which are `weights` + `residual` (what a server has not
-  // published yet; empty: nothing); both are read only where weight decay needs them. Spans have `length` elements.
+  // Turns `gradient` (in place) into the change of the weights, which are `weights` + `residual` (a server's difference
+  // not published yet; empty: none); both are read only where weight decay needs them. Spans have `length` elements.
   void Step(absl::Span<float> gradient, absl::Span<const float> weights, absl::Span<const float> residual) {
     BeginStep();
     StepPart(0, 1, gradient, weights, residual);

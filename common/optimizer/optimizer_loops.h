@@ -31,14 +31,14 @@ struct AdamFactors {
   float square_scale = 0;  // 1 / bias correction of the root of the mean square
   float epsilon = 0;
 };
-// Of the given step, from 1.
+// The factors of the given step, counted from 1.
 AdamFactors AdamFactorsOf(double lr, double beta1, double beta2, double epsilon, uint64_t step);
 
 // m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g g;  g = -step_size m / (sqrt(v) square_scale + epsilon)
 void AdamLoop(const AdamFactors& factors, float* gradient, float* m, float* v, size_t size);
 
 // A whole step of AdamW in one pass over the arrays: the mean and the square as above, and
-// w = keep w - step_size m / (sqrt(v) square_scale + epsilon). `gradient` is left as it is.
+// w = keep w - step_size m / (sqrt(v) square_scale + epsilon). `gradient` stays unchanged.
 void AdamWLoop(const AdamFactors& factors, float keep, float* weights, const float* gradient, float* m, float* v,
                size_t size);
 

@@ -7,7 +7,7 @@
 
 namespace cddp {
 
-// Starts to bring an array into the second cache, to be changed there. Any address does no harm.
+// Starts to load an array into the L2 cache for writing. Any address is allowed.
 inline void PrefetchFloats(const float* values, size_t size) {
   constexpr size_t kLine = 16;  // floats of a cache line
   for (size_t i = 0; i < size; i += kLine) __builtin_prefetch(values + i, /*rw=*/1, /*locality=*/2);

@@ -1,4 +1,4 @@
-// How long to wait before the next try.
+// The pause before the next try.
 
 #ifndef COMMON_RETRY_BACKOFF_H_
 #define COMMON_RETRY_BACKOFF_H_
@@ -9,11 +9,11 @@
 
 namespace cddp {
 
-// Exponential backoff with jitter: 50 ms, doubling up to 2 s, each +-25 % so that workers do not come back all at once.
+// Exponential backoff with jitter: 50 ms, doubling up to 2 s, each +-25 % so that workers do not return all at once.
 // Not thread-safe.
 class Backoff {
  public:
-  // `seed` tells callers apart, e.g. the worker's rank.
+  // `seed` differs between callers, e.g. the worker's rank.
   explicit Backoff(uint64_t seed) : random_(seed * 0x9e3779b97f4a7c15 + 1) {}
   absl::Duration Next();
   void Reset() { tries_ = 0; }

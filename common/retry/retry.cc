@@ -10,7 +10,7 @@ Failure FailureOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kCancelled:  // a server that closes its port ends calls so that come in at that moment
+    case absl::StatusCode::kCancelled:  // a server that is closing its port cancels calls that arrive then
       return Failure::kLost;
     case absl::StatusCode::kResourceExhausted:
       return Failure::kBusy;
@@ -28,9 +28,9 @@ absl::Duration Retry::End() const { return std::min(lost_since_ + options_.patie
 absl::Duration Retry::Begin(absl::Duration now) {
   begun_ = now;
   if (options_.try_timeout == absl::InfiniteDuration()) return options_.try_timeout;
-  // The first try of an outage will have begun it.
+  // If this try fails, the outage will have begun with it.
   const absl::Duration end = std::min(End(), now + options_.patience);
-  // Room for the last try is left at the end.
+  // Leaves time for the last try at the end.
   return std::min(options_.try_timeout, std::max(end - now - kLastTry, kLastTry));
 }
 

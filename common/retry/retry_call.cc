@@ -17,7 +17,7 @@ absl::Status RetryCall(Clock& clock, Retry& retry, Attempt attempt, OnPause on_p
     if (!pause.has_value()) return status;
     on_pause(status, *pause);
     if (!clock.Sleep(*pause)) {
-      return absl::CancelledError(absl::StrCat("ended while it was tried again: ", status.message()));
+      return absl::CancelledError(absl::StrCat("ended during a retry: ", status.message()));
     }
   }
 }

@@ -1,4 +1,4 @@
-// Tries a call until it succeeds or its Retry gives up, for threads that may wait.
+// Repeats a call until it succeeds or its Retry gives up, for threads that may wait.
 
 #ifndef COMMON_RETRY_RETRY_CALL_H_
 #define COMMON_RETRY_RETRY_CALL_H_
@@ -12,7 +12,7 @@
 namespace cddp {
 
 // `attempt` makes one try, which must end within `timeout`. It may call retry.NoteProgress meanwhile.
-// Returns its last status (GaveUp adds for how long), or Cancelled if the clock's sleep was ended.
+// Returns its last status (GaveUp adds the duration), or Cancelled if the clock's sleep was ended.
 using Attempt = absl::FunctionRef<absl::Status(absl::Duration timeout)>;
 // Called before each pause, for the log.
 using OnPause = absl::FunctionRef<void(const absl::Status& failed, absl::Duration pause)>;

@@ -1,6 +1,6 @@
-// A mutex whose rules clang checks: what ABSL_GUARDED_BY(mutex_) marks is touched only under the lock, what
-// ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) marks is called only under it. std::mutex carries no such annotations, and the
-// thread sanitizer does not understand a prebuilt absl::Mutex. scripts/lint compiles with -Werror=thread-safety.
+// A mutex whose rules clang checks: data marked ABSL_GUARDED_BY(mutex_) is accessed only under the lock, functions
+// marked ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) are called only under it. std::mutex carries no such annotations, and
+// the thread sanitizer does not understand a prebuilt absl::Mutex. scripts/lint compiles with -Werror=thread-safety.
 //
 //   Mutex mutex_;
 //   CondVar changed_;
@@ -31,7 +31,7 @@ class ABSL_LOCKABLE Mutex {
   void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mutex_.lock(); }
   void Unlock() ABSL_UNLOCK_FUNCTION() { mutex_.unlock(); }
 
-  // Tells the compiler, which cannot always see it, that this thread holds the lock. Checks nothing.
+  // Tells the compiler that this thread holds the lock, where it cannot see that. Checks nothing at run time.
   void AssertHeld() const ABSL_ASSERT_EXCLUSIVE_LOCK() {}
 
  private:
@@ -63,7 +63,7 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
   bool held_ = true;
 };
 
-// All waits of one CondVar name the same mutex. Time is the monotonic clock's: setting the wall clock moves no wait.
+// All waits of one CondVar must use the same mutex. They use the monotonic clock, so setting the wall clock moves none.
 class CondVar {
  public:
   using Clock = std::chrono::steady_clock;
@@ -81,8 +81,8 @@ class CondVar {
     lock.release();
   }
 
-  // `done` is called under the lock. The analysis ends at this call: it cannot tell that `mutex` is the one that the
-  // caller's lambda names.
+  // `done` is called under the lock. clang's analysis ends at this call: it cannot know that `mutex` is the one named
+  // by the caller's lambda.
   template <typename Predicate>
   void Wait(Mutex& mutex, Predicate done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     while (!done()) Wait(mutex);

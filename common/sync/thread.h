@@ -1,5 +1,5 @@
-// A thread. Code that waits says Thread, Mutex and CondVar, so that one decision, made here, says what they are:
-// tests/simulation compiles the same code with threads, locks and time of its own.
+// A thread. Code that waits uses Thread, Mutex and CondVar, so that their implementation is chosen in one place:
+// tests/simulation compiles the same code with its own threads, locks and time.
 
 #ifndef COMMON_SYNC_THREAD_H_
 #define COMMON_SYNC_THREAD_H_

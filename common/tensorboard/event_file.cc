@@ -43,7 +43,7 @@ std::string EventAt(absl::Time time) {
   return event;
 }
 
-// So that the checksum of bytes that hold checksums is a good one.
+// TFRecord masks its checksums, since the crc of bytes that contain crcs is weak.
 uint32_t MaskedCrc(absl::string_view bytes) { return std::rotr(Crc32c(bytes.data(), bytes.size()), 15) + 0xa282ead8; }
 
 std::string HostName() {

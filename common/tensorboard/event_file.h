@@ -1,8 +1,8 @@
-// Event files, as TensorBoard reads them: numbers by name, over steps.
+// Event files for TensorBoard: named numbers over steps.
 //
-// A file is a row of records (TFRecord: length, its checksum, bytes, their checksum) that each hold an Event, a message
-// of protobuf. Its six fields are written by hand, so that the library needs no further message types, and no other
-// program's of the same name are in its way:
+// A file is a sequence of records (TFRecord: length, its checksum, bytes, their checksum), each with an Event, a
+// protobuf message. Its six fields are written by hand, so that the library needs no further message types, which could
+// conflict with those of the same name in another library:
 //   https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/lib/io/record_writer.h
 //   https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/util/event.proto
 
@@ -23,14 +23,14 @@
 namespace cddp {
 
 struct Scalar {
-  absl::string_view tag;  // "loss/train": TensorBoard shows what is before the '/' as a group
+  absl::string_view tag;  // "loss/train": TensorBoard groups by the part before the '/'
   double value = 0;
 };
 
-// Not thread-safe. What was added is in the file within about a second, and at the end.
+// Not thread-safe. Added values are in the file within about a second, or at the end.
 class EventFile {
  public:
-  // A new file in `folder`, which is made if it is not there. TensorBoard shows all files of a folder as one run.
+  // Creates a new file in `folder`, and the folder if needed. TensorBoard shows all files of a folder as one run.
   // InvalidArgument if it cannot be written.
   static absl::StatusOr<std::unique_ptr<EventFile>> Create(const std::string& folder);
 
@@ -38,7 +38,7 @@ class EventFile {
   EventFile(const EventFile&) = delete;
   EventFile& operator=(const EventFile&) = delete;
 
-  // At the present time. A failure (a full disk) is told in the log once; nothing is written from then on.
+  // Adds values at the present time. A failure (a full disk) is logged once; nothing is written from then on.
   void Add(uint64_t step, absl::Span<const Scalar> scalars);
 
   const std::string& path() const { return path_; }
@@ -55,7 +55,7 @@ class EventFile {
 // The bytes of one record, and of one Event.
 std::string EventRecord(absl::string_view event);
 std::string ScalarEvent(uint64_t step, absl::Time time, absl::Span<const Scalar> scalars);
-// The first one of a file.
+// The first event of a file.
 std::string VersionEvent(absl::Time time);
 
 }  // namespace cddp

@@ -1,7 +1,7 @@
-// What a process does and when, as a file that chrome://tracing and ui.perfetto.dev open.
+// The trace of a process, as a file for chrome://tracing and ui.perfetto.dev.
 //
-// Format: Chrome's Trace Event Format, the JSON array form: complete events ("X") for what one thread does after
-// another, nestable asynchronous ones ("b", "e") for what overlaps. Times are microseconds since 1970, so that files of
+// Format: Chrome's Trace Event Format, the JSON array form: complete events ("X") for a thread's consecutive
+// work, nestable asynchronous ones ("b", "e") for overlapping work. Times are microseconds since 1970, so that files of
 // several processes fit together. A file whose process was killed lacks the last bracket, which both viewers allow.
 
 #ifndef COMMON_TRACE_TRACE_FILE_H_
@@ -29,7 +29,7 @@ struct TraceLabels {
   int64_t bytes = kNone;
 };
 
-// Thread-safe. Names are texts of ours, without quotes or backslashes.
+// Thread-safe. Names must contain no quotes or backslashes.
 class TraceFile {
  public:
   // Rows of a process in the viewer.
@@ -39,13 +39,13 @@ class TraceFile {
   // cannot be written, or is no regular file.
   static absl::StatusOr<std::shared_ptr<TraceFile>> Create(const std::string& path, absl::string_view process_name,
                                                            uint32_t process);
-  // Completes the file. What the disk had no room for is missing: the log says so.
+  // Completes the file. If the disk was full, events are missing, and the log says so.
   ~TraceFile();
 
-  // Something that a row's thread did from `begin` to `end`.
+  // Adds an event: a row's thread worked on it from `begin` to `end`.
   void Span(Row row, absl::string_view name, absl::Time begin, absl::Time end, const TraceLabels& labels);
 
-  // Something under way meanwhile, of which there are many at a time: one line a bucket in the viewer.
+  // Adds work that was under way in parallel with others of its kind: one line per bucket in the viewer.
   void UnderWay(absl::string_view name, absl::Time begin, absl::Time end, const TraceLabels& labels);
 
  private:

@@ -18,7 +18,7 @@ bool IsUnixSocket(absl::string_view address) {
   return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "unix-abstract:");
 }
 
-// "host:port" of "dns:///host:port", or of "dns://10.0.0.2/host:port", which names the server of names.
+// "host:port" of "dns:///host:port", or of "dns://10.0.0.2/host:port", which names the DNS server.
 absl::string_view WithoutScheme(absl::string_view address) {
   if (absl::ConsumePrefix(&address, "dns://")) {
     const size_t slash = address.find('/');
@@ -36,7 +36,7 @@ absl::StatusOr<HostPort> Parse(absl::string_view address, PortUse use) {
 
 constexpr uint32_t kMostServers = 10000;
 
-// The addresses that "server-{2}:50051" stands for; one without braces stands for itself.
+// The addresses for which "server-{2}:50051" stands; an address without braces stands for itself.
 absl::StatusOr<std::vector<std::string>> ExpandBraces(absl::string_view address) {
   const size_t open = address.find_first_of("{}");
   if (open == absl::string_view::npos) return std::vector<std::string>{std::string(address)};

@@ -11,7 +11,7 @@ absl::string_view ValueOf(const CallMetadata& metadata, const char* key) {
   return found == metadata.end() ? "" : absl::string_view(found->second.data(), found->second.size());
 }
 
-// Made once: every call says or compares it.
+// Made only once, since every call sends or compares it.
 const std::string& ProtocolText() {
   static const auto& text = *new std::string(absl::StrCat(kProtocolVersion));
   return text;

@@ -1,6 +1,6 @@
-// What every call of a worker says of itself, in metadata: the protocol it speaks, and the run it takes part in. A
-// server may have been replaced between two calls, by one of another release or one that has lost its state, and no
-// connection tells. Operators' calls say no protocol; those that make or read a checkpoint say which run was looked at.
+// The metadata of every call of a worker: the protocol that it speaks, and the run in which it takes part. Between two
+// calls a server may be replaced by one of another release or one that has lost its state, which no connection shows.
+// Operators' calls have no protocol; those that make or read a checkpoint name the run that was queried before.
 
 #ifndef COMMON_TRANSPORT_CALL_IDENTITY_H_
 #define COMMON_TRANSPORT_CALL_IDENTITY_H_
@@ -16,21 +16,21 @@
 
 namespace cddp {
 
-inline constexpr char kProtocolKey[] = "cddp-protocol";  // kProtocolVersion in decimals
+inline constexpr char kProtocolKey[] = "cddp-protocol";  // kProtocolVersion as decimal digits
 inline constexpr char kRunKey[] = "cddp-run";            // the run's name (common/agreement/run_identity.h)
 
 using CallMetadata = std::multimap<grpc::string_ref, grpc::string_ref>;
 
-// Once a context, before the call begins. `run` empty: not known yet, and not said.
+// Call it once per context, before the call begins. An empty `run` is not known yet and not sent.
 void SetCallIdentity(grpc::ClientContext* context, const std::string& run);
 
-// Of these the run alone.
+// Sets only the run.
 void SetCallRun(grpc::ClientContext* context, const std::string& run);
 
-// OK if the call speaks this release's protocol, or does not say which. InvalidArgument otherwise.
+// OK if the call speaks this release's protocol, or has no version. InvalidArgument otherwise.
 absl::Status CheckProtocol(const CallMetadata& metadata);
 
-// Empty: the call does not say.
+// The call's run; empty if it has none.
 absl::string_view RunOf(const CallMetadata& metadata);
 
 }  // namespace cddp

@@ -1,4 +1,4 @@
-// What we read from X.509 certificates besides what TLS itself checks.
+// The parts of X.509 certificates that we read, besides TLS's own checks.
 
 #ifndef COMMON_TRANSPORT_CERTIFICATE_H_
 #define COMMON_TRANSPORT_CERTIFICATE_H_
@@ -18,7 +18,7 @@ struct CertificateFacts {
   absl::Time expires;
 };
 
-// Of the first certificate in `pem`. InvalidArgument if there is none.
+// The facts of the first certificate in `pem`. InvalidArgument if there is none.
 absl::StatusOr<CertificateFacts> ParseCertificate(const std::string& pem);
 
 // InvalidArgument unless `key_pem` is the private key of the first certificate in `certificate_pem`.

@@ -11,15 +11,15 @@ namespace cddp {
 
 grpc::ChannelArguments ClientArguments() {
   grpc::ChannelArguments arguments;
-  // gRPC heeds http_proxy and its kind. A cluster's traffic goes to the servers themselves: a proxy that is meant for
-  // the web would refuse it, or carry every gradient.
+  // gRPC obeys http_proxy and similar variables. A cluster's traffic must go to the servers directly: a proxy for the
+  // web would refuse it, or carry every gradient.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  // Despite its name this is what one attempt to connect may take, TLS and HTTP/2's settings included: four round trips
-  // behind what a full link holds. It delays no other attempt, since a refused one fails at once.
+  // Despite its name this is the time-out of one attempt to connect, including TLS and HTTP/2's settings: four round
+  // trips behind the queue of a full link. It delays no other attempt, since a refused one fails at once.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10000);
-  // After a lost connection the name is looked up again, for it may lead elsewhere now; by default only after 30 s.
+  // After a lost connection look the name up again, since it may lead elsewhere now; the default waits for 30 s.
   arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
   return arguments;
 }
@@ -29,13 +29,13 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const C
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
   // A parked Exchange may wait long without traffic; pings find a dead peer. The server allows pings this often. They
-  // queue behind what the socket holds, which can be some seconds of a slow link.
+  // queue behind the socket's data, which can be some seconds on a slow link.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20000);
   for (const ChannelArgument& argument : kTransportArguments) arguments.SetInt(argument.name, argument.value);
-  // Callers retry; gRPC's own machinery for it costs every call time.
+  // Callers retry themselves; gRPC's retries would cost every call time.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  // Two clients of one process (tests, tools) must not share one connection's fate.
+  // Two clients of one process (tests, tools) must not share a connection.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   if (security == nullptr) return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;

@@ -12,7 +12,7 @@
 
 namespace cddp {
 
-// What all our clients have in common: no proxy, time to connect, quick reconnection.
+// The settings of all our clients: no proxy, time to connect, quick reconnection.
 grpc::ChannelArguments ClientArguments();
 
 // A long-lived channel to host:port (or any gRPC target) with our message limits, keepalive and quick reconnection. It

@@ -20,7 +20,7 @@ inline constexpr ChannelArgument kTransportArguments[] = {
     {GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, 1 << 20},
     {GRPC_ARG_TCP_READ_CHUNK_SIZE, 256 << 10},
     {GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, 4 << 20},
-    // Updates are compressed already, and gRPC inflates a message before it looks at its size: a few KiB could become
+    // Updates are compressed already, and gRPC inflates a message before it checks its size: a few KiB could become
     // gigabytes. So nothing is inflated, and a call with another encoding than "identity" is refused.
     {GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0},
     {GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE},

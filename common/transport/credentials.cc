@@ -14,10 +14,10 @@ using grpc::experimental::FileWatcherCertificateProvider;
 
 constexpr unsigned kRefreshSeconds = 1;
 
-// gRPC's file watcher would only log what is wrong with a file, and let handshakes wait for it.
+// gRPC's file watcher would only log errors of a file, and let handshakes wait for it.
 absl::Status CheckFiles(const SecurityOptions& options) {
-  // Before OpenSSL's first use: at exit it would free its tables while gRPC's threads may be in a handshake, a crash in
-  // a process that ends because its server cannot be reached.
+  // Must come before OpenSSL's first use. At exit it would free its tables while gRPC's threads may be in a handshake:
+  // a process that ends because its server is out of reach would crash.
   OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
   if (options.tls_cert_file.empty() != options.tls_key_file.empty()) {
     return absl::InvalidArgumentError("--tls_cert_file and --tls_key_file go together");
@@ -51,7 +51,7 @@ std::shared_ptr<FileWatcherCertificateProvider> Watch(const SecurityOptions& opt
 absl::Status CheckClientFiles(const SecurityOptions& options) {
   if (absl::Status status = CheckFiles(options); !status.ok()) return status;
   if (!options.tls_ca_file.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError("a client with --tls_cert_file needs --tls_ca_file, to know whom to believe");
+  return absl::InvalidArgumentError("a client with --tls_cert_file needs --tls_ca_file, to check servers");
 }
 
 grpc::experimental::TlsChannelCredentialsOptions ClientTls(const SecurityOptions& options) {
@@ -101,7 +101,7 @@ std::shared_ptr<grpc::ChannelCredentials> ClientSecurity::NewCredentials() const
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeProbeCredentials(const SecurityOptions& options) {
   if (!options.has_tls()) return grpc::InsecureChannelCredentials();
   SecurityOptions probe = options;
-  if (probe.tls_ca_file.empty()) probe.tls_ca_file = probe.tls_cert_file;  // a server without a CA: itself
+  if (probe.tls_ca_file.empty()) probe.tls_ca_file = probe.tls_cert_file;  // no CA: trust the server's own certificate
   if (absl::Status status = CheckClientFiles(probe); !status.ok()) return status;
   grpc::experimental::TlsChannelCredentialsOptions tls = ClientTls(probe);
   tls.set_verify_server_certs(false);

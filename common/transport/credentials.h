@@ -1,8 +1,8 @@
-// Who we are and whom we believe: TLS certificates and bearer tokens, from files that may be replaced while we run.
+// Our identity and trusted peers: TLS certificates and bearer tokens, from files that may be replaced while we run.
 //
-// gRPC looks at the certificates every second and uses new ones for new connections; those that are open live on. Key
-// and certificate must be replaced together (a link to a folder, as Kubernetes does), or a look in between fails and
-// the next one mends it.
+// gRPC reads the certificates every second and uses new ones for new connections; open connections continue. Key and
+// certificate should be replaced together (a link to a folder, as Kubernetes does); otherwise a read in between fails,
+// and the next one succeeds.
 
 #ifndef COMMON_TRANSPORT_CREDENTIALS_H_
 #define COMMON_TRANSPORT_CREDENTIALS_H_
@@ -18,18 +18,18 @@
 
 namespace cddp {
 
-// Credentials of a listening port. InvalidArgument or NotFound naming the flag and file that is wrong, also for a key
+// Credentials of a listening port. InvalidArgument or NotFound names the flag and file that is wrong, also for a key
 // that is not the certificate's.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(const SecurityOptions& options);
 
 // What a client needs for its channels. Thread-safe; channels made with it may outlive it.
 class ClientSecurity {
  public:
-  // --tls_ca_file alone checks servers; a certificate with its key besides tells them who we are. Errors as above.
+  // --tls_ca_file alone checks servers; a certificate with its key also identifies us to them. Errors as above.
   static absl::StatusOr<std::shared_ptr<const ClientSecurity>> Create(const SecurityOptions& options);
 
-  // New ones for each channel, because gRPC 1.51's certificate watcher may forget a channel that connects while the
-  // last other one of the same credentials goes away; that channel then fails until the files change.
+  // Makes new credentials for each channel, because gRPC 1.51's certificate watcher may forget a channel that connects
+  // while the last other one with the same credentials ends; that channel then fails until the files change.
   std::shared_ptr<grpc::ChannelCredentials> NewCredentials() const;
   bool has_tls() const { return options_.has_tls(); }
   const std::shared_ptr<TokenFile>& token() const { return token_; }  // null: none

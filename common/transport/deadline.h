@@ -1,4 +1,4 @@
-// When a call of gRPC shall be over.
+// Deadlines of gRPC calls.
 
 #ifndef COMMON_TRANSPORT_DEADLINE_H_
 #define COMMON_TRANSPORT_DEADLINE_H_
@@ -9,8 +9,8 @@
 
 namespace cddp {
 
-// For gRPC's set_deadline, alarms and Shutdown: in `timeout` from now, by the monotonic clock, so that setting the wall
-// clock moves no deadline.
+// The time `timeout` from now, for gRPC's set_deadline, alarms and Shutdown. It uses the monotonic clock, so that
+// setting the wall clock moves no deadline.
 gpr_timespec DeadlineIn(absl::Duration timeout);
 
 }  // namespace cddp

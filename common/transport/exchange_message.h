@@ -1,4 +1,4 @@
-// What an Exchange carries, for those who know neither gRPC nor protobuf. The fields mean what they mean in
+// The messages of an Exchange, for code without gRPC and protobuf. The fields have the meaning of those in
 // proto/cddp/v1/parameter_server.proto; exchange_wire.h has the bytes.
 
 #ifndef COMMON_TRANSPORT_EXCHANGE_MESSAGE_H_
@@ -25,11 +25,11 @@ struct Push {
   std::optional<float> weight = std::nullopt;  // in the round's mean; see CheckWeight
 };
 
-// Weights are examples or tokens, most often. Their products with gradients must stay far from a float's limits.
+// Weights are usually examples or tokens. Their products with gradients must stay far from a float's limits.
 inline constexpr float kLeastWeight = 0x1p-40f;
 inline constexpr float kLargestWeight = 0x1p40f;
 
-// InvalidArgument, saying so, for a weight outside of these two, NaN included.
+// InvalidArgument for a weight outside of these bounds, or NaN.
 inline absl::Status CheckWeight(std::optional<float> weight) {
   if (!weight.has_value() || (*weight >= kLeastWeight && *weight <= kLargestWeight)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("a contribution's weight is ", *weight, ": it must be above 0, from ",
@@ -42,10 +42,10 @@ struct PushRequest {
   uint32_t rank = 0;
   uint64_t incarnation = 0;
   uint64_t view = 0;
-  std::vector<Push> pushes;  // buckets descend
+  std::vector<Push> pushes;  // in descending order of buckets
 };
 
-// What one push is answered (v1::BucketAnswer).
+// The answer to one push (v1::BucketAnswer).
 struct PushReply {
   uint64_t version = 0;
   std::vector<SharedBytes> updates;  // deltas, to be added one after the other

@@ -15,10 +15,10 @@
 namespace cddp {
 namespace {
 
-// Puts a message together from its fields, which are few bytes, and long runs, which others own.
+// Assembles a message from its fields, which are few bytes, and long runs, which have other owners.
 class SliceWriter {
  public:
-  std::string& fields() { return fields_; }  // what goes before the next run
+  std::string& fields() { return fields_; }  // the bytes before the next run
   void Add(const SharedBytes& run) {
     if (run.empty()) return;
     Flush();
@@ -49,7 +49,7 @@ bool ReadFields(SliceReader& reader, uint64_t end, const ReadField& read) {
   return reader.position() == end;
 }
 
-// Of an integer of any width; protobuf drops the bits that are too many.
+// Reads an integer of any width; like protobuf, it drops surplus bits.
 template <typename Integer>
 bool ReadInteger(SliceReader& reader, Integer* value) {
   uint64_t bits = 0;
@@ -58,7 +58,7 @@ bool ReadInteger(SliceReader& reader, Integer* value) {
   return true;
 }
 
-// The head of a message in a message: where it ends.
+// Reads the head of a nested message; *end is its end.
 bool ReadMessageHead(SliceReader& reader, uint64_t end_of_outer, uint64_t* end) {
   uint64_t length = 0;
   if (!reader.ReadLength(end_of_outer, &length)) return false;
@@ -111,7 +111,7 @@ bool ReadPush(SliceReader& reader, uint64_t end, Push* push) {
   });
 }
 
-// *pushes counts all that there are, of which the first kMostPushes are kept.
+// *pushes counts all pushes; only the first kMostPushes are kept.
 bool ReadRequest(SliceReader& reader, PushRequest* request, uint64_t* pushes) {
   using Field = v1::ExchangeRequest;
   return ReadFields(reader, reader.size(), [&](const FieldTag& tag) {
@@ -121,7 +121,7 @@ bool ReadRequest(SliceReader& reader, PushRequest* request, uint64_t* pushes) {
     }
     if (tag.Is(Field::kViewFieldNumber, FieldTag::kVarint)) return ReadInteger(reader, &request->view);
     if (tag.field != Field::kPushesFieldNumber) return reader.SkipValue(tag);
-    // A push that was taken for another field would have no answer, and the worker might not notice.
+    // A push taken for another field would get no answer, and the worker might not notice.
     if (tag.type != FieldTag::kLengthDelimited) return false;
     if (++*pushes > kMostPushes) return reader.SkipValue(tag);
     return ReadMessageHead(reader, reader.size(), &end) && ReadPush(reader, end, &request->pushes.emplace_back());
@@ -141,7 +141,7 @@ bool ReadReply(SliceReader& reader, uint64_t end, PushReply* reply) {
   });
 }
 
-// *count counts all that there are, of which the first `most` are kept.
+// *count counts all replies; only the first `most` are kept.
 bool ReadReplies(SliceReader& reader, size_t most, std::vector<PushReply>* replies, uint64_t* count) {
   return ReadFields(reader, reader.size(), [&](const FieldTag& tag) {
     uint64_t end = 0;

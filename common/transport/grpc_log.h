@@ -1,4 +1,4 @@
-// gRPC's own log lines, in our form; and what gRPC tells nobody in another way: whom it has turned away itself.
+// gRPC's own log lines, in our form; and the refusals by gRPC itself, which it reports only there.
 
 #ifndef COMMON_TRANSPORT_GRPC_LOG_H_
 #define COMMON_TRANSPORT_GRPC_LOG_H_
@@ -10,16 +10,16 @@
 
 namespace cddp {
 
-// From now on gRPC's errors go to spdlog. Idempotent.
+// Sends gRPC's errors to spdlog from now on. Idempotent.
 void CaptureGrpcLog();
 
 enum class GrpcRefusal {
   kHandshake,   // a TLS handshake failed
-  kCompressed,  // a call's messages are compressed by gRPC, which we do not allow (channel_arguments.h)
+  kCompressed,  // gRPC compressed a call's messages, which we do not allow (channel_arguments.h)
 };
 
 // While it lives, `listener` gets the reason of every refusal of this process ("peer did not return a certificate"),
-// from any thread. gRPC 1.51 does not say who it was. Calls CaptureGrpcLog().
+// from any thread. gRPC 1.51 does not report the peer. Calls CaptureGrpcLog().
 class GrpcRefusals {
  public:
   using Listener = std::function<void(GrpcRefusal what, absl::string_view reason)>;

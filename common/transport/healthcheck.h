@@ -1,4 +1,4 @@
-// The client of gRPC's health service (grpc.health.v1.Health), for probes that have nothing but our own binary.
+// A client of gRPC's health service (grpc.health.v1.Health), for probes that have only our own binary.
 
 #ifndef COMMON_TRANSPORT_HEALTHCHECK_H_
 #define COMMON_TRANSPORT_HEALTHCHECK_H_
@@ -13,8 +13,8 @@
 
 namespace cddp {
 
-// OK if the server at `address` serves. Otherwise Unavailable if it is starting or ending, or the call's error, as
-// ExplainPort takes it (reach.h).
+// OK if the server at `address` serves. Otherwise Unavailable if it is starting or ending, or the call's error, in
+// the form for ExplainPort (reach.h).
 absl::Status CheckHealth(const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
                          absl::Duration timeout);
 

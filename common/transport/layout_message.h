@@ -11,8 +11,8 @@ namespace cddp {
 
 v1::Layout ToMessage(const ParameterLayout& layout);
 
-// InvalidArgument for what ParameterLayout::Create refuses, a missing bucket length, or a fingerprint that does not fit
-// the tensors.
+// InvalidArgument for what ParameterLayout::Create refuses, a missing bucket length, or a fingerprint that does not
+// match the tensors.
 absl::StatusOr<ParameterLayout> FromMessage(const v1::Layout& message);
 
 }  // namespace cddp

@@ -1,4 +1,4 @@
-// Messages put together around bytes that nobody copies.
+// Assembles protobuf messages around bytes without copying these.
 
 #ifndef COMMON_TRANSPORT_PROTOBUF_FIELD_H_
 #define COMMON_TRANSPORT_PROTOBUF_FIELD_H_
@@ -11,7 +11,7 @@
 
 namespace cddp {
 
-// Tag and length that go before the bytes of a string, bytes or message field in the protobuf encoding.
+// The tag and length before the bytes of a string, bytes or message field in the protobuf encoding.
 inline std::string FieldHead(int field, size_t size) {
   using google::protobuf::io::CodedOutputStream;
   constexpr uint32_t kLengthDelimited = 2;

@@ -25,7 +25,7 @@ absl::Status ExplainPort(const std::string& address, bool tls, const absl::Statu
   const bool lost = absl::IsUnavailable(failed) || absl::IsDeadlineExceeded(failed);
   if (!lost || IsWrongServer(failed) || failed.GetPayload(kRankHeld).has_value()) return failed;
   const absl::StatusOr<HostPort> parsed = ParseHostPort(address, PortUse::kConnect);
-  if (!parsed.ok()) return failed;  // a scheme of gRPC's
+  if (!parsed.ok()) return failed;  // an address with one of gRPC's schemes
   const std::string why = ProbePort(*parsed, tls, kLook);
   if (why.empty()) return failed;
   return absl::Status(failed.code(), absl::StrCat(why, " [", failed.message(), "]"));

@@ -1,4 +1,4 @@
-// Why a server is out of reach, in an operator's words.
+// The reason why a server is out of reach, for operators.
 
 #ifndef COMMON_TRANSPORT_REACH_H_
 #define COMMON_TRANSPORT_REACH_H_
@@ -10,9 +10,9 @@
 
 namespace cddp {
 
-// A call to `address` (as CreateChannel takes it) failed with `failed`: the same status, whose message begins with what
-// a look at the port says (common/net/port_probe.h), if it was lost and the look says anything, or that the server
-// there is another program's. Blocks for a second or two. `security` null: plaintext.
+// Explains `failed`, the status of a call to `address` (in CreateChannel's form). If the call was lost, the message
+// then begins with the result of a probe of the port (common/net/port_probe.h), if it has one; or it says that the
+// server there is another program. Blocks for a second or two. `security` null: plaintext.
 absl::Status Explain(const std::string& address, const ClientSecurity* security, const absl::Status& failed);
 
 // The same of a call with (`tls`) or without TLS.

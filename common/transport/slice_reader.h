@@ -1,4 +1,4 @@
-// Reads a message of the protobuf encoding from gRPC's slices, as they came from the network.
+// Reads a message in the protobuf encoding from gRPC's slices, as received from the network.
 
 #ifndef COMMON_TRANSPORT_SLICE_READER_H_
 #define COMMON_TRANSPORT_SLICE_READER_H_
@@ -24,7 +24,7 @@ struct FieldTag {
 };
 
 // Walks the buffer once, from its first byte to its last. Holds references to the slices. Any bytes are safe to read:
-// each Read returns false where the buffer ends before the value does, or the value is none; the reader is of no use
+// each Read returns false if the buffer ends within the value or the value is invalid; the reader must not be used
 // after that. Not thread-safe.
 class SliceReader {
  public:
@@ -36,22 +36,22 @@ class SliceReader {
   bool ReadVarint(uint64_t* value);
   bool ReadFixed32(uint32_t* value);
   bool ReadTag(FieldTag* tag);
-  // The length of a field, which ends at or before `end`.
+  // Reads the length of a field, which must end at or before `end`.
   bool ReadLength(uint64_t end, uint64_t* length);
   bool Skip(uint64_t bytes);
-  // Skips the value behind `tag`. False for a group, which no message of ours has.
+  // Skips the value after `tag`. False for a group, which our messages do not have.
   bool SkipValue(const FieldTag& tag);
-  // The next `bytes` bytes. They refer to the slice that they lie in if there are at least `least_shared` of them and
-  // one slice holds all; otherwise they are copied once, into memory of just that size.
+  // Reads the next `bytes` bytes. They refer to their slice if there are at least `least_shared` of them in one slice;
+  // otherwise they are copied once, into memory of exactly that size.
   bool ReadBytes(uint64_t bytes, size_t least_shared, SharedBytes* value);
 
  private:
-  // Moves to the next slice that has bytes, if this one has been read.
+  // Moves to the next slice with bytes, if this one has been read completely.
   bool FindByte();
 
   std::vector<grpc::Slice> slices_;
-  size_t slice_ = 0;   // the one that is read
-  size_t offset_ = 0;  // in it
+  size_t slice_ = 0;   // the current slice
+  size_t offset_ = 0;  // position in it
   uint64_t position_ = 0;
   uint64_t size_ = 0;
 };

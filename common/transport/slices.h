@@ -1,4 +1,4 @@
-// Bytes with an owner, to and from gRPC's slices, without a copy.
+// Converts bytes with an owner to and from gRPC's slices, without a copy.
 
 #ifndef COMMON_TRANSPORT_SLICES_H_
 #define COMMON_TRANSPORT_SLICES_H_
@@ -12,7 +12,7 @@ namespace cddp {
 // The slice holds a reference to the bytes' owner until gRPC drops it, on any thread.
 grpc::Slice ToSlice(SharedBytes bytes);
 
-// The bytes hold a reference to the slice. A slice of a few bytes holds them in itself, so that a copy is cheaper
+// The bytes hold a reference to the slice. A small slice contains its bytes itself, so that a copy is cheaper
 // there.
 SharedBytes FromSlice(const grpc::Slice& slice);
 

@@ -32,7 +32,7 @@ bool IsRetryable(const grpc::Status& status) {
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
     case grpc::StatusCode::DEADLINE_EXCEEDED:
-    case grpc::StatusCode::CANCELLED:  // so does a server end calls that come in while it closes its port
+    case grpc::StatusCode::CANCELLED:  // a server ends calls in this way that arrive while it closes its port
       return true;
     default:
       return IsBusy(status);

@@ -13,10 +13,10 @@ namespace cddp {
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);
 
-// Did the server have no room for the call (server/limits.h)?
+// Whether the server had no room for the call (server/limits.h).
 bool IsBusy(const grpc::Status& status);
 
-// May the same call succeed later, unchanged? (connection lost, server starting, ending or busy, deadline)
+// Whether the same call may succeed later, unchanged (connection lost, server starting, ending or busy, deadline).
 bool IsRetryable(const grpc::Status& status);
 
 }  // namespace cddp

@@ -1,5 +1,5 @@
-// Payloads of a status that tell callers what its code alone does not; they cross the wire as the details of the gRPC
-// status (status.h).
+// Payloads of a status with facts that its code does not express; they cross the wire as the details of the gRPC status
+// (status.h).
 
 #ifndef COMMON_TRANSPORT_STATUS_MARKS_H_
 #define COMMON_TRANSPORT_STATUS_MARKS_H_

@@ -1,5 +1,5 @@
-// Puts a client's token into every call. gRPC's own call credentials do so on TLS channels only; a cluster in a closed
-// network may want tokens alone.
+// Adds a client's token to every call. gRPC's own call credentials do so on TLS channels only, but a cluster in a
+// closed network may use tokens alone.
 
 #ifndef COMMON_TRANSPORT_TOKEN_INTERCEPTOR_H_
 #define COMMON_TRANSPORT_TOKEN_INTERCEPTOR_H_

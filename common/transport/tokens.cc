@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kShortest = 16;  // shorter ones can be guessed
 
-// What HTTP/2 lets into a header's value, less the space.
+// The characters that HTTP/2 allows in a header's value, except the space.
 bool IsToken(absl::string_view text) {
   return text.size() >= kShortest && std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }

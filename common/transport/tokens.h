@@ -16,23 +16,23 @@
 
 namespace cddp {
 
-// What a caller may do: workers train, operators look and order (server/access.h).
+// A caller's role: workers train, operators inspect and control (server/access.h).
 enum class Role { kWorker, kOperator };
 
 std::optional<Role> ParseRole(absl::string_view name);
 
-// Metadata key of a token, and what stands before it.
+// Metadata key of a token, and the prefix of its value.
 inline constexpr char kTokenKey[] = "authorization";
 inline constexpr absl::string_view kTokenPrefix = "Bearer ";
 
-// A server's tokens: lines `role token`; '#' begins a comment line. Several tokens of one role are fine, so that one
-// can be replaced by another without a gap. Thread-safe.
+// A server's tokens: lines `role token`; '#' begins a comment line. A role may have several tokens, so that one
+// can be replaced without a gap. Thread-safe.
 class TokenTable {
  public:
-  // NotFound for an unreadable file; InvalidArgument naming the line that is wrong, or if there is no token at all.
+  // NotFound for an unreadable file; InvalidArgument names the line that is wrong, or says that there is no token.
   static absl::StatusOr<std::unique_ptr<TokenTable>> Read(const std::string& path);
 
-  // Compares with all tokens, in a time that tells nothing but lengths.
+  // Compares with all tokens, in a time that depends on lengths only.
   std::optional<Role> Find(absl::string_view token);
 
  private:
@@ -54,7 +54,7 @@ class TokenFile {
   // NotFound for an unreadable file; InvalidArgument if it does not hold exactly one token.
   static absl::StatusOr<std::unique_ptr<TokenFile>> Read(const std::string& path);
 
-  // A file that has become unreadable leaves the token as it was.
+  // The present token. If the file has become unreadable, the old token stays.
   std::string token();
 
  private:

@@ -21,8 +21,8 @@ class WatchedFile {
   explicit WatchedFile(std::string path) : path_(std::move(path)) {}
   const std::string& path() const { return path_; }
 
-  // Has the file changed since the last call that returned true? The first call says yes. Looks at most once a second,
-  // so that it may be asked at every call; a file that is away (being replaced) has not changed.
+  // Whether the file has changed since the last call that returned true; true in the first call. It checks at most once
+  // a second, so that it may be called often; a missing file (being replaced) counts as unchanged.
   bool Changed();
 
  private:

@@ -83,7 +83,7 @@ class OutOfReach(FieldTest):
 
     def test_a_service_that_says_nothing(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            self.expect(f"127.0.0.1:{silent.getsockname()[1]}", "says nothing")
+            self.expect(f"127.0.0.1:{silent.getsockname()[1]}", "sends nothing")
 
     def test_a_name_that_is_none(self):
         self.expect("no-such-host.invalid:50051", "has no address")

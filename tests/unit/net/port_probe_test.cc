@@ -67,7 +67,7 @@ TEST(PortProbeTest, TellsWhyThereIsNoConnection) {
   EXPECT_THAT(ProbePort({"127.0.0.1", closed.port}, false, kTimeout), HasSubstr("nothing listens there"));
   EXPECT_THAT(ProbePort({"no-such-host.invalid", 1}, false, kTimeout), HasSubstr("has no address"));
   const ListenSockets silent = *ListenOn({"127.0.0.1", 0});
-  EXPECT_THAT(ProbePort({"127.0.0.1", silent.port}, false, absl::Milliseconds(50)), HasSubstr("says nothing"));
+  EXPECT_THAT(ProbePort({"127.0.0.1", silent.port}, false, absl::Milliseconds(50)), HasSubstr("sends nothing"));
   close(silent.fds[0]);
 }
 
