@@ -14,7 +14,7 @@
 namespace cddp {
 
 struct RankFlag {
-  std::optional<uint32_t> rank;  // none: auto
+  std::optional<uint32_t> rank;  // nullopt: auto
 };
 
 inline bool AbslParseFlag(absl::string_view text, RankFlag* flag, std::string* error) {

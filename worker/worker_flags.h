@@ -12,7 +12,7 @@
 #include "worker/rank_flag.h"
 #include "worker/trainer/trainer.h"
 
-// Those that main() reads by itself.
+// The flags that main() reads itself.
 ABSL_DECLARE_FLAG(cddp::RankFlag, rank);
 ABSL_DECLARE_FLAG(std::string, metrics_listen);
 ABSL_DECLARE_FLAG(absl::Duration, stop_timeout);
@@ -25,7 +25,7 @@ namespace cddp {
 // For ParseCommandLineOrExit, so that --help lists them.
 inline constexpr char kWorkerFlagFile[] = "worker/worker_flags.cc";
 
-// All options that have a flag, from the flags (trainer/worker_settings.h). InvalidArgument, naming the flag, for what
+// All options that have a flag, from the flags (trainer/worker_settings.h). InvalidArgument names a flag that
 // makes no sense; errors of ClientSecurity::Create.
 absl::StatusOr<TrainerOptions> TrainerOptionsFromFlags();
 

@@ -1,4 +1,4 @@
-// --check_engine: another engine's bytes beside the host engine's, for the same gradients.
+// --check_engine: compares another engine's bytes with the host engine's, for the same gradients.
 
 #ifndef WORKER_BUCKETS_CHECKED_BUCKETS_H_
 #define WORKER_BUCKETS_CHECKED_BUCKETS_H_
@@ -19,14 +19,14 @@
 
 namespace cddp {
 
-// Does what `engine` does, and with copies of the gradients and weights the host engine does the same. From the first
-// difference in a bucket's bytes, marks or weights on, every reply ends in an Internal error that names the bucket.
-// Costs the host engine's time, its memory and two copies of the arrays, and the host waits for the device in every
-// step. Threads: as BucketEngine.
+// Forwards to `engine`, and runs the host engine on copies of the gradients and weights. From the first difference in a
+// bucket's bytes, marks or weights on, every reply ends in an Internal error that names the bucket. Costs the host
+// engine's time and memory and two copies of the arrays, and makes the host wait for the device in every step.
+// Threads: as BucketEngine.
 class CheckedBuckets final : public BucketEngine {
  public:
-  // Copies from the engine's kind of memory to the host's, when all is complete that was asked of the device until
-  // then.
+  // Copies from the engine's kind of memory to the host's, once all work requested from the device until then is
+  // complete.
   using CopyToHost = std::function<absl::Status(absl::Span<const float> from, absl::Span<float> to)>;
 
   CheckedBuckets(const ParameterLayout& layout, std::unique_ptr<BucketEngine> engine, std::unique_ptr<HostBuckets> host,
@@ -48,7 +48,7 @@ class CheckedBuckets final : public BucketEngine {
   absl::Status SetState(const BucketEngineState& state) override;
 
  private:
-  // Guards what encodings on other threads find; shared with them, for they may outlive this.
+  // The results of encodings on other threads; shared with these, since they may outlive this object.
   struct Findings {
     Mutex mutex;
     absl::Status status ABSL_GUARDED_BY(mutex);  // the first difference

@@ -1,5 +1,5 @@
-// The bucket engine of the host's processors: gradients, residuals and weights lie in its memory, and every call is
-// done when it returns.
+// The bucket engine of the host's processors: gradients, residuals and weights lie in its memory, and every call
+// completes before it returns.
 
 #ifndef WORKER_BUCKETS_HOST_BUCKETS_H_
 #define WORKER_BUCKETS_HOST_BUCKETS_H_
@@ -17,8 +17,8 @@
 
 namespace cddp {
 
-// Holds the residual and, with momentum correction, the velocity: 4 or 8 bytes an element. The calling thread must keep
-// denormal numbers (GradientExchange's does). Not thread-safe.
+// Holds the residual and, with momentum correction, the velocity: 4 or 8 bytes per element. The calling thread must
+// keep denormal numbers (GradientExchange's does). Not thread-safe.
 class HostBuckets final : public BucketEngine {
  public:
   // InvalidArgument for options that make no sense.
@@ -26,8 +26,8 @@ class HostBuckets final : public BucketEngine {
                                                              const GradientCompressorOptions& options,
                                                              uint32_t worker_count);
 
-  // Before the first Bind, whose spans then have parameter_elements(): the buffers' differences and published values
-  // lie in arrays of their own, for good.
+  // Call it before the first Bind, whose spans then have parameter_elements(): from then on the buffers' differences
+  // and published values lie in separate arrays.
   void BindBuffers(absl::Span<const float> differences, absl::Span<float> published);
 
   void Bind(absl::Span<const float> gradients, absl::Span<float> weights) override;
@@ -55,7 +55,7 @@ class HostBuckets final : public BucketEngine {
   const std::unique_ptr<GradientCompressor> compressor_;
   absl::Span<const float> gradients_;
   absl::Span<float> weights_;
-  // Empty: they lie behind the parameters'.
+  // Empty: they follow the parameters' elements.
   absl::Span<const float> buffer_differences_;
   absl::Span<float> buffers_;
 };

@@ -1,4 +1,4 @@
-// How the C ABI tells of errors: a code to return, and a message of the calling thread.
+// Errors in the C ABI: a code to return, and a message for the calling thread.
 
 #ifndef WORKER_CAPI_ERROR_H_
 #define WORKER_CAPI_ERROR_H_

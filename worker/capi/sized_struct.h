@@ -1,6 +1,6 @@
 // Structs of the C ABI begin with their size: a program may have been compiled with an earlier or a later header than
-// this library. What an earlier one lacks is zero here, and zero stands for a member's default; what a later one has
-// more must be zero there, for this library cannot do it.
+// this library. A member that an earlier header lacks is zero here, which means its default. A member that only a later
+// header has must be zero in the program, since this library does not support it.
 
 #ifndef WORKER_CAPI_SIZED_STRUCT_H_
 #define WORKER_CAPI_SIZED_STRUCT_H_
@@ -15,9 +15,9 @@
 
 namespace cddp::capi {
 
-inline constexpr uint32_t kMostStructBytes = 4096;  // more is no size
+inline constexpr uint32_t kMostStructBytes = 4096;  // more is not a valid size
 
-// The program's struct_size. InvalidArgument if it is below `least`, what the first version had, or no size.
+// The program's struct_size. InvalidArgument if it is below `least`, the first version's size, or not a valid size.
 template <typename T>
 absl::StatusOr<uint32_t> SizeOf(const T* given, uint32_t least, const char* name) {
   uint32_t size = 0;
@@ -46,7 +46,7 @@ absl::StatusOr<T> ReadStruct(const T* given, uint32_t least, const char* name) {
   return read;
 }
 
-// Fills in a struct of the program's, as much of it as both know; its size stays. Its size was checked.
+// Fills in the members of the program's struct that both know; its size, which must have been checked, stays.
 template <typename T>
 void WriteStruct(T value, uint32_t size, T* to) {
   value.struct_size = size;

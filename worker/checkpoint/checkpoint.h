@@ -1,4 +1,4 @@
-// All that a worker needs to go on from between two steps as if it had never been away, bit for bit, and the file that
+// All that a worker needs to continue between two steps as if it had never been away, bit for bit, and the file that
 // holds it.
 //
 // A file is the magic number, the format, fields and arrays with their lengths, and the crc32c of all bytes before it.
@@ -24,7 +24,7 @@ struct WorkerCheckpoint {
   uint64_t fingerprint = 0;    // of the ParameterLayout
   std::string run;             // name of the run (common/agreement/run_identity.h)
   std::string arithmetic;      // kind of arithmetic that made it, "name=value" separated by spaces
-  std::string flags;           // those that the bits of the run depend on, "--flag=value" separated by spaces
+  std::string flags;           // the flags on which the bits of the run depend, "--flag=value" separated by spaces
   ExchangeState exchange;      // step, versions, residual, velocity, thresholds
   std::vector<float> weights;  // the replica
   std::string model;           // TrainingModel::State
@@ -32,7 +32,7 @@ struct WorkerCheckpoint {
   std::string totals;          // of the epoch so far
 };
 
-// Gives the bytes, part by part, to `write`, and returns its first error; after one it is not called again.
+// Passes the bytes, part by part, to `write`, and returns its first error; after an error it is not called again.
 using WriteBytes = absl::FunctionRef<absl::Status(absl::string_view bytes)>;
 absl::Status Append(const WorkerCheckpoint& checkpoint, WriteBytes write);
 
@@ -42,11 +42,11 @@ absl::Status Append(const WorkerCheckpoint& checkpoint, NewFile* file);
 // DataLoss or FailedPrecondition as below, naming `name`.
 absl::StatusOr<WorkerCheckpoint> ParseCheckpoint(absl::string_view bytes, const std::string& name);
 
-// NotFound if there is no such file, errno's status, such as PermissionDenied, if it cannot be opened; DataLoss, saying
-// what is wrong, for any damage; FailedPrecondition for the file of another release. All name the path.
+// NotFound if there is no such file, errno's status, such as PermissionDenied, if it cannot be opened; DataLoss for any
+// damage, with its description; FailedPrecondition for the file of another release. All name the path.
 absl::StatusOr<WorkerCheckpoint> ReadCheckpoint(const std::string& path);
 
-// InvalidArgument, saying what differs, if the checkpoint is of another model or a run with other flags.
+// InvalidArgument with the difference if the checkpoint is of another model or a run with other flags.
 absl::Status CheckFits(const WorkerCheckpoint& checkpoint, uint64_t fingerprint, const std::string& flags);
 
 }  // namespace cddp

@@ -18,15 +18,15 @@ class CheckpointFiles {
  public:
   CheckpointFiles(const std::string& folder, uint32_t rank);
 
-  // Makes the folder if need be. The error names it.
+  // Creates the folder if necessary. The error names it.
   absl::Status Prepare() const;
 
-  // Returns once the checkpoint would survive a loss of power. Until then, and after an error, the one before it is the
-  // latest. At every moment at least one whole checkpoint lies in the folder, once there was one.
+  // Returns once the checkpoint would survive a loss of power. Until then, and after an error, the previous one is the
+  // latest. Once there was a checkpoint, the folder always holds at least one complete one.
   absl::Status Write(const WorkerCheckpoint& checkpoint) const;
 
-  // The latest that is whole; nullopt if there is none. A newer one that is damaged is renamed, with a warning in the
-  // log. The error of the latest one, if there are any and none is whole.
+  // The latest undamaged checkpoint; nullopt if the folder has none at all. A newer, damaged one is renamed, with a
+  // warning in the log. If all are damaged, the error of the latest.
   absl::StatusOr<std::optional<WorkerCheckpoint>> ReadLatest() const;
 
   const std::string& latest_path() const { return latest_; }

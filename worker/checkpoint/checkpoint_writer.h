@@ -19,7 +19,7 @@ namespace cddp {
 // Thread-safe.
 class CheckpointWriter {
  public:
-  // Called from the writer's thread after each checkpoint, with what became of it.
+  // Called from the writer's thread after each checkpoint, with its result.
   struct Written {
     uint64_t step = 0;
     absl::Duration time;
@@ -31,13 +31,13 @@ class CheckpointWriter {
   // Waits for the checkpoint under way.
   ~CheckpointWriter();
 
-  // Is one under way? The next would wait for it.
+  // Whether a checkpoint is under way. The next one would wait for it.
   bool busy() const;
 
-  // Takes a checkpoint and returns; if one is under way, when it is written.
+  // Takes a checkpoint and returns at once; if another is under way, only when that is written.
   void Write(WorkerCheckpoint checkpoint);
 
-  // Waits for the checkpoint under way; what became of the last one.
+  // Waits for the checkpoint under way; returns the result of the last one.
   absl::Status Wait();
 
  private:

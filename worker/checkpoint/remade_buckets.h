@@ -1,4 +1,4 @@
-// Steps that are made once more send what they sent the first time.
+// Makes repeated steps send what they sent the first time.
 
 #ifndef WORKER_CHECKPOINT_REMADE_BUCKETS_H_
 #define WORKER_CHECKPOINT_REMADE_BUCKETS_H_
@@ -17,19 +17,19 @@
 
 namespace cddp {
 
-// Does what `engine` does, and notes what is sent in the log, unless nothing remains to be sent. Where the log knows
-// what was sent of a bucket in this step before, and it is something else, that is sent again, and the residual is what
-// it leaves of the present gradient: for every element the sum of what the servers have counted and the residual equals
-// the sum of the gradients. Threads: as BucketEngine.
+// Forwards to `engine`, and notes the updates sent in the log, unless the residual is always empty. If the log has a
+// different update of a bucket for this step, from before, it sends that one again, and the residual is the rest of the
+// present gradient: for every element the sum of what the servers have counted and the residual equals the sum of the
+// gradients. Threads: as BucketEngine.
 class RemadeBuckets final : public BucketEngine {
  public:
   RemadeBuckets(const ParameterLayout& layout, std::unique_ptr<BucketEngine> engine)
       : layout_(layout), engine_(std::move(engine)), replaced_(layout.bucket_count()) {}
 
-  // Between two steps; null: none.
+  // Call it between two steps; null: no log.
   void set_log(std::shared_ptr<SentLog> log) { log_ = std::move(log); }
 
-  // Buckets of steps made once more, and those of them whose bytes were others than the first time.
+  // Buckets of repeated steps, and those of them whose bytes differed from the first time.
   struct Counts {
     uint64_t remade = 0;
     uint64_t differed = 0;
@@ -54,16 +54,16 @@ class RemadeBuckets final : public BucketEngine {
   absl::Status SetState(const BucketEngineState& state) override { return engine_->SetState(state); }
 
  private:
-  // What stands in the log in the place of what the engine has encoded.
+  // An update of the log that replaces the engine's.
   struct Replaced {
     bool is = false;
     SharedBytes own;   // the engine's; empty: its gradient was not finite
     SharedBytes sent;  // the log's
   };
 
-  // Sends what the log has, if it has another update.
+  // Returns the log's update, if that differs.
   EncodedBucket Remake(uint64_t step, uint32_t bucket, EncodedBucket encoded);
-  // Leaves in the residual what the sent update leaves, in the place of the engine's own.
+  // Sets the residual to the rest that the sent update leaves, instead of the engine's own update.
   void Settle(uint32_t bucket);
 
   const ParameterLayout layout_;

@@ -1,10 +1,10 @@
-// What a worker has sent since its last checkpoints, on disk: worker-<rank>.sent-<step>, one file for each checkpoint,
-// whose steps it begins with. A worker that is started again makes those steps once more. Where its gradients then
-// differ by a bit (another processor, another LibTorch), so does what it would send; the servers have counted what it
-// sent first, so that is what counts for its residual (remade_buckets.h).
+// A log on disk of the updates that a worker has sent since its last checkpoints: worker-<rank>.sent-<step>, one file
+// for each checkpoint, which begins with its step. A restarted worker repeats those steps. If its gradients then differ
+// by a bit (another processor, another LibTorch), so do its updates; but the servers have counted the first ones, so
+// these determine its residual (remade_buckets.h).
 //
 // A file is the magic number, the format, the run's name, and records with a checksum each. It is not synced: a killed
-// process loses nothing, a loss of power perhaps the end. What cannot be read is left out.
+// process loses nothing, a loss of power may lose the end. Unreadable records are ignored.
 
 #ifndef WORKER_CHECKPOINT_SENT_LOG_H_
 #define WORKER_CHECKPOINT_SENT_LOG_H_
@@ -27,33 +27,33 @@ namespace cddp {
 // Thread-safe.
 class SentLog {
  public:
-  // The most that is logged between two checkpoints. Where more is sent, it is dense, and the residual is small.
+  // Limit of the log between two checkpoints. A worker that sends more sends densely, so its residual is small.
   static constexpr uint64_t kMostBytes = uint64_t{1} << 30;
 
-  // Of a worker that begins at `step`, from a checkpoint or anew, in a folder that is there. Reads what this run's
-  // earlier process sent from that step on; removes what is another run's or older. Errors of the folder.
+  // For a worker that begins at `step`, with or without a checkpoint, in an existing folder. Reads what this run's
+  // earlier process sent from that step on; removes older files and those of other runs. Errors of the folder.
   static absl::StatusOr<std::unique_ptr<SentLog>> Open(const std::string& folder, uint32_t rank, const std::string& run,
                                                        uint64_t step);
   ~SentLog();
 
-  // What was sent of a bucket in a step by the process before this one.
+  // The update of a bucket that the previous process sent in a step.
   std::optional<SharedBytes> Find(uint64_t step, uint32_t bucket) const;
-  bool empty() const { return sent_.empty(); }  // was nothing found?
+  bool empty() const { return sent_.empty(); }  // whether no update was found
 
-  // Before `update` is sent. An error is in the log once, and the next checkpoint begins another file.
+  // Notes `update` before it is sent. An error is logged once, and the next checkpoint begins another file.
   void Note(uint64_t step, uint32_t bucket, absl::string_view update);
 
-  // A checkpoint is taken: what is sent from `step` on goes to a file of its own.
+  // Call it when a checkpoint is taken: updates from `step` on go to a new file.
   void BeginFile(uint64_t step);
 
-  // The checkpoint of `step` is durable, and so was the one before it: removes what lies before that.
+  // Call it when the checkpoint of `step` is durable: removes the files before the previous checkpoint.
   void NoteDurable(uint64_t step);
 
  private:
   SentLog(std::string prefix, std::string run) : prefix_(std::move(prefix)), run_(std::move(run)) {}
 
   absl::Status Read(uint64_t step);
-  // Returns the bytes of whole records; 0 for a file that is not of this run.
+  // Returns the bytes of complete records; 0 for a file of another run.
   uint64_t ReadFile(absl::string_view bytes, uint64_t step);
   void OpenFile(uint64_t step) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Write(absl::string_view bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -1,4 +1,4 @@
-// What every worker does between joining and its first step, whatever computes its gradients.
+// The part between joining and the first step that all workers share, regardless of what computes their gradients.
 
 #ifndef WORKER_CLIENT_BEGIN_TRAINING_H_
 #define WORKER_CLIENT_BEGIN_TRAINING_H_
@@ -13,12 +13,12 @@
 
 namespace cddp {
 
-// Error feedback commutes with linear steps only: what waits in a residual is lost to an Adam behind it.
+// Error feedback commutes with linear steps only: an Adam at the servers would lose what waits in residuals.
 // InvalidArgument if the servers have Adam and workers push only a part: `ratio`, as the user gave it, is not "1".
 absl::Status CheckServersTakePart(absl::string_view server_settings, absl::string_view ratio);
 
-// Workers push differences of weights: InvalidArgument unless the servers average (SGD with rate 1 and no momentum, or
-// with Nesterov's).
+// For workers that push differences of weights: InvalidArgument unless the servers average (SGD with rate 1 and no
+// momentum, or with Nesterov's).
 absl::Status CheckServersAverage(absl::string_view server_settings);
 
 // Sets `weights` to those of all workers: rank 0's (`is_source`) in a new training, else the published ones.

@@ -1,5 +1,5 @@
-// What belongs to one client of this process only: the memory of its tensors, and its rank at its servers. A second
-// client over either would give wrong results without a word.
+// Claims resources that only one client of this process may use: the memory of its tensors, and its rank at its
+// servers. A second client with either would silently give wrong results.
 
 #ifndef WORKER_CLIENT_CLAIMS_H_
 #define WORKER_CLIENT_CLAIMS_H_
@@ -14,7 +14,7 @@
 
 namespace cddp {
 
-// Gives back on destruction what it claimed. Not thread-safe; different ones are.
+// Releases its claims on destruction. Not thread-safe; different objects may be used by different threads.
 class Claims {
  public:
   Claims() = default;
@@ -22,7 +22,7 @@ class Claims {
   Claims(const Claims&) = delete;
   Claims& operator=(const Claims&) = delete;
 
-  // AlreadyExists, naming the tensors, if two of them share memory, among themselves (tied weights are one tensor) or
+  // AlreadyExists, naming the tensors, if two of them share memory (tied weights are one tensor), or one shares memory
   // with another client's.
   absl::Status ClaimMemory(const std::vector<ClientTensor>& tensors, const std::vector<uint64_t>& elements);
 
@@ -30,7 +30,7 @@ class Claims {
   absl::Status ClaimRank(const std::vector<std::string>& servers, uint32_t rank);
 
  private:
-  std::vector<uintptr_t> memory_;  // beginnings
+  std::vector<uintptr_t> memory_;  // start addresses
   std::string rank_;
 };
 

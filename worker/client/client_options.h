@@ -1,4 +1,4 @@
-// How a training program takes part: which servers, as which worker, and what it pushes.
+// How a training program takes part: its servers, its rank, and what it pushes.
 
 #ifndef WORKER_CLIENT_CLIENT_OPTIONS_H_
 #define WORKER_CLIENT_CLIENT_OPTIONS_H_
@@ -19,7 +19,7 @@ namespace cddp {
 // What workers push.
 enum class PushKind {
   kGradients,  // the servers' optimizer makes the steps
-  kWeights,    // what steps of the program's own optimizer have moved; the servers average
+  kWeights,    // changes by the program's own optimizer; the servers average them
 };
 
 // Texts: "gradients", "weights".
@@ -36,19 +36,19 @@ inline std::string AbslUnparseFlag(PushKind kind) { return kind == PushKind::kWe
 struct ClientOptions {
   ClientOptions() { exchange.small_tensor_elements = 1024; }
 
-  std::string model = "custom";  // what all workers call it
+  std::string model = "custom";  // the same name at all workers
   PushKind push = PushKind::kGradients;
   uint32_t local_steps = 1;   // kWeights: between two exchanges
-  bool sparse_adam = false;   // may the servers' optimizer be Adam although not every element is pushed?
-  bool any_outer = false;     // kWeights: may the servers do anything else than to average?
+  bool sparse_adam = false;   // allow Adam at the servers although not every element is pushed
+  bool any_outer = false;     // kWeights: allow servers that do not just average
   uint64_t bucket_bytes = 0;  // of float32; 0: by the model's size
   std::string tensorboard;    // folder for event files of rank 0; empty: none
   GradientCompressorOptions exchange;
   SecurityOptions security;
-  std::optional<uint32_t> rank = 0;                        // none: one that nobody holds
+  std::optional<uint32_t> rank = 0;                        // nullopt: any free one
   std::vector<std::string> servers;                        // in shard order
-  GrpcClusterOptions cluster;                              // but for what is named above
-  std::vector<std::pair<std::string, std::string>> facts;  // of the program's own, which all workers must have alike
+  GrpcClusterOptions cluster;                              // except the members above
+  std::vector<std::pair<std::string, std::string>> facts;  // of the program; all workers must have them alike
 };
 
 }  // namespace cddp

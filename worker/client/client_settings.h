@@ -1,4 +1,4 @@
-// A client's options by name, as text: what a program sets, and what the servers compare.
+// A client's options by name, as text: those that a program sets, and those that the servers compare.
 
 #ifndef WORKER_CLIENT_CLIENT_SETTINGS_H_
 #define WORKER_CLIENT_CLIENT_SETTINGS_H_
@@ -26,14 +26,14 @@ absl::Span<const ClientOptionHelp> ClientOptionNames();
 absl::Status SetClientOption(absl::string_view name, absl::string_view value, ClientOptions* options);
 absl::StatusOr<std::string> GetClientOption(absl::string_view name, const ClientOptions& options);
 
-// Something of the program's own that all workers must have alike. InvalidArgument unless both are words.
+// Adds a fact of the program that all workers must have alike. InvalidArgument unless both are words.
 absl::Status AddFact(absl::string_view name, absl::string_view value, ClientOptions* options);
 
 // InvalidArgument for options that make no sense together.
 absl::Status Validate(const ClientOptions& options);
 
-// What all workers must have alike, "--name=value" separated by spaces; `options.bucket_bytes` as used. Likewise, what
-// a saved state belongs to.
+// The settings that all workers must have alike, "--name=value" separated by spaces; `options.bucket_bytes` must be the
+// value used. The second function: the settings that a saved state belongs to.
 std::string DescribeForServers(const ClientOptions& options);
 std::string DescribeForState(const ClientOptions& options);
 

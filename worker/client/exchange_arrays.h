@@ -1,4 +1,4 @@
-// The arrays of an exchange beside a program's own tensors: the published weights, and what is pushed.
+// The arrays of an exchange besides a program's own tensors: the published weights, and the values to push.
 
 #ifndef WORKER_CLIENT_EXCHANGE_ARRAYS_H_
 #define WORKER_CLIENT_EXCHANGE_ARRAYS_H_
@@ -14,39 +14,39 @@
 
 namespace cddp {
 
-// Buffers lie in arrays of their own: the program's drift between two exchanges, and the published ones do not. All
-// arrays are in the host's memory, but for weights in place on a GPU. Not thread-safe. Errors are those of copies from
+// Published buffers have their own arrays, because the program's buffers drift between two exchanges. All arrays are in
+// the host's memory, except weights in place on a GPU. Not thread-safe. Errors are those of copies from
 // and to a GPU.
 class ExchangeArrays {
  public:
   // `tensors`: as of TensorMemory.
   ExchangeArrays(const ParameterLayout& layout, std::vector<float*> tensors, const ClientMemory& memory);
 
-  // Do the program's parameters lie in one array?
+  // Whether the program's parameters lie in one array.
   bool can_be_in_place() const { return !memory_.parameters_in_place().empty(); }
 
-  // Before the first step: the published weights of the parameters are the program's own memory, or an array here.
+  // Call it before the first step: the program's own memory then holds the parameters' published weights.
   void PublishInPlace() { published_.parameters = memory_.parameters_in_place(); }
   void PublishApart();
 
   const Elements& published() const { return published_; }
-  // What is pushed; gradients of the program's may take the parameters' place. Both stay where they are.
+  // The values to push; the program's gradients may replace the parameters' part. Neither may move.
   const Elements& pushed() const { return pushed_; }
 
   // The published weights become the program's; the program's become the published ones.
   absl::Status TakeProgramsWeights() { return memory_.Gather(published_); }
   absl::Status SetProgramsWeights() { return memory_.Scatter(published_); }
 
-  // To push: a gradient, which is copied (null: zeros); what the forward passes have moved in the buffers; what the
-  // program's steps have moved in all tensors, with a gradient's sign. False: a parameter's weight is not finite.
-  void MakePushed();  // room for the parameters', which gradients in one array make needless
+  // Set the values to push: a gradient, which is copied (null: zeros); the changes of buffers by forward passes; the
+  // changes of all tensors by the program's steps, with a gradient's sign. False: a parameter is not finite.
+  void MakePushed();  // allocates the parameters' part, unless the gradients lie in one array
   absl::Status PushGradient(size_t tensor, const float* gradient);
   absl::Status PushBuffers();
   absl::StatusOr<bool> PushDifferences();
 
   // Whole arrays of total_elements(), for a state: the published weights, and the program's own.
   absl::StatusOr<std::vector<float>> Published() const;
-  absl::Status SetPublished(std::vector<float> weights);  // the program's as well
+  absl::Status SetPublished(std::vector<float> weights);  // sets the program's tensors as well
   absl::StatusOr<std::vector<float>> Own() const;
   absl::Status SetOwn(std::vector<float> weights) { return memory_.Scatter(Split(&weights)); }
 

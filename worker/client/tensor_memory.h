@@ -14,38 +14,38 @@
 
 namespace cddp {
 
-// Where all tensors and gradients of a program lie: in the host's memory, or in a GPU's.
+// The memory that holds all tensors and gradients of a program: the host's, or a GPU's.
 struct ClientMemory {
   bool is_gpu = false;
-  int device = 0;          // as CUDA counts them
+  int device = 0;          // CUDA's number of the GPU
   void* stream = nullptr;  // the program's cudaStream_t; null: the default stream
 };
 
 // A tensor of the program, which owns its elements.
 struct ClientTensor {
   TensorSpec spec;
-  float* data = nullptr;       // but of a counter
-  int64_t* counter = nullptr;  // of a counter, in the host's memory
+  float* data = nullptr;       // null for a counter
+  int64_t* counter = nullptr;  // for a counter, in the host's memory
 };
 
-// One number for each element of the parameter space: of the parameters (or no array, if nobody asks for these), and,
-// perhaps elsewhere, of the buffers.
+// One number for each element of the parameter space: for the parameters (no array if unused) and, possibly in another
+// place, for the buffers.
 struct Elements {
   uint64_t first_buffer = 0;  // parameter_elements()
   absl::Span<float> parameters;
   absl::Span<float> buffers;
 
-  // Where a tensor's begin.
+  // The first element of a tensor.
   float* Of(const ElementRange& tensor) const {
     const bool is_parameter = tensor.begin < first_buffer;
     return is_parameter ? parameters.data() + tensor.begin : buffers.data() + (tensor.begin - first_buffer);
   }
 };
 
-// Not thread-safe. The tensors outlive it.
+// Not thread-safe. The tensors must outlive it.
 class TensorMemory {
  public:
-  // One pointer a tensor of the layout, but for counters.
+  // One pointer for each tensor of the layout, except counters.
   TensorMemory(const ParameterLayout& layout, std::vector<float*> tensors, const ClientMemory& memory);
 
   // All parameters as one array, if they lie next to each other in the layout's order; else empty.
@@ -55,12 +55,12 @@ class TensorMemory {
   float* tensor(size_t index) const { return tensors_[index]; }
   bool is_gpu() const { return memory_.is_gpu; }
 
-  // Copies all tensors to or from arrays in the host's memory, but for those that lie there. From and to a GPU it waits
-  // for the program's stream; errors of worker/cuda/cuda_memory.h.
+  // Copies all tensors to or from arrays in the host's memory, except tensors that lie in these arrays. From and to a
+  // GPU it waits for the program's stream; errors of worker/cuda/cuda_memory.h.
   absl::Status Gather(const Elements& to) const;
   absl::Status Scatter(const Elements& from) const;
 
-  // Likewise what belongs to one tensor: its own elements, or its gradient's.
+  // The same for one tensor: its elements, or its gradient's.
   absl::Status GatherOne(size_t tensor, const float* from, float* to) const;
 
  private:

@@ -1,4 +1,4 @@
-// Exchange calls under way: from the first try to the answer, tried again while a server is out of reach or busy.
+// Exchange calls under way, from the first try to the answer, with retries while a server is out of reach or busy.
 
 #ifndef WORKER_CLUSTER_EXCHANGE_CALLS_H_
 #define WORKER_CLUSTER_EXCHANGE_CALLS_H_
@@ -19,24 +19,24 @@ namespace cddp {
 // Thread-safe.
 class ExchangeCalls {
  public:
-  // `patience`: how long a server may be out of reach. `seed` tells workers apart, so that they do not all try at the
-  // same moment.
+  // `patience`: how long a server may be out of reach. `seed` differs between workers, so that they do not all try at
+  // the same moment.
   ExchangeCalls(absl::Duration patience, uint64_t seed) : patience_(patience), seed_(seed) {}
 
   // Cancels the calls under way: their callbacks run before this returns.
   ~ExchangeCalls();
 
-  // Makes one call; see Cluster::Exchange. `server` must outlive it. request.pushes is not empty.
+  // Makes one call; see Cluster::Exchange. `server` must outlive it. request.pushes must not be empty.
   void Start(ServerConnection* server, const PushRequest& request, Cluster::Answered done);
 
-  // Calls that were made again.
+  // The number of retries.
   uint64_t retries() const { return retries_.load(std::memory_order_relaxed); }
 
  private:
   struct Call;
 
   void Send(Call* call);
-  // After a pause; false, and nothing happens, once the destructor has begun.
+  // Sends after a pause; returns false and does nothing once the destructor has begun.
   bool SendLater(Call* call, absl::Duration pause);
   void Failed(Call* call, const absl::Status& status);
   void Succeeded(Call* call);

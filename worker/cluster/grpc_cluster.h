@@ -30,9 +30,9 @@ class GrpcCluster final : public Cluster {
 
   uint32_t worker_count() const override { return options_.worker_count; }
   const std::string& server_settings() const override { return joined_.settings; }
-  // Of the run that this worker takes part in.
+  // Name of this worker's run.
   const std::string& run() const { return joined_.run; }
-  // Steps below it have been counted from this rank, by an earlier process.
+  // The rank's steps below it have been counted, from an earlier process.
   uint64_t next_step() const { return joined_.next_step; }
   bool is_sync() const override { return joined_.is_sync; }
   uint64_t version() const override;
@@ -40,7 +40,7 @@ class GrpcCluster final : public Cluster {
   void Exchange(std::vector<Push> pushes, Answered done) override;
   absl::Status ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) override;
   absl::Status TakePart() override;
-  // A server that is out of reach is tried again for a while, since servers may wait for this to end themselves.
+  // Retries for a while if a server is out of reach, since servers may wait for this before they end themselves.
   void Leave(bool finished) override;
   void NoteProgress(uint64_t step, double loss) override { heartbeats_->NoteProgress(step, loss); }
   uint64_t retries() const override { return calls_.retries(); }
@@ -54,7 +54,7 @@ class GrpcCluster final : public Cluster {
   std::vector<std::unique_ptr<ServerConnection>> servers_;
   JoinedCluster joined_;
   ExchangeCalls calls_;                     // after servers_: calls use them
-  std::unique_ptr<Heartbeats> heartbeats_;  // likewise
+  std::unique_ptr<Heartbeats> heartbeats_;  // after servers_, too
 };
 
 }  // namespace cddp

@@ -1,4 +1,4 @@
-// How a worker reaches a cluster, and as whom.
+// How a worker reaches a cluster, and its identity there.
 
 #ifndef WORKER_CLUSTER_GRPC_CLUSTER_OPTIONS_H_
 #define WORKER_CLUSTER_GRPC_CLUSTER_OPTIONS_H_
@@ -21,12 +21,13 @@ struct GrpcClusterOptions {
   uint32_t rank = 0;
   uint32_t worker_count = 1;
   uint64_t incarnation = 0;  // 0: the present time
-  std::string agreement;     // what all workers must have alike (common/agreement); a server refuses anything else
-  RunIdentity run;           // what is known of the run that this worker takes part in
-  // How long a server may be out of reach, at the start or in between, before the worker gives up.
+  std::string agreement;  // the settings that all workers must have alike (common/agreement); a server refuses others
+  RunIdentity run;        // what is known of this worker's run
+  // How long a server may be out of reach, at the start or later, before the worker gives up.
   absl::Duration server_timeout = absl::Seconds(60);
-  // May rounds go on without this worker while it reads the weights of a running training? Not if its process may go on
-  // from a state of before, after it has read them: the steps since then are its own to make again, in their rounds.
+  // Whether rounds may continue without this worker while it reads the weights of a running training. They must not if
+  // its process may restore an earlier state after that: then it must repeat its steps since that state, in their
+  // rounds.
   bool catches_up = true;
 };
 

@@ -1,4 +1,4 @@
-// Tells every server now and then that the worker lives, and hears what the servers' views are.
+// Tells every server periodically that the worker is alive, and receives the servers' views.
 
 #ifndef WORKER_CLUSTER_HEARTBEATS_H_
 #define WORKER_CLUSTER_HEARTBEATS_H_
@@ -17,8 +17,8 @@
 
 namespace cddp {
 
-// Thread-safe. A thread of its own sends to all servers at once: one that does not answer must not keep those to the
-// others back.
+// Thread-safe. Its thread sends to all servers at once: a server that does not answer must not delay the heartbeats to
+// the others.
 class Heartbeats {
  public:
   // `servers` must outlive this.
@@ -27,7 +27,7 @@ class Heartbeats {
       : worker_(worker), period_(period), servers_(servers), thread_([this] { Run(); }) {}
   ~Heartbeats();
 
-  // What the next ones tell.
+  // Sets what the next heartbeats report.
   void NoteProgress(uint64_t step, double loss) {
     step_.store(step, std::memory_order_relaxed);
     loss_.store(loss, std::memory_order_relaxed);
@@ -35,7 +35,7 @@ class Heartbeats {
 
  private:
   void Run();
-  // Says in the log whom the step waits for, by what a server has answered.
+  // Logs which workers the step waits for, from a server's answer.
   void TellWaiting(const std::string& server, const v1::HeartbeatResponse& response);
 
   const v1::WorkerId worker_;
@@ -43,7 +43,7 @@ class Heartbeats {
   const std::vector<std::unique_ptr<ServerConnection>>& servers_;
   std::atomic<uint64_t> step_{0};
   std::atomic<double> loss_{0};
-  uint64_t told_waiting_ms_ = 0;  // the thread's
+  uint64_t told_waiting_ms_ = 0;  // used by the thread only
   EndSignal ending_;
   std::thread thread_;
 };

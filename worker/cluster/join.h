@@ -1,4 +1,4 @@
-// Joining: a worker and every server agree on the protocol, the layout and who owns what.
+// Joining: a worker and every server agree on the protocol, the layout and the servers' buckets.
 
 #ifndef WORKER_CLUSTER_JOIN_H_
 #define WORKER_CLUSTER_JOIN_H_
@@ -17,25 +17,25 @@
 
 namespace cddp {
 
-// What the servers say of themselves.
+// The servers' answers to Join.
 struct JoinedCluster {
-  std::vector<uint64_t> versions;  // by server: smallest of its buckets
+  std::vector<uint64_t> versions;  // by server: the smallest of its buckets' versions
   bool is_sync = true;
   uint32_t quorum = 0;
   std::string settings;    // see Cluster::server_settings
-  std::string run;         // name of the run that all of them hold
-  uint64_t next_step = 0;  // steps below it have been counted from this rank, by an earlier process
+  std::string run;         // name of the run, the same at all servers
+  uint64_t next_step = 0;  // the rank's steps below it have been counted, from an earlier process
   absl::Duration heartbeat_period = absl::Seconds(3);
 
   // See Cluster.
   bool all_contribute() const { return is_sync && quorum == 0; }
 };
 
-// Joins every server, in shard order; one that is out of reach is tried again until options.server_timeout.
-// Unavailable, naming the address, after that; the server's own error, naming it, if it refuses; InvalidArgument if the
-// servers are not those that options.addresses means, disagree, or hold another run than options.run;
-// FailedPrecondition if one of them has lost its state. A run that has no name gets one
-// (common/agreement/run_identity.h). After an error no server counts on this worker.
+// Joins every server, in shard order, with retries up to options.server_timeout while one is out of reach. Errors:
+// Unavailable with the address after that; the server's own error, with its name, if it refuses; InvalidArgument if the
+// servers do not match options.addresses, disagree, or have another run than options.run; FailedPrecondition if one of
+// them has lost its state. A run without a name gets one (common/agreement/run_identity.h). After an error no server
+// waits for this worker.
 absl::StatusOr<JoinedCluster> JoinServers(const GrpcClusterOptions& options, const ParameterLayout& layout,
                                           const std::vector<std::unique_ptr<ServerConnection>>& servers);
 

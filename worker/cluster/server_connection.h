@@ -1,4 +1,4 @@
-// The way to one parameter server: its address and the gRPC stubs of the channels in use.
+// The connection to one parameter server: its address and the gRPC stubs of the channels in use.
 
 #ifndef WORKER_CLUSTER_SERVER_CONNECTION_H_
 #define WORKER_CLUSTER_SERVER_CONNECTION_H_
@@ -30,20 +30,21 @@ struct ServerStubs {
       : typed(v1::ParameterServer::NewStub(channel)), generic(channel) {}
 
   std::unique_ptr<v1::ParameterServer::Stub> typed;
-  grpc::GenericStub generic;  // for Exchange, whose messages are put together around bytes that nobody copies
+  grpc::GenericStub generic;  // for Exchange, whose messages are assembled around bytes without copies
 };
 
-// The stubs of a channel that is replaced when it fails for long. Thread-safe.
+// The stubs of a channel that is replaced when it fails for a while. Thread-safe.
 class RenewedStubs {
  public:
   RenewedStubs(std::string address, std::shared_ptr<const ClientSecurity> security);
 
-  // To be held for as long as a call lasts.
+  // Hold the result for the duration of a call.
   std::shared_ptr<ServerStubs> get() const;
 
-  // A call did, or did not, get through. The channel is replaced by a new one, which looks the name up again, if
-  // another server answered (common/transport/intended_server.h), and, with TLS, if it has failed for a while: gRPC's
-  // own reconnecting may never succeed there (see ClientSecurity::NewCredentials). Calls under way keep the old one.
+  // Notes that a call succeeded or failed. The channel is replaced by a new one, which looks the name up again, if
+  // another server answered (common/transport/intended_server.h) and, with TLS, if it has failed for a while: gRPC's
+  // own reconnecting may never succeed there (see ClientSecurity::NewCredentials). Calls under way keep the old
+  // channel.
   void NoteSuccess();
   void NoteFailure(const absl::Status& status);
 
@@ -52,8 +53,8 @@ class RenewedStubs {
   const std::shared_ptr<const ClientSecurity> security_;
   mutable Mutex mutex_;
   std::shared_ptr<ServerStubs> stubs_ ABSL_GUARDED_BY(mutex_);
-  // The channel before, which ends with the next renewal: a call that fails drops its own reference within gRPC's
-  // callback, where a channel (of gRPC 1.51, with a call of it still on the stack) must not end.
+  // The previous channel, which ends with the next renewal: a failed call drops its reference within gRPC's callback,
+  // where a channel must not be destroyed (in gRPC 1.51 a call of it is still on the stack).
   std::shared_ptr<ServerStubs> retired_ ABSL_GUARDED_BY(mutex_);
   // By MonotonicNow.
   absl::Duration failing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();
@@ -67,29 +68,29 @@ class ServerConnection {
 
   const std::string& address() const { return address_; }
 
-  // Says in a call that it is for this server (common/transport/intended_server.h), and of which run it is. A Join does
-  // not: its answer tells whose it is, and one at a wrong place of --servers is no mistake of the network.
+  // Sets a call's intended server (common/transport/intended_server.h) and its run. Not for Join: its answer says which
+  // server it reached, and a server at a wrong position of --servers is not a mistake of the network.
   void NameIn(grpc::ClientContext* context) const {
     SetIntendedServer(context, shard_, shard_count_);
     SetCallIdentity(context, run_);
   }
 
-  // Once, before any call that NameIn is for.
+  // Call it once, before any call that uses NameIn.
   void SetRun(const std::string& run) { run_ = run; }
 
   RenewedStubs stubs;
-  // Over a connection of its own: behind megabytes that a slow network still carries, a heartbeat would come too late.
+  // On a separate connection: behind megabytes on a slow network, a heartbeat would come too late.
   RenewedStubs heartbeat_stubs;
 
-  // Number of the newest view that the server has told of.
+  // Number of the newest view that the server has reported.
   uint64_t view() const { return view_.load(std::memory_order_relaxed); }
   void NoteView(uint64_t view) { view_.store(view, std::memory_order_relaxed); }
 
-  // When it last answered a heartbeat, by MonotonicNow.
+  // The time of its last answer to a heartbeat, by MonotonicNow.
   absl::Duration heard() const { return absl::Nanoseconds(heard_.load(std::memory_order_relaxed)); }
   void NoteHeard() { heard_.store(absl::ToInt64Nanoseconds(MonotonicNow()), std::memory_order_relaxed); }
 
-  // Says in the log why calls wait, every ten seconds at most: a step's calls fail together.
+  // Logs why calls wait, at most every ten seconds, since a step's calls fail together.
   void TellWaiting(absl::string_view reason);
 
  private:

@@ -1,4 +1,4 @@
-// Reading the weights that a server has published.
+// Reads the weights that a server has published.
 
 #ifndef WORKER_CLUSTER_SNAPSHOT_H_
 #define WORKER_CLUSTER_SNAPSHOT_H_
@@ -10,10 +10,10 @@
 
 namespace cddp {
 
-// Gives all buckets of one server to `take`, in order; `held`: versions of the replica of these, in order, or none.
-// After a lost connection it goes on at the bucket where it was, for as long as buckets keep coming within
-// options.server_timeout. Errors of Cluster::ReadSnapshot.
-// `first_bucket`: those before it are left out; UINT32_MAX: all are, so that the server only learns who is going to
+// Passes all buckets of one server to `take`, in order; `held`: the replica's versions of these, in order, or none.
+// After a lost connection it continues at the same bucket, as long as buckets arrive within options.server_timeout of
+// each other. Errors of Cluster::ReadSnapshot.
+// `first_bucket`: earlier buckets are left out; UINT32_MAX: all are, so that the server only learns which worker will
 // read.
 absl::Status ReadServersSnapshot(const GrpcClusterOptions& options, ServerConnection* server, uint32_t first_bucket,
                                  absl::Span<const uint64_t> held, const Cluster::TakeBucket& take);

@@ -1,5 +1,5 @@
-// Updates that are added to weights, or taken back to residuals: decoded and added by one thread an entry, one float32
-// addition each, as common/codec/update_reader.h does.
+// Adds updates to weights, or returns them to residuals: one thread per entry decodes it and makes one float32
+// addition, as common/codec/update_reader.h does.
 
 #ifndef WORKER_CUDA_APPLY_KERNELS_H_
 #define WORKER_CUDA_APPLY_KERNELS_H_
@@ -10,11 +10,11 @@
 
 namespace cddp::device {
 
-// One update and what becomes of it. It has been checked; its bytes are in device memory, at any address.
+// One checked update and the action for it. Its bytes are in device memory, at any address.
 struct UpdateJob {
   enum Form : uint32_t {
     kGaps,    // 8-bit gaps (gap8.h) in blocks of 1024 (index_blocks.h)
-    kBitmap,  // one bit an element; `ranks` has the number of ones before each kBitmapChunk elements
+    kBitmap,  // one bit per element; `ranks` has the number of ones before each kBitmapChunk elements
     kDense,   // every element has a value
     kFill,    // every element, and no bytes: the target becomes minus zero, which adding a value turns into the value
   };
@@ -24,7 +24,7 @@ struct UpdateJob {
   };
 
   float* target;       // of the bucket
-  uint64_t index_at;   // of the index part, from where the bytes begin
+  uint64_t index_at;   // of the index part, from the beginning of the bytes
   uint64_t values_at;  // of the value part
   uint64_t ranks_at;   // of uint32_t, a multiple of 4
   uint32_t length;     // of the bucket
@@ -35,7 +35,7 @@ struct UpdateJob {
   ValueCoding coding;
 };
 
-inline constexpr uint32_t kBitmapChunk = 32 * kThreads;  // elements of a bitmap that a block walks
+inline constexpr uint32_t kBitmapChunk = 32 * kThreads;  // elements of a bitmap for one block
 
 // The blocks that a job needs.
 CDDP_HD inline uint32_t JobBlocks(const UpdateJob& job) {
@@ -60,7 +60,7 @@ CDDP_HD inline float ValueAt(const ValueCoding& coding, const uint8_t* part, uin
   return Dequantise(code, BandOf(bits, LoadU32(part + uint64_t{i / kThreads} * 4)), bits);
 }
 
-// One slot a job; the jobs of a launch have different targets.
+// One slot per job; the jobs of a launch have different targets.
 struct ApplyKernel {
   static constexpr uint32_t kBlockThreads = kThreads;
 
@@ -130,7 +130,7 @@ struct ApplyKernel {
     });
   }
 
-  // A word of the bitmap a thread.
+  // One word of the bitmap per thread.
   template <typename Block>
   CDDP_HD void WalkBitmap(const Block& block, Shared& shared, const UpdateJob& job) const {
     const uint8_t* const bitmap = bytes + job.index_at;
@@ -151,8 +151,8 @@ struct ApplyKernel {
     });
   }
 
-  // Eight bytes of the gaps a thread, and as often as it takes: sums of what they add to the index in the lower half of
-  // a term, of the entries that they end in the upper.
+  // Eight bytes of the gaps per thread, repeatedly: a term's lower half sums their contribution to the index, its upper
+  // half the entries that they end.
   template <typename Block>
   CDDP_HD void WalkGaps(const Block& block, Shared& shared, const UpdateJob& job) const {
     const uint8_t* const part = bytes + job.index_at;

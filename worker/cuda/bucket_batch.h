@@ -1,5 +1,5 @@
-// A batch of buckets that are compressed by one launch of each kernel: what the kernels are told, where their arrays
-// lie, and what they tell each other and, at the end, the host.
+// A batch of buckets that one launch of each kernel compresses: the kernels' arguments, their arrays, and the results
+// that they pass to each other and, at the end, to the host.
 
 #ifndef WORKER_CUDA_BUCKET_BATCH_H_
 #define WORKER_CUDA_BUCKET_BATCH_H_
@@ -11,7 +11,7 @@
 
 namespace cddp::device {
 
-inline constexpr uint32_t kTile = 4096;        // elements that a block passes over
+inline constexpr uint32_t kTile = 4096;        // elements of a block's pass
 inline constexpr uint32_t kMostSlots = 128;    // buckets of a batch: its table is an argument of each kernel
 inline constexpr uint32_t kIndexBlock = 1024;  // of an update, as in common/codec/index_blocks.h
 
@@ -19,21 +19,21 @@ inline constexpr uint32_t kIndexBlock = 1024;  // of an update, as in common/cod
 inline constexpr uint32_t kMagnitudeBits = 0x7fffffffu;
 inline constexpr uint32_t kInfinityBits = 0x7f800000u;
 inline constexpr uint32_t kLargestFloatBits = 0x7f7fffffu;
-// The key of an element that is sent whatever its size: above all magnitudes.
+// The key of an element that is always sent: above all magnitudes.
 inline constexpr uint32_t kForcedKey = 0x7fffffffu;
-// A least key that the forced elements alone reach.
+// A least key that only forced elements reach.
 inline constexpr uint32_t kForcedOnlyKey = kInfinityBits;
-// In the place of a least key: StepState::estimated_key.
+// Instead of a least key: use StepState::estimated_key.
 inline constexpr uint32_t kEstimateKey = 0xffffffffu;
 
-// How many of a bucket's elements are wanted.
+// The number of a bucket's elements to send.
 struct Wanted {
-  uint32_t forced = 0;  // sent whatever their size
+  uint32_t forced = 0;  // always sent
   uint32_t k = 0;       // of the others
   uint32_t candidate_room = 0;
 
   CDDP_HD uint32_t total() const { return forced + k; }
-  // With Selection::kThreshold: are all `candidates`, forced ones included, to be sent?
+  // With Selection::kThreshold: whether all `candidates`, including forced ones, are to be sent.
   CDDP_HD bool IsNear(uint32_t candidates) const {
     return candidates >= forced + (k + 1) / 2 && candidates <= forced + 2 * static_cast<uint64_t>(k);
   }
@@ -49,7 +49,7 @@ struct BucketPlan {
   uint32_t counts_at = 0;      // in tile_counts
   uint32_t escapes_at = 0;     // in part_escapes
   Wanted wanted;
-  const uint32_t* forced = nullptr;  // one bit an element in whole tiles, in device memory; null: none
+  const uint32_t* forced = nullptr;  // one bit per element in whole tiles, in device memory; null: none
 
   CDDP_HD bool IsForced(uint32_t index) const {
     return forced != nullptr && (forced[index / 32] >> index % 32 & 1) != 0;
@@ -59,28 +59,28 @@ struct BucketPlan {
   }
 };
 
-// One bucket's compression, zeroed before it. By slot.
+// State of one bucket's compression, zeroed before it. By slot.
 struct StepState {
   double sum_sq;              // of the compensated elements
-  double sent_sq;             // by how much sending has lowered it
+  double sent_sq;             // decrease of sum_sq by sending
   uint32_t input_bad;         // the input or the loss is NaN or infinite
   uint32_t residual_bad;      // the residual holds NaN
   uint32_t saturated;         // a sum was beyond the largest float
-  uint32_t estimated_key;     // if one was asked for
-  uint32_t candidates;        // that reach the least key, and forced elements
+  uint32_t estimated_key;     // if requested
+  uint32_t candidates;        // elements that reach the least key, and forced ones
   uint32_t largest_inverted;  // ~key of the smallest candidate that is not forced
-  uint32_t selected;          // elements sent; 0 if the candidates were not enough or too many
+  uint32_t selected;          // elements sent; 0 if there were too few or too many candidates
   uint32_t takes_all;         // all candidates are selected
   uint32_t threshold_key;     // of the smallest selected
-  uint32_t ties;              // how many of those equal to it are selected
+  uint32_t ties;              // number of selected elements equal to it
   uint32_t escapes;           // bytes of 255 in the index part
 };
 
-// How values are coded; see ValueEncoding.
+// The coding of values; see ValueEncoding.
 struct ValueCoding {
   uint32_t encoding = 0;
-  uint32_t code_bits = 0;    // of the block-scaled encodings; 0: the others
-  uint32_t value_bytes = 0;  // of one value of the others
+  uint32_t code_bits = 0;    // of the block-scaled encodings; 0 for the others
+  uint32_t value_bytes = 0;  // per value of the other encodings
 
   CDDP_HD uint32_t Bytes(uint32_t count) const {
     if (code_bits == 0) return count * value_bytes;
@@ -95,7 +95,7 @@ CDDP_HD inline uint32_t IndexBytes(uint32_t count, uint32_t escapes) {
   return (Blocks(count, kIndexBlock) - 1) * kEntryBytes + count + escapes;
 }
 
-// Of the update of a bucket; 0 if none was made. Updates follow each other at multiples of 16 bytes.
+// Bytes of a bucket's update; 0 if none was made. Updates follow each other at multiples of 16 bytes.
 CDDP_HD inline uint32_t UpdateBytes(const StepState& state, const ValueCoding& coding) {
   if (state.selected == 0) return 0;
   return kHeaderBytes + IndexBytes(state.selected, state.escapes) + coding.Bytes(state.selected);
@@ -108,7 +108,7 @@ struct Batch {
   uint32_t buckets[kMostSlots];
   uint32_t least_keys[kMostSlots];  // of candidates
   uint8_t near[kMostSlots];         // Selection::kThreshold with a threshold of its own: Wanted::IsNear
-  uint8_t second[kMostSlots];  // which of the two residuals (and velocities) the bucket's is; the pass writes the other
+  uint8_t second[kMostSlots];  // index of the bucket's present residual (and velocity); the pass writes the other one
 };
 
 // The engine's device memory.
@@ -116,11 +116,11 @@ struct Arrays {
   const BucketPlan* plans = nullptr;
   float* residuals[2] = {};
   float* velocities[2] = {};  // null without momentum correction
-  uint32_t* hits = nullptr;   // one bit an element in whole tiles: is it a candidate?
+  uint32_t* hits = nullptr;   // one bit per element in whole tiles: 1 for a candidate
   uint32_t* tile_hits = nullptr;
   uint32_t* candidate_indices = nullptr;
   float* candidate_values = nullptr;
-  uint64_t* tile_counts = nullptr;  // by tile of what is selected from: above the threshold << 32 | equal to it
+  uint64_t* tile_counts = nullptr;  // by tile of the source: count above the threshold << 32 | equal to it
   uint32_t* selected_indices = nullptr;
   float* selected_values = nullptr;
   uint32_t* part_escapes = nullptr;
@@ -129,7 +129,7 @@ struct Arrays {
   uint8_t* bytes = nullptr;        // the updates
 };
 
-// What the blocks of one slot share.
+// The common data of one slot's blocks.
 struct Slot {
   BucketPlan plan;
   StepState* state;
@@ -146,7 +146,7 @@ struct Slot {
     if (least_key == kEstimateKey) least_key = state->estimated_key;
   }
 
-  // The residual as it was before the step, and as it is after.
+  // The residual before the step and after it.
   CDDP_HD float* OldResidual(const Arrays& arrays) const { return arrays.residuals[second ? 1 : 0] + plan.begin; }
   CDDP_HD float* NewResidual(const Arrays& arrays) const { return arrays.residuals[second ? 0 : 1] + plan.begin; }
   CDDP_HD bool IsBad() const { return state->input_bad != 0 || state->residual_bad != 0; }

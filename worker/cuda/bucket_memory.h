@@ -1,4 +1,4 @@
-// The engine's device memory: residuals and velocities, which live as long as it does, and what the plans need.
+// The engine's device memory: residuals and velocities, for the engine's lifetime, and the plans' arrays.
 
 #ifndef WORKER_CUDA_BUCKET_MEMORY_H_
 #define WORKER_CUDA_BUCKET_MEMORY_H_
@@ -13,21 +13,21 @@
 
 namespace cddp {
 
-// Not thread-safe. ResourceExhausted without memory, after which it must not be used.
+// Not thread-safe. ResourceExhausted if memory is short; then it must not be used any more.
 class BucketMemory {
  public:
   // `queue` must outlive this.
   explicit BucketMemory(device::DeviceQueue* queue) : queue_(*queue) {}
   ~BucketMemory();
 
-  // Residuals of `elements` zeros, and velocities if wanted; each twice, since a step that turns out not to be finite
-  // must leave them as they were. `buckets`: of a batch.
+  // Allocates residuals of `elements` zeros, and velocities if requested; each twice, since a step that turns out not
+  // to be finite must leave them unchanged. `buckets`: of a batch.
   absl::Status Init(uint64_t elements, bool with_velocity, uint32_t buckets);
 
-  // Between two steps: what the plans' kernels need; waits for the device.
+  // Call it between two steps: allocates the plans' arrays and waits for the device.
   absl::Status SetPlans(const BucketPlans& plans);
 
-  // More device memory, freed with this; null without.
+  // Allocates more device memory, freed with this object; null if memory is short.
   void* Allocate(size_t bytes);
 
   const device::Arrays& arrays() const { return arrays_; }

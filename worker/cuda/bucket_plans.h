@@ -1,4 +1,4 @@
-// Where each bucket lies in the engine's arrays, and how many of its elements are sent.
+// The position of each bucket in the engine's arrays, and the number of its elements to send.
 
 #ifndef WORKER_CUDA_BUCKET_PLANS_H_
 #define WORKER_CUDA_BUCKET_PLANS_H_
@@ -14,9 +14,9 @@
 
 namespace cddp {
 
-// Of the buckets of parameters; those of buffers come after them, and are sent as they are.
+// For the buckets of parameters; those of buffers come after them, and are sent unchanged.
 struct BucketPlans {
-  std::vector<device::BucketPlan> buckets;  // `forced` is null; where forced_at has a place, it begins there
+  std::vector<device::BucketPlan> buckets;  // `forced` is null here; forced_at has its position
   std::vector<uint32_t> forced_bits;        // of all buckets with forced elements
   std::vector<size_t> forced_at;            // by bucket, in forced_bits; SIZE_MAX: none is forced
   std::vector<uint32_t> most_selected;      // by bucket
@@ -30,11 +30,11 @@ struct BucketPlans {
   uint32_t escapes = 0;
 };
 
-// For compression with `ratio` in the place of that of options.compressor. InvalidArgument as BucketCompressor::Create.
+// For compression with `ratio` instead of options.compressor's. InvalidArgument as BucketCompressor::Create.
 absl::StatusOr<BucketPlans> PlanBuckets(const ParameterLayout& layout, const GradientCompressorOptions& options,
                                         double ratio);
 
-// How the kernels code values.
+// The kernels' coding of values.
 device::ValueCoding CodingOf(ValueEncoding encoding);
 
 }  // namespace cddp

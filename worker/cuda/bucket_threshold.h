@@ -1,5 +1,5 @@
-// The threshold that one bucket carries from step to step, as TopKCompressor (common/compress) carries its own: with
-// Selection::kThreshold, results depend on it.
+// The threshold that one bucket carries from step to step, as in TopKCompressor (common/compress). With
+// Selection::kThreshold results depend on it.
 
 #ifndef WORKER_CUDA_BUCKET_THRESHOLD_H_
 #define WORKER_CUDA_BUCKET_THRESHOLD_H_
@@ -15,16 +15,16 @@ namespace cddp {
 
 class BucketThreshold {
  public:
-  // Of the coming step's candidates.
+  // The least key of the coming step's candidates.
   uint32_t least_key(const device::Wanted& wanted) const {
     if (wanted.k == 0) return device::kForcedOnlyKey;
     if (adaptive_.known()) return adaptive_.key();
     return carried_.known() && unsteady_ == 0 ? carried_.least_key() : device::kEstimateKey;
   }
-  // Are the candidates sent as they are, if they are about k?
+  // Whether all candidates are sent if their number is near k.
   bool is_near() const { return adaptive_.known(); }
 
-  // After the pass, whose least key has been judged by its candidates: true if nothing could be selected from them.
+  // Call it after the pass: judges its least key by the candidates; true if nothing could be selected from them.
   bool NeedsSearch(const device::Wanted& wanted, const device::StepState& state) {
     if (state.takes_all != 0 || wanted.k == 0) return state.selected == 0;
     const uint32_t others = state.candidates < wanted.forced ? 0 : state.candidates - wanted.forced;
@@ -34,7 +34,7 @@ class BucketThreshold {
     return true;
   }
 
-  // After the selection.
+  // Call it after the selection.
   void Carry(const device::Wanted& wanted, Selection selection, const device::StepState& state) {
     if (state.takes_all != 0) return adaptive_.Adapt(state.candidates - wanted.forced, wanted.k);
     if (wanted.k == 0) return;
@@ -51,13 +51,13 @@ class BucketThreshold {
  private:
   static constexpr CarriedThreshold::Aim kAim = {.base = 1.4f, .by_root = 20};
 
-  // While gradients change much from step to step, as early in a training, a sample tells more than the step before:
-  // it costs every batch a kernel, but a bucket that is searched costs several.
+  // While gradients change much from step to step, as early in a training, a sample predicts better than the last step.
+  // It costs a kernel per batch, but a search of one bucket costs several.
   static constexpr int kUnsteadySteps = 8;
 
   CarriedThreshold carried_;
   AdaptiveThreshold adaptive_;
-  int unsteady_ = 0;  // steps in which the threshold is estimated yet
+  int unsteady_ = 0;  // remaining steps in which the threshold is estimated
 };
 
 }  // namespace cddp

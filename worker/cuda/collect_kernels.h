@@ -9,12 +9,12 @@
 
 namespace cddp::device {
 
-// What is added to the residual, and how: GradientCompressor::Compress (worker/buckets).
+// The input that is added to the residual: GradientCompressor::Compress (worker/buckets).
 struct StepInput {
   const float* gradients = nullptr;
-  const float* loss = nullptr;   // null: not looked at
-  const float* scale = nullptr;  // by which the gradient is multiplied; null: 1
-  float decay = 1;               // by which the residual is multiplied before
+  const float* loss = nullptr;   // null: not checked
+  const float* scale = nullptr;  // factor of the gradient; null: 1
+  float decay = 1;               // factor of the residual, applied first
   float momentum = 0;            // with momentum correction
 };
 
@@ -44,7 +44,7 @@ struct Pieces {
     new_velocity = arrays.velocities[slot.second ? 0 : 1] + slot.plan.begin;
   }
 
-  // The new residual of one element, which may be infinite; *velocity is of the element, and replaced by the new one.
+  // The new residual of one element, which may be infinite. Replaces the element's *velocity_of by the new velocity.
   CDDP_HD float Compensate(const StepInput& input, float gradient, float residual, float* velocity_of) const {
     float added = gradient * scale;
     if (velocity != nullptr) added = *velocity_of = Saturated(input.momentum * *velocity_of + added);
@@ -52,9 +52,9 @@ struct Pieces {
   }
 };
 
-// New residual = old residual + input, saturating at the largest float; marks what reaches the least key in `hits` and
-// counts it by tile. A block per tile; 12 bytes an element and 1 bit, 20 with momentum correction. The old residual
-// stays as it is, and counts again if the input turns out not to be finite.
+// New residual = old residual + input, saturating at the largest float; marks elements that reach the least key in
+// `hits` and counts them by tile. A block per tile; 12 bytes and 1 bit per element, 20 with momentum correction. The
+// old residual stays unchanged, and is used again if the input turns out not to be finite.
 struct PassKernel {
   static constexpr uint32_t kBlockThreads = kThreads;
 
@@ -177,7 +177,7 @@ struct PassKernel {
 // Lists the marked elements in index order. A block per kChunk elements.
 struct GatherKernel {
   static constexpr uint32_t kBlockThreads = kThreads;
-  static constexpr uint32_t kChunk = 32 * kThreads;  // a word of hits a thread
+  static constexpr uint32_t kChunk = 32 * kThreads;  // a word of hits per thread
 
   Batch batch;
   Arrays arrays;
@@ -214,7 +214,7 @@ struct GatherKernel {
  private:
   static constexpr uint32_t kAhead = 4;
 
-  // Lists the candidates of one word from position `to` on; more than there is room for are counted and dropped.
+  // Lists the candidates of one word from position `to` on; those beyond the room are counted and dropped.
   CDDP_HD void List(const Slot& slot, uint32_t word, uint32_t bits, uint32_t to) const {
     const float* const residual = slot.NewResidual(arrays) + size_t{word} * 32;
     uint32_t largest_inverted = 0;

@@ -1,4 +1,4 @@
-// What the host's compiler needs of the file that nvcc compiles. No absl and no CUDA here, so that each compiler sees
+// The host compiler's interface to the file that nvcc compiles. No absl and no CUDA here, so that each compiler sees
 // only its own headers.
 
 #ifndef WORKER_CUDA_CUDA_DEVICE_H_
@@ -12,13 +12,13 @@
 
 namespace cddp::device {
 
-// A device's two interfaces, of one object.
+// The two interfaces of one device object.
 struct DeviceParts {
   std::shared_ptr<DeviceQueue> queue;
   std::shared_ptr<Kernels> kernels;
 };
 
-// `model_stream` is a cudaStream_t. Null queue with the reason in *error.
+// `model_stream` is a cudaStream_t. On failure the queue is null and *error has the reason.
 DeviceParts MakeCudaDevice(int device, void* model_stream, std::string* error);
 
 }  // namespace cddp::device

@@ -11,8 +11,8 @@
 
 namespace cddp {
 
-// Ok for cudaSuccess. ResourceExhausted without memory, Unavailable without a GPU or driver, Internal for all others;
-// `what` was being done.
+// Ok for cudaSuccess. ResourceExhausted if memory is short, Unavailable without a GPU or driver, Internal for all
+// others. `what`: the operation, for the message.
 inline absl::Status CudaStatus(cudaError_t error, absl::string_view what) {
   if (error == cudaSuccess) return absl::OkStatus();
   const std::string message = absl::StrCat("CUDA, ", what, ": ", cudaGetErrorString(error));
@@ -28,7 +28,7 @@ inline absl::Status CudaStatus(cudaError_t error, absl::string_view what) {
   }
 }
 
-// Makes a device the calling thread's current one, and the one before again at the end.
+// Makes a device the calling thread's current one, and restores the previous one on destruction.
 class OnDevice {
  public:
   explicit OnDevice(int device) {

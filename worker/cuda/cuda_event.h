@@ -1,4 +1,4 @@
-// Events of a GPU from a pool: making one costs more than a whole step may.
+// Events of a GPU from a pool, because creating one costs more than a whole step may.
 
 #ifndef WORKER_CUDA_CUDA_EVENT_H_
 #define WORKER_CUDA_CUDA_EVENT_H_
@@ -11,8 +11,8 @@
 
 namespace cddp {
 
-// An event without timing, recorded on `stream` of `device`; back in the pool with its last holder. Any thread. What a
-// ReadyToken of RecordReady points to.
+// An event without timing, recorded on `stream` of `device`; its last holder returns it to the pool. Any thread. The
+// ReadyToken of RecordReady points to it.
 absl::StatusOr<std::shared_ptr<const cudaEvent_t>> RecordEvent(int device, cudaStream_t stream);
 
 }  // namespace cddp

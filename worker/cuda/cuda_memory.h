@@ -12,15 +12,15 @@
 namespace cddp {
 
 // `bytes` of device memory, aligned for any type and not initialised; freed with the last holder. ResourceExhausted
-// without as much.
+// if there is less.
 absl::StatusOr<std::shared_ptr<void>> AllocateOnDevice(int device, size_t bytes);
 
-// Queues on `stream`, and waits until it is done. `to` and `from` are of the device and of the host, as the names say.
+// Queue a copy on `stream` and wait until it is done. `to` or `from` is in device memory, as the names say.
 absl::Status CopyToDevice(int device, void* stream, void* to, const void* from, size_t bytes);
 absl::Status CopyToHost(int device, void* stream, void* to, const void* from, size_t bytes);
 
-// The number of the GPU whose memory `pointer` is in (not managed or pinned host memory). InvalidArgument if it is in
-// none.
+// The number of the GPU to whose memory `pointer` points (not managed or pinned host memory). InvalidArgument for other
+// memory.
 absl::StatusOr<int> DeviceOf(const void* pointer);
 
 }  // namespace cddp

@@ -11,17 +11,17 @@
 
 namespace cddp {
 
-// Is there a GPU and a driver? Unavailable says why not.
+// OK if there is a GPU and a driver; Unavailable has the reason otherwise.
 absl::Status CudaAvailable();
 
-// How many GPUs there are, at least 1; errors as CudaAvailable.
+// The number of GPUs, at least 1; errors as CudaAvailable.
 absl::StatusOr<int> CudaDeviceCount();
 
-// A token for CudaBuckets: complete once all is done that `stream` was given until now. Cheap (an event of a pool,
-// which it goes back to with the last holder of the token); the host waits for nothing.
+// A token for CudaBuckets: complete once all work given to `stream` until now is done. Cheap (an event from a pool, to
+// which the token's last holder returns it); the host does not wait.
 absl::StatusOr<ReadyToken> RecordReady(int device, void* stream);
 
-// Waits until all is done that `stream` was given until now.
+// Waits until all work given to `stream` until now is done.
 absl::Status SynchroniseStream(int device, void* stream);
 
 }  // namespace cddp

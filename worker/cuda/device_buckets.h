@@ -1,9 +1,9 @@
-// The bucket engine of cuda_buckets.h over any device: what is done when, and what the host remembers of each bucket.
+// The bucket engine of cuda_buckets.h over any device: the order of work, and the host's state of each bucket.
 //
-// One batch of encodings and one of updates is under way at a time; what is asked for meanwhile gathers, and what of it
-// is ready by then makes the next. So a batch is as large as the device is slow, without a clock. Whoever calls Flush
-// queues a batch if none is under way; a thread waits for the batch under way, hands out its results, and queues the
-// next.
+// At most one batch of encodings and one of updates are under way at a time. Requests gather meanwhile, and those that
+// are ready by then form the next batch. So batches adapt to the device's speed, without a clock. Flush queues a batch
+// if none is under way. A thread waits for the batch under way, passes on its results, and queues the next
+// batch.
 
 #ifndef WORKER_CUDA_DEVICE_BUCKETS_H_
 #define WORKER_CUDA_DEVICE_BUCKETS_H_
@@ -33,11 +33,11 @@ namespace cddp {
 
 class DeviceBuckets final : public CudaBuckets {
  public:
-  // Errors of MakeCudaBuckets but Unavailable.
+  // Errors of MakeCudaBuckets except Unavailable.
   static absl::StatusOr<std::unique_ptr<DeviceBuckets>> Create(const ParameterLayout& layout,
                                                                const GradientCompressorOptions& options,
                                                                uint32_t worker_count, device::DeviceParts device);
-  // Waits for the device; `done` of what was not begun is not called.
+  // Waits for the device; does not call `done` for requests that were not begun.
   ~DeviceBuckets() override;
 
   void Bind(absl::Span<const float> gradients, absl::Span<float> weights) override;
@@ -69,19 +69,19 @@ class DeviceBuckets final : public CudaBuckets {
   // A batch under way.
   struct Encoding {
     std::vector<Request> requests;                 // by slot
-    std::vector<Request> buffers;                  // of buckets of buffers, whose values are copied as they are
-    std::vector<std::shared_ptr<uint8_t>> values;  // of those; after them the loss, if it is checked
+    std::vector<Request> buffers;                  // for buckets of buffers, whose values are copied unchanged
+    std::vector<std::shared_ptr<uint8_t>> values;  // of those requests; after them the loss, if it is checked
     device::Batch batch;
     device::BatchSize size;
-    std::shared_ptr<uint8_t> block;  // of the host, for the delivery
-    bool searches = false;           // the candidates did not do; `sums` are of the pass
+    std::shared_ptr<uint8_t> block;  // host memory for the delivery
+    bool searches = false;           // the candidates did not suffice; `sums` are of the pass
     std::vector<double> sums;
   };
   struct ToBeTold {
     Applied done;
     absl::Status status;
   };
-  // What is to be called without the lock.
+  // Callbacks to be called without the lock.
   using Calls = std::vector<std::function<void()>>;
 
   DeviceBuckets(const ParameterLayout& layout, const GradientCompressorOptions& options, uint32_t worker_count,
@@ -120,7 +120,7 @@ class DeviceBuckets final : public CudaBuckets {
   float* WeightsOf(uint32_t bucket) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void CopyWeights(uint32_t bucket, float* to, const float* from) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Queues what gathers, where none is under way.
+  // Queues the gathered requests of kinds that have no batch under way.
   void LaunchNext(Calls* calls) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Run();  // the thread
   bool IsBuffers(uint32_t bucket) const { return layout_.bucket_kind(bucket) == TensorKind::kBuffer; }
@@ -138,9 +138,9 @@ class DeviceBuckets final : public CudaBuckets {
   BucketPlans plans_ ABSL_GUARDED_BY(mutex_);
   double ratio_ ABSL_GUARDED_BY(mutex_) = 0;                         // of plans_
   std::vector<BucketThreshold> thresholds_ ABSL_GUARDED_BY(mutex_);  // by bucket of parameters
-  std::vector<uint8_t> second_ ABSL_GUARDED_BY(mutex_);   // which of its two residuals (and velocities) is the bucket's
+  std::vector<uint8_t> second_ ABSL_GUARDED_BY(mutex_);   // index of the bucket's present residual (and velocity)
   std::vector<uint8_t> ordered_ ABSL_GUARDED_BY(mutex_);  // by bucket: encoded since Bind
-  absl::Status status_ ABSL_GUARDED_BY(mutex_);           // the first error of the device; nothing is begun after it
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);           // the device's first error; no work is begun after it
   CudaCounts counts_ ABSL_GUARDED_BY(mutex_);
 
   // Of the step.
@@ -148,9 +148,9 @@ class DeviceBuckets final : public CudaBuckets {
   float* weights_ ABSL_GUARDED_BY(mutex_) = nullptr;
   const float* next_loss_ ABSL_GUARDED_BY(mutex_) = nullptr;
   const float* loss_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  bool clips_now_ ABSL_GUARDED_BY(mutex_) = false;  // the step's norm is to be found
+  bool clips_now_ ABSL_GUARDED_BY(mutex_) = false;  // the step's norm must be computed
   double* tile_sums_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  float* scale_ ABSL_GUARDED_BY(mutex_) = nullptr;  // device memory; null: nothing is clipped
+  float* scale_ ABSL_GUARDED_BY(mutex_) = nullptr;  // device memory; null: no clipping
 
   std::vector<Request> requested_ ABSL_GUARDED_BY(mutex_);  // since the last Flush
   std::deque<Request> gathered_ ABSL_GUARDED_BY(mutex_);    // for the next batch
@@ -160,8 +160,8 @@ class DeviceBuckets final : public CudaBuckets {
   uint8_t* stage_on_device_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool stage_waits_ ABSL_GUARDED_BY(mutex_) = false;  // for the model's stream
   bool stage_flushed_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<ToBeTold> applied_ ABSL_GUARDED_BY(mutex_);                  // once what is staged is queued
-  std::deque<std::shared_ptr<uint8_t>> applying_ ABSL_GUARDED_BY(mutex_);  // that the device reads
+  std::vector<ToBeTold> applied_ ABSL_GUARDED_BY(mutex_);  // to be called once the staged updates are queued
+  std::deque<std::shared_ptr<uint8_t>> applying_ ABSL_GUARDED_BY(mutex_);  // memory that the device still reads
   std::deque<device::Mark> under_way_ ABSL_GUARDED_BY(mutex_);             // marks, in the order of the stream
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;

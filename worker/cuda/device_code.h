@@ -1,13 +1,13 @@
 // Code that runs as a thread of a GPU and, in tests, as a loop on the host.
 //
 // A kernel is a struct with its arguments as members, its `Shared` memory, the number of its threads kBlockThreads, and
-// a call operator that is given a block. It does its work in phases, block.Run(f): every thread t runs f(t), and all
-// have finished before the next phase begins. What must outlive a phase lies in Shared. So the host can run the very
-// same code, and in any order of threads and blocks: a result that depended on an order would be a race on the device.
+// a call operator with a block as its argument. It works in phases, block.Run(f): every thread t runs f(t), and all
+// threads finish a phase before the next begins. Data that must outlive a phase is in Shared. So the host can run the
+// same code with threads and blocks in any order: a result that depends on the order would be a race on the device.
 //
-// A grid has two dimensions: block.slot() says which bucket of a batch (or which update) a block works for, and
-// block.index() which part of it. A kernel is launched with as many blocks as the largest needs; those that the others
-// do not need return at once.
+// A grid has two dimensions: block.slot() is the bucket of a batch (or the update) of a block, and block.index()
+// its part of that. A kernel is launched with the number of blocks that the largest bucket needs; surplus blocks of
+// others return at once.
 
 #ifndef WORKER_CUDA_DEVICE_CODE_H_
 #define WORKER_CUDA_DEVICE_CODE_H_
@@ -31,8 +31,8 @@ namespace cddp::device {
 inline constexpr uint32_t kThreads = 256;  // of most blocks
 
 #ifdef __CUDACC__
-// The block a thread of the GPU belongs to. Sum, Max and Scan take an array in shared memory with one term a thread,
-// and end with a barrier; their order is their own.
+// The block a thread of the GPU belongs to. Sum, Max and Scan take an array in shared memory with one term per
+// thread, and end with a barrier; their order of operations is not defined.
 template <uint32_t Threads>
 struct CudaBlock {
   static constexpr uint32_t kWarps = Threads / 32;
@@ -190,9 +190,9 @@ CDDP_HD void SumOf(const Block& block, const T* counts, uint32_t size, T* terms)
   block.Sum(terms);
 }
 
-// Finds the bin that holds the rank-th largest, from 1, of what a histogram of `each` bins a thread counts, and calls
-// found(bin, above) on one thread; `above` lie in larger bins. Calls nothing if fewer were counted, or for rank 0.
-// Thread t looks after the bins that come after t * each larger ones. `counts` and `scratch` have a word for each
+// Finds the bin of the rank-th largest value, counted from 1, in a histogram with `each` bins per thread, and calls
+// found(bin, above) on one thread; `above` values are in larger bins. Does nothing if fewer values were counted, or for
+// rank 0. Thread t handles the bins that come after t * each larger ones. `counts` and `scratch` have a word per
 // thread.
 template <typename Block, typename Found>
 CDDP_HD void FindBin(const Block& block, const uint32_t* histogram, uint32_t bins, uint32_t each, uint32_t rank,

@@ -1,5 +1,5 @@
-// The bytes of updates (common/codec: update_header.h, index_blocks.h, gap8.h, block_scaled.h), the rounding error left
-// in the residual, and the way of the bytes to the host. A block for each part of 256 selected elements.
+// The bytes of updates (common/codec: update_header.h, index_blocks.h, gap8.h, block_scaled.h), the rounding error in
+// the residual, and the delivery of the bytes to the host. A block for each part of 256 selected elements.
 
 #ifndef WORKER_CUDA_ENCODE_KERNELS_H_
 #define WORKER_CUDA_ENCODE_KERNELS_H_
@@ -19,7 +19,7 @@ CDDP_HD inline void StoreBytes(T value, uint8_t* to) {
   for (uint32_t i = 0; i < sizeof(T); ++i) to[i] = static_cast<uint8_t>(value >> 8 * i);
 }
 
-// The elements of a slot that are sent.
+// The selected elements of a slot.
 struct Selected {
   const uint32_t* indices;
   const float* values;
@@ -71,8 +71,8 @@ CDDP_HD void FindPlace(const Block& block, const StepState* states, const ValueC
 }
 static_assert(kMostSlots <= kThreads && kPart == kThreads && kIndexBlock % kPart == 0);
 
-// Writes header, entry points, gaps and values, and the rounding errors to the residual. A block a part, a thread an
-// element.
+// Writes header, entry points, gaps and values, and the rounding errors to the residual. One block per part, one
+// thread per element.
 struct EncodeKernel {
   static constexpr uint32_t kBlockThreads = kThreads;
 
@@ -85,7 +85,7 @@ struct EncodeKernel {
     uint32_t before[kThreads];  // [0]: escapes of the parts before
     uint32_t counts[kThreads];
     uint32_t scratch[kThreads];
-    float values[kThreads];  // of the part, as they were; 0 after its end
+    float values[kThreads];  // original values of the part; 0 after its end
     float terms[kThreads];
     float other_terms[kThreads];
     double sent_sq[kThreads];
@@ -117,7 +117,7 @@ struct EncodeKernel {
   }
 
  private:
-  // What a block writes.
+  // The part that a block writes.
   struct Part {
     Selected selected;
     uint32_t begin;  // its elements among those selected
@@ -140,7 +140,7 @@ struct EncodeKernel {
           bytes(kernel.arrays.bytes + place),
           values(bytes + kHeaderBytes + index_bytes) {}
 
-    // What became of an element, sent as `decoded`: by how much the residual's sum of squares falls.
+    // Sets the residual of an element sent as `decoded`; returns the decrease of the residual's sum of squares.
     CDDP_HD double Sent(uint32_t t, float value, float decoded) const {
       const float error = value - decoded;
       residual[selected.indices[begin + t]] = error;
@@ -187,7 +187,7 @@ struct EncodeKernel {
     });
   }
 
-  // Each value by itself.
+  // Encodes each value by itself.
   template <typename Block>
   CDDP_HD void WriteValues(const Block& block, Shared& shared, const Part& part) const {
     block.Run([&](uint32_t t) {
@@ -206,7 +206,7 @@ struct EncodeKernel {
     });
   }
 
-  // The values with their scale.
+  // Encodes the values with their scale.
   template <typename Block>
   CDDP_HD void WriteScaledBlock(const Block& block, Shared& shared, const Part& part) const {
     const uint32_t bits = coding.code_bits;
@@ -240,7 +240,7 @@ struct EncodeKernel {
     });
   }
 
-  // Of value t; 0 after the part's end.
+  // The magnitude of value t; 0 after the part's end.
   CDDP_HD static float MagnitudeAt(const Shared& shared, uint32_t t) {
     return FloatOf(BitsOf(shared.values[t]) & kMagnitudeBits);
   }
@@ -294,7 +294,8 @@ struct EncodeKernel {
   }
 };
 
-// Writes the states and exactly the bytes that there are to pinned memory of the host. Any number of blocks, slot 0.
+// Writes the states and all encoded bytes, and nothing more, to pinned memory of the host. Any number of blocks, slot
+// 0.
 struct DeliverKernel {
   static constexpr uint32_t kBlockThreads = kThreads;
 

@@ -1,5 +1,5 @@
-// Blocks of host memory that the device reads and writes (pinned: making them costs milliseconds), used again and
-// again.
+// A pool of blocks of host memory that the device reads and writes. They are pinned, which costs milliseconds, and so
+// reused.
 
 #ifndef WORKER_CUDA_HOST_BLOCKS_H_
 #define WORKER_CUDA_HOST_BLOCKS_H_
@@ -16,13 +16,13 @@
 
 namespace cddp {
 
-// Any thread. Blocks may outlive the pool: updates lie in them until the last call that sends them has ended.
+// Any thread. Blocks may outlive the pool: they hold updates until the last call that sends them has ended.
 class HostBlocks {
  public:
   explicit HostBlocks(const device::DeviceQueue& queue)
       : pool_(std::make_shared<Pool>(queue.allocate_host(), queue.free_host())) {}
 
-  // At least `size` bytes, with what was in them before; null without memory. Free again with the last holder.
+  // A block of at least `size` bytes, not cleared; null if memory is short. The last holder returns it to the pool.
   std::shared_ptr<uint8_t> Take(size_t size) {
     const Block block = pool_->Take(size);
     if (block.memory == nullptr) return nullptr;
@@ -44,7 +44,7 @@ class HostBlocks {
       for (const Block& block : blocks_) free_(block.memory);
     }
 
-    // The smallest that is large enough.
+    // Takes the smallest free block that is large enough.
     Block Take(size_t size) {
       {
         MutexLock lock(mutex_);

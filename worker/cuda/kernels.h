@@ -10,15 +10,15 @@
 
 namespace cddp::device {
 
-// The sizes that a batch's launches follow, over all its buckets.
+// The sizes of a batch's launches, over all its buckets.
 struct BatchSize {
   uint32_t longest = 0;          // bucket
-  uint32_t most_candidates = 0;  // room
+  uint32_t most_candidates = 0;  // room for candidates
   uint32_t most_selected = 0;
 };
 
-// Where the end of a batch writes to, in the host's memory that the device writes: states by slot, and the updates one
-// after the other, each at a multiple of 16.
+// Destinations of a batch's results in host memory that the device writes: states by slot, and the updates one after
+// the other, each at a multiple of 16.
 struct Delivery {
   StepState* states = nullptr;
   uint8_t* bytes = nullptr;
@@ -29,18 +29,18 @@ class Kernels {
  public:
   virtual ~Kernels() = default;
 
-  // Compensates, selects and encodes. Slots whose candidates did not do deliver no bytes and are to be searched.
+  // Compensates, selects and encodes. Slots whose candidates did not suffice deliver no bytes and must be searched.
   virtual bool Encode(const Batch& batch, const Arrays& arrays, const BatchSize& size, const StepInput& input,
                       const ValueCoding& coding, const Delivery& to) = 0;
 
-  // Selects from the whole of buckets that Encode has compensated, and encodes.
+  // Selects from whole buckets that Encode has compensated, and encodes.
   virtual bool Search(const Batch& batch, const Arrays& arrays, const BatchSize& size, const ValueCoding& coding,
                       const Delivery& to) = 0;
 
-  // *scale = by what gradients are multiplied so that their norm is at most `limit`; one sum a tile of scratch.
+  // *scale = the factor that limits the gradients' norm to `limit`. `tile_sums`: scratch, one sum per tile.
   virtual bool Clip(const float* gradients, uint64_t size, double limit, double* tile_sums, float* scale) = 0;
 
-  // Performs `count` jobs with different targets, all in device memory; `most_blocks` is the most that JobBlocks says.
+  // Performs `count` jobs with different targets, all in device memory; `most_blocks` is the largest JobBlocks.
   virtual bool Apply(const UpdateJob* jobs, const uint8_t* bytes, uint32_t count, uint32_t most_blocks) = 0;
 };
 

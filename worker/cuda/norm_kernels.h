@@ -1,5 +1,5 @@
-// The norm of the whole gradient, and by what clipping multiplies it: SumOfSquares and ClipScale of
-// common/compress/momentum_correction.h, to the same bits.
+// The norm of the whole gradient, and the factor of clipping: SumOfSquares and ClipScale of
+// common/compress/momentum_correction.h, with the same bits.
 
 #ifndef WORKER_CUDA_NORM_KERNELS_H_
 #define WORKER_CUDA_NORM_KERNELS_H_
@@ -66,7 +66,7 @@ struct ClipKernel {
     block.Run([&](uint32_t t) {
       if (t != 0) return;
       const double norm = sqrt(shared.sums[0]);
-      // A gradient that is not finite is refused whatever its scale.
+      // A gradient that is not finite is refused regardless of its scale.
       *scale = norm > limit && norm <= kLargestNorm ? static_cast<float>(limit / norm) : 1.0f;
     });
   }

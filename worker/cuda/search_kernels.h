@@ -1,5 +1,5 @@
-// Finding a threshold when none is carried over: an estimate from a sample, before the pass, and an exact search over
-// the whole bucket, for the candidates that did not do.
+// Finds a threshold when none is carried over: an estimate from a sample, before the pass, and an exact search over the
+// whole bucket, if the candidates did not suffice.
 
 #ifndef WORKER_CUDA_SEARCH_KERNELS_H_
 #define WORKER_CUDA_SEARCH_KERNELS_H_
@@ -12,11 +12,11 @@
 namespace cddp::device {
 
 // A key that about k elements, and most likely at least k, will reach after the pass: EstimateLeastKey of
-// common/compress/threshold_search.h, from some 16k elements, four standard deviations low. Only of slots that ask for
-// it; one block a slot.
+// common/compress/threshold_search.h, from some 16k elements, minus four standard deviations. Only for slots that
+// request it; one block per slot.
 struct EstimateKernel {
   static constexpr uint32_t kBlockThreads = 1024;
-  static constexpr uint32_t kLine = 16;   // neighbours that are sampled together
+  static constexpr uint32_t kLine = 16;   // neighbours sampled together
   static constexpr uint32_t kShift = 18;  // bins of an octave / 32
   static constexpr uint32_t kBins = kMagnitudeBits / (1u << kShift) + 1;
 
@@ -95,7 +95,7 @@ struct DigitSearch {
   }
 };
 
-// Histogram of one digit of the keys of all elements whose digits before are the threshold's. Any number of blocks.
+// Histogram of one digit of the keys of all elements whose earlier digits are the threshold's. Any number of blocks.
 struct HistogramKernel {
   static constexpr uint32_t kBlockThreads = kThreads;
 
@@ -133,7 +133,7 @@ struct HistogramKernel {
   }
 };
 
-// What FindKernel finds among candidates, from the three histograms. One block a slot.
+// Finds from the three histograms what FindKernel finds among candidates. One block per slot.
 struct ThresholdKernel {
   static constexpr uint32_t kBlockThreads = kThreads;
 

@@ -1,6 +1,6 @@
 // Exact selection of the elements to send, in index order, ties to the lowest index: from the candidates, or from the
-// whole bucket when these did not do (search_kernels.h finds the threshold then). What lies above the threshold is
-// counted, and moved.
+// whole bucket if these did not suffice (then search_kernels.h finds the threshold). Counts the elements above the
+// threshold, then moves them.
 
 #ifndef WORKER_CUDA_SELECT_KERNELS_H_
 #define WORKER_CUDA_SELECT_KERNELS_H_
@@ -11,7 +11,7 @@
 
 namespace cddp::device {
 
-// What is selected from: the bucket's candidates, or all its elements.
+// The source of a selection: the bucket's candidates, or all its elements.
 struct Source {
   const BucketPlan& plan;
   const uint32_t* indices;  // null: all
@@ -30,12 +30,12 @@ struct Source {
   CDDP_HD uint32_t Size(const StepState& state) const { return indices == nullptr ? plan.length : state.candidates; }
 };
 
-// Finds the key of the smallest candidate to be sent, and how many of those equal to it are: sets what StepState tells
-// of the selection. One block a slot.
+// Finds the key of the smallest candidate to send, and the number of those equal to it to send: sets the selection's
+// members of StepState. One block per slot.
 //
-// A search by digits of 11 bits. The threshold is most likely just above the least key, so the first digits are those
-// of the half octave from there on: plain digits would put most candidates into a few bins. Only where the threshold
-// lies higher, the search starts again over all keys.
+// A search by digits of 11 bits. The threshold is most likely just above the least key, so the first digits cover
+// the half octave from there on: plain digits would put most candidates into a few bins. Only if the threshold is
+// higher, the search starts again over all keys.
 struct FindKernel {
   static constexpr uint32_t kBlockThreads = 1024;
   static constexpr uint32_t kBins = 2048;
@@ -195,7 +195,7 @@ struct CountKernel {
   }
 };
 
-// Moves what is selected to lists in index order. A block per tile of the source.
+// Moves the selected elements to lists in index order. A block per tile of the source.
 struct MoveKernel {
   static constexpr uint32_t kBlockThreads = kThreads;
 
@@ -239,7 +239,7 @@ struct MoveKernel {
  private:
   static constexpr uint32_t kEach = kTile / kThreads;
 
-  // Moves what is selected of kEach elements from `first` on, before which `before` are (as in tile_counts).
+  // Moves the selected ones of kEach elements from `first` on; `before` are selected before these (as in tile_counts).
   CDDP_HD void MoveThread(const Source& source, uint32_t size, uint32_t first, uint32_t threshold, uint32_t ties,
                           uint64_t before, uint64_t selected_at) const {
     // All loads are under way before the first store, which would keep them in order.

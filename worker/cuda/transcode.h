@@ -1,5 +1,5 @@
-// Index encodings that the kernels do not know, made of those that they do, on the host. The values' bytes stay as they
-// are, so nothing is rounded twice.
+// Converts, on the host, between index encodings of the kernels and the others. The values' bytes stay unchanged, so
+// that nothing is rounded twice.
 
 #ifndef WORKER_CUDA_TRANSCODE_H_
 #define WORKER_CUDA_TRANSCODE_H_

@@ -1,5 +1,5 @@
-// Checked updates on their way to the device: copied to memory that it reads, one after the other, with the table of
-// what becomes of them. What the kernels do not decode (Golomb-Rice codes) is coded anew on the way.
+// Collects checked updates for the device: copies them to memory that it reads, one after the other, with a table of
+// their actions. Encodings that the kernels do not decode (Golomb-Rice codes) are converted.
 
 #ifndef WORKER_CUDA_UPDATE_STAGE_H_
 #define WORKER_CUDA_UPDATE_STAGE_H_
@@ -16,15 +16,15 @@
 
 namespace cddp {
 
-// What goes to the device at once. Jobs of a layer have different targets; layers are performed one after the other, so
-// that a target's updates are added in order.
+// The updates for one transfer. Jobs of a layer have different targets; layers run one after the other, so that a
+// target's updates are added in order.
 struct StagedUpdates {
   struct Layer {
     uint32_t jobs = 0;
     uint32_t most_blocks = 0;  // of one of them
   };
 
-  std::shared_ptr<uint8_t> block;  // of the host: updates, then jobs
+  std::shared_ptr<uint8_t> block;  // host memory: updates, then jobs
   size_t bytes = 0;
   size_t jobs_at = 0;  // in the block; those of the first layer first
   std::vector<Layer> layers;
@@ -36,15 +36,15 @@ class UpdateStage {
   // `blocks` must outlive this. `longest`: elements of the longest bucket.
   UpdateStage(HostBlocks* blocks, uint32_t longest);
 
-  // Of the host's and the device's memory that a stage takes: several updates, and the largest that there is.
+  // Bytes of host and device memory per stage: enough for several updates, and for the largest one.
   size_t capacity() const { return capacity_; }
 
   bool empty() const { return jobs_ == 0; }
-  // Is there room for another update?
+  // Whether there is room for another update.
   bool HasRoom() const { return used_ + most_bytes_ + kJobsBytes <= capacity_ && jobs_ < kMostJobs; }
 
-  // Adds what becomes of an update of the bucket at `target`, or fills the bucket with minus zeros. There is room.
-  // False without memory of the host.
+  // Adds a job: `action` for an update of the bucket at `target`, or filling it with minus zeros. Requires HasRoom().
+  // False if host memory is short.
   bool Add(float* target, const CheckedUpdate& update, device::UpdateJob::Action action);
   bool Fill(float* target, uint32_t length);
 
@@ -67,7 +67,7 @@ class UpdateStage {
   size_t used_ = 0;
   size_t jobs_ = 0;
   std::vector<std::vector<device::UpdateJob>> layers_;
-  absl::flat_hash_map<const float*, size_t> layers_of_;  // by target: how many hold a job of it
+  absl::flat_hash_map<const float*, size_t> layers_of_;  // by target: the number of layers with a job of it
 };
 
 }  // namespace cddp

@@ -1,4 +1,4 @@
-// The value encodings of common/codec (half.h, block_scaled.h) as arithmetic of one thread, to the same bits.
+// The value encodings of common/codec (half.h, block_scaled.h) as arithmetic of one thread, with the same bits.
 
 #ifndef WORKER_CUDA_VALUE_CODING_H_
 #define WORKER_CUDA_VALUE_CODING_H_
@@ -37,7 +37,7 @@ CDDP_HD inline uint32_t EncodeBf16(float value) {
 
 CDDP_HD inline float DecodeBf16(uint32_t code) { return FloatOf(code << 16); }
 
-// What the codes of a block of values mean: magnitude = lo + level * step.
+// The meaning of the codes of a block of values: magnitude = lo + level * step.
 struct Band {
   float lo;
   float step;
@@ -45,7 +45,7 @@ struct Band {
 
 CDDP_HD inline uint32_t MaxLevel(uint32_t bits) { return (1u << (bits - 1)) - 1; }
 
-// The scale's 4 bytes, and what they say.
+// The scale's 4 bytes, and the band that they describe.
 CDDP_HD inline uint32_t BandScale(uint32_t lo_bf16, uint32_t hi_bf16) { return lo_bf16 | Max(lo_bf16, hi_bf16) << 16; }
 CDDP_HD inline Band BandOf(uint32_t bits, uint32_t scale) {
   if (bits == 1) return {FloatOf(scale), 0};

@@ -1,4 +1,4 @@
-// A named array of numbers, as files of NumPy and safetensors hold them.
+// An array of numbers, as in files of NumPy and safetensors.
 
 #ifndef WORKER_DATA_ARRAY_H_
 #define WORKER_DATA_ARRAY_H_
@@ -23,18 +23,18 @@ bool IsInteger(ElementType type);          // bool is not
 struct Array {
   ElementType type = ElementType::kFloat32;
   std::vector<int64_t> shape;
-  std::string bytes;  // in C order, little-endian; as many as type and shape say
+  std::string bytes;  // in C order, little-endian; their number follows from type and shape
 
-  // Along the first axis; 0 of a scalar.
+  // The extent of the first axis; 0 for a scalar.
   uint64_t count() const { return shape.empty() ? 0 : static_cast<uint64_t>(shape[0]); }
-  // Bytes of one of them; count() is not 0.
+  // Bytes per item of the first axis; count() must not be 0.
   size_t item_bytes() const { return bytes.size() / count(); }
 };
 
 // "float32 [60000, 28, 28]".
 std::string Describe(const Array& array);
 
-// The product of the shape times the element's size; none if an extent is negative or the product takes more than 62
+// The product of the shape times the element's size; nullopt if an extent is negative or the product needs more than 62
 // bits.
 std::optional<uint64_t> BytesOf(ElementType type, absl::Span<const int64_t> shape);
 

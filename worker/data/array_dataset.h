@@ -1,4 +1,4 @@
-// Arrays of examples and what is right for each: what a model from a file is trained on.
+// Arrays of examples and their targets: the data of a model from a file.
 
 #ifndef WORKER_DATA_ARRAY_DATASET_H_
 #define WORKER_DATA_ARRAY_DATASET_H_
@@ -12,8 +12,8 @@
 
 namespace cddp {
 
-// Inputs and targets have equally many examples, at least one. Training and test arrays are of one type, and of one
-// shape but for their first extent.
+// Inputs and targets have the same number of examples, at least one. Training and test arrays have the same type, and
+// the same shape except the first extent.
 struct ArrayDataset {
   Array train_inputs;
   Array train_targets;
@@ -22,12 +22,12 @@ struct ArrayDataset {
 };
 
 // Reads the arrays x_train, y_train, x_test and y_test from `path`: a .npz or .safetensors file, or a folder with a
-// .npy file each. Without test arrays the last tenth of the examples is for testing. Whatever else is there is left
-// alone. `limits` count examples. NotFound or InvalidArgument, naming file and array, if something is missing, damaged,
-// empty, does not fit the others, or is not finite.
+// .npy file each. Without test arrays the last tenth of the examples is for testing. Other arrays are
+// ignored. `limits` count examples. NotFound or InvalidArgument, naming file and array, if something is missing,
+// damaged, empty, does not fit the others, or is not finite.
 absl::StatusOr<ArrayDataset> LoadArrayDataset(const std::string& path, const DatasetLimits& limits);
 
-// crc32c of what is learnt: types, shapes and elements.
+// crc32c of the data: types, shapes and elements.
 uint32_t Checksum(const ArrayDataset& data);
 
 }  // namespace cddp

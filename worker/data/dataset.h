@@ -40,7 +40,7 @@ struct DatasetLimits {
 // InvalidArgument, naming the file, if one is missing, damaged, empty or does not fit the others.
 absl::StatusOr<ImageDataset> LoadImageDataset(const std::string& folder, const DatasetLimits& limits);
 
-// Blank images of one pixel, for models that do not look at them; 0: 1024 examples.
+// Blank images of one pixel, for models that do not use them; 0: 1024 examples.
 ImageDataset BlankDataset(uint64_t train_examples);
 
 }  // namespace cddp

@@ -13,13 +13,13 @@
 namespace cddp {
 
 struct IdxArray {
-  std::vector<uint32_t> extents;  // as many as asked for
+  std::vector<uint32_t> extents;  // the requested number of dimensions
   std::vector<uint8_t> bytes;     // their product
 };
 
-// Reads a file of unsigned bytes with `dimensions` dimensions. NotFound or InvalidArgument, naming the file, what is
-// wrong and what to do, if it cannot be read, is of another kind, or its size does not fit its header. Memory is taken
-// only after the size has been checked.
+// Reads a file of unsigned bytes with `dimensions` dimensions. NotFound or InvalidArgument, with the file, what is
+// wrong and what to do, if it cannot be read, is of another kind, or its size does not match its header. It allocates
+// memory only after checking the size.
 absl::StatusOr<IdxArray> ReadIdxFile(const std::string& path, uint32_t dimensions);
 
 }  // namespace cddp

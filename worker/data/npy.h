@@ -1,4 +1,4 @@
-// NumPy's .npy format: a line of Python that says what the array is, then its elements.
+// NumPy's .npy format: a line of Python that describes the array, then its elements.
 // https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 
 #ifndef WORKER_DATA_NPY_H_
@@ -13,7 +13,7 @@
 namespace cddp {
 
 // The array in the bytes of a .npy file, of version 1 to 3. InvalidArgument says what is wrong, without the file's
-// name: damage, a size that does not fit the shape, and what is not read here: big-endian numbers, Fortran order,
+// name: damage, a size that does not match the shape, and unsupported content: big-endian numbers, Fortran order,
 // texts, records, Python objects.
 absl::StatusOr<Array> ParseNpy(absl::string_view bytes);
 

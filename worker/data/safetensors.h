@@ -1,4 +1,4 @@
-// The safetensors format: a JSON text that says what the arrays are, then their elements.
+// The safetensors format: a JSON text that describes the arrays, then their elements.
 // https://github.com/huggingface/safetensors
 
 #ifndef WORKER_DATA_SAFETENSORS_H_
@@ -14,7 +14,7 @@
 namespace cddp {
 
 // The arrays in the bytes of a .safetensors file, by name. InvalidArgument says what is wrong, without the file's name:
-// damage, ranges that lie outside or do not fit the shape, and element types that are not read here.
+// damage, ranges that lie outside or do not match the shape, and unsupported element types.
 absl::StatusOr<std::map<std::string, Array>> ParseSafetensors(absl::string_view bytes);
 
 }  // namespace cddp

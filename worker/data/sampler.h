@@ -1,4 +1,4 @@
-// Which examples a worker sees in which step: disjoint between workers, reshuffled each epoch, repeatable anywhere.
+// A worker's examples in each step: disjoint between workers, reshuffled each epoch, repeatable anywhere.
 
 #ifndef WORKER_DATA_SAMPLER_H_
 #define WORKER_DATA_SAMPLER_H_
@@ -17,13 +17,13 @@ struct SamplerOptions {
   uint32_t worker_count = 1;
   uint32_t batch_size = 1;
   uint64_t seed = 42;
-  uint32_t stride = 1;  // elements of one example, where the examples are windows of one long array
+  uint32_t stride = 1;  // elements per example, if the examples are windows of one long array
 };
 
 // Each epoch all workers make the same permutation from (seed, epoch) alone and worker r takes its positions
-// r, r + W, r + 2W, ... With a stride, an example is known by its first element, and the windows of an epoch begin at
-// one of `stride` places, which seed and epoch decide: another in most epochs. The rest that fills no batch at every
-// worker is left out, other examples each epoch. Not thread-safe.
+// r, r + W, r + 2W, ... With a stride, an example is identified by its first element, and the windows of an epoch
+// begin at one of `stride` offsets, which seed and epoch determine. Examples that do not fill a batch at every worker
+// are left out: other ones in each epoch. Not thread-safe.
 class EpochSampler {
  public:
   // InvalidArgument if the examples do not fill one batch at every worker, a batch is empty, or the rank is not below
@@ -33,7 +33,7 @@ class EpochSampler {
   // The same at all workers.
   uint64_t steps_per_epoch() const { return steps_; }
 
-  // Must precede Batch. Epochs may be started in any order.
+  // Call it before Batch. Epochs may be started in any order.
   void StartEpoch(uint64_t epoch);
 
   // batch_size examples of `step` < steps_per_epoch(); valid until the next StartEpoch.

@@ -1,4 +1,4 @@
-// Reads members of a zip archive: NumPy's .npz and LibTorch's .pt are such.
+// Reads members of a zip archive, such as NumPy's .npz and LibTorch's .pt files.
 // https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT; members stored or deflated, archives above 4 GB too.
 
 #ifndef WORKER_DATA_ZIP_FILE_H_
@@ -15,19 +15,19 @@
 
 namespace cddp {
 
-// Not thread-safe. All messages lack the file's name.
+// Not thread-safe. Error messages do not contain the file's name.
 class ZipFile {
  public:
   // Reads the archive's directory. NotFound if the file cannot be opened, InvalidArgument if it is no zip archive, or
   // damaged, truncated, or one of several files.
   static absl::StatusOr<ZipFile> Open(const std::string& path);
 
-  // In the order of the alphabet.
+  // The members' names, sorted.
   std::vector<std::string> names() const;
   bool Has(const std::string& name) const { return members_.count(name) > 0; }
 
-  // The member's content, by its checksum. Memory is taken only for what its compressed bytes can hold. NotFound if
-  // there is none; InvalidArgument if it is damaged, encrypted or compressed in another way.
+  // The member's content, checked by its checksum. It allocates no more memory than the compressed bytes can expand to.
+  // NotFound if there is no such member; InvalidArgument if it is damaged, encrypted or compressed in another way.
   absl::StatusOr<std::string> Read(const std::string& name);
 
  private:
@@ -37,7 +37,7 @@ class ZipFile {
     uint32_t crc = 0;
     uint64_t packed = 0;  // bytes in the file
     uint64_t size = 0;    // bytes of the content
-    uint64_t offset = 0;  // of the member's own header
+    uint64_t offset = 0;  // of the member's header
   };
   struct Directory {
     uint64_t offset = 0;

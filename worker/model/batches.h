@@ -17,23 +17,23 @@
 namespace cddp {
 
 struct Batch {
-  torch::Tensor inputs;  // of the network, an example a row
+  torch::Tensor inputs;  // of the network, one example per row
   torch::Tensor
       targets;  // int64, for each of the network's rows of logits the right class; of arrays, whatever they say
 };
 
-// Between which all targets lie, training and test.
+// The range of all targets, of training and test.
 struct TargetRange {
   double least = 0;
   double most = 0;
 };
 
-// The data must outlive it. Batches lie on the device that it was made for; on the way to a GPU nobody waits for them.
+// The data must outlive it. Batches lie on the device it was made for; copies to a GPU are asynchronous.
 class Batches {
  public:
   virtual ~Batches() = default;
 
-  // Training examples below this may be asked for.
+  // Training examples below this may be requested.
   virtual uint64_t train_end() const = 0;
   virtual Batch Train(absl::Span<const uint32_t> examples) const = 0;
 
@@ -42,22 +42,22 @@ class Batches {
   virtual uint64_t test_part() const = 0;
   virtual Batch Test(uint64_t begin, uint64_t count) const = 0;
 
-  // Does the part of right answers say something?
+  // Whether the part of correct answers is meaningful.
   virtual bool has_accuracy() const = 0;
 
   // Without -100, which cross entropy leaves out.
   virtual TargetRange target_range() const = 0;
 };
 
-// inputs float32 [examples, 1, rows, cols], normalised; targets [examples]. An example is known by its number.
+// inputs float32 [examples, 1, rows, cols], normalised; targets [examples]. Examples are identified by number.
 std::unique_ptr<Batches> MakeBatches(const ImageDataset* data, const Device& device);
 
-// inputs int64 [examples, context], targets [examples, context]: the byte after each. An example is known by its first
-// byte.
+// inputs int64 [examples, context], targets [examples, context]: the byte after each. An example is identified by its
+// first byte.
 std::unique_ptr<Batches> MakeBatches(const TextDataset* data, const Device& device);
 
-// Shaped as the arrays are. inputs: float32 of floating-point numbers and bools, and of uint8, which is divided by 255;
-// int64 of other integers. targets: int64 of integers, else float32. An example is known by its number.
+// With the arrays' shapes. inputs: float32 of floating-point numbers and bools, and of uint8, which is divided by 255;
+// int64 of other integers. targets: int64 of integers, else float32. Examples are identified by number.
 std::unique_ptr<Batches> MakeBatches(const ArrayDataset* data, const Device& device);
 
 }  // namespace cddp

@@ -1,4 +1,4 @@
-// Dropout with a random stream of its own, from cheap random bytes.
+// Dropout with its own random stream of cheap random bytes.
 //
 // LibTorch draws a Mersenne Twister number for each element, which takes a tenth of a training step of simple_cnn, and
 // from a generator that is shared by the whole process.
@@ -21,7 +21,7 @@ class Dropout {
   // 1 / (1 - probability). Differentiable; advances the stream. Which elements are zero does not depend on the device.
   torch::Tensor Apply(const torch::Tensor& input, double probability);
 
-  // Where the stream stands.
+  // The stream's state.
   uint64_t state() const { return state_; }
   void set_state(uint64_t state) { state_ = state; }
 
@@ -29,8 +29,8 @@ class Dropout {
   uint64_t state_;
 };
 
-// What Apply multiplies an input of these sizes by; advances the stream that stands at *state. The first is a loop of
-// the host's, the second made of LibTorch's operations on `device`: to the same bits.
+// The factors that Apply uses for an input of these sizes; advances the stream *state. The first is a loop on the host,
+// the second uses LibTorch's operations on `device`, with the same bits.
 torch::Tensor HostDropoutMask(uint64_t* state, c10::IntArrayRef sizes, double probability);
 torch::Tensor DeviceDropoutMask(uint64_t* state, c10::IntArrayRef sizes, double probability, c10::Device device);
 

@@ -19,7 +19,7 @@ struct GptOptions {
 // InvalidArgument naming the flag whose value makes no sense.
 absl::Status Validate(const GptOptions& options);
 
-// As used.
+// The number of heads used.
 uint32_t HeadsOf(const GptOptions& options);
 
 }  // namespace cddp

@@ -1,4 +1,4 @@
-// From single tensors, completed in any order, to the falling boundary behind which everything is complete.
+// Turns completions of single tensors, in any order, into a falling boundary from which on all gradients are complete.
 
 #ifndef WORKER_MODEL_GRADIENT_FRONTIER_H_
 #define WORKER_MODEL_GRADIENT_FRONTIER_H_
@@ -18,7 +18,7 @@ class GradientFrontier {
   // `offsets`: where each tensor begins, ascending.
   explicit GradientFrontier(std::vector<uint64_t> offsets) : offsets_(std::move(offsets)) {}
 
-  // Begins a pass that tells `listener`, or nobody.
+  // Begins a pass that notifies `listener`, which may be null.
   void Start(GradientListener* listener) {
     listener_ = listener;
     complete_.assign(offsets_.size(), false);

@@ -1,4 +1,4 @@
-// Who is told, while a backward pass runs, what is complete, so that gradients leave before it ends.
+// The interface that is notified of complete gradients during a backward pass, so that they can be sent before it ends.
 
 #ifndef WORKER_MODEL_GRADIENT_LISTENER_H_
 #define WORKER_MODEL_GRADIENT_LISTENER_H_
@@ -9,8 +9,8 @@
 
 namespace cddp {
 
-// The mean loss of a forward pass. On a GPU it is on its way to the host, so that nobody has to wait for it before the
-// backward pass.
+// The mean loss of a forward pass. On a GPU it is copied to the host asynchronously, so that the backward pass need not
+// wait for it.
 class PassLoss {
  public:
   PassLoss(double value) : value_(value) {}  // NOLINT(google-explicit-constructor): it is one
@@ -18,8 +18,8 @@ class PassLoss {
   PassLoss(std::shared_ptr<const float> arriving, const float* on_device)
       : arriving_(std::move(arriving)), on_device_(on_device) {}
 
-  // On a GPU: once anything is known to be complete that the model's stream was given after the forward pass, such as
-  // one gradient.
+  // On a GPU call it only once any work given to the model's stream after the forward pass is known to be complete,
+  // such as one gradient.
   double Value() const { return arriving_ == nullptr ? value_ : *static_cast<const volatile float*>(arriving_.get()); }
 
   // On a GPU: where it lies there until the next forward pass. Null: Value() is known.
@@ -31,8 +31,8 @@ class PassLoss {
   const float* on_device_ = nullptr;
 };
 
-// Called from the thread that runs the backward pass, which waits for the calls to return: OnLoss from the one that
-// called ForwardBackward, OnGradients on a GPU from one of LibTorch's.
+// Called from the thread that runs the backward pass, which waits until the call returns: OnLoss from the caller of
+// ForwardBackward, OnGradients on a GPU from one of LibTorch's threads.
 class GradientListener {
  public:
   virtual ~GradientListener() = default;
@@ -40,8 +40,8 @@ class GradientListener {
   // The forward pass is over: before the first OnGradients of a step.
   virtual void OnLoss(const PassLoss& loss) = 0;
 
-  // The gradients of all elements from `begin` on are complete, and the pass reads their weights no more; on a GPU,
-  // once all is done that the model's stream was given until now. `begin` falls from call to call, down to 0.
+  // The gradients of all elements from `begin` on are complete, and the pass no longer reads their weights; on a GPU,
+  // once all work given to the model's stream until now is done. `begin` falls from call to call, down to 0.
   virtual void OnGradients(uint64_t begin) = 0;
 };
 

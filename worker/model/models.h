@@ -16,11 +16,11 @@
 
 namespace cddp {
 
-// How good a model's answers to a batch are.
+// The quality of a model's answers to a batch.
 struct BatchScore {
   double loss = 0;      // mean of the batch
-  int64_t right = 0;    // right answers
-  int64_t answers = 0;  // all of them; 0: they are not right or wrong
+  int64_t right = 0;    // correct answers
+  int64_t answers = 0;  // all answers; 0: they have no notion of correct
 };
 
 class Network : public torch::nn::Module {
@@ -30,19 +30,19 @@ class Network : public torch::nn::Module {
   // Without gradients.
   virtual BatchScore Score(const Batch& batch) = 0;
 
-  // Its source of random numbers; null: none.
+  // The model's source of random numbers; null: none.
   virtual Dropout* dropout() { return nullptr; }
-  // Does it draw from LibTorch's default generator while it trains?
+  // Whether it draws from LibTorch's default generator in training.
   virtual bool uses_generator() const { return false; }
 
-  // The bytes of the whole trained module, parameters on the processor, where that is more than its parameters and
-  // buffers by name.
+  // The bytes of the whole trained module, with parameters in host memory, if it is more than parameters and buffers by
+  // name.
   virtual std::optional<std::string> Archive() const { return std::nullopt; }
   // crc32c of the file that it comes from; 0: none.
   virtual uint32_t file_crc32c() const { return 0; }
 };
 
-// One that gives logits, and learns by their cross entropy.
+// A network that returns logits and is trained by their cross entropy.
 class Classifier : public Network {
  public:
   // Of image models, `inputs` are float32 [batch, 1, rows, cols], contiguous, and the logits [batch, classes].

@@ -1,4 +1,4 @@
-// torchvision's ResNet-50 as a list: every parameter with its shape, and what its layer costs to compute.
+// torchvision's ResNet-50 as a list: every parameter with its shape and its layer's cost of computation.
 
 #ifndef WORKER_MODEL_RESNET50_SHAPES_H_
 #define WORKER_MODEL_RESNET50_SHAPES_H_
@@ -11,7 +11,7 @@ namespace cddp {
 
 struct ShapedTensor {
   TensorSpec spec;
-  // Multiply-adds an image of 224x224 that end with this tensor's gradient in the backward pass; normalisation, which
+  // Multiply-adds per image of 224x224 that end with this tensor's gradient in the backward pass; normalisation, which
   // is cheap, counts with the convolution before it.
   double cost = 0;
 };

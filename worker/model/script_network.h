@@ -20,8 +20,8 @@
 namespace cddp {
 
 // Its float32 parameters that require a gradient are trained, and registered here under their names, with the buffers.
-// Parameters that require none stay as the file has them. Its programs run as they are written: what TorchScript's
-// optimiser makes of them after some calls rounds otherwise, and a step that is made again must give the same bits.
+// Parameters that require none keep the file's values. Its programs run without TorchScript's optimiser, whose code
+// after some calls rounds differently, because a repeated step must give the same bits.
 class ScriptNetwork final : public Network {
  public:
   // The module on the processor. NotFound or InvalidArgument, naming the file, if it cannot be read, holds no
@@ -29,8 +29,8 @@ class ScriptNetwork final : public Network {
   // type than float32, or without the method `loss` asks for.
   static absl::StatusOr<std::shared_ptr<ScriptNetwork>> Load(const std::string& path, LossChoice loss);
 
-  // Makes a step and an evaluation with the first examples, which change nothing. InvalidArgument says what the module
-  // cannot do with them, or what its loss cannot, or which buffer changes that workers could not keep alike.
+  // Makes a step and an evaluation with the first examples, without any change. InvalidArgument says what the module or
+  // its loss cannot do with them, or which buffer changes that workers cannot keep equal.
   absl::Status Try(const Batches& batches);
 
   torch::Tensor Loss(const Batch& batch) override;

@@ -1,5 +1,5 @@
-// A model that computes nothing: the tensors of a real one, gradients out of a pool of random numbers, and passes that
-// idle for as long as an accelerator would compute. With it a few cores carry a cluster whose network is the question.
+// A model without computation: the tensors of a real one, gradients from a pool of random numbers, and passes that idle
+// for the time of an accelerator's computation. With it a few cores can run a cluster whose network is measured.
 
 #ifndef WORKER_MODEL_SHAPES_MODEL_H_
 #define WORKER_MODEL_SHAPES_MODEL_H_
@@ -12,7 +12,7 @@
 
 namespace cddp {
 
-// Is `name` such a model? ("resnet50_shapes")
+// Whether `name` is such a model ("resnet50_shapes").
 bool IsShapesModel(const std::string& name);
 
 struct ShapesModelOptions {
@@ -21,14 +21,14 @@ struct ShapesModelOptions {
   absl::Duration compute = absl::Milliseconds(500);  // a third forward, the rest backward
 };
 
-// A step lasts `compute` from its beginning, whatever others do meanwhile on the processor, and a layer's share of it
-// is that of its multiply-adds. The gradients of a step are a run of normally distributed numbers that begins at
-// another place in each step; seed, rank and step decide it. The loss is 0.
+// A step lasts `compute` from its beginning, regardless of other load on the processor, and a layer's part of it is
+// that of its multiply-adds. The gradients of a step are a range of normally distributed numbers whose beginning
+// differs in each step; seed, rank and step determine it. The loss is 0.
 class ShapesModel final : public TrainingModel {
  public:
   explicit ShapesModel(const ShapesModelOptions& options);
 
-  // Weights and gradients lie in a device's memory from now on. Errors of AllocateOnDevice.
+  // Moves weights and gradients to a device's memory. Errors of AllocateOnDevice.
   absl::Status MoveTo(const Device& device);
 
   std::vector<TensorSpec> tensors() const override { return tensors_; }
@@ -50,7 +50,7 @@ class ShapesModel final : public TrainingModel {
  private:
   struct Layer {
     uint64_t begin = 0;  // its first element
-    double done = 0;     // part of the backward pass that is over when its gradients are complete
+    double done = 0;     // part of the backward pass that is done when its gradients are complete
   };
 
   const absl::Duration compute_;

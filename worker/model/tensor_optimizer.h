@@ -1,5 +1,5 @@
-// The worker's optimizer where the model's arrays are a GPU's: worker/optimizer's formulas as LibTorch's operations on
-// flat tensors, to the same numbers but for rounding.
+// The worker's optimizer for arrays in a GPU's memory: worker/optimizer's formulas as LibTorch's operations on flat
+// tensors, with the same results except rounding.
 
 #ifndef WORKER_MODEL_TENSOR_OPTIMIZER_H_
 #define WORKER_MODEL_TENSOR_OPTIMIZER_H_
@@ -16,10 +16,10 @@
 
 namespace cddp {
 
-// `weights`, on the device: the published weights to begin with. Holds 8 bytes an element there, 4 with momentum, 8 of
-// Adam, and up to 8 where parameter groups differ. Parts are as long as the backward pass makes them, but at least
-// a million elements. Nothing waits for the device in a step: whether a part is finite is known there alone, so a
-// step that is left out counts in schedules and in Adam's bias correction all the same. Errors of
+// `weights`, on the device: the initial published weights. It holds 8 bytes per element there, 4 more with momentum, 8
+// more for Adam, and up to 8 more if parameter groups differ. Parts have the lengths in which the backward pass
+// completes them, but at least a million elements. The host never waits in a step: only the device knows whether a
+// part is finite, so a skipped step still counts in schedules and in Adam's bias correction. Errors of
 // WorkerOptimizer::Create, and Internal for LibTorch's.
 absl::StatusOr<std::unique_ptr<LocalOptimizer>> MakeTensorOptimizer(const WorkerOptimizerOptions& options,
                                                                     const ParameterLayout& layout, const Device& device,

@@ -2,9 +2,9 @@
 // that only measure the network, nothing (worker/model/shapes_model.h).
 //
 // All parameters lie, in model order, in one flat array and all their gradients in another; LibTorch's tensors are
-// views of the two, so that the exchange reads gradients and writes weights where LibTorch keeps them. Behind the
-// parameters lie the buffers (common/layout/parameter_layout.h) as published; those that forward passes change are in
-// an array of their own. No header but models.h and dropout.h knows LibTorch.
+// views of the two, so that the exchange reads gradients and writes weights where LibTorch keeps them. The
+// published buffers (common/layout/parameter_layout.h) follow the parameters; those that forward passes change are in a
+// separate array. Only the headers models.h and dropout.h include LibTorch.
 
 #ifndef WORKER_MODEL_TRAINING_MODEL_H_
 #define WORKER_MODEL_TRAINING_MODEL_H_
@@ -35,31 +35,31 @@ struct ModelOptions {
   uint64_t seed = 42;
   uint32_t rank = 0;
   int threads = 1;                                   // of LibTorch, for the whole process
-  absl::Duration compute = absl::Milliseconds(500);  // resnet50_shapes: what a forward and backward pass lasts
-  GptOptions gpt = {};                               // its context is the text's
+  absl::Duration compute = absl::Milliseconds(500);  // resnet50_shapes: duration of a forward and backward pass
+  GptOptions gpt = {};                               // its context must be the text's
   Device device = {};
   LossChoice loss = LossChoice::kAuto;  // of a TorchScript file
 };
 
 struct Evaluation {
   double loss = 0;      // mean cross entropy, in nats; of a TorchScript file, as ModelOptions::loss says
-  double accuracy = 0;  // in [0, 1]; NaN where answers are not right or wrong, and of a language model
+  double accuracy = 0;  // in [0, 1]; NaN for language models, and if answers have no notion of correct
   uint64_t examples = 0;
 };
 
 // Initial weights depend on the seed alone, dropout on seed and rank: the same options and calls give the same bits in
-// every process on one kind of machine; on a GPU but for LibTorch's operations that add in no fixed order. Not
+// every process on one kind of machine; on a GPU except for LibTorch's operations that add in no fixed order. Not
 // thread-safe. LibTorch's exceptions come out as Internal errors.
 class TrainingModel {
  public:
-  // `data` must outlive the model. InvalidArgument for an unknown name, one that is of another kind of data, or images
-  // that are too small for the model.
-  // For the whole process it sets LibTorch's threads; for the calling thread, which should train as well, it rounds
-  // denormal numbers to zero: they are slow and change nothing.
+  // `data` must outlive the model. InvalidArgument for an unknown name, a model for another kind of data, or images
+  // that are too small for it.
+  // It sets LibTorch's threads for the whole process. In the calling thread, which should also train, it sets the mode
+  // that rounds denormal numbers to zero: they are slow and make no difference.
   static absl::StatusOr<std::unique_ptr<TrainingModel>> Create(const ModelOptions& options, const ImageDataset* data);
   static absl::StatusOr<std::unique_ptr<TrainingModel>> Create(const ModelOptions& options, const TextDataset* data);
-  // Of a TorchScript file, which may learn images as well. Its initial weights are the file's. InvalidArgument, too, if
-  // it cannot make a step with the first examples.
+  // For a TorchScript file, which may be trained on images as well. The file has the initial weights. InvalidArgument
+  // also if it cannot make a step with the first examples.
   static absl::StatusOr<std::unique_ptr<TrainingModel>> Create(const ModelOptions& options, const ArrayDataset* data);
 
   virtual ~TrainingModel() = default;
@@ -69,30 +69,30 @@ class TrainingModel {
   // The parameters in model order, then buffers and counters, named as PyTorch names them.
   virtual std::vector<TensorSpec> tensors() const = 0;
 
-  // In whose memory the spans below lie: the host reads and writes those of a GPU by copies alone.
+  // The device in whose memory the spans below lie: the host accesses a GPU's only by copies.
   virtual Device device() const = 0;
 
   // All parameters and published buffers, all gradients; valid as long as the model. Weights may be written between
   // calls.
   virtual absl::Span<float> weights() = 0;
   virtual absl::Span<const float> weights() const = 0;
-  // From OnLoss on, those of the step under way, and behind them room for the buffers' differences; resnet50_shapes
-  // keeps each step's in another place.
+  // From OnLoss on the gradients of the step under way, followed by room for the buffers' differences; with
+  // resnet50_shapes their place differs in each step.
   virtual absl::Span<float> gradients() = 0;
 
   // The model's own buffers, in the order of those at the end of weights(): a training step's forward pass has changed
   // them when OnLoss is called, and Evaluate uses them.
   virtual absl::Span<const float> buffers() const = 0;
-  // Writes the buffers' part of a gradient: what lies at the end of `published` minus the model's own, and zero where
-  // that is not finite (worker/exchange/buffer_difference.h). Both are as long as weights(). On a GPU it is queued.
+  // Writes the buffers' part of a gradient: the end of `published` minus the model's own buffers, and zero where that
+  // is not finite (worker/exchange/buffer_difference.h). Both are as long as weights(). On a GPU it is queued.
   virtual void WriteBufferDifference(absl::Span<const float> published, absl::Span<float> difference) = 0;
-  // The model's own become those at the end of weights().
+  // Sets the model's own buffers to those at the end of weights().
   virtual void TakePublishedBuffers() = 0;
-  // Sets the counters of training steps, for a model that joins after so many.
+  // Sets the counters of training steps, for a model that joins a running training.
   virtual void SetCounters(uint64_t steps) = 0;
 
   // Mean loss of the training examples with these indices (of text: with these first bytes); the gradients are those of
-  // this mean. `listener`, if any, hears of them as they are made and may write the weights of those it has heard of.
+  // this mean. `listener`, if any, is notified of complete gradients and may then write these elements' weights.
   // On a GPU both passes have been queued when it returns. InvalidArgument for no examples or an index outside the
   // training set.
   virtual absl::StatusOr<PassLoss> ForwardBackward(absl::Span<const uint32_t> examples,
@@ -106,7 +106,7 @@ class TrainingModel {
   // replaced whole or not at all.
   virtual absl::Status Save(const std::string& path) const = 0;
 
-  // All that the coming steps depend on besides weights and buffers: counters and random streams.
+  // Everything on which later steps depend besides weights and buffers: counters and random streams.
   // SetState: InvalidArgument if it is not of such a model.
   virtual std::string State() const = 0;
   virtual absl::Status SetState(absl::string_view state) = 0;

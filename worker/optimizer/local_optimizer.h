@@ -14,8 +14,8 @@
 
 namespace cddp {
 
-// What is done along with a step for each part that it steps, while the part lies in the processor's cache: passes over
-// whole arrays of a large model cost as much as its optimizer.
+// Additional work of a step for each of its parts, while the part is in the processor's cache: separate passes over the
+// arrays of a large model would cost as much as its optimizer.
 enum class Along {
   kNothing,
   kDifference,  // notes what the steps since the last exchange have moved: an exchange begins with this step
@@ -23,9 +23,9 @@ enum class Along {
   kAhead,       // NoteMoved and GoAhead: no exchange is under way
 };
 
-// Spans of gradients and weights have as many elements as the model and lie in its kind of memory, unless it says the
-// host's; behind the parameters lie the buffers, which no step touches. What is exchanged may have more behind them,
-// which are the caller's to read and write (common/layout/agreed_tensor.h). A step is made part by part, as the
+// Spans of gradients and weights have the model's number of elements and lie in its kind of memory, unless a comment
+// says the host's. The buffers follow the parameters; no step touches them. Exchanged arrays may have further elements,
+// which only the caller reads and writes (common/layout/agreed_tensor.h). A step is made part by part, as the
 // backward pass completes the gradients, last first; with clipping, at once when all are complete. A part whose
 // gradient is not finite, and all before it, are left out of the step: neither weights nor the optimizer's state ever
 // hold a NaN. Not thread-safe.
@@ -33,26 +33,27 @@ class LocalOptimizer {
  public:
   virtual ~LocalOptimizer() = default;
 
-  // The training had made so many steps when it was joined: the learning rate goes on from there. For one that is new.
+  // Sets the training's number of steps when this worker joined, from which the learning rate continues. For a new one.
   virtual void SetStepsBefore(uint64_t steps) = 0;
 
   // Begins a step. `skip`: the loss is not finite, so the step changes nothing. `loss`: where it lies on a GPU, if the
   // host does not know it yet; null: `skip` says all.
   virtual void Begin(bool skip, const float* loss) = 0;
 
-  // Gradients from `ready` on are complete: steps the parts that lie there, and no part twice in a step. Returns where
-  // the parts that are done begin; all are after a call with 0. On a GPU all of this is queued on the model's stream.
+  // Gradients from `ready` on are complete: steps the parts from there on, each part once per step. Returns the
+  // beginning of the parts that are done; after a call with 0 all are. On a GPU all of this is queued on the model's
+  // stream.
   //
   // kAnswer and kAhead may come with a step's later calls only, and an optimizer may do nothing for them: the functions
   // that they name must follow the step in any case, and do what is left.
   virtual uint64_t Step(uint64_t ready, absl::Span<const float> gradients, absl::Span<float> weights, Along along) = 0;
 
-  // Of how many steps since the last call was a part left out? On a GPU to be asked when something is known to be
-  // complete that the model's stream was given after the last Step.
+  // The number of steps since the last call of which a part was left out. On a GPU call it only once some work given to
+  // the model's stream after the last Step is known to be complete.
   virtual uint64_t TakeSkipped() = 0;
 
-  // Published weights minus weights: what the steps have moved, with a gradient's sign. What lies behind the parameters
-  // is the caller's to write.
+  // Published weights minus weights: the changes by the steps, with a gradient's sign. The caller writes the elements
+  // after the parameters.
   virtual absl::Span<float> difference() = 0;
 
   // The published weights; the exchange adds its replies here.

@@ -1,4 +1,4 @@
-// --optimizer of a worker: its own, or none, where the servers' optimizer steps.
+// --optimizer of a worker: its own, or none if the servers have the optimizer.
 
 #ifndef WORKER_OPTIMIZER_OPTIMIZER_CHOICE_H_
 #define WORKER_OPTIMIZER_OPTIMIZER_CHOICE_H_

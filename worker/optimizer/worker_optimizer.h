@@ -1,10 +1,10 @@
 // The optimizer at the worker: it steps the worker's own weights, and what workers exchange is the change of the
-// weights since the last exchange, in the place of a gradient; the server averages (local SGD, Stich 2019; DiLoCo,
+// weights since the last exchange, instead of a gradient; the server averages (local SGD, Stich 2019; DiLoCo,
 // Douillard et al. 2023; with compressed differences SparseLoCo, arXiv 2508.15706).
 //
 // Error feedback commutes with linear steps only. A gradient that has waited arrives as one large entry, which Adam on
-// the server would divide by its own size: the step would be lost, not late. So whatever normalises stands here, before
-// compression (Tang et al. 2021, 1-bit Adam; ../shared/convergence-notes.md has measurements).
+// the server would divide by its own size: the step would be lost, not late. So an optimizer that normalises runs here,
+// before compression (Tang et al. 2021, 1-bit Adam; docs/convergence.md has measurements).
 
 #ifndef WORKER_OPTIMIZER_WORKER_OPTIMIZER_H_
 #define WORKER_OPTIMIZER_WORKER_OPTIMIZER_H_
@@ -43,7 +43,7 @@ inline constexpr uint64_t kMostRunElements = uint64_t{1} << 16;
 // On the host, whose memory all spans lie in. A part is a run of parameters (parameter_groups.h).
 class WorkerOptimizer final : public LocalOptimizer {
  public:
-  // `weights`: the published weights to begin with; what the layout has behind them is 0. Errors of MakeParameterRuns
+  // `weights`: the initial published weights; further elements of the layout are 0. Errors of MakeParameterRuns
   // and Validate.
   static absl::StatusOr<std::unique_ptr<WorkerOptimizer>> Create(const WorkerOptimizerOptions& options,
                                                                  const ParameterLayout& layout,
@@ -63,7 +63,7 @@ class WorkerOptimizer final : public LocalOptimizer {
   absl::StatusOr<std::string> SaveState() const override { return State(); }
   absl::Status SetState(absl::string_view state) override;
 
-  // Was a part of the last step left out?
+  // Whether a part of the last step was left out.
   bool skipped() const { return skips_; }
 
   std::string State() const;
