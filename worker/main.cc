@@ -33,7 +33,7 @@ absl::Status Train(const cddp::StopSignal& stop) {
   return cddp::RunTraining(*options);
 }
 
-// --check_device: its exit code.
+// Runs --check_device; returns the exit code.
 int CheckDevice() {
   const absl::StatusOr<cddp::TrainerOptions> options = cddp::TrainerOptionsFromFlags();
   if (!options.ok()) return cddp::ReportError(options.status());
@@ -43,7 +43,7 @@ int CheckDevice() {
   return 0;
 }
 
-// --check_model: likewise.
+// Runs --check_model; returns the exit code.
 int CheckModel() {
   const absl::StatusOr<cddp::TrainerOptions> options = cddp::TrainerOptionsFromFlags();
   if (!options.ok()) return cddp::ReportError(options.status());
@@ -76,6 +76,6 @@ int main(int argc, char** argv) {
   const absl::Status status = Train(stop);
   if (status.ok()) return 0;
   const int code = cddp::ReportError(status);
-  // Above 127, so that whoever starts processes again knows that this one is worth it.
+  // Above 127, so that a supervisor knows that a restart makes sense.
   return stop.received() != 0 ? 128 + stop.received() : code;
 }

@@ -7,7 +7,7 @@
 namespace cddp {
 namespace {
 
-// What differs between two encodings of a bucket; null: nothing.
+// The difference between two encodings of a bucket; null: none.
 const char* Difference(const EncodedBucket& engine, const EncodedBucket& host) {
   if (engine.finite != host.finite) return "whether its gradient is finite";
   if (engine.update.view() != host.update.view()) return "its bytes";
@@ -71,7 +71,7 @@ void CheckedBuckets::Encode(uint32_t bucket, const ReadyToken& ready, bool with_
   const absl::Status copied = copy_(gradients_.subspan(range.begin, range.size()),
                                     absl::MakeSpan(host_gradients_).subspan(range.begin, range.size()));
   EncodedBucket expected;
-  // On the host at once, before this returns.
+  // On the host it completes before this returns.
   host_->Encode(bucket, nullptr, with_checksum, [&expected](EncodedBucket encoded) { expected = std::move(encoded); });
   engine_->Encode(bucket, ready, with_checksum,
                   [bucket, copied, findings = findings_, expected = std::move(expected),

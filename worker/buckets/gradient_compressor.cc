@@ -91,7 +91,7 @@ absl::Status GradientCompressor::SetLevel(const SendLevel& level) {
   for (const auto& compressor : compressors_) thresholds.push_back(compressor->threshold());
   if (absl::Status status = MakeCompressors(level.ratio); !status.ok()) {
     options_ = before;
-    MakeCompressors(before.compressor.ratio).IgnoreError();  // as it was made before
+    MakeCompressors(before.compressor.ratio).IgnoreError();  // the options were valid before
     return status;
   }
   for (size_t bucket = 0; bucket < compressors_.size(); ++bucket) {
@@ -145,7 +145,7 @@ absl::StatusOr<CompressResult> GradientCompressor::Compress(uint32_t bucket, abs
 }
 
 void GradientCompressor::Accepted(uint32_t bucket, absl::string_view update) {
-  // Our own bytes: they decode.
+  // These are our own bytes, so they decode.
   if (!corrections_.empty() && !update.empty() && !IsBuffers(bucket))
     corrections_[bucket].ClearSent(update).IgnoreError();
 }

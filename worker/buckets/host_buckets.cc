@@ -64,7 +64,7 @@ void HostBuckets::Apply(uint32_t bucket, const PushReply& reply, const SharedByt
     compressor_->Accepted(bucket, pushed.view());
   }
   const absl::Span<float> replica = WeightsOf(bucket);
-  // Minus zero is what addition leaves unchanged, so that the sum below is the update bit for bit.
+  // Adding to minus zero gives every value unchanged, so the sum below is the update bit for bit.
   if (reply.replaces) std::fill(replica.begin(), replica.end(), -0.0f);
   absl::Status status;
   for (const SharedBytes& update : reply.updates) {

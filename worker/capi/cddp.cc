@@ -25,7 +25,7 @@ struct cddp_client {
 namespace cddp::capi {
 namespace {
 
-// Sizes of version 1.0, the least that a program may have.
+// Sizes of version 1.0, the smallest that a program may have.
 constexpr uint32_t kTensorBytes = 40;
 constexpr uint32_t kMemoryBytes = 24;
 constexpr uint32_t kStepOptionsBytes = 32;
@@ -42,7 +42,7 @@ absl::Status CheckGiven(const void* argument, const char* name) {
   return absl::InvalidArgumentError(absl::StrCat(name, " is null"));
 }
 
-// Calls `call` with a client of this process.
+// Calls `call` with the client, if it is of this process.
 template <typename Call>
 cddp_code WithClient(cddp_client* client, Call&& call) {
   return Guard([&]() -> absl::Status {
@@ -91,7 +91,7 @@ absl::StatusOr<ClientTensor> ReadTensor(const cddp_tensor* given, size_t index) 
   return tensor;
 }
 
-// The tensors lie as far apart as the program's struct is long.
+// The program's struct_size is the distance between the tensors.
 absl::StatusOr<std::vector<ClientTensor>> ReadTensors(const cddp_tensor* tensors, size_t count) {
   if (count == 0) return absl::InvalidArgumentError("there are no tensors");
   if (absl::Status status = CheckGiven(tensors, "tensors"); !status.ok()) return status;
@@ -135,7 +135,7 @@ absl::StatusOr<StepInput> ReadStepOptions(const cddp_step_options* options) {
   return input;
 }
 
-// Checks before a step that its result can be told afterwards.
+// Checks before a step that its result can be returned afterwards.
 absl::StatusOr<uint32_t> CheckResult(const cddp_result* result) {
   return result == nullptr ? absl::StatusOr<uint32_t>(0) : SizeOf(result, kResultBytes, "result");
 }
@@ -241,7 +241,7 @@ cddp_code cddp_options_read_environment(cddp_options* options) {
   return Guard([&]() -> absl::Status {
     if (absl::Status status = CheckGiven(options, "options"); !status.ok()) return status;
     cddp::ClientOptions read = options->options;
-    // Ours after those of torchrun and others, so that they count.
+    // Our variables come after those of torchrun and others, so that they override these.
     absl::Status status = cddp::capi::SetFromVariable("RANK", "rank", &read);
     if (status.ok()) status = cddp::capi::SetFromVariable("WORLD_SIZE", "workers", &read);
     for (const cddp::ClientOptionHelp& option : cddp::ClientOptionNames()) {
@@ -300,7 +300,7 @@ cddp_code cddp_leave(cddp_client* client, int finished) {
 }
 
 void cddp_destroy(cddp_client* client) {
-  // In a child of the process that joined, the client's threads are gone, and its locks may be held.
+  // In a forked child the client's threads do not exist, and its locks may be held.
   if (client == nullptr || !client->client->IsOfThisProcess()) return;
   delete client;
 }

@@ -17,7 +17,7 @@ namespace {
 constexpr absl::string_view kCheckpointMagic = "CDDPWORK";
 constexpr uint32_t kCheckpointFormat = 3;
 
-// Gives bytes on without a copy of the large arrays, and keeps the checksum of all of it.
+// Passes bytes on without copying the large arrays, and computes the checksum of all of them.
 class Sink {
  public:
   explicit Sink(WriteBytes write) : write_(write) {}

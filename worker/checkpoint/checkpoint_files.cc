@@ -35,7 +35,7 @@ absl::Status CheckpointFiles::Write(const WorkerCheckpoint& checkpoint) const {
   if (!file.ok()) return file.status();
   if (absl::Status status = Append(checkpoint, &*file); !status.ok()) return status;
   if (absl::Status status = file->Sync(); !status.ok()) return status;
-  // Between the two renames the previous one, which is the latest until now, stands in.
+  // Between the two renames the previous file, the latest one until now, is still there.
   if (rename(latest_.c_str(), previous_.c_str()) != 0 && errno != ENOENT) {
     return absl::ErrnoToStatus(errno, absl::StrCat(previous_, ": cannot replace"));
   }
@@ -50,7 +50,7 @@ absl::StatusOr<std::optional<WorkerCheckpoint>> CheckpointFiles::ReadLatest() co
   if (previous.ok()) {
     LogWarning(absl::StrCat("event=older_checkpoint step=", previous->exchange.step, " reason=\"",
                             latest.status().message(), "\""));
-    // Out of the way, or the next Write would put it in the place of the good one.
+    // Move it out of the way; otherwise the next Write would replace the good one by it.
     rename(latest_.c_str(), absl::StrCat(latest_, ".damaged").c_str());
     return std::optional(*std::move(previous));
   }

@@ -41,7 +41,7 @@ void CheckpointWriter::Run() {
   while (true) {
     changed_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return next_.has_value() || ending_; });
     if (!next_.has_value()) return;
-    const WorkerCheckpoint& checkpoint = *next_;  // nobody touches it until it is reset here
+    const WorkerCheckpoint& checkpoint = *next_;  // no one else accesses it until it is reset here
     lock.Unlock();
     const absl::Duration begin = MonotonicNow();
     const absl::Status status = files_.Write(checkpoint);

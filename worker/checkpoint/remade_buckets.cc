@@ -19,7 +19,7 @@ SharedBytes Negated(const SharedBytes& update, uint32_t length) {
   return SharedBytes::Own(std::move(bytes));
 }
 
-// Does sending it leave anything to be sent? All elements in fp32 do not; those of buffers neither.
+// Whether sending it leaves a residual. All elements in fp32 leave none, and neither do buffers.
 bool LeavesResidual(const SharedBytes& update, uint32_t length) {
   const absl::StatusOr<UpdateParts> parts = SplitUpdate(update.view(), length);
   return parts.ok() && (parts->info.count < length || parts->info.value_encoding != ValueEncoding::kFp32);

@@ -66,7 +66,7 @@ std::map<uint64_t, std::string> SentLog::Files() const {
   return files;
 }
 
-// One after the other, so that what a step sent in a later life stands for what it sent before.
+// In order, so that the updates of a later start replace those of an earlier one.
 absl::Status SentLog::Read(uint64_t step) {
   std::optional<uint64_t> last;
   for (const auto& [first, path] : Files()) {
@@ -124,7 +124,7 @@ void SentLog::Note(uint64_t step, uint32_t bucket, absl::string_view update) {
 
 void SentLog::Write(absl::string_view bytes) {
   if (fd_ < 0) return;
-  // A file that ends within a record would hide all that follows, so nothing does.
+  // A file that ends within a record would hide all further records, so none are written.
   const bool fits = bytes_ + bytes.size() <= kMostBytes;
   const bool written = fits && write(fd_, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size());
   bytes_ += bytes.size();

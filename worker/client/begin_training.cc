@@ -9,7 +9,7 @@
 namespace cddp {
 namespace {
 
-// The value of "--name=" in settings "--a=1 --b=2"; empty: not there.
+// The value of "--name=" in settings "--a=1 --b=2"; empty if it is missing.
 absl::string_view ValueOf(absl::string_view settings, absl::string_view name) {
   for (const absl::string_view setting : absl::StrSplit(settings, ' ')) {
     if (absl::StartsWith(setting, name)) return setting.substr(name.size());

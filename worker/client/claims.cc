@@ -17,10 +17,10 @@ struct Range {
   const Claims* owner = nullptr;
 };
 
-// Of this process. Never destroyed: clients may live longer than static objects.
+// The claims of this process. Never destroyed, because clients may outlive static objects.
 struct Taken {
   Mutex mutex;
-  std::map<uintptr_t, Range> memory ABSL_GUARDED_BY(mutex);  // by beginning; disjoint
+  std::map<uintptr_t, Range> memory ABSL_GUARDED_BY(mutex);  // by start address; disjoint
   std::set<std::string> ranks ABSL_GUARDED_BY(mutex);
 };
 

@@ -1,4 +1,4 @@
-// How a client comes to be: its tensors, memory, rank and servers.
+// Creates a client: its tensors, memory, rank and servers.
 
 #include <unistd.h>
 
@@ -21,7 +21,7 @@
 namespace cddp {
 namespace {
 
-// gRPC's threads do not come along with fork(), and its locks may be held for ever.
+// After fork() gRPC's threads do not exist, and its locks may be held for ever.
 absl::Status CheckNotForked() {
   static std::atomic<pid_t> joined_in{0};
   pid_t none = 0;
@@ -38,7 +38,7 @@ uint64_t ElementsOf(const TensorSpec& spec) {
   return elements;
 }
 
-// InvalidArgument unless the tensor lies in such memory.
+// InvalidArgument unless the tensor lies in that memory.
 absl::Status CheckPlace(const ClientTensor& tensor, const ClientMemory& memory) {
   if (tensor.data == nullptr && tensor.counter == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("tensor '", tensor.spec.name, "' has no memory (null)"));

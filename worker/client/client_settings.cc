@@ -15,7 +15,7 @@
 namespace cddp {
 namespace {
 
-// One option: its help besides its binding.
+// One option: its help and its binding.
 struct Option {
   const char* help;
   Binding<ClientOptions> binding;
@@ -84,7 +84,7 @@ Option Run() {
 }
 
 std::vector<Option> MakeOptions() {
-  // A row a line.
+  // One row per line.
   // clang-format off
   return {
       Servers(),
@@ -134,7 +134,7 @@ absl::StatusOr<const Option*> Find(absl::string_view name) {
                                           similar.empty() ? "" : absl::StrCat(": did you mean '", similar, "'?")));
 }
 
-// The rules of cddp-worker's settings where there is one of the name; what only clients have must be alike, and kept.
+// The rules of cddp-worker's settings of the same names; settings that only clients have must be alike, and kept.
 std::vector<Setting> SettingsOfClients() {
   std::vector<Setting> settings;
   const absl::Span<const Setting> workers = WorkerSettings();

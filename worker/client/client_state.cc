@@ -23,7 +23,7 @@ absl::StatusOr<std::string> Client::State() {
   absl::StatusOr<std::vector<float>> published = arrays_.Published();
   if (!published.ok()) return published.status();
   checkpoint.weights = *std::move(published);
-  if (statistics_.local_steps > 0) {  // the program's own have moved on
+  if (statistics_.local_steps > 0) {  // the program's own weights have changed since
     const absl::StatusOr<std::vector<float>> own = arrays_.Own();
     if (!own.ok()) return own.status();
     checkpoint.model.assign(reinterpret_cast<const char*>(own->data()), own->size() * sizeof(float));
@@ -64,7 +64,7 @@ absl::Status Client::Restore(absl::string_view state) {
                                                    ": start them with their --state_dir, or call start to take part in "
                                                    "this run without that state"));
   }
-  // The servers' version when this joined, or what start has made of it.
+  // The servers' version when this client joined, or later.
   const uint64_t reached = std::max(cluster_->version(), statistics_.step);
   if (reached == 0 || (cluster_->is_sync() && reached < checkpoint->exchange.step)) {
     return absl::FailedPreconditionError(

@@ -103,7 +103,7 @@ absl::Status Client::Wait(absl::Duration timeout) {
     MutexLock lock(mutex_);
     if (absl::Status status = Require(Phase::kInStep, "wait"); !status.ok()) return status;
   }
-  if (exchange_->WaitFor(timeout)) return absl::OkStatus();  // also if it was cancelled, as Finish says
+  if (exchange_->WaitFor(timeout)) return absl::OkStatus();  // also if it was cancelled, which Finish reports
   return absl::DeadlineExceededError("wait: the step is still under way");
 }
 
@@ -144,7 +144,7 @@ void Client::NoteFinished(const StepTraffic& traffic) {
   cluster_->NoteProgress(exchange_->step() - 1, input_.loss);
   if (tensorboard_ == nullptr) return;
   const uint64_t steps = (exchange_->step() - 1) * options_.local_steps;
-  const std::optional<double> loss = input_.loss == 0 ? std::nullopt : std::optional(input_.loss);  // 0: not told
+  const std::optional<double> loss = input_.loss == 0 ? std::nullopt : std::optional(input_.loss);  // 0: not given
   AddTraffic(steps, loss, traffic, layout_.total_elements(), tensorboard_.get());
 }
 

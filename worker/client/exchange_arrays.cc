@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kBlock = 8192;  // elements that stay in the first-level caches between two passes
 
-// difference = published - own. Is `own` finite?
+// difference = published - own. Returns whether `own` is finite.
 bool Subtract(const float* published, const float* own, float* difference, size_t size) {
   bool finite = true;
   for (size_t begin = 0; begin < size; begin += kBlock) {
@@ -98,7 +98,7 @@ absl::StatusOr<std::vector<float>> ExchangeArrays::Own() const {
 }
 
 absl::StatusOr<std::vector<float>> ExchangeArrays::Published() const {
-  absl::StatusOr<std::vector<float>> all = Own();  // in place, the parameters' are these
+  absl::StatusOr<std::vector<float>> all = Own();  // in place, these are the parameters'
   if (!all.ok()) return all;
   const Elements to = Split(&*all);
   if (!replica_.empty()) std::copy(replica_.begin(), replica_.end(), to.parameters.begin());

@@ -39,7 +39,7 @@ struct ExchangeCalls::Call {
   grpc::ByteBuffer request;  // for every try: it refers to the updates
   grpc::ByteBuffer response;
   std::shared_ptr<ServerStubs> stubs;          // of the try under way
-  std::optional<grpc::ClientContext> context;  // one a try
+  std::optional<grpc::ClientContext> context;  // one per try
   grpc::Alarm alarm;                           // of the next try
   Retry retry;
 };
@@ -109,7 +109,7 @@ void ExchangeCalls::Failed(Call* call, const absl::Status& status) {
 }
 
 bool ExchangeCalls::SendLater(Call* call, absl::Duration pause) {
-  MutexLock lock(mutex_);  // or the destructor might miss the alarm
+  MutexLock lock(mutex_);  // otherwise the destructor might miss the alarm
   if (ending_) return false;
   call->alarm.Set(DeadlineIn(pause), [this, call](bool) { Send(call); });
   return true;

@@ -74,7 +74,7 @@ void GrpcCluster::Exchange(std::vector<Push> pushes, Answered done) {
 }
 
 absl::Status GrpcCluster::ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) {
-  // Before the first is read: the last would wait for this worker until then.
+  // Before the first server is read: otherwise the last one would wait for this worker until it is read.
   for (uint32_t shard = 0; options_.catches_up && shard < servers_.size(); ++shard) {
     absl::Status status = ReadServersSnapshot(options_, servers_[shard].get(), UINT32_MAX, {}, take);
     if (!status.ok()) return status;
@@ -89,7 +89,7 @@ absl::Status GrpcCluster::ReadSnapshot(absl::Span<const uint64_t> held, const Ta
 }
 
 absl::Status GrpcCluster::TakePart() {
-  if (!options_.catches_up) return absl::OkStatus();  // it does since Join
+  if (!options_.catches_up) return absl::OkStatus();  // rounds have waited for this worker since Join
   GrpcClusterOptions options = options_;
   options.run = {joined_.run, RunClaim::kBegun};
   return JoinServers(options, layout_, servers_).status();

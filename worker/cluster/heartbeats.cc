@@ -58,7 +58,7 @@ void Heartbeats::Run() {
           });
     }
     unanswered.Wait();
-    // That which has waited longest, whichever server it is.
+    // The server whose round has waited longest.
     size_t oldest = 0;
     for (size_t i = 0; i < heartbeats.size(); ++i) {
       if (heartbeats[i].response.waiting_ms() > heartbeats[oldest].response.waiting_ms()) oldest = i;
@@ -67,7 +67,7 @@ void Heartbeats::Run() {
   }
 }
 
-// After ten seconds, and each time that it has become twice as long.
+// Logs after ten seconds, and whenever the time has doubled.
 void Heartbeats::TellWaiting(const std::string& server, const v1::HeartbeatResponse& response) {
   const uint64_t waiting_ms = response.waiting_ms();
   if (waiting_ms < told_waiting_ms_) told_waiting_ms_ = 0;  // another round

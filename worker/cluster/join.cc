@@ -22,10 +22,10 @@
 namespace cddp {
 namespace {
 
-// To a server, that this worker does not take part after all.
+// For telling a server that this worker does not take part after all.
 constexpr absl::Duration kLeaveTimeout = absl::Seconds(1);
 
-// Joins the servers of one cluster, and keeps what they said.
+// Joins the servers of one cluster, and keeps their answers.
 class Joining {
  public:
   Joining(const GrpcClusterOptions& options, const ParameterLayout& layout,
@@ -43,7 +43,7 @@ class Joining {
   absl::StatusOr<JoinedCluster> JoinAll() {
     absl::Status status = TryJoinAll();
     if (status.ok()) return joined_;
-    // Rounds would wait for this worker until its lease is over.
+    // Otherwise rounds would wait for this worker until its lease is over.
     for (uint32_t shard = 0; shard < reached_; ++shard) TryLeave(*servers_[shard]);
     return status;
   }
@@ -65,8 +65,8 @@ class Joining {
                                                            : v1::ANY);
   }
 
-  // Server after server, so that workers that join at the same time take one name: that of the first that reached
-  // server 0.
+  // One server after the other, so that workers that join at the same time agree on one name: that of the first that
+  // reached server 0.
   absl::Status AgreeOnRun() {
     RunIdentity run = options_.run;
     bool has_begun = run.claim == RunClaim::kBegun;
@@ -131,7 +131,7 @@ class Joining {
     bool told = false;
     const auto attempt = [&](absl::Duration timeout) {
       grpc::ClientContext context;
-      SetCallIdentity(&context, /*run=*/"");  // the request says it
+      SetCallIdentity(&context, /*run=*/"");  // the request has it
       context.set_deadline(DeadlineIn(timeout));
       return FromGrpc(server.stubs.get()->typed->Join(&context, request_, response));
     };
@@ -175,7 +175,7 @@ class Joining {
   // version 1 while another is at 0: that one has lost its state.
   absl::Status CheckThatNoneBeginsAnew() {
     if (!OneBeginsAnew()) return absl::OkStatus();
-    // That was so when each was joined: others may have trained while this worker waited for a later one.
+    // The versions are from each server's Join: others may have trained while this worker waited for a later server.
     for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
       if (joined_.versions[shard] > 0) continue;
       if (absl::Status status = JoinServer(shard); !status.ok()) return status;
@@ -193,8 +193,8 @@ class Joining {
   const std::vector<std::unique_ptr<ServerConnection>>& servers_;
   v1::JoinRequest request_;
   JoinedCluster joined_;
-  std::vector<std::string> runs_;  // that the servers hold; empty: none yet
-  uint32_t reached_ = 0;           // the servers before it count on this worker
+  std::vector<std::string> runs_;  // of the servers; empty: none yet
+  uint32_t reached_ = 0;           // the servers before it may wait for this worker
 };
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace cddp {
 namespace {
 
 constexpr absl::Duration kChannelPatience = absl::Seconds(3);
-// Between two look-ups of a name that leads to another server; a step's calls fail together.
+// Shortest time between two look-ups of a name that leads to another server, since a step's calls fail together.
 constexpr absl::Duration kLeastRenewal = absl::Seconds(1);
 constexpr absl::Duration kTellPeriod = absl::Seconds(10);
 

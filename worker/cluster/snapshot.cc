@@ -33,7 +33,7 @@ absl::Status Take(const v1::SnapshotChunk& chunk, const Cluster::TakeBucket& tak
   return take({chunk.bucket(), chunk.version(), weights, std::move(updates)});
 }
 
-// Says now and then how a long reading gets on.
+// Logs the progress of a long read periodically.
 class ReadingLog {
  public:
   explicit ReadingLog(absl::string_view address) : address_(address), begin_(MonotonicNow()), told_(begin_) {}
@@ -63,7 +63,7 @@ absl::Status ReadServersSnapshot(const GrpcClusterOptions& options, ServerConnec
                                  absl::Span<const uint64_t> held, const Cluster::TakeBucket& take) {
   RetryOptions retry_options;
   retry_options.patience = options.server_timeout;
-  retry_options.try_timeout = absl::InfiniteDuration();  // a slow network takes as long as it takes; keepalive finds a
+  retry_options.try_timeout = absl::InfiniteDuration();  // a slow network may take any time; keepalive detects a
                                                          // server that is gone
   Retry retry(retry_options, options.rank);
   SystemClock clock;

@@ -48,7 +48,7 @@ absl::Status BucketMemory::Init(uint64_t elements, bool with_velocity, uint32_t 
 bool BucketMemory::Copy(void* to, const void* from, size_t bytes) { return bytes == 0 || queue_.Copy(to, from, bytes); }
 
 absl::Status BucketMemory::SetPlans(const BucketPlans& plans) {
-  // What is freed may still be in use.
+  // The memory to free may still be in use.
   bool done = queue_.Synchronise();
   for (void* memory : of_plans_) queue_.Free(memory);
   of_plans_.clear();

@@ -19,12 +19,12 @@ static_assert(device::kFp32Code == static_cast<uint32_t>(ValueEncoding::kFp32));
 static_assert(device::kFp16Code == static_cast<uint32_t>(ValueEncoding::kFp16));
 static_assert(device::kBf16Code == static_cast<uint32_t>(ValueEncoding::kBf16));
 
-// Room for three times what is selected, as on the CPU.
+// Room for three times the selected number, as on the CPU.
 uint32_t CandidateRoom(uint32_t eligible, uint32_t k) {
   return static_cast<uint32_t>(std::min<uint64_t>(eligible, 3 * uint64_t{k} + 4096));
 }
 
-// Marks the elements of `bucket` that are always sent; returns how many there are.
+// Marks the elements of `bucket` that are always sent; returns their number.
 uint32_t AddForced(const ParameterLayout& layout, uint64_t small_tensor_elements, uint32_t bucket, BucketPlans* plans) {
   uint32_t forced = 0;
   plans->forced_at.push_back(SIZE_MAX);
@@ -86,7 +86,7 @@ absl::StatusOr<BucketPlans> PlanBuckets(const ParameterLayout& layout, const Gra
   plans.coding = CodingOf(options.compressor.value_encoding);
   for (uint32_t bucket = 0; bucket < layout.bucket_count(); ++bucket) {
     if (layout.bucket_kind(bucket) == TensorKind::kBuffer) break;
-    // The CPU's class checks the options; it is not kept.
+    // Only checks the options, by the CPU's class.
     CompressorOptions of_bucket = options.compressor;
     of_bucket.ratio = ratio;
     auto checked = BucketCompressor::Create(layout.bucket_length(bucket), of_bucket);

@@ -1,4 +1,4 @@
-// What a build without CUDA has in the place of the files that call it.
+// Replaces the files that call CUDA in a build without it.
 
 #include "worker/cuda/cuda_buckets.h"
 #include "worker/cuda/cuda_memory.h"

@@ -14,7 +14,7 @@ __global__ void __launch_bounds__(Kernel::kBlockThreads) RunKernel(const __grid_
   kernel(CudaBlock<Kernel::kBlockThreads>(), shared);
 }
 
-// The current device of a thread, as long as it lasts. Where it was another before, going back makes a context there.
+// Sets a thread's current device for its lifetime. Restoring another device creates a context there.
 class Current {
  public:
   explicit Current(int device) {
@@ -44,7 +44,7 @@ class CudaDevice final : public DeviceQueue {
     if (stream_ != nullptr) cudaStreamDestroy(stream_);
   }
 
-  // The engine's stream goes before the model's: what is sent early is answered early.
+  // The engine's stream has priority over the model's: updates sent early are answered early.
   bool Init() {
     const Current current(device_);
     int least = 0, greatest = 0;
@@ -101,7 +101,7 @@ class CudaDevice final : public DeviceQueue {
   bool IsReady(const void* ready) const override {
     const Current current(device_);
     const cudaError_t state = cudaEventQuery(*static_cast<const cudaEvent_t*>(ready));
-    if (state == cudaErrorNotReady) cudaGetLastError();  // else the next launch would seem to have failed
+    if (state == cudaErrorNotReady) cudaGetLastError();  // otherwise the next launch would seem to have failed
     return state == cudaSuccess;
   }
   bool WaitForModel() override {

@@ -12,7 +12,7 @@ namespace {
 
 class EventPool {
  public:
-  // An event that nobody holds.
+  // Takes an event without a holder.
   absl::StatusOr<cudaEvent_t*> Take(int device) {
     {
       MutexLock lock(mutex_);

@@ -1,4 +1,4 @@
-// Encodings: gathered to batches, queued, and their results.
+// Encodings: gathers them into batches, queues these, and handles the results.
 
 #include <algorithm>
 #include <iterator>
@@ -19,10 +19,10 @@ namespace {
 constexpr size_t kStatesBytes = device::kMostSlots * sizeof(device::StepState);
 static_assert(kStatesBytes % 16 == 0);
 
-// Of the updates of a batch, whose places in it are 32 bits.
+// Limit of a batch's updates, whose positions in it have 32 bits.
 constexpr uint64_t kMostBatchBytes = uint64_t{1} << 30;
 
-// What the kernels made, in the encoding that was asked for.
+// The kernels' update, converted to the requested encoding.
 SharedBytes UpdateOf(const std::shared_ptr<uint8_t>& block, size_t at, size_t size, uint32_t length,
                      IndexEncoding encoding) {
   const absl::string_view bytes(reinterpret_cast<const char*>(block.get()) + at, size);
@@ -46,7 +46,7 @@ void DeviceBuckets::RefuseAll(std::vector<Request> requests, Calls* calls) {
   }
 }
 
-// The next batch is what is ready, from the front on; if nothing is, what will be ready first.
+// The next batch has the requests that are ready, from the front on; if none is, those that will be ready first.
 void DeviceBuckets::LaunchEncodings(Calls* calls) {
   if (gathered_.empty()) return;
   LaunchUpdates(calls);
@@ -80,7 +80,7 @@ device::Delivery DeviceBuckets::DeliveryOf(const Encoding& encoding) const {
   return {reinterpret_cast<device::StepState*>(encoding.block.get()), encoding.block.get() + kStatesBytes};
 }
 
-// Memory of the host for all that the batch may deliver, and the sizes of its launches.
+// Takes host memory for all that the batch may deliver, and computes the sizes of its launches.
 bool DeviceBuckets::TakeBlock(Encoding* encoding) {
   size_t bytes = kStatesBytes;
   encoding->batch.count = static_cast<uint32_t>(encoding->requests.size());
@@ -116,7 +116,7 @@ bool DeviceBuckets::QueueWaits(const Encoding& encoding) {
   return !for_model || queue_->WaitForModel();
 }
 
-// Before anything is added to the weights.
+// Copies the weights before anything is added to them.
 bool DeviceBuckets::QueueReplicas(std::vector<Request>* requests) {
   for (Request& request : *requests) {
     if (!request.with_checksum) continue;
@@ -129,7 +129,7 @@ bool DeviceBuckets::QueueReplicas(std::vector<Request>* requests) {
   return true;
 }
 
-// What is pushed for buffers, as it is, and the loss that goes with it.
+// Copies the values to push for buffers, unchanged, and the loss.
 bool DeviceBuckets::QueueBuffers(Encoding* encoding) {
   for (const Request& request : encoding->buffers) {
     const ElementRange range = layout_.bucket_range(request.bucket);
@@ -192,7 +192,7 @@ void DeviceBuckets::FinishEncodings(Calls* calls) {
   if (!missed.requests.empty()) Search(std::move(missed), calls);
 }
 
-// `at`: where the update begins among those of the batch.
+// `at`: the update's beginning within those of the batch.
 void DeviceBuckets::Tell(Encoding* encoding, uint32_t slot, size_t at, Calls* calls) {
   Request& request = encoding->requests[slot];
   const device::StepState& state = DeliveryOf(*encoding).states[slot];

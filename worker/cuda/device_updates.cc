@@ -1,4 +1,4 @@
-// Updates that are added to weights, or go back to residuals: staged, and queued together.
+// Updates that are added to weights or returned to residuals: stages them, and queues them together.
 
 #include <utility>
 
@@ -29,7 +29,7 @@ void DeviceBuckets::Apply(uint32_t bucket, const PushReply& reply, const SharedB
   {
     MutexLock lock(mutex_);
     if (IsBuffers(bucket)) {
-      // Nothing of them waits.
+      // Buffers have no residual.
     } else if (reply.refused) {
       StageOwn(bucket, ResidualOf(bucket), pushed, device::UpdateJob::kAdd, &calls);
     } else if (options_.momentum_correction > 0) {
@@ -55,7 +55,7 @@ void DeviceBuckets::StageReply(uint32_t bucket, bool replaces, const std::vector
 void DeviceBuckets::StageOwn(uint32_t bucket, float* target, const SharedBytes& update,
                              device::UpdateJob::Action action, Calls* calls) {
   if (update.empty()) return;
-  // Our own bytes: they decode.
+  // These are our own bytes, so they decode.
   const absl::StatusOr<CheckedUpdate> checked = CheckedUpdate::Check(update.view(), layout_.bucket_length(bucket));
   if (checked.ok()) Stage(target, *checked, action, calls);
 }

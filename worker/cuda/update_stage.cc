@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kLeastCapacity = size_t{4} << 20;
 
-// Of an update of a whole bucket with 8-bit gaps and fp32, the largest, and of its share of tables.
+// The largest update's bytes, a whole bucket with 8-bit gaps and fp32, plus its part of the tables.
 size_t MostBytes(uint32_t longest) { return size_t{longest} * 5 + longest / 32 + 4096; }
 
 }  // namespace
@@ -39,7 +39,7 @@ uint64_t UpdateStage::Append(const void* bytes, size_t size) {
   return at;
 }
 
-// The kernel's blocks begin in the middle of a bitmap, and want to know how many ones come before.
+// The kernel's blocks begin in the middle of a bitmap, and need the number of ones before that.
 void UpdateStage::AppendRanks(const UpdateParts& parts, device::UpdateJob* job) {
   used_ = (used_ + 3) / 4 * 4;
   job->ranks_at = used_;

@@ -52,7 +52,7 @@ absl::StatusOr<std::string> ReadFile(const fs::path& path) {
   return bytes;
 }
 
-// *all receives the names of all arrays that are there.
+// *all receives the names of all arrays in the file.
 absl::StatusOr<Arrays> ReadNpz(const std::string& path, std::vector<std::string>* all) {
   absl::StatusOr<ZipFile> zip = ZipFile::Open(path);
   if (!zip.ok()) return Wrong(zip.status(), path);
@@ -97,7 +97,7 @@ absl::StatusOr<Arrays> ReadFolder(const std::string& path, std::vector<std::stri
   return arrays;
 }
 
-// Those of the four that are there.
+// Reads those of the four arrays that exist.
 absl::StatusOr<Arrays> ReadArrays(const std::string& path) {
   std::error_code error;
   if (!fs::exists(path, error)) {
@@ -128,7 +128,7 @@ absl::StatusOr<Arrays> ReadArrays(const std::string& path) {
   return arrays;
 }
 
-// Takes the examples from `begin` on out of *from.
+// Removes the examples from `begin` on from *from and returns them.
 Array SplitOff(uint64_t begin, Array* from) {
   const size_t at = begin * from->item_bytes();
   Array rest = *from;
@@ -145,7 +145,7 @@ void Limit(uint64_t examples, Array* array) {
   array->shape[0] = static_cast<int64_t>(examples);
 }
 
-// The first element that is not finite; count of elements: none.
+// The index of the first element that is not finite; the number of elements if there is none.
 template <typename T>
 size_t FirstNotFinite(const Array& array) {
   const size_t count = array.bytes.size() / sizeof(T);

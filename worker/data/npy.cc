@@ -21,7 +21,7 @@ struct Header {
   std::vector<int64_t> shape;
 };
 
-// Reads Python's text of a dictionary with the three members that NumPy writes. What is not there as expected makes
+// Reads Python's text of a dictionary with the three members that NumPy writes. Anything else makes
 // ok() false.
 class HeaderReader {
  public:
@@ -134,7 +134,7 @@ absl::StatusOr<ElementType> TypeOf(absl::string_view name) {
       ": save it as float32, float64, float16, uint8 or a signed integer, such as array.astype('float32')"));
 }
 
-// The text between the magic number and the elements; *data begins behind it.
+// The text between the magic number and the elements; *data begins after it.
 absl::StatusOr<absl::string_view> HeaderText(absl::string_view bytes, absl::string_view* data) {
   if (!absl::StartsWith(bytes, kMagic)) {
     return absl::InvalidArgumentError("it is not a .npy file: it does not begin with \\x93NUMPY");

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 constexpr size_t kLookedAt = 8000;  // as Git does
 constexpr uint64_t kMostBytes = UINT32_MAX;
 
-// Appends the files in `folder` and its folders. Names that begin with a dot are not for readers.
+// Appends the files in `folder` and its folders. Skips names that begin with a dot.
 absl::Status ListFiles(const fs::path& folder, std::vector<fs::path>* files) {
   std::error_code error;
   for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator();

@@ -24,18 +24,18 @@ constexpr uint64_t kEndBytes = 22;
 constexpr uint64_t kEnd64Bytes = 56;
 constexpr uint64_t kLocator64Bytes = 20;
 constexpr uint64_t kMostComment = 0xffff;
-constexpr uint32_t kElsewhere = 0xffffffff;  // the number is in a field of 64 bits
+constexpr uint32_t kElsewhere = 0xffffffff;  // the number is in a 64-bit field
 constexpr uint16_t kEncrypted = 1;
 constexpr uint16_t kStored = 0;
 constexpr uint16_t kDeflated = 8;
-// No byte of deflate holds more.
+// The largest expansion of a byte by deflate.
 constexpr uint64_t kMostPacked = 1032;
 
 absl::Status Damaged(absl::string_view how) {
   return absl::InvalidArgumentError(absl::StrCat("the archive is damaged: ", how));
 }
 
-// Of `size` bytes or an error.
+// Returns `size` bytes or an error.
 absl::StatusOr<std::string> Inflate(const std::string& packed, uint64_t size) {
   if (size / kMostPacked > packed.size()) return Damaged("a member promises more than its bytes can hold");
   std::string content(size, '\0');
@@ -97,7 +97,7 @@ absl::StatusOr<std::string> ZipFile::ReadAt(uint64_t offset, uint64_t size) {
   return bytes;
 }
 
-// The archive ends with a record that says where its directory is, and a comment behind it.
+// The archive ends with a record of its directory's position, and a comment after that.
 absl::StatusOr<ZipFile::Directory> ZipFile::FindDirectory() {
   const uint64_t tail_size = std::min(size_, kEndBytes + kMostComment);
   const absl::StatusOr<std::string> tail = ReadAt(size_ - tail_size, tail_size);

@@ -18,7 +18,7 @@ std::string Word(absl::string_view text) {
   return absl::StrReplaceAll(absl::StripAsciiWhitespace(text), {{" ", "_"}, {"=", "_"}});
 }
 
-// What follows `name` up to the end of its line; "unknown" if there is no such line.
+// The text after `name` up to the end of its line; "unknown" if there is no such line.
 std::string ValueOf(absl::string_view text, absl::string_view name) {
   const size_t at = text.find(name);
   if (at == absl::string_view::npos) return "unknown";
@@ -26,7 +26,7 @@ std::string ValueOf(absl::string_view text, absl::string_view name) {
   return Word(rest.substr(0, rest.find('\n')));
 }
 
-// "vendor/family/model", as Linux tells them of the first processor.
+// "vendor/family/model" of the first processor, from Linux.
 std::string Processor() {
   std::ifstream file("/proc/cpuinfo");
   std::vector<std::string> found(3, "unknown");

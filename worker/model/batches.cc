@@ -14,7 +14,7 @@
 namespace cddp {
 namespace {
 
-// Of the host, in memory that a GPU copies from by itself if there is one.
+// In host memory, pinned if there is a GPU, so that copies to it are asynchronous.
 torch::Tensor Empty(c10::IntArrayRef sizes, at::ScalarType type, const Device& device) {
   return at::empty(sizes, at::TensorOptions(type).pinned_memory(device.is_gpu));
 }

@@ -27,7 +27,7 @@ class BnCnn : public Classifier {
   }
 
  private:
-  // Of what two halvings leave.
+  // The extent after two halvings.
   static int64_t Extent(int64_t pixels) { return (pixels + 3) / 4; }
 
   torch::nn::Conv2d conv1_;

@@ -12,7 +12,7 @@
 namespace cddp {
 namespace {
 
-// Why no GPU can be used, and what to do about it; empty: one can.
+// The reason why no GPU can be used, and what to do; empty if one can.
 std::string Hindrance(const GpusFound& found) {
   if (absl::IsUnimplemented(found.engine)) {
     return "this cddp-worker was built without CUDA: build it where nvcc is (docs/gpu.md)";

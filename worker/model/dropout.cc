@@ -20,19 +20,19 @@ uint64_t Mix(uint64_t counter) {
 
 constexpr uint64_t kIncrement = 0x9e3779b97f4a7c15;
 
-// counter ^ (counter >> bits), as of unsigned numbers.
+// counter ^ (counter >> bits), as for unsigned numbers.
 at::Tensor MixRight(const at::Tensor& counter, int64_t bits) {
   const int64_t kept = (int64_t{1} << (64 - bits)) - 1;
   return counter.bitwise_xor(at::bitwise_right_shift(counter, bits).bitwise_and_(kept));
 }
 
-// Mix of every element; LibTorch knows signed numbers alone, which multiply to the same bits.
+// Mix of every element. LibTorch has only signed numbers, whose products have the same bits.
 at::Tensor Mix(const at::Tensor& counters) {
   const at::Tensor once = MixRight(counters, 30).mul_(static_cast<int64_t>(0xbf58476d1ce4e5b9));
   return MixRight(MixRight(once, 27).mul_(static_cast<int64_t>(0x94d049bb133111eb)), 31);
 }
 
-// How many of the 256 values of a byte stand for zero.
+// The number of a byte's 256 values that mean zero.
 uint64_t DroppedBytes(double probability) { return static_cast<uint64_t>(probability * 256); }
 
 float KeptFactor(double probability) { return static_cast<float>(1 / (1 - probability)); }

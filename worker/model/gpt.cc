@@ -15,7 +15,7 @@ namespace {
 
 namespace nn = torch::nn;
 
-constexpr int64_t kBytes = 256;  // what a position can be
+constexpr int64_t kBytes = 256;  // values of a position
 constexpr double kDeviation = 0.02;
 
 nn::LayerNorm Norm(int64_t dim) { return nn::LayerNorm(nn::LayerNormOptions({dim})); }
@@ -26,7 +26,7 @@ class Attention : public nn::Module {
       : heads_(heads),
         c_attn_(register_module("c_attn", nn::Linear(dim, 3 * dim))),
         c_proj_(register_module("c_proj", nn::Linear(dim, dim))),
-        // Not a buffer: it is no part of the model's state.
+        // Not a buffer, since it is not part of the model's state.
         later_(torch::full({context, context}, -std::numeric_limits<float>::infinity()).triu(1)) {}
 
   torch::Tensor forward(const torch::Tensor& input) {
@@ -46,7 +46,7 @@ class Attention : public nn::Module {
   const int64_t heads_;
   nn::Linear c_attn_;
   nn::Linear c_proj_;
-  torch::Tensor later_;  // minus infinity where a position would look at a later one
+  torch::Tensor later_;  // minus infinity where a position would attend to a later one
 };
 
 class Perceptron : public nn::Module {

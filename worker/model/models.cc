@@ -9,7 +9,7 @@
 namespace cddp {
 namespace {
 
-// Of all rows of logits.
+// The mean over all rows of logits.
 torch::Tensor MeanLoss(const torch::Tensor& logits, const torch::Tensor& targets) {
   return torch::nn::functional::cross_entropy(logits.view({-1, logits.size(-1)}), targets.view({-1}));
 }

@@ -31,7 +31,7 @@ std::string Describe(const torch::Tensor& tensor) {
   return absl::StrCat(std::string(c10::toString(tensor.scalar_type())), " [", absl::StrJoin(tensor.sizes(), ", "), "]");
 }
 
-// The one line of TorchScript's message that says what is wrong; the others are the program around it.
+// The line of TorchScript's message that says what is wrong; the others quote the program around it.
 std::string Reason(absl::string_view message) {
   std::string reason;
   for (absl::string_view line : absl::StrSplit(message, '\n')) {
@@ -42,7 +42,7 @@ std::string Reason(absl::string_view message) {
   return std::string(absl::StripPrefix(reason, "LibTorch: "));
 }
 
-// Is there a program in it, besides tensors?
+// Checks that it holds a program, besides tensors.
 absl::Status CheckArchive(const std::string& path) {
   const absl::StatusOr<ZipFile> zip = ZipFile::Open(path);
   if (absl::IsNotFound(zip.status())) return absl::NotFoundError("cannot be read");
@@ -63,8 +63,8 @@ absl::StatusOr<std::string> ReadAll(const std::string& path) {
   return bytes.str();
 }
 
-// Gives each tensor memory of its own for as long as it lives. Tensors that are parts of one array would be written
-// with the whole of it, and LibTorch 1.13 takes them for one tensor when it copies a module.
+// Gives each tensor its own memory while this object lives. Tensors that are parts of one array would be written with
+// the whole array, and LibTorch 1.13 takes them for one tensor when it copies a module.
 class OwnMemory {
  public:
   OwnMemory(const std::vector<torch::Tensor>& parameters, const std::vector<torch::Tensor>& buffers) {
@@ -85,7 +85,7 @@ class OwnMemory {
   std::vector<std::pair<torch::Tensor, torch::Tensor>> parts_;
 };
 
-// Is `answers` what cross entropy has a class of for each of `targets`?
+// Whether `answers` has the shape of logits for a class in each of `targets`.
 bool AreClasses(const torch::Tensor& answers, const torch::Tensor& targets) {
   if (targets.scalar_type() != torch::kLong || answers.dim() != targets.dim() + 1 || answers.dim() < 2) return false;
   std::vector<int64_t> expected = targets.sizes().vec();
@@ -104,7 +104,7 @@ absl::StatusOr<std::shared_ptr<ScriptNetwork>> ScriptNetwork::Load(const std::st
     return absl::Status(status.code(), absl::StrCat("--model=", path, ": ", status.message()));
   };
   if (absl::Status status = CheckArchive(path); !status.ok()) return wrong(status);
-  // Once, so that the checksum is of what is loaded.
+  // Read only once, so that the checksum is of the loaded bytes.
   const absl::StatusOr<std::string> bytes = ReadAll(path);
   if (!bytes.ok()) return wrong(bytes.status());
   torch::jit::Module module;
@@ -137,7 +137,7 @@ absl::Status ScriptNetwork::ChooseLoss() {
 }
 
 absl::Status ScriptNetwork::RegisterParameters() {
-  // By where their elements begin. Tensors that were one in Python are two in the file, of the same elements.
+  // By the address of their elements. A tensor shared in Python is two in the file, with the same elements.
   std::map<const void*, torch::Tensor> known;
   size_t trained = 0;
   for (const auto& parameter : module_.named_parameters()) {
@@ -255,7 +255,7 @@ absl::Status ScriptNetwork::Try(const Batches& batches) {
   return status.ok() ? status : Wrong(absl::StrCat("it fails in evaluation mode: ", Reason(status.message())));
 }
 
-// What the loss would take and make something else of.
+// Refuses outputs that the loss would accept but misinterpret.
 absl::Status ScriptNetwork::CheckOutputs(const Batch& batch, const TargetRange& range) {
   torch::jit::IValue outputs;
   absl::Status status = CatchTorch([&] {

@@ -14,11 +14,11 @@
 namespace cddp {
 namespace {
 
-constexpr uint64_t kPoolSlack = uint64_t{1} << 20;  // places where a step's gradients may begin
+constexpr uint64_t kPoolSlack = uint64_t{1} << 20;  // positions at which a step's gradients may begin
 constexpr double kForwardPart = 1.0 / 3;            // a backward pass makes two products for each of a forward pass
 constexpr float kGradientDeviation = 1e-2f;
 
-// splitmix64; as good as this needs and much faster than a Mersenne Twister.
+// splitmix64: good enough here, and much faster than a Mersenne Twister.
 struct SplitMix {
   using result_type = uint64_t;
   static constexpr uint64_t min() { return 0; }

@@ -22,8 +22,8 @@ class SimpleCnn : public Classifier {
         dropout_(options.dropout_seed) {}
 
   torch::Tensor forward(const torch::Tensor& images) override {
-    // Channels last is what oneDNN computes in and what pooling vectorises over. With one channel the two layouts hold
-    // the same bytes and differ in strides alone.
+    // oneDNN computes in channels last, and pooling vectorises over it. With one channel the two layouts hold the same
+    // bytes and differ only in strides.
     const torch::Tensor channels_last = images.squeeze(1).unsqueeze(3).permute({0, 3, 1, 2});
     const torch::Tensor hidden = conv2_(conv1_(channels_last).relu_());
     // Rectifying after pooling gives the same values and gradients from a quarter of the elements. PyTorch's fc1

@@ -16,11 +16,11 @@
 namespace cddp {
 namespace {
 
-constexpr uint64_t kLeastTogether = uint64_t{1} << 20;  // elements of a part, so that launches cost little beside it
+constexpr uint64_t kLeastTogether = uint64_t{1} << 20;  // elements of a part, so that its launches cost little
 
 int64_t Signed(uint64_t value) { return static_cast<int64_t>(value); }
 
-// What the runs' own options say of each element, where runs differ; otherwise one number.
+// An option for each element if the runs differ; otherwise one number.
 struct PerElement {
   torch::Tensor of(uint64_t begin, uint64_t size) const {
     return each.defined() ? each.narrow(0, Signed(begin), Signed(size)) : torch::Tensor();
@@ -186,7 +186,7 @@ class TensorOptimizer final : public LocalOptimizer {
     scale_ = (clip_norm_ / norm).clamp_max(1).to(torch::kFloat);
   }
 
-  // to = from, if the step goes on.
+  // to = from, unless the step is skipped.
   void Keep(const torch::Tensor& to, const torch::Tensor& from) const { to.copy_(torch::where(alive_, from, to)); }
 
   void StepPart(uint64_t begin, torch::Tensor gradient, const torch::Tensor& weights) {
@@ -235,7 +235,7 @@ class TensorOptimizer final : public LocalOptimizer {
   const torch::Tensor begin_;  // where the steps that no exchange has begun with started; undefined without overlap
   torch::Tensor mean_;         // of Adam, or SGD's momentum; empty without
   torch::Tensor square_;       // of Adam, else empty
-  PerElement rate_;            // to be multiplied by the options' rate
+  PerElement rate_;            // factors of the options' rate
   PerElement decay_;
   uint64_t steps_ = 0;
   const torch::Tensor skipped_;          // steps in all of which a part was left out

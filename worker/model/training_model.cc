@@ -33,7 +33,7 @@
 namespace cddp {
 namespace {
 
-// OpenBLAS has threads of its own, as many as the machine has cores, and LibTorch does not tell it about its setting.
+// OpenBLAS has its own threads, one per core of the machine, and LibTorch does not pass its setting on to it.
 void SetBlasThreads(int threads) {
   using SetThreads = void (*)(int);
   const auto set_threads = reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "openblas_set_num_threads"));
@@ -48,7 +48,7 @@ void SetUpProcess(int threads, const Device& device) {
   at::globalContext().setFlushDenormal(true);
 }
 
-// The bytes of a file as Python's torch.save writes it. torch::pickle_save would tag the dictionary with its types,
+// The bytes of a file in the format of Python's torch.save. torch::pickle_save would tag the dictionary with its types,
 // which Python's torch.load refuses since PyTorch 2.6 unless it is told to trust the file (weights_only=False).
 std::string PickleTensors(const c10::Dict<std::string, torch::Tensor>& tensors) {
   std::string pickled;
@@ -73,7 +73,7 @@ std::string PickleTensors(const c10::Dict<std::string, torch::Tensor>& tensors) 
   return bytes;
 }
 
-// Tells the frontier that LibTorch has added a tensor's whole gradient to where it is kept.
+// Tells the frontier that LibTorch has added a tensor's whole gradient to its grad().
 class GradientHook : public torch::autograd::FunctionPostHook {
  public:
   GradientHook(GradientFrontier* frontier, size_t tensor) : frontier_(*frontier), tensor_(tensor) {}
@@ -100,7 +100,7 @@ uint64_t SeedOf(const ModelOptions& options) {
 
 class TorchModel final : public TrainingModel {
  public:
-  // Takes LibTorch's threads and seed, then the network of `make`, which draws its initial weights.
+  // Sets LibTorch's threads and seed, then calls `make` for the network, which draws its initial weights.
   using MakeNetwork = absl::FunctionRef<absl::StatusOr<std::shared_ptr<Network>>()>;
   absl::Status Make(const ModelOptions& options, std::unique_ptr<Batches> batches, MakeNetwork make);
 
@@ -139,7 +139,7 @@ class TorchModel final : public TrainingModel {
   torch::Tensor flat_buffers_;    // [elements of the buffers] float32; these are views of it
   absl::Span<float> weights_;     // flat_weights_' elements
   absl::Span<float> gradients_;   // flat_gradients_' elements
-  torch::Tensor loss_;            // on a GPU: the last pass's, which others look at there
+  torch::Tensor loss_;            // on a GPU: of the last pass; engine and optimizer read it there
   std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;  // LibTorch itself keeps them only while in use
 };
 

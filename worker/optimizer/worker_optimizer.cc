@@ -13,7 +13,7 @@
 namespace cddp {
 namespace {
 
-// That pass through step and what is done along with it at a time: 32 KiB of each array.
+// Elements that pass through a step and its additional work at a time: 32 KiB of each array.
 constexpr uint64_t kPieceElements = uint64_t{1} << 13;
 
 }  // namespace
