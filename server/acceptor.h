@@ -1,8 +1,8 @@
-// Takes connections and hands them to gRPC.
+// Accepts connections and passes them to gRPC.
 //
-// gRPC 1.51's own listener ends for ever, without a word to anybody, when accept fails once for lack of a descriptor.
-// This one goes on: it takes the next connection once there is room. It also keeps some descriptors free, so that
-// connections never keep the journal from its next file.
+// gRPC 1.51's own listener silently ends for ever when accept fails once for lack of a descriptor. This one continues:
+// it accepts the next connection once there is room. It also keeps some descriptors free, so that connections never
+// prevent the journal from opening its next file.
 
 #ifndef SERVER_ACCEPTOR_H_
 #define SERVER_ACCEPTOR_H_
@@ -26,8 +26,8 @@ namespace cddp {
 // Descriptors that no connection gets: for files of the journal and of snapshots, /metrics, and what libraries open.
 inline constexpr int kSpareDescriptors = 32;
 
-// Can this process hold two connections of every worker, besides what is open now? InvalidArgument, with the limit and
-// how to raise it, otherwise.
+// OK if this process can hold two connections of every worker, besides its present files. Otherwise InvalidArgument,
+// with the limit and how to raise it.
 absl::Status CheckDescriptorLimit(uint32_t workers);
 
 // Thread-safe.
@@ -44,7 +44,7 @@ class Acceptor {
                                                           Refused refused);
   ~Acceptor();
 
-  // From now on connections go to `grpc`, whose server has been started.
+  // Passes connections to `grpc` from now on; its server must have been started.
   void Start(std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> grpc);
 
   // No new connections from now on; the port is free when it returns. May be called twice, by one thread at a time.

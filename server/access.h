@@ -1,8 +1,8 @@
-// The lock of the door: which caller may make which call.
+// Access control: which caller may make which call.
 //
 // A caller's role comes from its token if the server has tokens; else, with mutual TLS, from its certificate: the
 // subject's OU is "worker" or "operator", or an alternative name is the URI urn:cddp:role:worker or ...:operator. A
-// server with neither lets everybody in (and listens on loopback only, unless told --insecure).
+// server with neither accepts everyone (and listens on loopback only, unless --insecure is given).
 //
 // A certificate may belong to one worker: with the URI urn:cddp:rank:N it may act as rank N only (with several, as any
 // of these). One without may act as every rank.
@@ -28,20 +28,20 @@ namespace cddp {
 
 enum class Rpc { kClaimRank, kJoin, kLeave, kHeartbeat, kExchange, kSnapshot, kCheckpoint, kStatus };
 inline constexpr size_t kRpcCount = 8;
-absl::string_view RpcName(Rpc rpc);  // as the proto has it
+absl::string_view RpcName(Rpc rpc);  // its name in the proto
 
-// Workers train: all but Checkpoint and Status. Operators look: Snapshot, Checkpoint and Status.
+// Workers: all calls except Checkpoint and Status. Operators: Snapshot, Checkpoint and Status.
 bool MayCall(Role role, Rpc rpc);
 
-// Who calls, as far as we know.
+// The identity of a caller, as far as it is known.
 class Caller {
  public:
-  // May it act as the worker of this rank?
+  // Whether it may act as the worker of this rank.
   bool MayBe(uint32_t rank) const;
 
  private:
   friend class Access;
-  // What a certificate says.
+  // The facts of a certificate.
   struct Identity {
     std::optional<Role> role;     // none: no role, or more than one, or a rank that cannot be read
     std::vector<uint32_t> ranks;  // empty: any
@@ -55,10 +55,10 @@ class Access {
   // `refusals` must outlive it. NotFound or InvalidArgument for a token file that cannot be used.
   static absl::StatusOr<std::unique_ptr<Access>> Create(const SecurityOptions& options, Refusals* refusals);
 
-  // Do callers have to say who they are?
+  // Whether callers must authenticate.
   bool closed() const { return tokens_ != nullptr || certificates_; }
 
-  // Unauthenticated for a caller we do not know, PermissionDenied for one who may not; both noted as refusals.
+  // Unauthenticated for an unknown caller, PermissionDenied for a caller without the right; both noted as refusals.
   absl::StatusOr<Caller> Check(const grpc::ServerContextBase& context, Rpc rpc);
 
   // PermissionDenied, noted as a refusal, if the caller is another worker.
@@ -74,8 +74,8 @@ class Access {
   std::unique_ptr<TokenTable> tokens_;
   bool certificates_ = false;
   Mutex mutex_;
-  // Reading a certificate takes longer than the rest of a call; the few that are in use are remembered. Only
-  // certificates that the TLS handshake has verified come here.
+  // Reading a certificate takes longer than the rest of a call; the few that are in use are cached. It
+  // sees only certificates that the TLS handshake has verified.
   std::map<std::string, std::shared_ptr<const Caller::Identity>> known_ ABSL_GUARDED_BY(mutex_);
 };
 

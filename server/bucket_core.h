@@ -1,6 +1,6 @@
 // One bucket on its server as a function: events go in, effects come out. No lock, clock, file or callback; the calls
 // that wait are numbers. Given the same events in the same order, a new core is in the same state, bit for bit: live
-// events and those of a journal go the same way. server/bucket_state.h is the way around it.
+// events and those of a journal are treated alike. server/bucket_state.h wraps it.
 //
 // Synchronous rounds: the round of step s is open until every active worker (or a quorum) has contributed; then the
 // contributions, in rank order (never in order of arrival, so the result is the same bit for bit), change the weights
@@ -17,10 +17,10 @@
 //
 // With may_lose_versions a crash may take the bucket back, so that workers are ahead of it, in this bucket and not in
 // others. In synchronous training such a contribution is held until the bucket is at its step, and rounds before that
-// do not wait for its worker: were they to, one worker would wait here and another where nothing was lost, each for the
-// other. A bucket that all workers are ahead of goes to the first step of theirs at once. In the other modes, where
-// nobody waits, a worker that is ahead is given the weights as they are. What workers hold of versions that are lost is
-// replaced: their next answer is whole.
+// do not wait for its worker: otherwise one worker would wait here and another in a bucket that lost nothing, each for
+// the other. If all workers are ahead of a bucket, it moves to the first of their steps at once. In the other modes,
+// where no worker waits, a worker that is ahead gets the present weights. Values of lost versions at workers are
+// replaced: their next answer holds the whole weights.
 
 #ifndef SERVER_BUCKET_CORE_H_
 #define SERVER_BUCKET_CORE_H_
@@ -80,7 +80,7 @@ struct BucketOptions {
   bool may_lose_versions = false;  // a crash may take the bucket back: workers ahead of it are taken back, too
 };
 
-// Of a call that waits for an answer, given by the layer above.
+// The number of a waiting call, assigned by the layer above.
 using CallNumber = uint64_t;
 
 // What happens to a bucket.
@@ -97,16 +97,16 @@ struct Retire {  // rounds no longer wait for the rank
 };
 using BucketInput = std::variant<Contribute, Admit, Retire>;
 
-// What follows from it.
+// The effects of an event.
 struct BucketEffects {
   struct Answer {
     CallNumber call = 0;
     absl::StatusOr<ExchangeAnswer> answer;
   };
-  // Of a round that is closed now.
+  // A round that this event closed.
   struct Closed {
     bool refused = false;
-    uint64_t staleness = 0;  // versions that the oldest base version of what was counted lay behind
+    uint64_t staleness = 0;  // age in versions of the oldest base version that was counted
   };
   std::vector<Answer> answers;
   std::optional<Closed> closed;
@@ -118,20 +118,20 @@ class BucketCore {
   // `length`: elements of the bucket. Starts at version 0 with zero weights; step 0 sets them. All workers are active.
   static absl::StatusOr<std::unique_ptr<BucketCore>> Create(uint32_t length, const BucketOptions& options);
 
-  // Does the input change what later ones come to? Then it belongs into the journal, and answers wait until it is
-  // there. Retries, contributions that are wrong and what comes after the end do not.
+  // Whether the input affects the results of later ones. Then it must be journalled, and answers wait for that.
+  // Retries, invalid contributions and inputs after the end do not.
   bool Changes(const BucketInput& input) const;
 
-  // All that a journal held has been applied, and calls from `first_call` on are those of workers. With
-  // may_lose_versions, workers may hold versions after the present one that are lost, and others will get their
-  // numbers.
+  // Call it when all events of a journal have been applied; calls from `first_call` on are those of workers. With
+  // may_lose_versions, workers may hold lost versions after the present one, whose numbers new versions will
+  // get.
   void NoteRecovered(CallNumber first_call);
 
-  // What BucketState says of Exchange, Admit and Retire.
+  // See BucketState's Exchange, Admit and Retire.
   BucketEffects Apply(const BucketInput& input);
 
-  // What leads from a version that somebody holds to the present one, as runs (update_run.h), oldest first; none if
-  // that is forgotten, ahead of this bucket, or more bytes than the weights.
+  // The changes from a version that a reader holds to the present one, as runs (update_run.h), oldest first; nullopt if
+  // the log lacks them, the version is ahead of this bucket, or they are longer than the weights.
   std::optional<std::vector<SharedBytes>> ChangesSince(uint64_t held) const;
 
   // Ends the bucket: answers every waiting call, and every later one, with `why`.
@@ -141,21 +141,21 @@ class BucketCore {
   uint64_t version() const { return version_; }
   uint64_t log_bytes() const { return log_.bytes(); }
   uint64_t next_step(uint32_t rank) const { return slots_[rank].steps.next(); }
-  const absl::Status& ended() const { return ended_; }  // OK while it goes on
+  const absl::Status& ended() const { return ended_; }  // OK until it has ended
   absl::Span<const float> published() const { return weights_->published(); }
 
-  // Does the open round have contributions?
+  // Whether the open round has contributions.
   bool round_is_open() const { return contributed_ != 0; }
-  // Does the open round, or a call that waits, need the contributions of others?
+  // Whether the open round, or a waiting call, needs contributions of other workers.
   bool is_waiting() const;
   // Ranks that the open round still waits for; none if it is not open.
   std::vector<uint32_t> MissingRanks() const;
 
-  // All that later answers depend on, as bytes; only the checksums of earlier versions' weights, and what workers were
-  // told since the start, are forgotten.
+  // Everything on which later answers depend, as bytes, except the checksums of earlier versions' weights and the
+  // answers that workers got since the start.
   // (bucket_core_save.cc)
   void Save(std::string* state) const;
-  // Of a new core of the same length and options. DataLoss if the state is not such a bucket's.
+  // Call it on a new core of the same length and options. DataLoss if the state does not fit such a bucket.
   absl::Status Load(absl::string_view state);
 
  private:
@@ -167,26 +167,26 @@ class BucketCore {
     bool is_retry = false;            // its contribution had been counted before
     bool holds_lost_version = false;  // its base version is one that a crash took back, or may be
   };
-  // A contribution to a step that the bucket has not come to yet, since a crash took it back.
+  // A contribution to a step that the bucket has not reached yet, because a crash took it back.
   struct Ahead {
     Contribution contribution;
     std::optional<CheckedUpdate> update;
     std::vector<CallNumber> calls;
   };
-  // Which versions a worker may hold. Nothing of it is saved.
+  // The versions that a worker may hold. This is not saved.
   struct Lost {
-    uint64_t told = 0;     // the last version that it was answered since the start
+    uint64_t told = 0;     // the last version in an answer to it since the start
     uint64_t version = 0;  // the newest that it has named and that is, or may be, lost
-    bool none = false;     // it has gone on from what it was answered since the start
+    bool none = false;     // it has continued from an answer since the start
   };
-  // What is known of a worker.
+  // The state of a worker.
   struct Slot {
     bool active = true;
     StepRecord steps;
     uint64_t clock = 0;         // contributions counted
     bool last_refused = false;  // the round of its last contribution was refused
-    float usual_weight = 0;     // of its last contribution that told; 0: none has
-    bool contributed = false;   // to the open round, the four below
+    float usual_weight = 0;     // of its last contribution with a weight; 0: none had one
+    bool contributed = false;   // to the open round; the four members below belong to it
     bool non_finite = false;
     float weight = 0;                     // 0: its usual
     std::optional<CheckedUpdate> update;  // points into `bytes`; none: zero
@@ -195,7 +195,7 @@ class BucketCore {
     std::optional<Ahead> ahead;
     Lost lost;
 
-    // Does the open round wait for nothing of it?
+    // Whether the open round does not wait for it.
     bool is_there() const { return contributed || ahead.has_value(); }
   };
 
@@ -203,18 +203,18 @@ class BucketCore {
 
   bool IsSync() const { return options_.consistency.mode == Consistency::kSync; }
   bool RoundsAreShared() const { return IsSync() || version_ == 0; }
-  // Is the worker ahead of a bucket that a crash has taken back?
+  // Whether the worker is ahead of a bucket that a crash has taken back.
   bool IsTakenBack(const Contribution& contribution) const;
-  // Does the contribution wait in its worker's slot already?
+  // Whether the contribution waits in its worker's slot already.
   bool IsHeld(const Contribution& contribution) const;
-  // Of Save and Load: what is held, and from which version on workers may hold lost ones. Nothing where no crash has
-  // taken the bucket back.
+  // Parts of Save and Load: held contributions, and the version from which on workers may hold lost ones. Empty if no
+  // crash has taken the bucket back.
   void SaveHeld(ByteWriter& to) const;
   absl::Status LoadHeld(ByteReader& from);
   BucketEffects TakeAhead(const Contribute& input);
   // Counts the contributions that were held until the bucket was where it is now.
   void TakeHeld();
-  // Is the contribution's base version, or may it be, one that a crash took back? Notes it.
+  // Whether the contribution's base version is, or may be, one that a crash took back. Notes it.
   bool HoldsLostVersion(const Contribution& contribution);
   // Counts a contribution that fits the present version; `calls` wait for its answer.
   void Take(const Contribution& contribution, const std::optional<CheckedUpdate>& update,
@@ -227,11 +227,11 @@ class BucketCore {
   // The sum of all shares of the open round.
   double SumOfShares() const;
   bool RoundIsComplete() const;
-  // All active workers are ahead: goes to the first step of theirs.
+  // If all active workers are ahead, moves to the first of their steps.
   void SkipToHeld();
-  // Closes the open round if it is complete, and those after it that then are; then answers every call that may go on.
+  // Closes the open round if it is complete, and later ones that then are; then answers every call that is ready.
   void Advance(BucketEffects* effects);
-  // The open round's contributions, in rank order, and how much each counts.
+  // The open round's contributions, in rank order, and their factors.
   BucketWeights::Round MakeRound() const;
   // Applies the open round and appends to the log.
   absl::Status CloseRound();

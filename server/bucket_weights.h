@@ -1,7 +1,7 @@
 // The weights of one bucket and what changes them: the mean of a round's contributions goes through the optimizer, and
 // the change is published with error feedback: as many elements as were pushed, or a fixed part of the bucket.
 //
-// True weights are kept as published + residual: what workers hold plus what they have not been told yet. One element
+// True weights are kept as published + residual: the workers' weights plus the part not published yet. One element
 // takes 8 bytes and the optimizer's state.
 //
 // A round goes over the bucket in pieces that fit a core's cache: the contributions' entries are added up in a scratch
@@ -27,8 +27,8 @@
 
 namespace cddp {
 
-// A ratio in CompressorOptions: as many elements as the round's contributions touched are published. Where the
-// optimizer moves no others these are the very ones; else those that differ most
+// A ratio in CompressorOptions: as many elements as the round's contributions touched are published. If the
+// optimizer moves no others, exactly these; otherwise those that differ most
 // (common/compress/touched_compressor.h).
 inline constexpr double kPublishAllPushed = 0;
 
@@ -53,14 +53,14 @@ class BucketWeights {
   // without loss.
   void Initialize(const Round& round, std::string* update);
 
-  // One step of the optimizer. Replaces *update by the published change, encoded. FailedPrecondition, and the weights
-  // as good as lost, if they are finite no longer.
+  // One step of the optimizer. Replaces *update by the published change, encoded. FailedPrecondition, with
+  // unusable weights, if they are not finite any more.
   absl::Status Step(const Round& round, std::string* update);
 
   absl::Span<const float> published() const { return published_; }
 
-  // All of it; a new object of the same length and options that loads this goes on bit for bit. Load leaves `from`
-  // failed if it does not fit.
+  // The whole state; a new object of the same length and options that loads it continues bit for bit. Load leaves
+  // `from` failed if it does not fit.
   void Save(ByteWriter& to) const;
   void Load(ByteReader& from);
 
@@ -70,7 +70,7 @@ class BucketWeights {
   LargeArray<float> published_;
   LargeArray<float> residual_;
   std::unique_ptr<Optimizer> optimizer_;
-  std::unique_ptr<TouchedCompressor> touched_publisher_;  // one of the two
+  std::unique_ptr<TouchedCompressor> touched_publisher_;  // exactly one of the two is set
   std::unique_ptr<BucketCompressor> ratio_publisher_;
 };
 

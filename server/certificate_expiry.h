@@ -1,4 +1,4 @@
-// When the server's certificates end, as a metric: an expired one stops a cluster at its next handshake.
+// A metric of the expiry of the server's certificates: an expired one stops a cluster at its next handshake.
 
 #ifndef SERVER_CERTIFICATE_EXPIRY_H_
 #define SERVER_CERTIFICATE_EXPIRY_H_
@@ -21,7 +21,7 @@ class CertificateExpiry {
   // files "certificate" and "ca", 0 for one that is not given.
   CertificateExpiry(const SecurityOptions& options, prometheus::Registry* registry, const std::string& shard);
 
-  // Reads what has changed. A file that cannot be read leaves the metric as it was, as it does the certificates in use.
+  // Reads changed files. An unreadable file leaves the metric unchanged, as it does the certificates in use.
   void Look();
 
  private:

@@ -14,11 +14,11 @@ namespace cddp {
 enum class Consistency {
   kSync,   // a step is complete when all active workers, or `quorum` of them, have contributed
   kStale,  // contributions are applied as they come; a worker waits while it is `max_staleness` steps ahead of the
-           // slowest (stale synchronous parallel, Ho et al. 2013). Bucket 0 alone keeps count: workers push every
-           // bucket in every step, so that whoever waits there goes on nowhere. Were each bucket to count for itself, a
+           // slowest (stale synchronous parallel, Ho et al. 2013). Only bucket 0 counts: workers push every
+           // bucket in every step, so that a worker that waits there waits everywhere. If each bucket counted, a
            // worker could be ahead of another in one and behind it in another, and they would wait for each other for
            // good.
-  kAsync,  // contributions are applied as they come; nobody waits
+  kAsync,  // contributions are applied as they come; no worker waits
 };
 
 struct ConsistencyOptions {
@@ -27,8 +27,8 @@ struct ConsistencyOptions {
   uint64_t max_staleness = 4;  // stale
 };
 
-// Most versions that a contribution's base version may lie behind while no worker is lost; 0: no bound, or no need of
-// one.
+// Largest age in versions of a contribution's base version while no worker is lost; 0: no bound, or none is
+// needed.
 uint64_t StalenessBound(const ConsistencyOptions& options, uint32_t worker_count);
 
 // InvalidArgument naming the flag whose value makes no sense.

@@ -19,7 +19,7 @@
 namespace cddp {
 
 // Hands each push to its bucket, which frees its bytes as soon as it is answered, and answers the call when all are;
-// with the first push's error if there are any. An error that ends the worker (FailedPrecondition) is told at once: the
+// with the first push's error if there are any. An error that ends the worker (FailedPrecondition) is sent at once: the
 // other pushes may wait for workers that wait for this one. Deletes itself when the call is over and all pushes are
 // answered. Thread-safe.
 class ExchangeCall final : public grpc::ServerUnaryReactor {
@@ -27,7 +27,7 @@ class ExchangeCall final : public grpc::ServerUnaryReactor {
   // All must outlive the call.
   ExchangeCall(Shard* shard, Limits* limits, grpc::ByteBuffer* response);
 
-  // Counts the call of `peer`; false if it was refused, and has been answered so. First of all.
+  // Call it first. Counts the call of `peer`; false if it was refused and answered with that.
   bool Begin(const std::string& peer);
   void Refuse(const absl::Status& why);
   // At most once.
@@ -57,7 +57,7 @@ class ExchangeCall final : public grpc::ServerUnaryReactor {
   std::vector<Waiting> pushes_;  // in their order
   std::atomic<size_t> unanswered_{0};
   std::atomic<bool> refused_{false};
-  std::atomic<int> users_{1};  // gRPC, and the pushes as long as one is not answered
+  std::atomic<int> users_{1};  // gRPC, and the pushes until all are answered
 };
 
 }  // namespace cddp

@@ -1,9 +1,9 @@
-// How much of a server its callers may hold: bytes in all; calls, rate and unread answers for each peer. A peer is a
+// Limits of a server's callers: bytes in all; calls, rate and unread answers per peer. A peer is a
 // host: connections of one machine count together, so that opening more of them gains nothing.
 //
-// Requests that wait for other workers hold memory until their round is complete. Were all of it held by rounds that
-// wait for calls which find no room, nothing would ever go on. So half of the bytes are kept for calls that contribute
-// to what has waited longest: every worker's call for that bucket finds room, its round completes, and the next one is
+// Requests that wait for other workers hold memory until their round is complete. If rounds that wait for calls without
+// room held all of it, no round would ever complete. So half of the bytes are reserved for calls that contribute to the
+// bucket that has waited longest: every worker's call for it finds room, its round completes, and the next bucket is
 // the one that has waited longest.
 
 #ifndef SERVER_LIMITS_H_
@@ -43,7 +43,7 @@ class Limits {
 
   const LimitOptions& options() const { return options_; }
 
-  // One call of any kind from `peer` (as gRPC writes it): does it come too fast?
+  // Counts one call of any kind from `peer` (in gRPC's form); an error if it comes too fast.
   absl::Status TakeTurn(const std::string& peer);
 
   // InvalidArgument if one round of `workers` workers' largest updates of `bucket_elements` would not fit.
@@ -67,8 +67,8 @@ class Limits {
     std::list<Request>::iterator request_;  // of limits_->held_
   };
 
-  // A call that may last: it counts until it is destroyed, which must be once the peer has taken the answer, for until
-  // then gRPC keeps that. The methods may be called from any thread.
+  // A call that may last. It counts until it is destroyed, which must be after the peer has taken the answer, since
+  // gRPC keeps the answer until then. The methods may be called from any thread.
   class Call {
    public:
     explicit Call(Limits* limits) : limits_(*limits) {}
@@ -80,9 +80,9 @@ class Limits {
     absl::Status Begin(const std::string& peer);
     // Bytes of the request that contribute to `bucket`.
     absl::StatusOr<Held> Hold(uint32_t bucket, uint64_t bytes);
-    // So many bytes of its answer, and no others, wait to be read.
+    // `bytes` of its answer, and no others, wait to be read.
     void Answered(uint64_t bytes);
-    // The peer has gone away: nobody waits for the answer.
+    // The peer has gone away: it does not wait for the answer any more.
     void Abandoned();
 
    private:
@@ -94,8 +94,8 @@ class Limits {
     uint64_t unread_ = 0;
   };
 
-  // Waits until no call waits for its answer, those of peers that went away aside, or for `timeout`; says whether that
-  // is so.
+  // Waits until no call waits for its answer, except those of peers that went away, at most `timeout`; returns whether
+  // that holds.
   bool WaitForCalls(absl::Duration timeout);
 
   uint64_t inflight_bytes() const;

@@ -1,15 +1,15 @@
-// The journal's file is a row of frames. A frame is what one group commit wrote:
+// The journal's file is a sequence of frames. A frame holds the events of one group commit:
 //
 //   magic u32 | payload bytes u64 | number u64 | crc32c of the payload u32 | crc32c of these 24 bytes u32 | payload |
 //   end mark | zeros up to a multiple of kFrameAlignment
 //
-// Frames are numbered from 0, and one is begun only after the one before it was synced. Hence what a crash can leave
-// is: whole frames, then at most one that is cut short, or whose last blocks the file system has filled with zeros. The
-// end mark is no zero, so a whole frame never looks like the latter. Only that is a torn tail. Anything else is damage,
-// and damage is never taken for a tail.
+// Frames are numbered from 0, and one is begun only after the one before it was synced. Hence a crash can
+// leave whole frames, then at most one that is cut short, or whose last blocks the file system has filled with zeros.
+// The end mark is not zero, so a whole frame never looks like the latter. Only that is a torn tail. Anything else is
+// damage, and damage is never taken for a tail.
 //
-// A frame begins and ends where a block of the disk does, so that it can be written without a copy in the system's
-// memory, and no block that was synced is ever given other bytes.
+// A frame begins and ends at block boundaries of the disk, so that it can be written without a copy in the page cache,
+// and no synced block is ever changed.
 
 #ifndef SERVER_JOURNAL_FRAME_H_
 #define SERVER_JOURNAL_FRAME_H_
@@ -51,7 +51,7 @@ class FrameReader {
   absl::StatusOr<std::shared_ptr<const std::string>> Next();
 
   uint64_t frames() const { return frames_; }
-  uint64_t whole_bytes() const { return offset_; }  // what the frames read so far take
+  uint64_t whole_bytes() const { return offset_; }  // size of the frames read so far
   uint64_t last_frame() const { return last_; }     // where the last of them begins
 
  private:

@@ -1,4 +1,4 @@
-// The payload of a frame while it comes together, in the place that it has in the frame.
+// Collects the payload of a frame, in its place within the frame.
 
 #ifndef SERVER_JOURNAL_FRAME_BUFFER_H_
 #define SERVER_JOURNAL_FRAME_BUFFER_H_
@@ -13,7 +13,7 @@
 
 namespace cddp {
 
-// Its memory begins where a block of the disk may, so that the whole frame can be written without another copy. Not
+// Its memory is aligned to the disk's blocks, so that the whole frame can be written without another copy. Not
 // thread-safe.
 class FrameBuffer {
  public:
@@ -27,7 +27,7 @@ class FrameBuffer {
 
   void Swap(FrameBuffer& other);
 
-  // Empties it. Its memory stays if a good part of it was used.
+  // Empties it. It keeps its memory if a large part of that was used.
   void Clear();
 
  private:

@@ -1,7 +1,7 @@
-// A journal of events, which are bytes to it: files of frames (frame.h), one segment (segment.h) after the other. A
-// thread of its own writes what has come together since its last write as one frame, syncs it, and then lets the calls
-// go on that wait for it; when it does so is decided by a WriteSchedule. A snapshot of the state before a segment
-// stands for all segments before it.
+// A journal of events, which are bytes to it: files of frames (frame.h), one segment (segment.h) after the other. Its
+// thread writes the events since its last write as one frame, syncs it, and then releases the calls that wait for it; a
+// WriteSchedule decides when. A snapshot of the state before a segment replaces all segments before
+// it.
 
 #ifndef SERVER_JOURNAL_JOURNAL_H_
 #define SERVER_JOURNAL_JOURNAL_H_
@@ -32,67 +32,67 @@ namespace cddp {
 // Thread-safe.
 class Journal {
  public:
-  // Gives the events of the newest snapshot, then every event after it, to `replay`. A torn tail is cut off, what a
-  // crash has left of an unfinished snapshot is removed. A folder without a journal gets an empty one. DataLoss for
+  // Gives the events of the newest snapshot, then every event after it, to `replay`. A torn tail is cut off, and an
+  // unfinished snapshot is removed. A folder without a journal gets an empty one. DataLoss for
   // damaged or missing files, FailedPrecondition for a folder in use, ResourceExhausted for a full disk; all name the
   // file.
   using Replay = JournalReplay;
   static absl::StatusOr<std::unique_ptr<Journal>> Open(const JournalOptions& options, const Replay& replay);
 
-  // Writes what is left.
+  // Writes the remaining events.
   ~Journal();
 
   const JournalOptions& options() const { return options_; }
 
-  // Appends an event, the two one behind the other, neither being kept. Its first byte is no tag of segment.h. Returns
-  // its position, to wait for.
+  // Appends an event, `head` followed by `tail`, copying both. Its first byte must not be a tag of segment.h. Returns
+  // its position, for waiting.
   uint64_t Append(absl::string_view head, absl::string_view tail);
 
-  // How many more rounds are under way, or fewer; see WriteSchedule. Any thread, at any time.
+  // Changes the number of open rounds, see WriteSchedule. Any thread, at any time.
   void NoteOpenRounds(int64_t change) { open_rounds_.fetch_add(change, std::memory_order_relaxed); }
 
   // Calls `then` once all events up to `position` are as durable as the options say, or the journal's error if they
   // will not be: after an error nothing is written any more. From this thread or the journal's; it must not block.
   void WhenDurable(uint64_t position, std::function<void(const absl::Status&)> then);
 
-  // The same, waited for.
+  // The same, but waits.
   absl::Status Wait(uint64_t position);
-  absl::Status WaitForAll();  // that have been appended
+  absl::Status WaitForAll();  // for everything appended
 
-  // Begins a new segment. All events up to its position are durable when it returns; those after it go there. After an
-  // error the old segment goes on, or the journal has failed as a whole.
+  // Begins a new segment. All events up to its position are durable when it returns; later ones go there. After an
+  // error the old segment continues, or the whole journal has failed.
   absl::StatusOr<SegmentHead> Rotate();
 
   // Removes segments and snapshots before `segment`, whose snapshot must be durable.
   absl::Status RemoveBefore(uint64_t segment);
 
   uint64_t position() const;    // of the last event
-  SegmentHead segment() const;  // that events go to now
-  // Did Open go back to the checkpoint? Then the caller writes a snapshot before segment(), and removes what is older.
+  SegmentHead segment() const;  // to which events go now
+  // Whether Open went back to the checkpoint. Then the caller must write a snapshot before segment(), and RemoveBefore.
   bool went_back() const { return went_back_; }
   uint64_t bytes() const;  // of the segment; with kSnapshot, what they would be
   absl::Status status() const;
-  // ResourceExhausted, naming the file, while the disk has no room: who waits is told so, and what is to be written is
-  // tried again until there is room, in order; then the journal goes on.
+  // ResourceExhausted, with the file's name, while the disk has no room: waiting calls get this error, and the journal
+  // retries its writes in order until there is room; then it continues.
   absl::Status full() const;
 
  private:
   Journal(const JournalOptions& options, std::unique_ptr<StateFile> lock_file, JournalStart start);
 
   absl::Duration Due() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // After a change that may have moved Due().
+  // Call it after a change that may have moved Due().
   void WakeIfDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SleepUntilDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Run();  // the thread
-  // Both let go of the lock while they write.
+  // Both release the lock while they write.
   void WriteFrame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void BeginSegment() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Fail(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // What became of the frame in writing_, with events up to writing_position_.
+  // Notes the result of writing the frame in writing_, with events up to writing_position_.
   void NoteWritten(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void NoteFull(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Takes the calls that wait no more, with what they are told: their events are durable, the journal has failed, or
-  // the disk is full.
+  // Removes the calls that need not wait any more, with their results: their events are durable, the journal has
+  // failed, or the disk is full.
   struct Told {
     std::function<void(const absl::Status&)> then;
     absl::Status status;
@@ -103,7 +103,7 @@ class Journal {
   const bool went_back_;
   const std::unique_ptr<StateFile> lock_file_;
   std::unique_ptr<StateFile> file_;  // the thread's, once it runs
-  FrameBuffer writing_;              // likewise: the frame that is written
+  FrameBuffer writing_;              // the thread's, too: the frame being written
   std::atomic<int64_t> open_rounds_{0};
 
   mutable Mutex mutex_;

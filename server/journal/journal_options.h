@@ -1,4 +1,4 @@
-// What a journal is told when it is opened.
+// The options of a journal.
 
 #ifndef SERVER_JOURNAL_JOURNAL_OPTIONS_H_
 #define SERVER_JOURNAL_JOURNAL_OPTIONS_H_
@@ -15,11 +15,11 @@
 
 namespace cddp {
 
-// What an answer waits for.
+// The condition for which an answer waits.
 enum class Durability {
-  kVersion,   // its version is on the disk: nothing that was answered is lost, whatever fails
-  kSnapshot,  // nothing, and events are not written: a crash takes the training back to the last snapshot
-  kNone,      // nothing: what was answered in the last moment before a crash may be lost
+  kVersion,   // its version is on disk: no answer is ever lost
+  kSnapshot,  // none, and events are not written: a crash sets the training back to the last snapshot
+  kNone,      // none: answers of the last moment before a crash may be lost
 };
 
 // For ABSL_FLAG: "version", "snapshot", "none".
@@ -29,9 +29,10 @@ std::string AbslUnparseFlag(Durability durability);
 struct JournalOptions {
   std::string folder;
   Durability durability = Durability::kVersion;
-  uint64_t restore_version = 0;  // of a checkpoint to go back to, once, forgetting all else; 0: go on where it ends
+  uint64_t restore_version = 0;  // of a checkpoint to go back to, once, forgetting all else; 0: continue at the end
   FileLayer* files = &PosixFiles();
-  std::function<void(absl::Duration)> synced = nullptr;  // called with what each write of a frame took; any thread
+  std::function<void(absl::Duration)> synced =
+      nullptr;  // called with the duration of each write of a frame; any thread
 };
 
 // Takes the events of a start, in order, some at a time, one right behind the other. `position` is the first one's; 0

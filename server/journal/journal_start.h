@@ -1,5 +1,5 @@
-// What a journal does before it goes on: reads the folder, gives its events to whoever makes a state of them, and
-// cleans up what a crash or a restore left.
+// The start of a journal: reads the folder, passes its events to the caller, which makes a state of them, and removes
+// the remains of a crash or a restore.
 
 #ifndef SERVER_JOURNAL_JOURNAL_START_H_
 #define SERVER_JOURNAL_JOURNAL_START_H_
@@ -14,11 +14,11 @@
 
 namespace cddp {
 
-// Where a journal goes on.
+// The point at which a journal continues.
 struct JournalStart {
   std::unique_ptr<StateFile> file;  // the last segment, whose next frame belongs at its end
-  SegmentHead segment;              // of it
-  uint64_t frames = 0;              // likewise
+  SegmentHead segment;              // the last segment's
+  uint64_t frames = 0;              // in the last segment
   uint64_t bytes = 0;
   uint64_t position = 0;   // of the last event; all are durable
   bool went_back = false;  // to options.restore_version

@@ -1,8 +1,8 @@
-// The journal's own records. To the journal an event is bytes, whose first byte the events' owner chooses; two values
-// of it are the journal's: those of the head of a file, and of the end of a snapshot.
+// The journal's own records. To the journal an event is bytes, whose first byte the events' owner chooses. Two values
+// of that byte belong to the journal: those for the head of a file, and for the end of a snapshot.
 //
 // A journal's segment is a SegmentHead and the events from then on. A snapshot or checkpoint is a SegmentHead, the
-// events that make up a state, and an end record. An event does not tell its length to the journal: its owner knows it.
+// events that make up a state, and an end record. The journal does not know the length of an event; its owner does.
 
 #ifndef SERVER_JOURNAL_SEGMENT_H_
 #define SERVER_JOURNAL_SEGMENT_H_
@@ -15,7 +15,7 @@
 
 namespace cddp {
 
-// Of the files, events included. Raised when any byte of them changes its meaning.
+// The format of the files, including events. Raise it when any byte of them changes its meaning.
 constexpr uint32_t kJournalFormat = 7;
 
 // First bytes of the journal's records.

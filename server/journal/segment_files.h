@@ -1,4 +1,4 @@
-// The files of a journal's segments, as its start and its running part both need them.
+// The files of a journal's segments, for its start and its running part.
 
 #ifndef SERVER_JOURNAL_SEGMENT_FILES_H_
 #define SERVER_JOURNAL_SEGMENT_FILES_H_
@@ -12,7 +12,7 @@
 
 namespace cddp {
 
-// The status, naming the segment's file if it does not yet.
+// The status, with the name of the segment's file added if it lacks that.
 absl::Status InFile(const absl::Status& status, const JournalOptions& options, uint64_t segment);
 
 // Makes the file and its first frame, durably; *bytes is its size.

@@ -1,5 +1,5 @@
-// A state in one file (segment.h): what a start reads before the journal's segments, or, as a checkpoint, in the
-// place of them. Written under another name, synced, and renamed: a file that has its name is whole.
+// A state in one file (segment.h): a start reads it before the journal's segments or, as a checkpoint, instead of them.
+// It is written under another name, synced, and renamed: a file with its final name is complete.
 
 #ifndef SERVER_JOURNAL_SNAPSHOT_H_
 #define SERVER_JOURNAL_SNAPSHOT_H_
@@ -26,7 +26,7 @@ class SnapshotWriter {
   // Removes the file if it was not committed.
   ~SnapshotWriter();
 
-  // An event, the two one behind the other; its first byte is no tag of segment.h.
+  // Adds an event, `head` followed by `tail`; its first byte must not be a tag of segment.h.
   absl::Status Add(absl::string_view head, absl::string_view tail);
 
   // Returns once the whole file would survive a loss of power.
@@ -60,7 +60,7 @@ class SnapshotReader {
   // it is of another format; both name the file.
   absl::StatusOr<bool> Next(SharedBytes* event);
 
-  // The status of what was made of an event, naming the file.
+  // The status of processing an event, with the file's name.
   absl::Status InFile(const absl::Status& status) const;
 
  private:

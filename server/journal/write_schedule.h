@@ -1,5 +1,5 @@
-// When a journal writes, and what next: group commit as a state machine. Events in, the time of the next write out; the
-// journal's thread does what it says (journal.cc).
+// When a journal writes what: group commit as a state machine. Events in, the time of the next write out; the journal's
+// thread obeys (journal.cc).
 //
 // A frame is due as soon as a call waits for it. While any round is open, though, more events will follow soon: then a
 // frame is begun at most once per kPace, because a sync costs the same however little it writes, and the calls of an
@@ -23,36 +23,36 @@ class WriteSchedule {
 
   explicit WriteSchedule(Durability durability);
 
-  // Events of so many bytes are to be written.
+  // `bytes` of events wait to be written.
   void NoteAppended(size_t bytes, absl::Duration now);
-  // How many calls wait now for events to be written.
+  // The number of calls that now wait for events to be written.
   void NoteWaiting(size_t calls) { waiting_ = calls; }
-  // Everything that is to be written goes to a frame that is begun now.
+  // All waiting events go to a frame that is begun now.
   void NoteFrameBegun(absl::Duration now);
-  // Nothing will be written any more of what is to be written now.
+  // The events that wait now will not be written.
   void Forget() { bytes_ = 0; }
 
-  // A new segment is wanted, or no longer: at once, behind a frame of what is to be written.
+  // A new segment is wanted, or no longer: at once, after a frame of the waiting events.
   void WantSegment(bool wanted) { segment_ = wanted; }
-  // The journal is to end, behind a frame of what is to be written.
+  // The journal is to end, after a frame of the waiting events.
   void WantEnd() { end_ = true; }
 
   bool has_events() const { return bytes_ > 0; }
   bool wants_segment() const { return segment_; }
   bool wants_end() const { return end_; }
-  // So much is to be written that calls which need not wait for the disk shall: it is slower than the network.
+  // Whether so many bytes wait that even calls that need not wait for the disk should: it is slower than the network.
   bool is_behind() const;
 
-  // When there is something to do: the past for at once, the infinite future while nothing is. It may move with every
-  // event, and with `rounds_open`.
+  // The time of the next work: in the past for at once, the infinite future if there is none. Every event, and
+  // `rounds_open`, may move it.
   absl::Duration Due(bool rounds_open) const;
 
-  // Until when to sleep, when nothing is due before `due`. Under load events come all the time: rather than be woken by
-  // the first of each kind, the thread looks for itself.
+  // The time until which to sleep, if nothing is due before `due`. Under load events come all the time: the thread
+  // wakes by itself rather than being woken by the first of each kind.
   absl::Duration LookAgain(absl::Duration due, absl::Duration now) const;
 
  private:
-  const size_t enough_;  // bytes that are written though no call waits
+  const size_t enough_;  // bytes that are written even if no call waits
   size_t bytes_ = 0;     // to be written
   absl::Duration since_;
   absl::Duration frame_begun_ = -absl::InfiniteDuration();  // the last one
