@@ -38,7 +38,7 @@ struct Binding {
   absl::string_view name;                              // of a setting; empty: no flag, no setting
   std::function<const void*(const Options&)> address;  // of the member
   std::function<std::string(const Options&)> text;     // null: not compared
-  std::function<bool(Options*, absl::string_view text, std::string* error)> set;  // null: not set from the flag's text alone
+  std::function<bool(Options*, absl::string_view text, std::string* error)> set;  // null: not by the flag's text alone
 };
 
 // `member` returns a reference to the member: [](auto& options) -> auto& { return options.lr; }.

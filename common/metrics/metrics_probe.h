@@ -11,7 +11,7 @@
 namespace cddp {
 
 // `address`: host:port; 0.0.0.0 and [::] mean this machine. OK if GET /metrics is answered with 200 and with a metric
-// whose name begins with `prefix`, so that it is no other program's; Unavailable, saying why, otherwise,
+// whose name begins with `prefix`, so that it is not another program's. Otherwise Unavailable with the reason, or
 // InvalidArgument for an invalid address. `timeout` holds for each step of the conversation.
 absl::Status ProbeMetrics(const std::string& address, const std::string& prefix, absl::Duration timeout);
 

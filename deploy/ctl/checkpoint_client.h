@@ -25,8 +25,8 @@ struct ClusterWeights {
   std::vector<float> weights;  // [layout.total_elements()]
 };
 
-// Keeps a channel to each server. Its first query finds out the servers' run and each one's shard. Every later call names
-// them, so that another server that has got an address meanwhile refuses it. Not thread-safe.
+// Keeps a channel to each server. Its first query finds out the servers' run and each one's shard. Every later call
+// names them, so that another server that has got an address meanwhile refuses it. Not thread-safe.
 class CheckpointClient {
  public:
   // `security` null: plaintext, no token; it must outlive the client. `timeout`: how long the cluster may take to reach
@@ -34,9 +34,9 @@ class CheckpointClient {
   CheckpointClient(const std::vector<std::string>& addresses, const ClientSecurity* security, absl::Duration timeout);
 
   // Makes all servers save the state at one version, once they have reached it; returns the version. Unavailable if a
-  // server does not answer, FailedPrecondition if it keeps no state, DeadlineExceeded if the training does not continue,
-  // Aborted if all workers are gone in mid step: then there is no such version, and Read(0) gives the present model;
-  // InvalidArgument if the addresses are not all servers of one cluster.
+  // server does not answer, FailedPrecondition if it keeps no state, DeadlineExceeded if the training does not
+  // continue, Aborted if all workers are gone in mid step: then there is no such version, and Read(0) gives the present
+  // model; InvalidArgument if the addresses are not all servers of one cluster.
   absl::StatusOr<uint64_t> Make();
 
   // The weights of a checkpoint, or the present ones (version 0), from all servers. NotFound names a server that does
