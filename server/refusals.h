@@ -1,4 +1,4 @@
-// What a server turns away, and why: counted by reason, logged once for each peer and reason.
+// The calls and connections that a server refuses: counted by reason, logged once for each peer and reason.
 
 #ifndef SERVER_REFUSALS_H_
 #define SERVER_REFUSALS_H_
@@ -20,9 +20,9 @@ namespace cddp {
 
 enum class Refusal {
   kNoCertificate,   // TLS: the peer showed none
-  kBadCertificate,  // TLS: expired, or of a CA that we do not believe
+  kBadCertificate,  // TLS: expired, or of a CA that we do not trust
   kHandshake,       // TLS: anything else, such as a peer that speaks plaintext
-  kNoToken,         // the server asks for tokens, and the call has none
+  kNoToken,         // the server requires tokens, and the call has none
   kBadToken,        // a token that the server does not know
   kNoRole,          // the certificate names no role
   kWrongRole,       // the role may not make this call
@@ -34,7 +34,7 @@ enum class Refusal {
   kTooFast,         // --max_rate_per_peer
   kTooManyCalls,    // --max_calls_per_peer
   kTooManyBytes,    // --max_inflight_bytes
-  kUnreadAnswers,   // the peer does not read what it was answered
+  kUnreadAnswers,   // the peer does not read its answers
   kNoDescriptor,    // the connection would take one of the last descriptors (acceptor.h)
 };
 inline constexpr size_t kRefusalCount = 17;

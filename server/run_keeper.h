@@ -1,4 +1,4 @@
-// Which run a server's state is of, and who may take part in it (common/agreement/run_identity.h).
+// The run of a server's state, and the workers that may take part in it (common/agreement/run_identity.h).
 
 #ifndef SERVER_RUN_KEEPER_H_
 #define SERVER_RUN_KEEPER_H_
@@ -27,7 +27,7 @@ class RunKeeper {
   // Of the run that this server holds; empty: none.
   std::string name() const;
 
-  // The server holds this run from now on: by its flag, or as its journal says.
+  // Sets the server's run, from its flag or its journal.
   void Set(absl::string_view name);
 
   // May a call that says it is of run `run` be taken? Empty: yes. If this server holds another, Unavailable and marked

@@ -31,10 +31,10 @@ struct ServerOptions {
   std::string listen = "127.0.0.1:0";          // host:port; port 0: any free one
   std::string metrics_listen = "127.0.0.1:0";  // likewise; empty: no metrics port
   SecurityOptions security;
-  bool insecure = false;                               // listen beyond this machine without knowing who calls
+  bool insecure = false;                               // listen beyond this machine without authentication
   std::string health_listen;                           // a port of its own for health checks, in plaintext; empty: none
-  absl::Duration max_connection_age = absl::Hours(1);  // after it a connection is asked to be made anew
-  // A connection that is silent for so long is asked for a sign of life, and given up if none comes in as long again.
+  absl::Duration max_connection_age = absl::Hours(1);  // after this time clients are asked to reconnect
+  // A connection that is silent for this long is pinged, and closed if no answer comes within the same time.
   absl::Duration keepalive = absl::Seconds(20);
   LimitOptions limits;
   // Called once, by a thread of the server's, when every worker has left as finished, in this process or as its journal
@@ -52,7 +52,7 @@ class Server {
   // taken.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options);
 
-  // From now on health checks say NOT_SERVING. Rounds under way are completed, with the calls that they need; calls
+  // From now on health checks report NOT_SERVING. Rounds under way are completed, with the calls that they need; calls
   // that begin anything new are answered with Unavailable, for workers to try again at the server's successor. Returns
   // when no call waits any more, or after `timeout`; then Stop().
   void Drain(absl::Duration timeout);
@@ -82,7 +82,7 @@ class Server {
                                                           absl::Duration user_timeout, std::string* address);
   absl::Status ListenForHealth(const std::string& listen);
   void SetServing(bool serving);
-  // Keeps gauges current, retires who is lost, says in the log whom a stuck round waits for, returns free memory.
+  // Updates gauges, retires lost workers, logs which workers a stuck round waits for, returns free memory.
   void Watch();
   void TellIfFinished();
   void BeginWithoutMissing();

@@ -1,4 +1,4 @@
-// One server's part of the parameter space: its buckets, the layout they come from, and who takes part.
+// One server's part of the parameter space: its buckets, their layout, and its members.
 
 #ifndef SERVER_SHARD_H_
 #define SERVER_SHARD_H_
@@ -59,7 +59,7 @@ struct ShardOptions {
 // InvalidArgument naming the flag that makes no sense.
 absl::Status Validate(const ShardOptions& options);
 
-// What a person wants to know; see StatusResponse in the proto.
+// The status for people; see StatusResponse in the proto.
 struct ShardStatus {
   std::optional<BucketRun> buckets;  // none before the first Join
   uint64_t parameters = 0;
@@ -95,8 +95,8 @@ class Shard {
   // Writes a snapshot of the present state and removes the journal before it, while training goes on. OK without a
   // journal, and before the first Join. One at a time. (shard_snapshot.cc)
   absl::Status WriteSnapshot();
-  // Writes what is due: a snapshot when the journal has grown enough, checkpoints whose states have come together. For
-  // a thread that calls it now and then.
+  // Writes the files that are due: a snapshot when the journal has grown enough, checkpoints whose states are complete.
+  // A thread calls it periodically.
   void WriteDueFiles();
 
   // Writes a checkpoint of the state in which every bucket is at `version`, as soon as all have been there; `done` is

@@ -1,5 +1,5 @@
-// What happened to a shard, in the bytes of its files. A server that is given the same events in the same order is in
-// the same state, bit for bit: contributions are counted in the order in which they were counted first.
+// The events of a shard, in the bytes of its files. A server that gets the same events in the same order is in the same
+// state, bit for bit: contributions are counted in their original order.
 //
 // A journal begins with a BeginEvent and an AgreementEvent, at the first Join; then comes what happened. Before the
 // first contribution is counted there may be others of them, in the place of those before. A RunEvent comes when the
@@ -24,7 +24,7 @@ namespace cddp {
 class Journal;
 class SnapshotWriter;
 
-// What the state is the state of.
+// The settings and layout that the state belongs to.
 struct BeginEvent {
   std::string options;  // the server's, as text; another server's journal is not ours
   std::string layout;   // v1::Layout, serialized
@@ -52,8 +52,8 @@ struct BucketEvent {  // a bucket's state
   uint64_t position = 0;    // of the last event that it holds
   absl::string_view state;  // BucketState::Save; must live as long as what it was read from
 };
-struct AgreementEvent {  // what the workers have agreed on
-  uint32_t rank = 0;     // who brought it
+struct AgreementEvent {  // the workers' agreed settings
+  uint32_t rank = 0;     // the worker that set them
   std::string settings;  // common/agreement
 };
 struct RunEvent {  // the state is of this run (common/agreement/run_identity.h)

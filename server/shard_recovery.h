@@ -1,4 +1,4 @@
-// What a shard's journal says of the server that wrote it.
+// The description of the server that wrote a shard's journal.
 
 #ifndef SERVER_SHARD_RECOVERY_H_
 #define SERVER_SHARD_RECOVERY_H_

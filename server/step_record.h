@@ -1,4 +1,4 @@
-// Which steps of one worker have been counted, so that none counts twice and each retry gets its own round's answer.
+// The counted steps of one worker, so that none counts twice and each retry gets its own round's answer.
 
 #ifndef SERVER_STEP_RECORD_H_
 #define SERVER_STEP_RECORD_H_
@@ -29,7 +29,7 @@ class StepRecord {
   // Where the worker went on after `step`: the step after it, or the end of the gap that begins there.
   uint64_t FollowerOf(uint64_t step) const;
 
-  // Another process: its steps count anew.
+  // For another process, whose steps start again.
   void StartAnew() { next_ = 0; }
 
   void Save(ByteWriter& to) const;

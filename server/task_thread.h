@@ -1,4 +1,4 @@
-// A thread for tasks that may wait for a disk, so that none of gRPC's does.
+// A thread for tasks that may wait for a disk, so that gRPC's threads do not.
 
 #ifndef SERVER_TASK_THREAD_H_
 #define SERVER_TASK_THREAD_H_
@@ -17,7 +17,7 @@ namespace cddp {
 class TaskThread {
  public:
   TaskThread() : thread_([this] { Work(); }) {}
-  // Runs what is left.
+  // Runs the remaining tasks.
   ~TaskThread() {
     {
       MutexLock lock(mutex_);

@@ -1,8 +1,8 @@
-// The last versions' published updates of one bucket, so that a worker some versions behind gets what it lacks.
+// The last versions' published updates of one bucket, so that a worker some versions behind can get them.
 //
-// They lie one behind the other in blocks. Were each an allocation of its own, the thousands of them that live at a
-// time would spread over whatever the heap was at its largest, and stay there: each new one takes the place of one
-// forgotten.
+// They lie one after the other in blocks. If each were a separate allocation, the thousands that live at a time would
+// spread over the heap at its largest size and stay there, since each new one takes the place of a forgotten
+// one.
 
 #ifndef SERVER_UPDATE_LOG_H_
 #define SERVER_UPDATE_LOG_H_
@@ -44,7 +44,7 @@ class UpdateLog {
   // nullopt if they are forgotten.
   std::optional<std::vector<SharedBytes>> Between(uint64_t base, uint64_t version) const;
 
-  // Was the round refused that made `version`? False if that is forgotten.
+  // Whether the round that made `version` was refused. False if that is forgotten.
   bool Refused(uint64_t version) const;
 
  private:

@@ -1,5 +1,5 @@
-// Published updates in the form in which they go out: as fields of a BucketAnswer, one behind the other. An answer of
-// many versions is then a few pieces of memory, which all calls share with the log and nobody copies.
+// Published updates in the form in which they are sent: as fields of a BucketAnswer, one after the other. An answer of
+// many versions is then a few pieces of memory, which all calls share with the log without copies.
 
 #ifndef SERVER_UPDATE_RUN_H_
 #define SERVER_UPDATE_RUN_H_

@@ -1,4 +1,4 @@
-// Waiting for a condition instead of for a time.
+// Waits for a condition instead of a fixed time.
 
 #ifndef TESTS_SUPPORT_EVENTUALLY_H_
 #define TESTS_SUPPORT_EVENTUALLY_H_
@@ -10,7 +10,7 @@
 
 namespace cddp {
 
-// Asks until the condition holds; false after `patience`, which only a broken program needs.
+// Polls until the condition holds; false after `patience`, which only a broken program reaches.
 inline bool Eventually(const std::function<bool()>& condition, absl::Duration patience = absl::Seconds(120)) {
   for (const absl::Time deadline = absl::Now() + patience; absl::Now() < deadline;) {
     if (condition()) return true;

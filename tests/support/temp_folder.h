@@ -1,4 +1,4 @@
-// A folder that goes away with the test, and the content of files.
+// A folder that is removed with the test, and the content of files.
 
 #ifndef TESTS_SUPPORT_TEMP_FOLDER_H_
 #define TESTS_SUPPORT_TEMP_FOLDER_H_
@@ -10,7 +10,7 @@
 
 namespace cddp {
 
-// Its name is its own in every process and test. Declare it before what writes there.
+// Its name is unique for every process and test. Declare it before the objects that write there.
 class TempFolder {
  public:
   TempFolder();

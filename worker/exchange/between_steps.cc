@@ -69,7 +69,7 @@ absl::Status PushAndApply(const ExchangeParts& parts, size_t count, absl::Functi
   return status;
 }
 
-// Takes what the servers have published, or what has changed since the versions that the replica holds.
+// Reads the published weights, or the changes since the replica's versions.
 absl::Status ReadPublished(const ExchangeParts& parts, absl::Span<const uint64_t> held) {
   size_t applying = 0;
   const auto take = [&](const Cluster::PublishedBucket& published) {
@@ -118,7 +118,7 @@ absl::Status InitialiseWeights(const ExchangeParts& parts, bool is_source) {
 
 absl::Status CatchUpWithOthers(const ExchangeParts& parts) {
   absl::Status status = ReadPublished(parts, {});
-  // Where each contribution is a version, a step of all makes as many as there are workers.
+  // If each contribution is a version, a step of all workers makes one version per worker.
   const uint64_t of_a_step = parts.cluster.is_sync() ? 1 : parts.cluster.worker_count();
   for (uint64_t made = UINT64_MAX, before = made; status.ok() && made > of_a_step;) {
     const std::vector<uint64_t> held = parts.driver.versions();

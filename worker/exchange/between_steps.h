@@ -1,4 +1,4 @@
-// What changes a worker's replica outside of gradient steps: the initial weights, joining a running training, and
+// Changes of a worker's replica outside of gradient steps: the initial weights, joining a running training, and
 // rolling buckets forward to one version. Each is called on the exchange's thread and waits until it is done.
 
 #ifndef WORKER_EXCHANGE_BETWEEN_STEPS_H_
@@ -15,7 +15,7 @@
 
 namespace cddp {
 
-// All must outlive the call but the mailbox, which calls to the cluster share. The driver is between two steps.
+// All must outlive the call, except the mailbox, which calls to the cluster share. The driver must be between steps.
 struct ExchangeParts {
   const ParameterLayout& layout;
   BucketEngine& engine;
@@ -27,10 +27,9 @@ struct ExchangeParts {
 // Step 0 initialises the servers: `is_source` gives its weights, the others contribute zero, and all receive the sum.
 absl::Status InitialiseWeights(const ExchangeParts& parts, bool is_source);
 
-// Joins a running training: sets weights, versions and step to what the servers have published, and takes part from
-// then on; buckets may be a version apart. The others go on meanwhile, so what they have changed is read again and
-// again, until that takes no longer than a step, or does not get shorter by a quarter: then this worker's network
-// cannot keep pace.
+// Joins a running training: sets weights, versions and step to the published ones, and takes part from then on; buckets
+// may be a version apart. The other workers continue meanwhile, so it reads their changes repeatedly, until a read
+// takes no longer than a step, or does not get shorter by a quarter: then this worker's network cannot keep pace.
 absl::Status CatchUpWithOthers(const ExchangeParts& parts);
 
 // Brings all buckets to the newest version of any, by empty contributions to those that are behind.

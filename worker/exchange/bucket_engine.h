@@ -18,20 +18,20 @@
 
 namespace cddp {
 
-// When a bucket's gradient will be complete: null on the host, where it is; an event of a stream on a GPU. The engine
-// that the token is meant for knows its type.
+// Marks when a bucket's gradient is complete: null on the host, where it already is; an event of a stream on a GPU. The
+// engine for which the token is made knows its type.
 using ReadyToken = std::shared_ptr<const void>;
 
 // A bucket's gradient in the form in which it is pushed.
 struct EncodedBucket {
-  bool finite = true;  // false: the gradient holds NaN or infinity, `update` is empty and the residual as it was
+  bool finite = true;  // false: the gradient holds NaN or infinity, `update` is empty, the residual is unchanged
   SharedBytes update;
   uint32_t selected = 0;                                  // elements in `update`
   double residual_sq = 0;                                 // sum of squares of the bucket's new residual
   std::optional<uint32_t> replica_crc32c = std::nullopt;  // of the bucket's weights before the step, if asked for
 };
 
-// All that the bytes of the coming steps depend on besides options, gradients and weights.
+// Everything on which later steps' bytes depend, besides options, gradients and weights.
 struct BucketEngineState {
   double ratio = 0;               // of the last step
   std::vector<float> residual;    // parameter_elements()
@@ -47,19 +47,19 @@ class BucketEngine {
  public:
   virtual ~BucketEngine() = default;
 
-  // Where gradients and weights lie from now on; both have total_elements(), in the engine's kind of memory (a GPU's
-  // addresses are never read by the host), and stay valid until the next call. `gradients` may be empty where none are
+  // Sets the memory of gradients and weights; both have total_elements(), in the engine's kind of memory (a GPU's
+  // addresses are never read by the host), and stay valid until the next call. `gradients` may be empty if none are
   // encoded.
   virtual void Bind(absl::Span<const float> gradients, absl::Span<float> weights) = 0;
 
-  // Clipping needs the norm of the whole gradient, so that no bucket can be encoded before all are complete.
+  // Clipping needs the norm of the whole gradient, so no bucket can be encoded before all are complete.
   virtual bool needs_whole_gradient() const = 0;
 
   // Encodings that may be under way at a time. An engine that encodes within the call returns 1, so that one bucket is
-  // on its way before the next one is touched.
+  // sent before the next one is encoded.
   virtual uint32_t most_encodings() const = 0;
 
-  // Between two steps: how much is sent from the next one on. Unimplemented by an engine that sends as it was made to.
+  // Between two steps: sets the level from the next step on. Unimplemented by an engine with a fixed level.
   virtual absl::Status SetLevel(const SendLevel& level) {
     return absl::UnimplementedError("this engine cannot change how much it sends: give --ratio a number");
   }
@@ -68,7 +68,7 @@ class BucketEngine {
   virtual void BeginGradients(uint64_t step) = 0;
 
   // Compresses the bucket's gradient with error feedback, once `ready` is; of a bucket of buffers
-  // (ParameterLayout::bucket_kind), encodes it whole as a dense fp32 update, and nothing of it waits in a residual.
+  // (ParameterLayout::bucket_kind), encodes it whole as a dense fp32 update, without a residual.
   using Encoded = std::function<void(EncodedBucket)>;
   virtual void Encode(uint32_t bucket, const ReadyToken& ready, bool with_checksum, Encoded done) = 0;
 
@@ -76,12 +76,13 @@ class BucketEngine {
   virtual void TakeBack(uint32_t bucket, const SharedBytes& update) = 0;
 
   // Adds a reply's updates to the bucket's weights, or sets these if the reply replaces them. `pushed` is the update
-  // that it replies to, which goes back to the residual if it was refused; empty: none was pushed. InvalidArgument to
-  // `done`, and the weights may be partly changed, for bytes that are no updates of the bucket.
+  // that it answers, which returns to the residual if it was refused; empty: none was pushed. For bytes that are no
+  // updates of the bucket, `done` gets InvalidArgument, and the weights may be partly changed.
   using Applied = std::function<void(absl::Status)>;
   virtual void Apply(uint32_t bucket, const PushReply& reply, const SharedBytes& pushed, Applied done) = 0;
 
-  // No call follows for now: what Encode and Apply were asked for and wait to do together begins at the latest here.
+  // No further call follows for now: requests of Encode and Apply that were gathered for a batch begin now at the
+  // latest.
   virtual void Flush() {}
 
   // The bucket's weights as a dense fp32 update.

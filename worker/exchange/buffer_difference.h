@@ -1,4 +1,4 @@
-// What a worker pushes for its buffers, in the place of a gradient.
+// The values that a worker pushes for its buffers instead of a gradient.
 
 #ifndef WORKER_EXCHANGE_BUFFER_DIFFERENCE_H_
 #define WORKER_EXCHANGE_BUFFER_DIFFERENCE_H_
@@ -10,9 +10,9 @@
 
 namespace cddp {
 
-// difference = published - own, with a gradient's sign: servers that take the mean off the published buffers come to
-// the mean of the workers' own. An element that is finite no longer is left as published: unlike a gradient's, its harm
-// would outlast the step.
+// difference = published - own, with a gradient's sign: servers that subtract the mean from the published buffers get
+// the mean of the workers' own. For an element that is not finite any more the difference is 0, because unlike a
+// gradient's its damage would outlast the step.
 inline void BufferDifference(absl::Span<const float> published, absl::Span<const float> own,
                              absl::Span<float> difference) {
   for (size_t i = 0; i < difference.size(); ++i) {

@@ -23,10 +23,10 @@ class Cluster {
 
   virtual uint32_t worker_count() const = 0;
 
-  // What all servers were started with, "--lr=0.05 --optimizer=sgd ..." (common/agreement).
+  // The settings of all servers, "--lr=0.05 --optimizer=sgd ..." (common/agreement).
   virtual const std::string& server_settings() const = 0;
 
-  // Does every step wait for a round (--consistency=sync), so that a bucket's version is its step?
+  // Whether every step waits for a round (--consistency=sync), so that a bucket's version is its step.
   virtual bool is_sync() const = 0;
 
   // Smallest version of any bucket when this worker joined; 0 if the weights were not initialised.
@@ -36,15 +36,15 @@ class Cluster {
   virtual uint32_t server_of(uint32_t bucket) const = 0;
 
   // Pushes updates of buckets of one server in one call: 1 to kMostPushes of them, buckets descending. `done` is called
-  // exactly once for each, from any thread, perhaps before this returns; it must not block. Failed calls are made again
-  // (a server counts a repeated push once) until the cluster's patience is over; other errors end the call.
+  // exactly once for each, from any thread, perhaps before this returns; it must not block. Failed calls are retried (a
+  // server counts a repeated push once) until the cluster's time-out is over; other errors end the call.
   using Answered = std::function<void(uint32_t bucket, absl::StatusOr<PushReply> reply)>;
   virtual void Exchange(std::vector<Push> pushes, Answered done) = 0;
 
   // Reads the published weights of every bucket. `take` is called for each, one after the other, until it returns an
-  // error; after a lost connection the reading goes on at the bucket where it was. DataLoss if a checksum is wrong;
-  // otherwise the server's error, naming it. `held`: versions of the replica, by bucket, so that what has changed since
-  // is enough; empty: none. Until TakePart, servers do not wait for a worker that reads before its first step.
+  // error; after a lost connection it continues at the same bucket. DataLoss if a checksum is wrong; otherwise the
+  // server's error, with its name. `held`: versions of the replica, by bucket, so that only the changes since are
+  // read; empty: none. Until TakePart, servers do not wait for a worker that reads before its first step.
   struct PublishedBucket {
     uint32_t bucket = 0;
     uint64_t version = 0;
@@ -54,7 +54,7 @@ class Cluster {
   using TakeBucket = std::function<absl::Status(const PublishedBucket& published)>;
   virtual absl::Status ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) = 0;
 
-  // This worker has the weights: from now on every step waits for it.
+  // Says that this worker has the weights: from now on every step waits for it.
   virtual absl::Status TakePart() = 0;
 
   // Tells every server that this worker is done, or that it gives up. Errors are only logged: it is over either way.
@@ -63,7 +63,7 @@ class Cluster {
   // Number and loss of the last step, for the coming heartbeats.
   virtual void NoteProgress(uint64_t step, double loss) = 0;
 
-  // Calls that were made again.
+  // The number of retries.
   virtual uint64_t retries() const = 0;
 };
 

@@ -1,5 +1,5 @@
-// How other threads talk to the thread that runs the exchange: the training thread gives it tasks and tells which
-// gradients are complete; the network's and the engine's threads tell what they have done.
+// Messages of other threads to the exchange's thread: tasks and complete gradients from the training thread, results
+// from the network's and the engine's threads.
 
 #ifndef WORKER_EXCHANGE_EXCHANGE_MAILBOX_H_
 #define WORKER_EXCHANGE_EXCHANGE_MAILBOX_H_
@@ -45,7 +45,7 @@ class ExchangeMailbox {
   using Event = std::variant<Ready, Encoded, Answered, Applied, Ended>;
   using Task = std::function<void()>;
 
-  // Gives the exchange's thread something to do; the last task must be done. No gradient is ready.
+  // Gives the exchange's thread a task; the last task must be done. No gradient is ready yet.
   void Start(Task task) {
     MutexLock lock(mutex_);
     ready_ = std::nullopt;
@@ -54,8 +54,8 @@ class ExchangeMailbox {
     changed_.NotifyAll();
   }
 
-  // `begin` never grows within a task. Of two calls that nobody has looked at between them, the later one counts: what
-  // is ready after it includes what was ready before.
+  // `begin` never grows within a task. A later call replaces an earlier one that was not handled yet, since it includes
+  // the gradients of the earlier one.
   void NoteReady(uint64_t begin, ReadyToken token) {
     MutexLock lock(mutex_);
     ready_ = {begin, std::move(token)};
@@ -76,7 +76,7 @@ class ExchangeMailbox {
     changed_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !is_open_ || ended_; });
   }
 
-  // Likewise, but for at most so long; is the task done?
+  // The same for at most `timeout`; returns whether the task is done.
   bool AwaitDoneFor(absl::Duration timeout) {
     MutexLock lock(mutex_);
     return changed_.WaitFor(mutex_, timeout,
@@ -109,13 +109,13 @@ class ExchangeMailbox {
     changed_.NotifyAll();
   }
 
-  // Would Next return without waiting?
+  // Whether Next would return without waiting.
   bool HasNext() {
     MutexLock lock(mutex_);
     return HasEvent();
   }
 
-  // Waits for the next event. What leads to a push goes before replies, so that the network is kept busy.
+  // Waits for the next event. Events that lead to a push come before replies, so that the network stays busy.
   Event Next() {
     MutexLock lock(mutex_);
     changed_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return HasEvent(); });

@@ -1,4 +1,4 @@
-// Where a worker's exchange stands between two steps, but for the weights: what a checkpoint holds of it.
+// The state of a worker's exchange between two steps, except the weights, for a checkpoint.
 
 #ifndef WORKER_EXCHANGE_EXCHANGE_STATE_H_
 #define WORKER_EXCHANGE_EXCHANGE_STATE_H_

@@ -55,8 +55,8 @@ GradientExchange::~GradientExchange() {
 }
 
 void GradientExchange::Run() {
-  // LibTorch's setting to round denormals to zero comes along from the training thread. Here every bit must be the
-  // server's, and decoding of half-precision values passes through denormals.
+  // The thread inherits LibTorch's mode that rounds denormals to zero from the training thread. Here every bit must be
+  // the server's, and decoding of half-precision values passes through denormals.
   std::fesetenv(FE_DFL_ENV);
   while (std::optional<ExchangeMailbox::Task> task = mailbox_->AwaitTask()) {
     (*task)();

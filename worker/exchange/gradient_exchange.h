@@ -1,8 +1,8 @@
 // One training step's traffic: gradients in, changed weights out.
 //
-// A thread of its own compresses and pushes each bucket as soon as its gradients are complete, last first, the order in
-// which the backward pass fills them, and applies the replies as they come, while the backward pass goes on with the
-// buckets before. What happens when is the StepDriver's decision; a BucketEngine touches the elements, a Cluster the
+// Its thread compresses and pushes each bucket as soon as its gradients are complete, last first, as the backward pass
+// completes them, and applies the replies as they come, while the backward pass continues with earlier buckets. The
+// StepDriver decides the order of work; a BucketEngine accesses the elements, a Cluster the
 // network.
 
 #ifndef WORKER_EXCHANGE_GRADIENT_EXCHANGE_H_
@@ -29,16 +29,16 @@
 
 namespace cddp {
 
-// What one step cost.
+// The costs of one step.
 struct StepTraffic {
-  double compress_seconds = 0;  // in which buckets were being encoded, also while the backward pass went on
-  double exchange_seconds = 0;  // of the training thread, waiting in Finish for anything but compression
+  double compress_seconds = 0;  // time in which buckets were encoded, also during the backward pass
+  double exchange_seconds = 0;  // the training thread's wait in Finish, except for compression
   uint64_t pushed_bytes = 0;    // encoded updates; headers of gRPC and TCP not counted
   uint64_t pulled_bytes = 0;
   uint64_t selected = 0;     // elements pushed
   double residual_norm = 0;  // Euclidean
-  bool refused = false;      // a gradient somewhere was not finite: its buckets stay as they were
-  uint64_t missed = 0;       // synchronous training: steps that the others made without this worker
+  bool refused = false;      // a gradient somewhere was not finite: its buckets stay unchanged
+  uint64_t missed = 0;       // synchronous training: steps that other workers made without this one
   uint32_t replaced = 0;     // buckets whose weights came whole
 };
 
@@ -49,28 +49,28 @@ class GradientExchange {
   // `cluster` must outlive this.
   GradientExchange(const ParameterLayout& layout, std::unique_ptr<BucketEngine> engine, Cluster* cluster);
 
-  // Ends the thread; calls under way are left to the cluster, which ends them.
+  // Ends the thread; the cluster ends calls under way.
   ~GradientExchange();
 
   // Step 0: rank 0 gives the weights (`is_source`), the others receive them. `weights` has total_elements().
   absl::Status Initialise(absl::Span<float> weights, bool is_source);
 
-  // Joins a running training: takes the published weights as they are, while the others go on, and takes part from then
+  // Joins a running training: takes the published weights while the others continue, and takes part from then
   // on. In synchronous training, brings all buckets to the newest version of any.
   absl::Status CatchUp(absl::Span<float> weights);
 
-  // Writes each bucket's compression, exchange and application from the next step on; null: nothing.
+  // Traces each bucket's compression, exchange and application from the next step on; null: no trace.
   void set_trace(std::shared_ptr<TraceFile> trace) { trace_ = std::move(trace); }
 
   // Between two steps, from the training thread; see BucketEngine.
   absl::Status SetLevel(const SendLevel& level) { return engine_->SetLevel(level); }
 
-  // Begins a step. Both spans have total_elements() and stay valid until Finish; behind the parameters, `gradients` has
+  // Begins a step. Both spans have total_elements() and stay valid until Finish; after the parameters, `gradients` has
   // the buffers' differences (buffer_difference.h) and `weights` the published buffers, unless the engine was given
   // other arrays for these. `refuse`: the loss is not
-  // finite, so push nothing but a mark for every bucket: the step is then refused at all workers alike, whole.
-  // `weight`: how much this worker's contribution counts, examples or tokens (CheckWeight); none: 1; 0: it has none, so
-  // that the others' mean counts, and what waits in the residual goes on waiting.
+  // finite, so push only a mark for every bucket: the whole step is then refused at all workers.
+  // `weight`: of this worker's contribution, examples or tokens (CheckWeight); nullopt: 1; 0: it has no examples, so
+  // the mean is that of the others, and the residual is not sent.
   void Begin(absl::Span<const float> gradients, absl::Span<float> weights, bool refuse = false,
              std::optional<float> weight = std::nullopt);
 
@@ -78,16 +78,16 @@ class GradientExchange {
   // more until Finish has returned.
   void Ready(uint64_t begin, ReadyToken token = nullptr) { mailbox_->NoteReady(begin, std::move(token)); }
 
-  // Waits for at most so long until every reply of the step is applied; are they? Finish ends the step in any case.
+  // Waits, at most `timeout`, until all replies of the step are applied; returns whether they are. Finish must follow.
   bool WaitFor(absl::Duration timeout) { return mailbox_->AwaitDoneFor(timeout); }
 
-  // Everything is ready; waits until every reply is applied. A bucket whose gradient is not finite at one worker is
-  // refused at all alike, and so are all that this worker had not pushed by then (those before it): their residuals and
-  // weights stay as they were.
+  // Says that everything is ready, and waits until every reply is applied. A bucket whose gradient is not finite at one
+  // worker is refused at all workers, and so are those that this worker had not pushed by then (earlier ones): their
+  // residuals and weights stay unchanged.
   absl::StatusOr<StepTraffic> Finish(ReadyToken token = nullptr);
 
   // From any thread: Initialise, CatchUp, WaitFor and Finish end at once, those under way too, and return Cancelled.
-  // Nothing but the destructor may follow; until then the thread may use the arrays.
+  // Only the destructor may follow; until then the thread may use the arrays.
   void Cancel() { mailbox_->End(); }
 
   // Begin, Ready and Finish in one, with gradients in the host's memory that are complete: if any is not finite, the
@@ -97,15 +97,15 @@ class GradientExchange {
   // Number of the step that the next Begin begins, from 1.
   uint64_t step() const { return driver_.step(); }
 
-  // For a checkpoint, between two steps. A restarted worker calls SetState in the place of CatchUp, with the weights
-  // that it had then, and makes the steps since then once more: in synchronous training the servers answer what they
-  // answered the first time, and count nothing twice. InvalidArgument for a state of another model or other options.
+  // For a checkpoint, between two steps. A restarted worker calls SetState instead of CatchUp, with the weights that it
+  // had then, and repeats the steps since: in synchronous training the servers give the original answers, and count
+  // nothing twice. InvalidArgument for a state of another model or other options.
   ExchangeState State() const { return {driver_.step(), driver_.versions(), engine_->State()}; }
   absl::Status SetState(const ExchangeState& state);
 
  private:
   void Run();  // the thread
-  // Runs `task` on the thread and waits for it; if it is cancelled, the thread may still be at it.
+  // Runs `task` on the thread and waits for it; if it is cancelled, the thread may still be running it.
   absl::Status Await(std::function<absl::Status()> task);
   // In synchronous training: brings all buckets to the newest version of any, which is the coming step.
   absl::Status MakeOneVersion();
@@ -118,7 +118,7 @@ class GradientExchange {
   void Perform(TakeBackUpdate& take_back);
   void Perform(ApplyReply& apply);
   void NoteEncoded(uint32_t bucket);
-  // Where the trace is written: a span from `begin` to now.
+  // Writes a span from `begin` to now to the trace.
   void Trace(absl::string_view name, uint32_t bucket, absl::Time begin) const;
 
   const ParameterLayout layout_;

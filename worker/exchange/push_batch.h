@@ -1,6 +1,6 @@
-// Which updates travel in one call. A call costs tens of microseconds at both ends, as much as the summing of some
-// thousand elements: updates that are ready together share one, as far as that pays (common/transport/call_size.h).
-// None waits for another to become ready.
+// Decides which updates share a call. A call costs tens of microseconds at both ends, as much as summing some thousand
+// elements, so updates that are ready together share one, as long as that pays (common/transport/call_size.h). None
+// waits for another to become ready.
 
 #ifndef WORKER_EXCHANGE_PUSH_BATCH_H_
 #define WORKER_EXCHANGE_PUSH_BATCH_H_
@@ -19,7 +19,7 @@ namespace cddp {
 // Updates of buckets of one server, in the order in which they came. Not thread-safe.
 class PushBatch {
  public:
-  // May the update of a bucket of `length` elements at `server` join what is here?
+  // Whether the update of a bucket of `length` elements at `server` may join the batch.
   bool Takes(uint32_t server, const Push& push, uint64_t length) const {
     if (pushes_.empty()) return true;
     return server == server_ && pushes_.size() < kMostPushes && bytes_ + push.update.size() <= full_bytes_ &&

@@ -1,4 +1,4 @@
-// How much of a gradient is sent, where that may change from step to step (--ratio=auto).
+// The part of a gradient to send and its encodings, which may change from step to step (--ratio=auto).
 
 #ifndef WORKER_EXCHANGE_SEND_LEVEL_H_
 #define WORKER_EXCHANGE_SEND_LEVEL_H_
@@ -8,7 +8,7 @@
 namespace cddp {
 
 struct SendLevel {
-  double ratio = 0.01;  // as CompressorOptions has them
+  double ratio = 0.01;  // as in CompressorOptions
   ValueEncoding value_encoding = kDefaultValueEncoding;
   IndexEncoding index_encoding = IndexEncoding::kGap8;
 

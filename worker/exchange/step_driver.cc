@@ -87,7 +87,7 @@ std::vector<StepAction> StepDriver::Advance() {
   }
   ReleaseInOrder(&actions);
   StartEncodings(&actions);
-  // None waits for a gradient that is not complete.
+  // No push waits for a gradient that is not complete.
   if (encoding_ == 0) Flush(&actions);
   return actions;
 }
@@ -142,7 +142,7 @@ void StepDriver::StartEncodings(std::vector<StepAction>* actions) {
   }
 }
 
-// What was encoded and is not pushed must not be lost: whoever goes on after the error still owes it.
+// Encoded updates that are not pushed must return to the residual, so that a continuation after the error sends them.
 void StepDriver::GiveUp(std::vector<StepAction>* actions) {
   for (Push& push : batch_.Take()) {
     --unanswered_;

@@ -1,13 +1,13 @@
-// Decides what one training step does next: which bucket is encoded, which are pushed together, which replies are
-// applied, what becomes of a gradient that is not finite. A pure state machine: no thread, no clock, no network, no
-// memory of the model. Events go in, actions come out; whoever drives it performs them (gradient_exchange.cc) or
-// simulates them (tests).
+// Decides the next actions of a training step: which bucket is encoded, which are pushed together, which replies are
+// applied, and the treatment of gradients that are not finite. A pure state machine: no thread, no clock, no network,
+// no memory of the model. Events go in, actions come out; its caller performs them (gradient_exchange.cc) or simulates
+// them (tests).
 //
 // Buckets are pushed in descending order, the order in which the backward pass completes them, whatever the order in
-// which their encodings complete. So what is pushed depends on the gradients alone. If the gradient of a bucket is not
+// which their encodings complete. So the pushes depend on the gradients alone. If the gradient of a bucket is not
 // finite, that bucket and all after it are pushed as marks: these buckets' rounds are skipped at all workers alike.
-// Those after it are encoded all the same and taken back, so that what is finite waits in the residual, as it does at
-// the other workers, however many encodings an engine makes at a time.
+// Those after it are still encoded and taken back, so that their finite values stay in the residual, as at the other
+// workers, regardless of the number of encodings that an engine makes at a time.
 
 #ifndef WORKER_EXCHANGE_STEP_DRIVER_H_
 #define WORKER_EXCHANGE_STEP_DRIVER_H_
@@ -49,7 +49,7 @@ struct ApplyReply {  // to be answered by Applied
 };
 using StepAction = std::variant<BeginGradients, EncodeBucket, PushBuckets, TakeBackUpdate, ApplyReply>;
 
-// What never changes during a run.
+// The constants of a run.
 struct StepRules {
   std::vector<uint32_t> server_of;    // by bucket
   bool is_sync = true;                // see Cluster
@@ -57,13 +57,13 @@ struct StepRules {
   uint32_t most_encodings = 1;        // likewise
 };
 
-// What a step came to.
+// The results of a step.
 struct StepCounts {
   uint64_t pushed_bytes = 0;  // encoded updates; headers of gRPC and TCP not counted
   uint64_t pulled_bytes = 0;
   uint64_t selected = 0;   // elements pushed
   double residual_sq = 0;  // sum of squares of the residual
-  bool refused = false;    // a gradient somewhere was not finite: its buckets stay as they were
+  bool refused = false;    // a gradient somewhere was not finite: its buckets stay unchanged
   uint32_t replaced = 0;   // buckets whose weights came whole
 };
 
@@ -77,13 +77,13 @@ class StepDriver {
   uint64_t step() const { return step_; }
   void set_step(uint64_t step) { step_ = step; }
 
-  // Is this reply one that was given before? In synchronous training every other reply makes a version, unless it takes
-  // the replica back to what a server still has.
+  // Whether this reply was given before. In synchronous training every other reply makes a version, unless it sets the
+  // replica back to a version that a server still has.
   bool IsRepeated(uint32_t bucket, const PushReply& reply) const {
     return rules_.is_sync && reply.version <= versions_[bucket] && !reply.replaces;
   }
 
-  // Versions of the replica, by bucket. Set between two steps by whatever else changes the replica.
+  // Versions of the replica, by bucket. Other code that changes the replica sets them between two steps.
   const std::vector<uint64_t>& versions() const { return versions_; }
   void set_version(uint32_t bucket, uint64_t version) { versions_[bucket] = version; }
   uint64_t newest_version() const;
@@ -91,8 +91,8 @@ class StepDriver {
   // Bytes of updates beyond which the coming steps' calls are full.
   void set_full_call_bytes(uint64_t bytes) { batch_.set_full_bytes(bytes); }
 
-  // Begins a step, none of whose gradients is ready. `refuse`: the loss is not finite, so push marks for all buckets.
-  // `weight`: of the contributions (Push); 0: there are none, so push no elements, with the least weight that there is.
+  // Begins a step; no gradient is ready yet. `refuse`: the loss is not finite, so push marks for all buckets.
+  // `weight`: of the contributions (Push); 0: no examples, so push no elements, with the smallest weight.
   void Begin(bool refuse, std::optional<float> weight = std::nullopt);
 
   // Events. Each returns the actions that follow from it.
@@ -103,7 +103,7 @@ class StepDriver {
   std::vector<StepAction> Answered(uint32_t bucket, absl::StatusOr<PushReply> reply);
   std::vector<StepAction> Applied(uint32_t bucket, const absl::Status& status);
 
-  // Is every reply applied? After an error no more buckets are encoded, and those under way are awaited.
+  // Whether every reply is applied. After an error no more buckets are encoded, and those under way are awaited.
   bool done() const;
 
   // Ends a step that is done, and counts it. The status is the first error.
@@ -145,8 +145,8 @@ class StepDriver {
   StepCounts counts_;
 };
 
-// What makes the replica one of one version: an empty contribution to every bucket that is behind the newest. After a
-// crash in the middle of a step, or where the others went on without this worker, buckets may be a version apart.
+// The pushes that bring the replica to one version: an empty contribution to every bucket behind the newest. After a
+// crash in the middle of a step, or if the others continued without this worker, buckets may be a version apart.
 // Rolling forward loses nothing that was ever answered. Empty if no bucket is behind.
 std::vector<Push> RollForward(const std::vector<uint64_t>& versions);
 

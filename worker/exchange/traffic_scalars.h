@@ -1,4 +1,4 @@
-// What an exchange was, for TensorBoard.
+// The values of an exchange for TensorBoard.
 
 #ifndef WORKER_EXCHANGE_TRAFFIC_SCALARS_H_
 #define WORKER_EXCHANGE_TRAFFIC_SCALARS_H_
@@ -12,7 +12,7 @@
 
 namespace cddp {
 
-// After so many training steps, of a model with so many elements. `loss`: the mean of the exchange's steps; none: not
+// `steps`: training steps so far; `elements`: of the model. `loss`: the mean of the exchange's steps; nullopt: not
 // known.
 inline void AddTraffic(uint64_t steps, std::optional<double> loss, const StepTraffic& traffic, uint64_t elements,
                        EventFile* file) {

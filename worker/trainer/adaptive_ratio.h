@@ -1,8 +1,8 @@
-// --ratio=auto and --ratio=@FILE: what is sent in each step, and the file that remembers it.
+// --ratio=auto and --ratio=@FILE: the level of each step, and the file of the decisions.
 //
-// A decision depends on times, so that no run makes the same ones again by itself. They are therefore written, one a
-// line, "STEP RATIO VALUES INDICES" from that step on, before the step begins: a worker that is started again from a
-// checkpoint repeats the steps that the servers have counted with what was sent then, and --ratio=@FILE repeats a run.
+// Decisions depend on times, so no run makes the same ones again by itself. Therefore each is written as a line, "STEP
+// RATIO VALUES INDICES" from that step on, before the step begins: a worker restarted from a checkpoint repeats the
+// steps that the servers have counted with the same levels, and --ratio=@FILE repeats a run.
 
 #ifndef WORKER_TRAINER_ADAPTIVE_RATIO_H_
 #define WORKER_TRAINER_ADAPTIVE_RATIO_H_
@@ -24,8 +24,8 @@ namespace cddp {
 class AdaptiveRatio {
  public:
   // `choice` is not kFixed. `log`: with kAuto, the file of decisions, which goes on where one is; empty: none.
-  // `first_level`: an index of RatioLevels() to begin with. Errors of the file; InvalidArgument, naming the line, for
-  // what is no decision.
+  // `first_level`: an index of RatioLevels() to begin with. Errors of the file; InvalidArgument, with the line, for an
+  // invalid decision.
   static absl::StatusOr<std::unique_ptr<AdaptiveRatio>> Create(const RatioChoice& choice, const std::string& log,
                                                                size_t first_level = RatioControl::kFirstLevel);
 
@@ -34,7 +34,7 @@ class AdaptiveRatio {
   // FailedPrecondition if it does not know what a step to be repeated sent. Once, before all below.
   absl::Status Begin(uint64_t step, uint64_t counted);
 
-  // What `step` sends. Steps ascend.
+  // The level of `step`. Steps must ascend.
   SendLevel LevelOf(uint64_t step) const;
 
   // Step `step` took so long (RatioControl::NoteRound). True if the next one sends something else, which is durable
@@ -42,7 +42,7 @@ class AdaptiveRatio {
   absl::StatusOr<bool> NoteRound(uint64_t step, double compute_seconds, double wait_seconds,
                                  const RatioControl::Limits& limits = {});
 
-  // RatioControl's. What is repeated cannot be less.
+  // See RatioControl. Repeated decisions cannot be lowered.
   bool CanSendLess(const RatioControl::Limits& limits) const { return decides_ && control_.CanGoDown(limits); }
   void StartWindow() { control_.StartWindow(); }
 

@@ -1,8 +1,8 @@
-// --local_steps=auto and --local_steps=@FILE: what a worker says to the rounds to come, and the file of what was
-// decided.
+// --local_steps=auto and --local_steps=@FILE: a worker's wish for later rounds, and the file of the
+// decisions.
 //
-// What is decided is published and the same at all workers (agreed_steps.h), so that no restart needs the file. It is
-// written for a run that shall be repeated: a line "EXCHANGE STEPS" for each change, from that exchange's round on.
+// Decisions are published and the same at all workers (agreed_steps.h), so no restart needs the file. It is written so
+// that a run can be repeated: a line "EXCHANGE STEPS" for each change, from that exchange's round on.
 
 #ifndef WORKER_TRAINER_ADAPTIVE_STEPS_H_
 #define WORKER_TRAINER_ADAPTIVE_STEPS_H_
@@ -38,7 +38,7 @@ class AdaptiveSteps {
   // later. Once, before all below; what a log has from there on is forgotten.
   absl::Status Begin(uint64_t exchange, uint32_t steps);
 
-  // What this worker pushes with `exchange`; `now` is what was published before it.
+  // The values that this worker pushes with `exchange`; `now`: those published before it.
   AgreedSteps Next(uint64_t exchange, const AgreedSteps& now, uint64_t steps_per_epoch) const;
 
   // StepsControl::NoteRound.

@@ -1,17 +1,17 @@
-// --local_steps=auto: what all workers know alike of the coming rounds, as elements that the servers average.
+// --local_steps=auto: the workers' common decisions about later rounds, as elements that the servers average.
 //
-// All workers must make equally many steps before an exchange, and know which steps of the training these are. So a few
-// elements stand behind the model's buffers in the parameter space and are averaged as they are: with every exchange a
-// worker pushes how far the training is then, the steps of the round after, and its wish. Whatever is published at a
-// version is the same at all workers, so whoever holds that version, from a journal, a snapshot or an answer, goes on
-// alike; no message, journal or checkpoint knows of it.
+// All workers must make the same number of steps before an exchange, and know which steps of the training these are. So
+// a few elements follow the model's buffers in the parameter space and are averaged like them: with every exchange a
+// worker pushes the training's position, the number of steps in the round after, and its wish. A version's published
+// values are the same at all workers, so all that hold it, from a journal, a snapshot or an answer, continue alike; no
+// message, journal or checkpoint knows of it.
 //
-// Let the exchange of round v have made version v + 1. There it says: `position`, the steps of the training up to the
-// end of round v; `steps`, those of round v + 1; and the mean of the wishes. What round v + 2 makes follows from that
-// mean, and is pushed with round v + 1: one round later than it could be, so that with overlap a worker knows it
-// although the exchange is still under way.
+// Let the exchange of round v have made version v + 1. That version holds: `position`, the steps of the training up to
+// the end of round v; `steps`, those of round v + 1; and the mean of the wishes. That mean determines the steps of
+// round v + 2, which are pushed with round v + 1: one round later than possible, so that with overlap a worker knows
+// them although the exchange is still under way.
 //
-// Pushed values are equal at all workers, but for the wish, so that their mean is what was pushed. Where some worker
+// Pushed values are equal at all workers, except the wish, so their mean is the pushed value. Where some worker
 // contributed nothing to a round (it rolled a bucket forward after a crash), the mean lies between the values before
 // and after: all round it alike, and make a few steps of the data twice or not at all.
 
@@ -35,7 +35,7 @@ struct AgreedSteps {
   uint32_t steps = 0;     // of the round that begins there
   double wish = 0;        // the logarithm, to base 2, of the mean of the workers' wishes
 
-  // What the wishes come to: the nearest power of two.
+  // The result of the wishes: the nearest power of two.
   uint32_t wished_steps() const;
 };
 

@@ -1,4 +1,4 @@
-// The file of what was decided while a training ran (--ratio=auto, --local_steps=auto): a line of words for each
+// The file of a training's decisions (--ratio=auto, --local_steps=auto): a line of words for each
 // decision, which begins with the number of the step or exchange from which on it holds. Lines ascend; those that are
 // empty or begin with '#' say nothing.
 

@@ -1,4 +1,4 @@
-// Which steps a round makes and what its exchange sends: as the flags say, or as is decided while the training runs
+// The steps of each round and the level of its exchange: from the flags, or decided while the training runs
 // (--local_steps=auto, --ratio=auto).
 
 #ifndef WORKER_TRAINER_PACE_H_
@@ -48,7 +48,7 @@ class Pace {
   // long for --local_steps=auto.
   static absl::StatusOr<std::unique_ptr<Pace>> Create(const TrainerOptions& options, uint64_t steps_per_epoch);
 
-  // Do workers agree on steps (--local_steps=auto or @FILE)?
+  // Whether workers agree on steps (--local_steps=auto or @FILE).
   bool decides_steps() const { return adaptive_steps_ != nullptr; }
   bool decides_ratio() const { return adaptive_ratio_ != nullptr; }
   // Of the decisions that are repeated; 0: none are.
@@ -64,7 +64,7 @@ class Pace {
   // The coming exchange is `exchange`; those below `counted` may have been made before. See AdaptiveRatio::Begin.
   absl::Status Begin(uint64_t exchange, uint64_t counted);
 
-  // Before an exchange: what it sends, and what this worker says to the rounds to come.
+  // Before an exchange: sets its level, and this worker's values for later rounds.
   absl::Status BeginRound(GradientExchange* exchange);
 
   // An exchange is finished, or weights have been taken: reads what is published.

@@ -1,4 +1,4 @@
-// What a worker tells while it trains: JSON lines on standard output for `cddp train`, plain log lines otherwise.
+// A worker's progress: JSON lines on standard output for `cddp train`, plain log lines otherwise.
 
 #ifndef WORKER_TRAINER_PROGRESS_H_
 #define WORKER_TRAINER_PROGRESS_H_

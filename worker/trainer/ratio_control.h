@@ -1,13 +1,15 @@
-// --ratio=auto: how much a worker sends, from what its rounds took. A pure controller: times are arguments.
+// --ratio=auto: decides a worker's level from its rounds' times. A pure controller: times are arguments.
 //
-// More than the network hides behind the computation costs time, less costs quality. So a worker begins in the middle
-// of a table of levels, from every element at 4 bits down to 0.1 %, and moves by the part of a round in which it waits:
-// - above kMostWaiting it goes down to what would have fitted. If that does not shorten the wait (another worker is
-//   slower, or the answers are the larger part), sending less is no use: it goes back, and tries again much later;
+// Sending more than the network hides behind the computation costs time, sending less costs quality. So a worker begins
+// in the middle of a table of levels, from every element at 4 bits down to 0.1 %, and moves by the part of a round in
+// which it waits:
+// - above kMostWaiting it goes down to the level that would have fitted. If that does not shorten the wait (another
+// worker
+//   is slower, or the answers are the larger part), sending less is useless: it goes back, and retries much later;
 // - below kLittleWaiting it goes up by one level. If that makes it wait it goes back, and tries again later, each time
 //   twice as late.
-// Between the two it stays. A decision is made from the medians of kWindow rounds, so that an evaluation now and then,
-// or a hiccup, is none.
+// Between the two it stays. A decision is made from the medians of kWindow rounds, so that an occasional
+// evaluation or disturbance has no effect.
 
 #ifndef WORKER_TRAINER_RATIO_CONTROL_H_
 #define WORKER_TRAINER_RATIO_CONTROL_H_
@@ -63,7 +65,7 @@ class RatioControl {
     return NoteRound(compute_seconds, wait_seconds, Limits());
   }
 
-  // Would it send less if rounds waited more?
+  // Whether it would send less if rounds waited more.
   bool CanGoDown(const Limits& limits) const { return level_ < limits.lowest && windows_ >= no_down_until_; }
 
   // Rounds are others from here on: those until now say nothing of them.

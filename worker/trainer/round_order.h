@@ -1,4 +1,4 @@
-// Which round is computed, which is exchanged, and when a worker stands between the two. A pure state machine.
+// Which round is computed and which is exchanged, and when a worker is between the two. A pure state machine.
 //
 // A round is H steps and one exchange. Without overlap one follows the other. With --overlap=K the first K of a round's
 // steps are made while the exchange of the last one is under way:
@@ -6,7 +6,7 @@
 //   steps      | round 1        | round 2        | round 3        |
 //   exchanges                   | exchange 1 |   | exchange 2 |   | exchange 3 |
 //
-// Then that exchange is finished, and once all of the round's steps are made, its own begins. Before it does nothing is
+// Then that exchange is finished, and once all of the round's steps are made, its own begins. Before that nothing is
 // under way, and the round's steps are held back: there a checkpoint is taken, and there a worker stops. An epoch ends
 // when its last exchange has: all workers then have the published weights alike.
 
@@ -29,10 +29,10 @@ class RoundOrder {
   // The round whose steps are made next.
   uint64_t computing() const { return exchange_ + (phase_ == Phase::kNothing ? 0 : 1); }
 
-  // Has an exchange begun that is not finished?
+  // Whether an exchange has begun and is not finished.
   bool is_under_way() const { return phase_ == Phase::kUnderWay; }
 
-  // Have steps been made whose exchange has not begun?
+  // Whether steps were made whose exchange has not begun.
   bool holds_back() const { return phase_ == Phase::kHeldBack; }
 
   // The steps of computing() are made. Nothing may be under way: the exchange before is finished first.

@@ -1,4 +1,4 @@
-// A run's checkpoints: when they are due, what is in them, and what becomes of it at the next start.
+// A run's checkpoints: when they are due, their content, and its use at the next start.
 
 #ifndef WORKER_TRAINER_RUN_CHECKPOINTS_H_
 #define WORKER_TRAINER_RUN_CHECKPOINTS_H_
@@ -22,7 +22,7 @@
 
 namespace cddp {
 
-// What a checkpoint is made of. All are used only while no exchange is under way.
+// The parts that a checkpoint saves. All are used only while no exchange is under way.
 struct RunParts {
   TrainingModel* model;
   GradientExchange* exchange;
@@ -40,7 +40,7 @@ class RunCheckpoints {
   // Once, before the first: whose they are, what kind of arithmetic makes them, and the log of what is sent meanwhile.
   void Begin(const std::string& run, const std::string& arithmetic, std::shared_ptr<SentLog> sent);
 
-  // The checkpoint to go on from, if there is one. Errors of CheckpointFiles::ReadLatest and CheckFits.
+  // The checkpoint from which to continue, if there is one. Errors of CheckpointFiles::ReadLatest and CheckFits.
   absl::StatusOr<std::optional<WorkerCheckpoint>> Find();
 
   // Before a step: takes a checkpoint if it is time for one. One that is due while the last is still being written is
@@ -71,7 +71,7 @@ struct RestoredRun {
   bool holds_back = false;  // as in RunParts
 };
 
-// Puts model, exchange and optimizer where they were, weights included. InvalidArgument if the checkpoint is not of
+// Restores model, exchange and optimizer, including weights. InvalidArgument if the checkpoint is not of
 // such parts.
 absl::StatusOr<RestoredRun> Restore(const WorkerCheckpoint& checkpoint, const RunParts& parts);
 

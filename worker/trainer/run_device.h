@@ -1,4 +1,4 @@
-// Which device a run's options mean here.
+// The device that a run's options select here.
 
 #ifndef WORKER_TRAINER_RUN_DEVICE_H_
 #define WORKER_TRAINER_RUN_DEVICE_H_

@@ -1,4 +1,4 @@
-// Where a run is seen: progress lines, log, metrics port, TensorBoard and trace.
+// The outputs by which a run is observed: progress lines, log, metrics port, TensorBoard and trace.
 
 #ifndef WORKER_TRAINER_RUN_VIEW_H_
 #define WORKER_TRAINER_RUN_VIEW_H_
@@ -44,7 +44,7 @@ class RunView {
   void Waited(uint64_t exchange, absl::Time begin);
   // `exchange`, of a model with so many elements, is finished, after so many steps; the coming one is `next`.
   void Exchanged(uint64_t exchange, uint64_t next, const StepTraffic& traffic, uint64_t steps, uint64_t elements);
-  // A round's loss is known, after so many steps.
+  // A round's loss is known, after `steps` steps.
   void LossKnown(uint64_t steps, double loss);
   void Tested(uint64_t steps, const TestResult& test);
   void GpuUsed(const CudaCounts& counts);

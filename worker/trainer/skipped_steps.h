@@ -1,5 +1,5 @@
-// Steps that changed nothing because the loss or a gradient was not finite: when they end a training, and what they
-// make of its end. A pure state machine.
+// Steps that changed nothing because the loss or a gradient was not finite: when they end a training, and how they
+// affect its result. A pure state machine.
 
 #ifndef WORKER_TRAINER_SKIPPED_STEPS_H_
 #define WORKER_TRAINER_SKIPPED_STEPS_H_

@@ -1,7 +1,7 @@
-// --local_steps=auto: how many steps between two exchanges a worker wishes, from what its rounds took. A pure
+// --local_steps=auto: a worker's wish for the number of steps between two exchanges, from its rounds' times. A pure
 // controller: times are arguments.
 //
-// What a worker waits for at an exchange is hidden by making more steps before the next one, at a cost in quality
+// More steps between two exchanges reduce the waiting's part of the time, at a cost in quality
 // (docs/convergence.md). A worker looks at the part of a round in which it waits:
 // - above kMostWaiting it wishes as many steps as make the wait a small part, four times as many at most. If that does
 //   not help (another worker computes for longer, and more so with more steps), it wishes what was before, and tries

@@ -1,4 +1,4 @@
-// May a worker take part in a training, with what it brings: a checkpoint, or none?
+// Checks whether a worker may take part in a training, with or without a checkpoint.
 
 #ifndef WORKER_TRAINER_TAKING_PART_H_
 #define WORKER_TRAINER_TAKING_PART_H_
