@@ -45,11 +45,11 @@ Limits::Limits(const LimitOptions& options, prometheus::Registry* registry, cons
   calls_gauge_ = &AddGauge(registry, shard, "cddp_server_inflight_calls",
                            "Calls that wait for their answer, or whose answer the peer has not taken");
   bytes_gauge_ =
-      &AddGauge(registry, shard, "cddp_server_inflight_bytes", "Requests held, waiting calls included, in bytes");
+      &AddGauge(registry, shard, "cddp_server_inflight_bytes", "Requests held, including waiting calls, in bytes");
   unread_gauge_ =
       &AddGauge(registry, shard, "cddp_server_unread_bytes", "Answers that peers have not taken yet, in bytes");
   AddGauge(registry, shard, "cddp_server_inflight_bytes_limit",
-           "--max_inflight_bytes; half of it is kept for what has waited longest")
+           "--max_inflight_bytes; half of it is reserved for the bucket that has waited longest")
       .Set(static_cast<double>(options.max_inflight_bytes));
   AddGauge(registry, shard, "cddp_server_peer_calls_limit", "--max_calls_per_peer: calls in flight of one host")
       .Set(options.max_calls_per_peer);

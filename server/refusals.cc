@@ -62,7 +62,7 @@ absl::string_view RefusalName(Refusal refusal) {
 Refusals::Refusals(prometheus::Registry* registry, const std::string& shard) {
   auto& family = prometheus::BuildCounter()
                      .Name("cddp_server_refused_calls_total")
-                     .Help("Calls and connections turned away before they could change anything, by reason")
+                     .Help("Calls and connections refused before they could change anything, by reason")
                      .Register(*registry);
   for (size_t i = 0; i < kRefusalCount; ++i) {
     counters_[i] = &family.Add({{"shard", shard}, {"reason", std::string(RefusalName(static_cast<Refusal>(i)))}});

@@ -41,7 +41,7 @@ ServerMetrics::ServerMetrics(uint32_t shard, uint32_t worker_count)
                          "From the first to the last contribution of a round: how long workers wait for the slowest")),
       aggregate(Seconds("cddp_server_aggregate_seconds", "Sum, optimizer and publishing of one round")),
       journal_write(Seconds("cddp_server_journal_write_seconds",
-                            "Write and sync of what the journal collected meanwhile: answers wait for it")),
+                            "Write and sync of one frame of the journal, for which answers wait")),
       snapshot(Seconds("cddp_server_snapshot_seconds", "Making of one snapshot, while training goes on")),
       snapshot_failures(Counter("cddp_server_snapshot_failures_total", "Snapshots that could not be made")),
       journal_bytes(Gauge("cddp_server_journal_bytes", "Journal since the last snapshot, in bytes")),
@@ -52,7 +52,7 @@ ServerMetrics::ServerMetrics(uint32_t shard, uint32_t worker_count)
       log_bytes(Gauge("cddp_server_update_log_bytes", "Published updates kept for workers that are behind, in bytes")),
       view(Gauge("cddp_server_view",
                  "Number of the shard's view, the list of workers that take part: grows with every change of it")),
-      workers_joined(Gauge("cddp_server_workers_joined", "Workers that take part and were heard of within the lease")),
+      workers_joined(Gauge("cddp_server_workers_joined", "Workers that take part and were heard within the lease")),
       workers_lost(Gauge("cddp_server_workers_lost", "Workers that joined and are silent for longer than the lease")),
       workers_catching_up(
           Gauge("cddp_server_workers_catching_up",

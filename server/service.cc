@@ -142,7 +142,7 @@ ParameterService::ParameterService(Shard* shard, ServerMetrics* metrics, Access*
       started_(SteadyNow()) {
   auto& family = prometheus::BuildCounter()
                      .Name("cddp_server_calls_total")
-                     .Help("Calls that have come, by method, those refused included")
+                     .Help("Calls received, by method, including refused ones")
                      .Register(*metrics->registry());
   for (size_t i = 0; i < kRpcCount; ++i) {
     calls_[i] = &family.Add(

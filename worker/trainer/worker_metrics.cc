@@ -12,16 +12,15 @@ WorkerMetrics::WorkerMetrics(uint32_t rank)
                              "Training steps refused because a gradient at some worker was not finite")),
       pushed_bytes_(Counter("cddp_worker_pushed_bytes_total", "Encoded gradients pushed, in bytes")),
       pulled_bytes_(Counter("cddp_worker_pulled_bytes_total", "Encoded weight changes received, in bytes")),
-      dense_bytes_(
-          Counter("cddp_worker_dense_bytes_total", "What dense float32 gradients would have pushed, in bytes")),
+      dense_bytes_(Counter("cddp_worker_dense_bytes_total", "Bytes that dense float32 gradients would have pushed")),
       retries_(Counter("cddp_worker_retries_total", "Exchange calls sent again: a server was out of reach or busy")),
       compute_seconds_(Counter("cddp_worker_compute_seconds_total", "Time in forward and backward passes")),
       compress_seconds_(Counter("cddp_worker_compress_seconds_total", "Time in compression")),
       exchange_seconds_(Counter("cddp_worker_exchange_seconds_total", "Time waiting for servers and applying answers")),
       checkpoints_(Counter("cddp_worker_checkpoints_total", "Checkpoints begun, in all")),
       failed_checkpoints_(Counter("cddp_worker_checkpoint_failures_total", "Checkpoints that could not be written")),
-      checkpoint_write_seconds_(
-          Counter("cddp_worker_checkpoint_write_seconds_total", "Time in writing checkpoints, beside the training")),
+      checkpoint_write_seconds_(Counter("cddp_worker_checkpoint_write_seconds_total",
+                                        "Time in writing checkpoints, in parallel with the training")),
       checkpoint_copy_seconds_(Counter("cddp_worker_checkpoint_copy_seconds_total",
                                        "Time that training stood still for a copy of its state")),
       missed_steps_(Counter("cddp_worker_missed_steps_total", "Steps that the others made without this worker")),
@@ -30,7 +29,7 @@ WorkerMetrics::WorkerMetrics(uint32_t rank)
       test_loss_(Gauge("cddp_worker_test_loss", "Mean loss on the test set after the last epoch (rank 0)")),
       test_accuracy_(
           Gauge("cddp_worker_test_accuracy_ratio", "Accuracy on the test set after the last epoch (rank 0)")),
-      residual_norm_(Gauge("cddp_worker_residual_norm", "Euclidean norm of what has not been sent yet")),
+      residual_norm_(Gauge("cddp_worker_residual_norm", "Euclidean norm of the residual, which has not been sent yet")),
       selected_ratio_(Gauge("cddp_worker_selected_ratio", "Part of the gradient's elements sent in the last step")),
       chosen_ratio_(Gauge("cddp_worker_chosen_ratio",
                           "With --ratio=auto, the part of the elements that it has chosen to send; 0 without")),
