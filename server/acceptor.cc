@@ -21,10 +21,10 @@
 namespace cddp {
 namespace {
 
-// How long to wait before the next try where accept itself fails.
+// The pause before the next try if accept itself fails.
 constexpr int kPauseMs = 100;
 
-// Asked anew each time, for it may be changed from outside (prlimit).
+// Read each time, since it may be changed from outside (prlimit).
 int64_t DescriptorLimit() {
   rlimit files = {};
   if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return std::numeric_limits<int>::max();
@@ -99,14 +99,14 @@ void Acceptor::Run() {
 void Acceptor::Accept(int listener) {
   const int fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd < 0) {
-    // A connection that went away meanwhile is nobody's loss. For whatever else there is, the next try comes.
+    // A connection that went away meanwhile needs no handling. After any other error there is another try.
     if (errno == EINTR || errno == EAGAIN || errno == ECONNABORTED) return;
     refused_("unknown", absl::StrCat("accept: ", std::strerror(errno)));
     pollfd end = {end_, POLLIN, 0};
     poll(&end, 1, kPauseMs);
     return;
   }
-  // The kernel gives the lowest number that is free, so that at least as many are in use.
+  // The kernel assigns the lowest free number, so at least that many are in use.
   if (const int64_t limit = DescriptorLimit(); fd >= limit - kSpareDescriptors) {
     refused_(PeerOf(fd), absl::StrCat("of ", limit, " descriptors (ulimit -n) only ", kSpareDescriptors,
                                       " are left, which are kept for files: close connections or raise the limit"));

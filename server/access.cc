@@ -138,13 +138,13 @@ std::shared_ptr<const Caller::Identity> Access::IdentityOf(const grpc::ServerCon
       if (absl::ConsumePrefix(&uri, kRoleUri)) {
         if (const std::optional<Role> role = ParseRole(uri); role.has_value()) roles.insert(*role);
       } else if (absl::ConsumePrefix(&uri, kRankUri)) {
-        // One that we cannot read must not open the door to every rank.
+        // An unreadable one must not allow every rank.
         readable &= absl::SimpleAtoi(uri, &identity->ranks.emplace_back());
       }
     }
   }
   if (known_.size() >= kMostKnown) known_.clear();
-  // One that names both is a mistake, not a master key.
+  // A certificate with both roles is a mistake, and grants none.
   if (roles.size() == 1 && readable) identity->role = *roles.begin();
   if (!readable) identity->ranks = {UINT32_MAX};
   known_.emplace(pem, identity);

@@ -19,7 +19,7 @@ CompressorOptions PublishOptions(const BucketOptions& options) {
   return publish;
 }
 
-// What a contribution counts with; 0: the worker's usual weight.
+// The weight of a contribution; 0: the worker's usual weight.
 float WeightOf(const Contribution& contribution) {
   return contribution.weight.value_or(contribution.update.empty() ? 0.0f : 1.0f);
 }
@@ -45,7 +45,7 @@ BucketCore::BucketCore(uint32_t length, const BucketOptions& options, std::uniqu
     : length_(length),
       options_(options),
       weights_(std::move(weights)),
-      // A longer log is no better than the weights themselves, but for workers that make their last steps once more.
+      // A longer log is no better than the weights themselves, except for workers that repeat their last steps.
       log_(length * sizeof(float), options.log_versions),
       slots_(options.worker_count) {}
 
@@ -87,7 +87,7 @@ bool BucketCore::Changes(const BucketInput& input) const {
 
 void BucketCore::NoteRecovered(CallNumber first_call) {
   first_call_ = first_call;
-  for (Slot& slot : slots_) slot.lost = Lost{};  // the answers to a journal's contributions go to nobody
+  for (Slot& slot : slots_) slot.lost = Lost{};  // no worker gets the answers to a journal's contributions
   if (options_.may_lose_versions) recovered_ = std::min(recovered_.value_or(version_), version_);
 }
 
@@ -345,7 +345,7 @@ ExchangeAnswer BucketCore::AnswerFor(const Slot& slot, const Waiter& waiter) {
 }
 
 std::optional<std::vector<SharedBytes>> BucketCore::ChangesSince(uint64_t held) const {
-  // Where a crash may take versions back, the one of that number may be another.
+  // If a crash may take versions back, this number may now denote another version.
   if (options_.may_lose_versions || held == 0 || held > version_) return std::nullopt;
   std::optional<std::vector<SharedBytes>> changes = log_.Between(held, version_);
   if (changes.has_value() && BytesOf(*changes) > length_ * sizeof(float)) changes.reset();
@@ -391,7 +391,7 @@ absl::Status BucketCore::CloseRound() {
   }
   if (!refused) std::vector<float>().swap(late_);  // most rounds have none, and it is as large as the weights
   ++version_;
-  snapshot_ = {};  // of a version that nobody asks for any more
+  snapshot_ = {};  // of a version that no caller asks for any more
   log_.Append(update);
   if (ReplicaIsChecked(options_.bucket, version_)) {
     checks_.Note(version_, Crc32c(weights_->published().data(), length_ * sizeof(float)));

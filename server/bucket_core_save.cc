@@ -1,4 +1,4 @@
-// BucketCore as bytes: what snapshots and checkpoints hold of a bucket.
+// BucketCore as bytes, for snapshots and checkpoints.
 
 #include <algorithm>
 #include <cstring>

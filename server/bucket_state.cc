@@ -27,7 +27,7 @@ void BucketState::NoteRecovered() {
 }
 
 std::optional<RoundTiming> BucketState::Exchange(const Contribution& contribution, ExchangeDone done) {
-  // Outside the lock: other calls go on meanwhile.
+  // Outside the lock, so that other calls proceed meanwhile.
   std::optional<CheckedUpdate> update;
   if (!contribution.update.empty()) {
     absl::StatusOr<CheckedUpdate> checked = CheckedUpdate::Check(contribution.update.view(), length());
@@ -51,7 +51,7 @@ std::optional<RoundTiming> BucketState::Exchange(const Contribution& contributio
 
 void BucketState::Admit(uint32_t rank) {
   MutexLock lock(mutex_);
-  Apply(cddp::Admit{rank});  // nobody gets on by it
+  Apply(cddp::Admit{rank});  // it releases no call
 }
 
 std::optional<RoundTiming> BucketState::Retire(uint32_t rank) {
@@ -173,7 +173,7 @@ uint32_t BucketState::Checksum(uint32_t crc) const {
 
 absl::Status BucketState::Save(std::string* state, uint64_t* position) const {
   MutexLock lock(mutex_);
-  if (!core_->ended().ok()) return core_->ended();  // and what was contributed is gone
+  if (!core_->ended().ok()) return core_->ended();  // and the contributions are gone
   *position = journalled_;
   core_->Save(state);
   return absl::OkStatus();
@@ -213,7 +213,7 @@ void BucketState::MakeSaves() {
     }
     std::string state;
     core_->Save(&state);
-    // It may have gone past several versions at once.
+    // The bucket may have passed several versions at once.
     if (save->first == core_->version()) {
       save->second(std::move(state));
     } else {

@@ -10,7 +10,7 @@
 namespace cddp {
 namespace {
 
-// Readers of a round's contributions. The vector is the thread's own and used again: 8 KiB for each contribution would
+// Readers of a round's contributions. The vector belongs to the thread and is reused: 8 KiB for each contribution would
 // be the largest allocation of a round.
 std::vector<UpdateReader>& ReadersOf(const std::vector<CheckedUpdate>& contributions) {
   thread_local std::vector<UpdateReader> readers;
@@ -20,7 +20,7 @@ std::vector<UpdateReader>& ReadersOf(const std::vector<CheckedUpdate>& contribut
   return readers;
 }
 
-// Makes the sum of a round piece by piece. One at a time on a thread.
+// Computes the sum of a round piece by piece. At most one at a time per thread.
 class RoundSum {
  public:
   RoundSum(const BucketWeights::Round& round, bool with_factors)
@@ -55,7 +55,7 @@ class RoundSum {
   const float carried_factor_;
 };
 
-// Does an optimizer move elements that the round did not touch?
+// Whether an optimizer moves elements that the round did not touch.
 TouchedChoice ChoiceFor(const OptimizerOptions& optimizer) {
   const bool moves_others =
       optimizer.kind != OptimizerKind::kSgd || optimizer.momentum > 0 || optimizer.weight_decay > 0;

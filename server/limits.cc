@@ -13,9 +13,9 @@
 namespace cddp {
 namespace {
 
-// Hosts that are remembered while they do nothing.
+// The number of idle hosts that are remembered.
 constexpr size_t kMostPeers = 1000;
-// Of a message around an update, and of an update around its values.
+// Overhead of a message around an update, and of an update around its values.
 constexpr uint64_t kMessageOverhead = 4096;
 constexpr uint64_t kLeastBytes = 1 << 20;
 

@@ -79,7 +79,7 @@ int main(int argc, char** argv) {
     options.on_finished = [&exit_code](const absl::Status& synced) {
       spdlog::info("event=finished reason=\"every worker has left as finished\"");
       if (!synced.ok()) exit_code = cddp::ReportError(synced);
-      kill(getpid(), SIGTERM);  // the one way out
+      kill(getpid(), SIGTERM);  // the only way to end
     };
   }
   options.on_not_begun = [&exit_code](const absl::Status& why) {
@@ -102,7 +102,7 @@ int main(int argc, char** argv) {
   int signal = 0;
   sigwait(&signals, &signal);
   spdlog::info("event=draining signal={}", signal);
-  // A second one ends the process as it would any other: what was answered is in the journal.
+  // A second signal ends the process in the default way: all answers are in the journal.
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   (*server)->Drain(absl::GetFlag(FLAGS_drain_timeout));
   (*server)->Stop();

@@ -11,7 +11,7 @@
 namespace cddp {
 namespace {
 
-// Runs of ranks that are spelled out.
+// The number of ranges of ranks that are listed.
 constexpr int kMostRuns = 20;
 
 }  // namespace
@@ -242,7 +242,7 @@ absl::Status Membership::Leave(uint32_t rank, uint64_t incarnation, bool finishe
   absl::Status status = CheckHolder(rank, incarnation);
   if (!status.ok()) return status;
   Member& member = members_[rank];
-  if (member.state == MemberState::kJoined) {  // else it is a retry
+  if (member.state == MemberState::kJoined) {  // otherwise it is a retry
     SetState(&member, finished ? MemberState::kFinished : MemberState::kLeft);
   }
   return absl::OkStatus();

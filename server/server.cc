@@ -42,7 +42,7 @@ absl::Status CannotListen(absl::string_view flag, const std::string& address, ab
   return absl::InvalidArgumentError(absl::StrCat("cannot listen on ", address, ": ", why, " (", flag, ")"));
 }
 
-// All addresses that the server is told to listen on: are they well written?
+// Checks the syntax of all addresses to listen on.
 absl::Status CheckAddresses(const ServerOptions& options) {
   for (const auto& [flag, address] :
        {std::pair{"--listen", &options.listen}, std::pair{"--metrics_listen", &options.metrics_listen},
@@ -91,16 +91,16 @@ absl::Status Server::Listen(const ServerOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a taken port is an error, not a shared one
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  // So that a certificate is shown again some day; calls under way end as they would have.
+  // Makes clients show their certificates again some time; calls under way are not affected.
   builder.AddChannelArgument(
       GRPC_ARG_MAX_CONNECTION_AGE_MS,
       static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(options.max_connection_age), INT32_MAX)));
-  // A peer that does not read, or has vanished, is found out: its calls and answers hold memory.
+  // Detects peers that do not read or have vanished, since their calls and answers hold memory.
   const int keepalive_ms = static_cast<int>(absl::ToInt64Milliseconds(options.keepalive));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_ms);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, keepalive_ms);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  // More calls than our own limit, which says why it refuses; these would wait, heartbeats among them.
+  // More calls than our own limit, which refuses with a reason; gRPC's would let calls wait, including heartbeats.
   builder.AddChannelArgument(
       GRPC_ARG_MAX_CONCURRENT_STREAMS,
       static_cast<int>(std::min<uint64_t>(options.limits.max_calls_per_peer + kSpareStreams, INT32_MAX)));
@@ -208,7 +208,7 @@ void Server::Drain(absl::Duration timeout) {
   if (!limits_.WaitForCalls(timeout)) {
     spdlog::warn("event=drain_timeout reason=\"calls still wait for other workers; they get Unavailable\"");
   }
-  // So that the successor starts at once. The journal has everything if it fails.
+  // Lets the successor start fast. If it fails, the journal has everything.
   if (const absl::Status status = shard_->WriteSnapshot(); !status.ok()) {
     spdlog::warn("event=snapshot_failed reason=\"{}\"", std::string(status.message()));
   }
@@ -289,7 +289,7 @@ void Server::Watch() {
     metrics_->workers_catching_up.Set(catching_up);
     metrics_->NoteWaitingFor(status.waiting.ranks);
     const bool open = !status.waiting.ranks.empty();
-    // To be compared with the wall clock of whoever looks.
+    // For comparison with the reader's wall clock.
     const absl::Time since = absl::Now() - (now - status.waiting.since);
     metrics_->waiting_since.Set(open ? absl::ToDoubleSeconds(since - absl::UnixEpoch()) : 0);
     if (open && now - status.waiting.since > kStuckAfter && now - told > kStuckAfter) {

@@ -7,7 +7,7 @@
 namespace cddp {
 namespace {
 
-// Series for each rank are for this many; those after them are seen in the log and by `cddp status`.
+// The number of ranks with their own series; later ranks are in the log and in `cddp status`.
 constexpr uint32_t kMostRanks = 64;
 constexpr absl::Duration kHalfMinute = absl::Seconds(30);
 

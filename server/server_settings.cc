@@ -22,7 +22,7 @@ Binding<ServerOptions> NoFlag(Member member) {
 }
 
 std::vector<Binding<ServerOptions>> MakeBindings() {
-  // A row a line.
+  // One row per line.
   // clang-format off
   return {
       Flag("--listen", [](auto& o) -> auto& { return o.listen; }),

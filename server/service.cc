@@ -69,10 +69,10 @@ RunClaim ClaimOf(const v1::JoinRequest& request) {
   }
 }
 
-// Streams published weights, one bucket a message. Deletes itself when the call is over.
+// Streams published weights, one bucket per message. Deletes itself when the call is over.
 class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> {
  public:
-  // `sent`: told of every chunk's bytes.
+  // `sent` is called with every chunk's bytes.
   SnapshotStream(Limits* limits, const std::string& peer, absl::StatusOr<ParameterService::Weights> weights,
                  std::function<void(size_t)> sent)
       : sent_(std::move(sent)), call_(limits) {
@@ -102,7 +102,7 @@ class SnapshotStream final : public grpc::ServerWriteReactor<v1::SnapshotChunk> 
   void WriteNext() {
     next_([this](const absl::StatusOr<std::optional<PublishedWeights>>& next) { Write(next); });
   }
-  // Nothing of this is deleted before: that comes after Finish.
+  // This object lives until then: it is deleted after Finish.
   void Write(const absl::StatusOr<std::optional<PublishedWeights>>& next) {
     if (!next.ok() || !next->has_value()) {
       Finish(ToGrpc(next.status()));

@@ -36,7 +36,7 @@ absl::Status Validate(const ShardOptions& options) {
 
 namespace {
 
-// Of a bucket of buffers: the published ones become the workers' mean, in fp32.
+// For a bucket of buffers: the published ones become the workers' mean, in fp32.
 void AverageOnly(BucketOptions* options) {
   options->optimizer = OptimizerOptions();
   options->optimizer.lr.base = 1;
@@ -58,7 +58,7 @@ absl::StatusOr<std::unique_ptr<Shard::Space>> Shard::MakeSpace(const ParameterLa
                                                    "--max_parameters=", options_.max_parameters,
                                                    ": raise it or use more servers"));
   }
-  // A bucket and its workers' places take memory by themselves, as much as this many parameters.
+  // The memory of a bucket's own data and its workers' slots, in parameters.
   const uint64_t of_a_bucket = 256 + uint64_t{16} * options_.worker_count;
   if (const uint64_t buckets = run.end - run.begin;
       buckets > 1 && of_a_bucket * buckets > options_.max_parameters - parameters) {
@@ -238,7 +238,7 @@ std::optional<ParameterLayout> Shard::layout() const {
 void Shard::Read(uint32_t bucket, uint64_t held, ReadDone done) {
   absl::StatusOr<PublishedWeights> weights = ReadNow(bucket, held);
   if (!weights.ok()) return done(std::move(weights));
-  // Nobody shall hold a version that a crash could take back.
+  // No reader may hold a version that a crash could take back.
   WhenSynced([done = std::move(done),
               read = std::make_shared<PublishedWeights>(*std::move(weights))](const absl::Status& synced) {
     if (synced.ok()) {

@@ -8,7 +8,7 @@
 namespace cddp {
 namespace {
 
-// Of an event's first byte, from its place in ShardEvent.
+// An event's first byte, from its index in ShardEvent.
 constexpr uint8_t kFirstTag = 1;
 static_assert(kFirstTag > kSegmentHeadTag && kFirstTag + std::variant_size_v<ShardEvent> <= kSnapshotEndTag);
 

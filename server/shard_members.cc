@@ -1,4 +1,4 @@
-// Who takes part in a shard's training: joining, catching up, leaving, being lost, and beginning without those missing.
+// The members of a shard's training: joining, catching up, leaving, being lost, and beginning without missing ones.
 
 #include <spdlog/spdlog.h>
 
@@ -12,7 +12,7 @@
 namespace cddp {
 namespace {
 
-// A training that never came to weights takes memory until the server ends.
+// A training that never got weights holds its memory until the server ends.
 constexpr size_t kMostForgotten = 8;
 constexpr char kHowToGrow[] =
     ": a run never has more workers than its servers' --workers. To let some come later, begin it with as many as "
@@ -248,7 +248,7 @@ absl::StatusOr<std::vector<uint32_t>> Shard::BeginWithoutMissing(absl::Duration 
     const uint32_t wanted = options_.min_workers == 0 ? options_.worker_count : options_.min_workers;
     if (missing.empty()) return missing;
     if (there >= wanted && missing.front() != 0) {
-      // As if they had come, contributed nothing to the first step, and left.
+      // Treats them as if they had come, contributed nothing to the first step, and left.
       for (const uint32_t rank : missing) {
         for (const auto& bucket : space_->buckets) {
           bucket->Exchange({rank, 0, 0, SharedBytes()}, [](const absl::StatusOr<ExchangeAnswer>&) {});

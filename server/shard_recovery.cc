@@ -14,7 +14,7 @@
 namespace cddp {
 namespace {
 
-// One bucket's way into the shard's journal.
+// Writes one bucket's events to the shard's journal.
 class JournalOfBucket final : public BucketJournal {
  public:
   JournalOfBucket(Journal* journal, uint32_t bucket) : journal_(*journal), bucket_(bucket) {}
@@ -33,7 +33,7 @@ class JournalOfBucket final : public BucketJournal {
  private:
   Journal& journal_;
   const uint32_t bucket_;
-  std::atomic<bool> open_{false};  // are there contributions that no answer has come of yet?
+  std::atomic<bool> open_{false};  // whether there are contributions without an answer
 };
 
 }  // namespace
@@ -72,7 +72,7 @@ absl::Status Shard::Recover() {
   for (const auto& bucket : space_->buckets) bucket->NoteRecovered();
   published_space_.store(space_.get(), std::memory_order_release);
   RaiseDurableView(membership_.view());
-  // Who was lost may have been coming back: a bucket knew it, and the list of members did not yet.
+  // A lost worker may have contributed again just before the crash: its bucket knew that, the list of members did not.
   for (const Member& member : membership_.members()) {
     if (member.state == MemberState::kLost) Retire(member.rank);
   }
@@ -162,7 +162,7 @@ absl::Status Shard::ReplayOne(const ShardEvent& event, uint64_t position) {
     space.loaded[saved->bucket - space.run.begin] = saved->position;
     return bucket->Load(saved->state);
   }
-  const auto is_loaded = [&](uint32_t bucket) {  // is the event part of what was loaded?
+  const auto is_loaded = [&](uint32_t bucket) {  // whether the loaded state includes the event
     return position <= space.loaded[bucket - space.run.begin];
   };
   if (const auto* admit = std::get_if<AdmitEvent>(&event)) {
@@ -181,7 +181,7 @@ absl::Status Shard::ReplayOne(const ShardEvent& event, uint64_t position) {
   BucketState* bucket = at(count.bucket, count.contribution.rank);
   if (bucket == nullptr) return unknown;
   if (is_loaded(count.bucket)) return absl::OkStatus();
-  // Nobody waits for the answer any more, but an error at once means that the journal does not fit this program.
+  // No call waits for the answer any more, but an immediate error means that the journal does not fit this program.
   auto refused = std::make_shared<absl::Status>();
   bucket->Exchange(count.contribution,
                    [refused](const absl::StatusOr<ExchangeAnswer>& answer) { *refused = answer.status(); });

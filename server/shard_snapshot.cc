@@ -16,17 +16,17 @@
 namespace cddp {
 namespace {
 
-// Below this a snapshot is not worth its syncs.
+// Below this size a snapshot is not worth its syncs.
 constexpr uint64_t kLeastSnapshotBytes = uint64_t{1} << 20;
 // A snapshot is due when the journal is this many times as large as the last. Less costs training, more costs a longer
 // start.
 constexpr uint64_t kJournalPerSnapshot = 3;
-// Checkpoints whose version has not come: who asked may be long gone, and the version may never come.
+// Limit of checkpoints that wait for their version: the caller may be gone, and the version may never come.
 constexpr size_t kMostCheckpoints = 16;
 
 }  // namespace
 
-// The buckets' states at one version, while they come together. Thread-safe.
+// Collects the buckets' states at one version. Thread-safe.
 struct Shard::Checkpoint {
   Checkpoint(uint64_t version, size_t buckets, CheckpointDone done)
       : version(version), done(std::move(done)), states(buckets), left(buckets) {}
@@ -36,7 +36,7 @@ struct Shard::Checkpoint {
     --left;
     if (!state.ok()) status.Update(state.status());
     if (status.ok()) states[bucket] = *std::move(state);
-    if (!status.ok()) states.assign(states.size(), {});  // it will come to nothing
+    if (!status.ok()) states.assign(states.size(), {});  // the checkpoint has failed
   }
   bool complete() {
     MutexLock lock(mutex);
@@ -64,7 +64,7 @@ absl::Status Shard::AddBegin(const Space& space, const AgreementEvent& agreed, S
 }
 
 // Buckets are saved one after the other, each with the position of the last event that it holds; a start skips the
-// bucket's events up to there. So no moment is needed at which the whole shard stands still.
+// bucket's events up to there. So the whole shard need not stop at any moment.
 absl::Status Shard::SaveState(const Space& space, const SegmentHead& segment, const AgreementEvent& agreed,
                               const std::vector<Member>& members) {
   absl::StatusOr<std::unique_ptr<SnapshotWriter>> writer =
@@ -217,7 +217,7 @@ absl::Status Shard::SaveCheckpoint(const Checkpoint& checkpoint) {
   for (uint32_t i = 0; i < space.buckets.size() && status.ok(); ++i) {
     status = AddTo(**writer, BucketEvent{space.run.begin + i, 0, checkpoint.states[i]});
   }
-  // What it holds has been answered or will be: nobody may find it on the disk before the journal has it.
+  // Its content has been or will be answered, so it must not be on the disk before the journal has it.
   if (status.ok()) status = journal_->WaitForAll();
   if (status.ok()) status = (*writer)->Commit();
   absl::StatusOr<StateFolder> found = status.ok() ? ListStateFolder(*options_.files, options_.state_dir) : status;

@@ -7,7 +7,7 @@
 namespace cddp {
 namespace {
 
-// Gaps, and late steps, that are known of a worker.
+// The number of gaps, and of late steps, that are kept per worker.
 constexpr size_t kKnown = 64;
 
 }  // namespace

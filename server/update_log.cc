@@ -9,7 +9,7 @@ namespace cddp {
 namespace {
 
 constexpr size_t kBlockBytes = 16 << 10;
-// Larger updates have a block each, so that no more than this is left free at the end of one.
+// Larger updates get their own block, so that at most this much is left free at the end of a block.
 constexpr size_t kMostShared = kBlockBytes / 8;
 
 }  // namespace

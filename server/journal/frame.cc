@@ -49,7 +49,7 @@ absl::Status FrameReader::Damaged(absl::string_view what) const {
 }
 
 absl::StatusOr<bool> FrameReader::EndsInZeros(uint64_t begin, uint64_t latest, uint64_t size) {
-  // The earliest place from which all bytes are zeros, looked for block by block from the end.
+  // The earliest position from which on all bytes are zeros, searched block by block from the end.
   uint64_t zeros_from = size;
   while (zeros_from > begin) {
     const uint64_t block = std::max(begin, (zeros_from - 1) / kBlock * kBlock);

@@ -10,7 +10,7 @@
 namespace cddp {
 namespace {
 
-// One long frame, after a disk that stood still, shall not hold its memory for good.
+// A long frame, after a stalled disk, must not keep its memory for ever.
 constexpr size_t kLeastUse = 8;
 
 }  // namespace

@@ -57,7 +57,7 @@ uint64_t Journal::Append(absl::string_view head, absl::string_view tail) {
     return appended_;  // positions are those of events in the files
   }
   if (failed_.ok()) {
-    // The time counts for the first event of a frame alone.
+    // Only the time of a frame's first event counts.
     schedule_.NoteAppended(head.size() + tail.size(), schedule_.has_events() ? absl::Duration() : MonotonicNow());
     pending_.Append(head);
     pending_.Append(tail);
@@ -86,7 +86,7 @@ void Journal::WhenDurable(uint64_t position, std::function<void(const absl::Stat
 }
 
 absl::Status Journal::Wait(uint64_t position) {
-  // Shared with the call, whose last touch may come after this has returned.
+  // Shared with the callback, whose last access may come after this has returned.
   struct Result {
     Mutex mutex;
     CondVar known;
@@ -136,11 +136,11 @@ void Journal::WriteFrame() {
   const absl::Time begin = SteadyNow();
   const absl::string_view frame = writing_.Seal(number);
   absl::Status status = file_->Append({frame});
-  // Before a sync nothing is lost, so the frame may be written once more.
+  // Before a sync nothing is lost, so the frame may be written again.
   const bool is_full = absl::IsResourceExhausted(status);
   if (status.ok() && options_.durability == Durability::kVersion) status = file_->Sync();
   if (options_.synced) options_.synced(SteadyNow() - begin);
-  // Nobody may find what could not be synced. If it cannot be cut off either: half a frame is a torn tail.
+  // No start may find what could not be synced. If it cannot be cut off either, half a frame is a torn tail.
   const absl::Status cut = status.ok() ? absl::OkStatus() : file_->Truncate(whole);
   mutex_.Lock();
   if (status.ok()) {
@@ -182,7 +182,7 @@ void Journal::BeginSegment() {
   if (synced.ok() && !file.ok()) {  // a start would take the old segment's end for damage
     removed = options_.files->Remove(options_.folder, SegmentName(next.segment));
     if (removed.ok()) removed = options_.files->SyncFolder(options_.folder);
-    if (absl::IsNotFound(removed)) removed = absl::OkStatus();  // it was not made, for lack of a descriptor perhaps
+    if (absl::IsNotFound(removed)) removed = absl::OkStatus();  // it was not created, perhaps for lack of a descriptor
   }
   mutex_.Lock();
   if (file.ok()) {
@@ -193,7 +193,7 @@ void Journal::BeginSegment() {
     rotation_ = next;
   } else {
     rotation_ = InFile(file.status(), options_, next.segment);
-    // The kernel tells of what it could not write once: the next sync would seem to succeed.
+    // The kernel reports a failed write-back only once; a second sync would falsely succeed, so fail for good.
     if (!synced.ok() || !removed.ok()) Fail(rotation_.status());
   }
   schedule_.WantSegment(false);

@@ -35,15 +35,15 @@ class JournalReader {
 
  private:
   absl::Status Recover();
-  // Is the newest snapshot one of a state that goes back to options_.restore_version?
+  // Whether the newest snapshot is of a state that goes back to options_.restore_version.
   absl::StatusOr<bool> IsRestored(const StateFolder& found) const;
   struct SegmentStart {
     SegmentHead head;
-    bool holds_nothing;  // but that
+    bool holds_nothing;  // except that
   };
-  // nullopt if the file does not begin with a whole frame.
+  // nullopt if the file does not begin with a complete frame.
   absl::StatusOr<std::optional<SegmentStart>> ReadStart(uint64_t segment) const;
-  // A restore that did not get as far as its snapshot leaves a segment, in which nothing can be yet.
+  // A restore that failed before its snapshot leaves a segment, which must be empty.
   absl::Status RemoveUnfinishedRestore(StateFolder* found) const;
   // Gives all events of a snapshot to `replay_`; returns the head of the file.
   absl::StatusOr<SegmentHead> ReplaySnapshot(const std::string& name);
@@ -53,7 +53,7 @@ class JournalReader {
   absl::Status MakeDurable(StateFile& file, const FrameReader& reader);
   // Makes the segment that the journal begins with.
   absl::Status StartSegment();
-  // Leaves word in the folder of whether frames are synced one by one from now on.
+  // Records in the folder whether frames are synced one by one from now on.
   absl::Status NoteSyncing();
 
   const JournalOptions& options_;
@@ -96,7 +96,7 @@ absl::StatusOr<bool> JournalReader::IsRestored(const StateFolder& found) const {
     if (newest.ok()) return (*newest)->segment().restored == options_.restore_version;
     if (!absl::IsDataLoss(newest.status())) return newest.status();
   }
-  // Damaged or missing it is a reason to go back, but not for a state that has gone back there before, and on since.
+  // If it is damaged or missing, go back; but not if the state has gone back there before and continued since.
   for (const uint64_t segment : found.segments) {
     const absl::StatusOr<std::optional<SegmentStart>> start = ReadStart(segment);
     if (!start.ok()) return start.status();

@@ -31,10 +31,10 @@ absl::Status Failed(int error, absl::string_view what, const std::string& path) 
   return absl::ErrnoToStatus(error, absl::StrCat("cannot ", what, " ", path));
 }
 
-// Of addresses, offsets and sizes, for files that go to the disk without a copy in the system's memory.
+// Alignment of addresses, offsets and sizes for files that bypass the page cache.
 constexpr size_t kAlignment = kFrameAlignment;
 
-// Measured on ext4 with discards: a gigabyte removed at once holds up syncs for 70 ms, by these steps for 1 ms.
+// Measured on ext4 with discards: removing a gigabyte at once delays syncs by 70 ms, in these steps by 1 ms.
 constexpr off_t kShrinkBytes = off_t{4} << 20;
 constexpr absl::Duration kShrinkPause = absl::Milliseconds(2);
 
@@ -77,7 +77,7 @@ class PosixFile final : public StateFile {
       const bool direct = direct_fd_ >= 0 && std::all_of(left.begin() + first, left.end(), IsAligned);
       ssize_t written = writev(direct ? direct_fd_ : fd_, &left[first], count);
       if (written < 0 && errno == EINTR) continue;
-      if (written < 0 && errno == EINVAL && direct) {  // a disk that wants another alignment
+      if (written < 0 && errno == EINVAL && direct) {  // a disk that needs another alignment
         close(std::exchange(direct_fd_, -1));
         continue;
       }
@@ -131,8 +131,8 @@ class PosixFile final : public StateFile {
   const std::string path_;
 };
 
-// A file that goes to the disk without a copy in the system's memory, where the file system can do that: a snapshot is
-// as large as the state, and copying it costs more than all else that is done for it.
+// A file that bypasses the page cache, where the file system allows it: a snapshot is as large as the state, and
+// copying it costs more than all other work for it.
 class DirectFile final : public AppendFile {
  public:
   DirectFile(int fd, std::string path)
@@ -183,7 +183,7 @@ class DirectFile final : public AppendFile {
     return absl::OkStatus();
   }
 
-  // For disks that want another alignment, also after a write that was cut short. False if it was not direct.
+  // For disks that need another alignment, also after a partial write. False if it was not direct.
   bool StopBeingDirect() {
     const int flags = fcntl(fd_, F_GETFL);
     return flags >= 0 && (flags & O_DIRECT) != 0 && fcntl(fd_, F_SETFL, flags & ~O_DIRECT) == 0;
@@ -280,7 +280,7 @@ class PosixLayer final : public FileLayer {
   }
 
  private:
-  // With all folders above it that are missing; each is durable, which is the business of the one that holds it.
+  // Creates the folder and its missing parents durably: each is synced through the folder that contains it.
   absl::Status MakeFolder(const std::string& folder) {
     std::vector<std::string> holders;
     std::error_code error;

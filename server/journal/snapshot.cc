@@ -19,7 +19,7 @@ absl::StatusOr<std::unique_ptr<SnapshotWriter>> SnapshotWriter::Create(FileLayer
 }
 
 SnapshotWriter::~SnapshotWriter() {
-  // If it stays after all, the next try or start takes care of it.
+  // If this fails, the next try or start removes it.
   if (!committed_) files_.Remove(folder_, absl::StrCat(name_, kNewSuffix)).IgnoreError();
 }
 

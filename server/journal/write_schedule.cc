@@ -5,7 +5,7 @@
 namespace cddp {
 namespace {
 
-// Without a sync, while they are in the processor's cache; with one, seldom.
+// Without a sync: while the bytes are in the processor's cache; with one: seldom.
 constexpr size_t kFrameBytes = size_t{256} << 10;
 constexpr size_t kSyncedFrameBytes = size_t{4} << 20;
 constexpr size_t kMostUnwritten = size_t{64} << 20;

@@ -11,7 +11,7 @@
 namespace cddp {
 namespace {
 
-// Bytes yield first, down to a level; then steps, up to the most; then bytes again. And the other way round.
+// First bytes are reduced, down to a level; then steps added, up to the most; then bytes again. The reverse order back.
 RatioControl::Limits LimitsBeside(uint32_t steps) {
   RatioControl::Limits limits;
   if (steps < kMostLocalSteps) limits.lowest = RatioControl::kLowestBesideSteps;

@@ -9,7 +9,7 @@ namespace {
 constexpr uint64_t kCalm = 2;            // windows with little waiting before it sends more
 constexpr uint64_t kFirstPause = 8;      // windows before a level that was too much is tried again
 constexpr uint64_t kLongestPause = 128;  // likewise, at most
-constexpr double kShorter = 0.8;         // of the wait, that a lower level must come to
+constexpr double kShorter = 0.8;         // part of the wait that a lower level must reach
 constexpr uint64_t kLongestNoDownFor = 64;
 
 constexpr RatioLevel kTable[] = {

@@ -38,7 +38,7 @@ absl::Status PutHeldBack(const RunParts& parts, std::string* state) {
   return absl::OkStatus();
 }
 
-// Takes it from the front of `state`. The model's own buffers pass through its weights, which are set later.
+// Removes it from the front of `state`. The model's own buffers pass through its weights, which are set later.
 absl::Status TakeHeldBack(const RunParts& parts, absl::string_view* state, bool* holds_back) {
   ByteReader from(*state);
   *holds_back = from.Get<uint8_t>() != 0;

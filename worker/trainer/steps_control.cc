@@ -7,7 +7,7 @@ namespace cddp {
 namespace {
 
 constexpr uint64_t kCalm = 2;        // windows in which fewer steps would do, before it wishes them
-constexpr double kShorter = 0.8;     // of the wait for each step, that more steps must come to
+constexpr double kShorter = 0.8;     // part of the wait per step that more steps must reach
 constexpr uint32_t kMostGrowth = 4;  // times as many steps at once
 constexpr uint64_t kLongestPause = 128;
 

@@ -13,7 +13,7 @@
 namespace cddp {
 namespace {
 
-// Would the servers' rounds do for flags that need all workers at one version?
+// Checks that the servers' rounds suit flags that need all workers at one version.
 absl::Status CheckConsistency(const TrainerOptions& options, const GrpcCluster& cluster) {
   if (cluster.is_sync()) return absl::OkStatus();
   if (options.local_steps.kind != StepsChoice::Kind::kFixed) {

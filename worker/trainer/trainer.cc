@@ -40,7 +40,7 @@
 namespace cddp {
 namespace {
 
-// Not by the wall clock, which somebody may set. A trace has its own times, for people.
+// Not by the wall clock, which may be set. A trace has its own times, for people.
 double SecondsSince(absl::Duration begin) { return absl::ToDoubleSeconds(MonotonicNow() - begin); }
 
 // Everything a run needs, made in the order in which errors are cheapest to find: data, model, then the cluster.
@@ -79,14 +79,14 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  // The model's, and what workers agree on behind its buffers.
+  // The model's tensors, and the workers' agreed elements after its buffers.
   absl::StatusOr<ParameterLayout> Layout() const {
     std::vector<TensorSpec> tensors = model_->tensors();
     Pace::AddTensors(options_, &tensors);
     return ParameterLayout::Create(std::move(tensors), options_.bucket_elements);
   }
 
-  // Then whatever else can fail, and the cluster.
+  // Then everything else that can fail, and the cluster.
   absl::Status Join() {
     if (absl::Status status = view_.Open(options_); !status.ok()) return status;
     absl::StatusOr<ParameterLayout> layout = Layout();
@@ -124,7 +124,7 @@ class Trainer {
 
  private:
   absl::Status Connect(const ParameterLayout& layout, const std::string& agreement) {
-    // Before it joins: the others wait for whoever has.
+    // Before it joins, since the others wait for workers that have joined.
     absl::StatusOr<std::unique_ptr<BucketEngine>> engine = MakeParts(layout);
     if (!engine.ok()) return engine.status();
     GrpcClusterOptions options = options_.cluster;
@@ -145,7 +145,7 @@ class Trainer {
     view_.progress().Joined({options_.model, layout.parameter_elements(), layout.tensors().size(),
                              layout.bucket_count(), sampler_->steps_per_epoch()});
     absl::Status status;
-    if (!restored_.has_value()) {  // else the exchange goes on where it was; see below
+    if (!restored_.has_value()) {  // otherwise the exchange continues where it was; see below
       status = TakeFirst();
     } else {
       status = WaitForWeights();
@@ -160,7 +160,7 @@ class Trainer {
     return status;
   }
 
-  // The training's weights as they are: without a checkpoint to go on from.
+  // Takes the training's present weights, if there is no checkpoint from which to continue.
   absl::Status TakeFirst() {
     const absl::Span<float> published = optimizer_ == nullptr ? model_->weights() : optimizer_->replica();
     absl::Status status = TakeFirstWeights(*cluster_, exchange_.get(), published, /*is_source=*/rank_ == 0);
@@ -175,7 +175,7 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  // From here on what is sent is noted, and what was sent before is sent again.
+  // From here on sent updates are noted, and earlier ones are sent again.
   absl::Status BeginCheckpoints() {
     if (!checkpoints_.has_value()) return absl::OkStatus();
     absl::StatusOr<std::shared_ptr<SentLog>> sent =
@@ -186,12 +186,12 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  // What reads the weights from now on finds all replies in them.
+  // All reads of the weights from now on include all replies.
   absl::Status WaitForWeights() {
     return gpu_engine_ == nullptr ? absl::OkStatus() : gpu_engine_->WaitForWeights(kModelStream);
   }
 
-  // Engine, optimizer and what paces them.
+  // Engine, optimizer and pace.
   absl::StatusOr<std::unique_ptr<BucketEngine>> MakeParts(const ParameterLayout& layout) {
     absl::StatusOr<RunEngine> run = MakeRunEngine(options_, layout, model_->device());
     if (!run.ok()) return run.status();
@@ -268,7 +268,7 @@ class Trainer {
   absl::Status TrainEpoch(uint32_t epoch) {
     const uint64_t steps = sampler_->steps_per_epoch();
     const uint64_t first = (epoch - 1) * steps;
-    // Passed before this worker joined?
+    // Whether it had passed before this worker joined.
     if (pace_->ComingSteps(exchange_->step()).begin >= first + steps) return absl::OkStatus();
     EpochTotals totals = std::exchange(restored_totals_, {});  // of the epoch that a checkpoint is in
     sampler_->StartEpoch(epoch);
@@ -424,7 +424,7 @@ class Trainer {
     return changes.status();
   }
 
-  // The model goes on from what is published.
+  // The model continues from the published weights.
   absl::Status TakePublished() {
     if (optimizer_ != nullptr) {
       if (absl::Status status = optimizer_->TakePublished(model_->weights()); !status.ok()) return status;
