@@ -1,4 +1,4 @@
-// What must hold for every program's table of settings.
+// Checks for every program's table of settings.
 
 #ifndef TESTS_UNIT_AGREEMENT_BINDING_CHECKS_H_
 #define TESTS_UNIT_AGREEMENT_BINDING_CHECKS_H_

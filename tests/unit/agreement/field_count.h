@@ -1,4 +1,4 @@
-// How many members an aggregate has: as many as it can be initialised from, in braces.
+// Counts the members of an aggregate: the number of braced initialisers that it accepts.
 
 #ifndef TESTS_UNIT_AGREEMENT_FIELD_COUNT_H_
 #define TESTS_UNIT_AGREEMENT_FIELD_COUNT_H_

@@ -1,4 +1,4 @@
-// Whatever bytes a decoder is given, it either refuses them and changes nothing, or finds a valid update in them.
+// For any bytes a decoder either refuses them and changes nothing, or finds a valid update in them.
 
 #include <cstring>
 #include <string>

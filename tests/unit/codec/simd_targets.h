@@ -1,4 +1,4 @@
-// Running a test on every instruction set that this processor has.
+// Runs a test on every instruction set of this processor.
 
 #ifndef TESTS_UNIT_CODEC_SIMD_TARGETS_H_
 #define TESTS_UNIT_CODEC_SIMD_TARGETS_H_

@@ -1,4 +1,4 @@
-// For every element: what was sent + residual == what was fed in, within float rounding.
+// For every element: sum of sent values + residual == sum of inputs, within float rounding.
 
 #include <cmath>
 #include <string>

@@ -1,4 +1,4 @@
-// Top-k by sorting: what the compressor's result must be.
+// Top-k by sorting: the reference for the compressor's result.
 
 #ifndef TESTS_UNIT_COMPRESS_REFERENCE_H_
 #define TESTS_UNIT_COMPRESS_REFERENCE_H_

@@ -1,4 +1,4 @@
-// Runs the real `cddp` beside scripts that stand in for servers and workers (fake_server, fake_worker).
+// Runs the real `cddp` with scripts in place of servers and workers (fake_server, fake_worker).
 
 #ifndef TESTS_UNIT_CTL_RUN_CDDP_H_
 #define TESTS_UNIT_CTL_RUN_CDDP_H_

@@ -1,4 +1,4 @@
-// A small run, as its workers would tell it.
+// The events of a small run, as its workers would report them.
 
 #ifndef TESTS_UNIT_CTL_SAMPLES_H_
 #define TESTS_UNIT_CTL_SAMPLES_H_

@@ -1,4 +1,4 @@
-// `cddp status` against servers that answer as they are told.
+// `cddp status` against servers with given answers.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>

@@ -1,4 +1,4 @@
-// Where an engine's test finds a device: the emulated one, or a GPU if there is one.
+// The device for an engine's test: the emulated one, or a GPU if there is one.
 
 #ifndef TESTS_UNIT_CUDA_ENGINE_DEVICE_H_
 #define TESTS_UNIT_CUDA_ENGINE_DEVICE_H_

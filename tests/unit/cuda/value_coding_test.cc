@@ -1,4 +1,4 @@
-// The device's 16-bit formats against the CPU's codec: codes and what they decode to, bit for bit.
+// The device's 16-bit formats against the CPU's codec: codes and decoded values, bit for bit.
 
 #include "worker/cuda/value_coding.h"
 

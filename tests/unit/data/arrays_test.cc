@@ -1,4 +1,4 @@
-// Readers of NumPy's and safetensors' files, and the data set that is made of them.
+// Readers of NumPy's and safetensors' files, and the data set made from them.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // The exchange over fake servers that answer in any order, with the host's engine and with one that completes later on
-// another thread. What comes out must not depend on any of it.
+// another thread. The results must not depend on any of this.
 
 #include "worker/exchange/gradient_exchange.h"
 

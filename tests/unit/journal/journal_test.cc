@@ -1,4 +1,4 @@
-// What was waited for is read again, whatever happened to the file; what was damaged is told.
+// Events whose durability was awaited are read again, whatever happens to the file; damage is reported.
 
 #include "server/journal/journal.h"
 

@@ -1,5 +1,5 @@
-// What workers save and compute, against PyTorch in Python: modules of the same structure load the file and find
-// the same loss.
+// Compares workers' saved models and losses with PyTorch in Python: modules of the same structure load the file and
+// find the same loss.
 
 #include <gtest/gtest.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-// What Save writes, read back by LibTorch: every parameter and buffer under its name, bit for bit.
+// LibTorch reads the file that Save writes: every parameter and buffer under its name, bit for bit.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Our optimizers beside LibTorch's own, on random problems.
+// Compares our optimizers with LibTorch's own, on random problems.
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>

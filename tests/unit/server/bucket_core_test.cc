@@ -1,4 +1,4 @@
-// The core as a function of its inputs: what a journal must hold is what changes it, a replay of that makes the same
+// The core as a function of its inputs: a journal must hold the inputs that change it, their replay makes the same
 // state, and each call is answered once.
 
 #include "server/bucket_core.h"

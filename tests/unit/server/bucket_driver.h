@@ -1,4 +1,4 @@
-// Drives one BucketState and keeps what it answers.
+// Drives one BucketState and keeps its answers.
 
 #ifndef TESTS_UNIT_SERVER_BUCKET_DRIVER_H_
 #define TESTS_UNIT_SERVER_BUCKET_DRIVER_H_

@@ -1,4 +1,4 @@
-// Who waits for whom: quorum, bounded staleness, asynchronous, workers that leave and come.
+// Which workers wait for which: quorum, bounded staleness, asynchronous, workers that leave and come.
 
 #include "server/consistency.h"
 

@@ -1,4 +1,4 @@
-// With may_lose_versions: a crash takes a bucket back, and workers go on from versions that it no longer has.
+// With may_lose_versions: a crash sets a bucket back, and workers continue from versions that it no longer has.
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// A worker that makes its last steps once more, from a checkpoint, sees what it saw and is not counted twice.
+// A worker that repeats its last steps from a checkpoint gets the same answers and is not counted twice.
 
 #include <gtest/gtest.h>
 

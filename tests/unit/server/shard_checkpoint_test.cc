@@ -1,4 +1,4 @@
-// Checkpoints of a shard: they are read, gone back to once, and do not pile up.
+// Checkpoints of a shard: they can be read, are restored once, and do not accumulate.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// The number of a shard's view: what raises it, what a crash leaves of it, and what an Exchange may say of it.
+// The number of a shard's view: the events that raise it, its value after a crash, and its check in an Exchange.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

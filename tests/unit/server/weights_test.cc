@@ -1,4 +1,4 @@
-// Contributions that count by their weight.
+// Contributions with weights.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

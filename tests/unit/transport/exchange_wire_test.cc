@@ -1,4 +1,4 @@
-// The generated classes are the contract: what they write is read, and what is written they read.
+// The generated classes are the contract: we read the bytes that they write, and they read ours.
 
 #include "common/transport/exchange_wire.h"
 
