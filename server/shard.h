@@ -36,21 +36,21 @@ struct ShardOptions {
   absl::Duration lease = absl::Seconds(10);
   ConsistencyOptions consistency;
   OptimizerOptions optimizer;
-  CompressorOptions publish;                    // how changes of the published weights are encoded; ratio 1: dense
+  CompressorOptions publish;                    // encoding of the published weights' changes; ratio 1: dense
   uint64_t small_tensor_elements = 0;           // tensors smaller than this are published whole
-  uint64_t max_parameters = uint64_t{1} << 31;  // largest shard this server takes memory for
+  uint64_t max_parameters = uint64_t{1} << 31;  // largest shard for which this server allocates memory
   uint64_t log_versions = 1;                    // see BucketOptions
-  std::string state_dir;                        // folder of the journal; empty: a restarted server has lost all
+  std::string state_dir;                        // folder of the journal; empty: a restart loses everything
   Durability durability = Durability::kVersion;
   uint64_t snapshot_bytes = 0;    // journal bytes after which a snapshot is made; 0: by the last one's size
-  uint64_t restore_version = 0;   // go back, once, to the checkpoint of this version; 0: go on where the journal ends
-  uint64_t checkpoint_every = 0;  // versions between two checkpoints; 0: only those that are asked for
-  uint32_t keep_checkpoints = 3;  // newest checkpoints that are kept
-  std::string run;                // name of the run; empty: that of the state, or of the workers that come first
-  bool resume = false;            // must state_dir hold a run?
+  uint64_t restore_version = 0;   // go back, once, to the checkpoint of this version; 0: continue at the journal's end
+  uint64_t checkpoint_every = 0;  // versions between two checkpoints; 0: only requested ones
+  uint32_t keep_checkpoints = 3;  // number of newest checkpoints to keep
+  std::string run;                // name of the run; empty: the state's, or the first workers'
+  bool resume = false;            // state_dir must hold a run
   bool begin_anew = false;        // see RunKeeper
-  // How long the first step waits for workers that have not come; then it is made without them, or not at all if there
-  // are fewer than min_workers (0: all).
+  // How long the first step waits for missing workers; then it is made without them, or not at all if there are fewer
+  // than min_workers (0: all).
   absl::Duration start_timeout = absl::InfiniteDuration();
   uint32_t min_workers = 0;
   FileLayer* files = &PosixFiles();  // for tests
@@ -87,9 +87,9 @@ class Shard {
 
   const ShardOptions& options() const { return options_; }
 
-  // Opens the journal in options().state_dir, if that is given, and goes on where it ends, or at a checkpoint; once,
-  // before all else. Errors of Journal::Open; FailedPrecondition if it was written under other flags, saying which.
-  // (shard_recovery.cc)
+  // Call it once, before all other functions. Opens the journal in options().state_dir, if that is given, and continues
+  // at its end or at a checkpoint. Errors of Journal::Open; FailedPrecondition if it was written under other flags,
+  // saying which. (shard_recovery.cc)
   absl::Status Recover();
 
   // Writes a snapshot of the present state and removes the journal before it, while training goes on. OK without a
@@ -105,7 +105,7 @@ class Shard {
   // memory until all are there.
   using CheckpointDone = std::function<void(const absl::Status&)>;
   void WriteCheckpoint(uint64_t version, CheckpointDone done);
-  // The published weights of a checkpoint. NotFound if there is none of that version, naming those that there are.
+  // The published weights of a checkpoint. NotFound, with the existing versions, if there is none of that version.
   absl::StatusOr<std::unique_ptr<SnapshotReader>> OpenCheckpoint(uint64_t version) const;
   // Its buckets one after the other, in order; none at the end. Errors of SnapshotReader::Next.
   absl::StatusOr<std::optional<PublishedWeights>> ReadCheckpoint(SnapshotReader& reader) const;
@@ -125,23 +125,23 @@ class Shard {
   using JoinDone = std::function<void(absl::StatusOr<JoinResult>)>;
   void Join(uint32_t rank, uint64_t incarnation, uint32_t worker_count, const ParameterLayout& layout,
             absl::string_view settings, const RunIdentity& run, const JoinDone& done);
-  // The same, waited for.
+  // The same, but waits.
   absl::StatusOr<JoinResult> Join(uint32_t rank, uint64_t incarnation, uint32_t worker_count,
                                   const ParameterLayout& layout, absl::string_view settings = {},
                                   const RunIdentity& run = {});
 
-  // What a call of a worker that has joined says that it is of: see RunKeeper::CheckCall.
+  // Checks the run of a joined worker's call, see RunKeeper::CheckCall.
   absl::Status CheckRun(absl::string_view run);
   std::string run() const { return run_.name(); }  // empty: none
 
-  // A call with pushes goes in three parts, so that what belongs to the call is done once: CheckCall, then Push for
-  // each of them, and NoteCall when all are answered.
+  // A call with pushes has three parts, so that the work per call is done once: CheckCall, then Push for each push, and
+  // NoteCall when all are answered.
   //
   // Does the process hold the rank, and was the view ever told? Notes that the worker lives, and takes part.
   absl::Status CheckCall(uint32_t rank, uint64_t incarnation, uint64_t view);
   // See BucketState::Exchange; `bucket` counts in the whole parameter space.
   void Push(uint32_t bucket, const Contribution& contribution, ExchangeDone done);
-  // What came of a call's pushes, for metrics and `cddp status`.
+  // The totals of a call's pushes, for metrics and `cddp status`.
   struct CallTotals {
     uint64_t answered = 0;
     uint64_t errors = 0;
@@ -163,16 +163,16 @@ class Shard {
   // holds the rank.
   absl::Status LetCatchUp(uint32_t rank, uint64_t incarnation);
 
-  // Number of the newest view that a crash cannot take back: what workers are told.
+  // Number of the newest view that a crash cannot take back, which workers are told.
   uint64_t view() const { return durable_view_.load(std::memory_order_acquire); }
 
-  // The worker is done or gives up; rounds go on without it. `done` as that of Join.
+  // The worker has finished or gives up; rounds continue without it. `done` as Join's.
   void Leave(uint32_t rank, uint64_t incarnation, bool finished, const std::function<void(const absl::Status&)>& done);
   // The same, waited for.
   absl::Status Leave(uint32_t rank, uint64_t incarnation, bool finished);
 
-  // Calls `then` once all that has happened so far is as durable as the options say, or with the journal's error if it
-  // will not be. From this thread or the journal's; it must not block.
+  // Calls `then` once all events so far are as durable as the options require, or with the journal's error if they will
+  // not be. From this thread or the journal's; it must not block.
   void WhenSynced(std::function<void(const absl::Status&)> then);
   // The same, waited for.
   absl::Status Sync();
@@ -182,14 +182,14 @@ class Shard {
   // ends with it, if too few have come, or not worker 0, which has the initial weights.
   absl::StatusOr<std::vector<uint32_t>> BeginWithoutMissing(absl::Duration now);
 
-  // Lets rounds go on without workers that were silent for longer than the lease; returns them. To be called more often
-  // than RunningTime::kStandstill; it also notes who is back.
+  // Lets rounds continue without workers that were silent for longer than the lease; returns them. It also notes which
+  // are back. Call it more often than RunningTime::kStandstill.
   std::vector<uint32_t> RetireLost();
 
   Membership& membership() { return membership_; }
 
   ShardStatus status() const;
-  // What the last status() said of it.
+  // The same as in the last status().
   BucketState::Waiting waiting() const;
 
   // crc32c of the published weights, buckets in order; 0 before the first Join. Reads all of them.
@@ -204,7 +204,7 @@ class Shard {
   // The same, waited for.
   absl::StatusOr<PublishedWeights> Read(uint32_t bucket, uint64_t held = 0);
 
-  // From now on only calls that rounds under way need are taken; others, and Join, get `why`. Once.
+  // From now on accepts only calls that rounds under way need; others, and Join, get `why`. Call it once.
   void Drain(const absl::Status& why);
 
   // Answers every waiting and later Exchange with `why`; what has been journalled is durable when it returns.
@@ -237,7 +237,7 @@ class Shard {
   BeginEvent Begin(const Space& space) const;
   AgreementEvent Agreed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
   std::vector<uint32_t> MissingRanks() const;  // that do not take part at present
-  // Does no other worker take part at present?
+  // Whether no other worker takes part at present.
   bool IsAlone(uint32_t rank) const;
   // Gives a change of what the workers have agreed on to the log and the journal.
   void AdoptAgreement(uint32_t rank, absl::string_view settings) ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
@@ -249,21 +249,21 @@ class Shard {
   // The state from `segment` on, in a snapshot of that name.
   absl::Status SaveState(const Space& space, const SegmentHead& segment, const AgreementEvent& agreed,
                          const std::vector<Member>& members);
-  // Of a snapshot or checkpoint: whose state it is.
+  // Adds the beginning of a snapshot or checkpoint: the settings and run of its state.
   absl::Status AddBegin(const Space& space, const AgreementEvent& agreed, SnapshotWriter* writer) const;
-  bool HasBegun() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);  // are there weights?
-  // May this process join as that worker? If it brings the run's name, it is the server's from then on.
+  bool HasBegun() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);  // whether there are weights
+  // Checks that this process may join as that worker. If it brings the run's name, the server adopts it.
   absl::Status CheckProcess(uint32_t rank, uint64_t incarnation, const RunIdentity& run)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
-  // Have its settings and model what the others' have? A worker that is alone before there are weights may have others:
-  // then the space is forgotten.
+  // Checks that its settings and model equal those of the others. A worker that is alone before there are weights may
+  // have different ones: then the space is dropped.
   absl::Status CheckTraining(uint32_t rank, const ParameterLayout& layout, absl::string_view settings)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
   // The first worker of a training joins.
   absl::Status Begin(uint32_t rank, uint64_t incarnation, const ParameterLayout& layout, absl::string_view settings)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
   uint64_t NextStep(uint32_t rank) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
-  // Does --run fit what was recovered? Makes it the server's name if there is none.
+  // Checks --run against the recovered state. Makes it the server's run if there is none.
   absl::Status TakeGivenRun() ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
   absl::Status RemoveCheckpointsAfter(uint64_t version);
   // Lets the buckets' events go to the journal.

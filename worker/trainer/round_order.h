@@ -41,7 +41,7 @@ class RoundOrder {
     phase_ = Phase::kHeldBack;
   }
 
-  // Their exchange begins.
+  // Notes that their exchange begins.
   void NoteBegun() {
     CDDP_CHECK(phase_ == Phase::kHeldBack) << "there is nothing to exchange";
     phase_ = Phase::kUnderWay;

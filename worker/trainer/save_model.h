@@ -12,12 +12,12 @@
 
 namespace cddp {
 
-// Before the training: could a model of so many elements be saved where --model_output says? InvalidArgument if not. OK
-// where this worker saves none.
+// Call it before the training: InvalidArgument if a model of `elements` elements could not be saved at --model_output.
+// OK if this worker saves none.
 absl::Status CheckModelOutput(const TrainerOptions& options, uint64_t elements);
 
-// After it: saves the model with `write`, and tries for as long as --save_timeout says. Internal if it could not be
-// saved. Likewise OK.
+// Call it after the training: saves the model with `write`, with retries up to --save_timeout. Internal if it could not
+// be saved. OK if this worker saves none.
 absl::Status SaveModel(const TrainerOptions& options,
                        const std::function<absl::Status(const std::string& path)>& write);
 

@@ -3,7 +3,7 @@
 //
 // More steps between two exchanges reduce the waiting's part of the time, at a cost in quality
 // (docs/convergence.md). A worker looks at the part of a round in which it waits:
-// - above kMostWaiting it wishes as many steps as make the wait a small part, four times as many at most. If that does
+// - above kMostWaiting it wishes enough steps to make the wait a small part, at most four times as many. If that does
 //   not help (another worker computes for longer, and more so with more steps), it wishes what was before, and tries
 //   again much later;
 // - where half as many steps would leave it below kLittleWaiting, it wishes half as many. If that makes it wait, it
