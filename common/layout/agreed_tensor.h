@@ -9,7 +9,7 @@
 
 namespace cddp {
 
-// It follows all other buffers, so that its elements are the last (worker/trainer/agreed_steps.h).
+// It follows all other buffers, so that its elements are the last (worker/rounds/agreed_steps.h).
 inline constexpr absl::string_view kAgreedTensor = "cddp.local_steps";
 
 // Exports leave the agreed tensor out.

@@ -21,6 +21,8 @@
  *                cddp_begin, cddp_ready of every tensor, cddp_finish.
  *   "weights"    the program's own optimizer makes the steps. Every "local_steps" of them, cddp_step pushes what they
  *                have moved, and the servers average (start them with --optimizer=sgd --lr=1 --momentum=0).
+ *                With "local_steps" "auto" all workers together decide how many, as few as the network hides. With
+ *                "overlap" K the exchange goes on beside the first K steps of the next round.
  *
  * Errors. Functions return a cddp_code, 0 for success. cddp_error_message() then says what is wrong and what to do.
  * After an invalid argument nothing has changed. After an error of the servers or the network in a step
@@ -60,7 +62,7 @@ extern "C" {
 
 /* What this header describes. A library with the same major number has all of it. */
 #define CDDP_VERSION_MAJOR 1
-#define CDDP_VERSION_MINOR 0
+#define CDDP_VERSION_MINOR 1
 
 /* The library's version, major * 1000 + minor. */
 CDDP_API uint32_t cddp_version(void);
@@ -236,7 +238,7 @@ typedef struct cddp_step_options {
 /* The result of a step. */
 typedef struct cddp_result {
   uint32_t struct_size;
-  uint32_t exchanged; /* 0: a local step of "weights", nothing was sent */
+  uint32_t exchanged; /* 0: a local step of "weights", or no exchange has ended: what follows is 0, except `step` */
   uint32_t refused;   /* 1: a gradient or weight of some worker was not finite. All workers skipped its buckets; their
                          finite values are sent with later steps, except that they are dropped where
                          CDDP_STEP_NOT_FINITE was given or weights were not finite */
@@ -254,7 +256,9 @@ typedef struct cddp_result {
   { sizeof(cddp_result), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Begins a step, after the forward pass. `options` may be NULL. With "weights" it is the exchange after a round of the
- * program's own steps: every tensor counts as ready, and there are no gradients. */
+ * program's own steps: every tensor counts as ready, and there are no gradients; cddp_finish then sets the weights to
+ * those of all workers. With "overlap", while an exchange is under way, cddp_begin starts no other one: cddp_finish
+ * adds the answer of that exchange to the weights, beneath the changes made since it began. */
 CDDP_API cddp_code cddp_begin(cddp_client* client, const cddp_step_options* options);
 
 /* Says that a tensor's gradient is complete and that nothing reads its weights any more in this step. `tensor` is its
@@ -264,7 +268,7 @@ CDDP_API cddp_code cddp_begin(cddp_client* client, const cddp_step_options* opti
 CDDP_API cddp_code cddp_ready(cddp_client* client, size_t tensor, const float* gradient);
 
 /* Waits until the step is done, at most `seconds`; then it returns CDDP_DEADLINE_EXCEEDED. A program can thus handle
- * signals between two waits. cddp_finish must end the step in any case. */
+ * signals between two waits. cddp_finish must end the step in any case. The same holds for an exchange of "overlap". */
 CDDP_API cddp_code cddp_wait(cddp_client* client, double seconds);
 
 /* Waits until the servers have every worker's contribution, and sets the weights. `result` may be NULL. If a tensor is
@@ -279,13 +283,24 @@ CDDP_API cddp_code cddp_cancel(cddp_client* client);
 
 /* With "weights": says that the program's optimizer has made a step. Every "local_steps"-th call exchanges (cddp_begin
  * and cddp_finish in one) and sets the weights; the others return at once. Weights that are not finite are not sent:
- * this round is refused, and the weights are set to the published ones. */
+ * this round is refused, and the weights are set to the published ones.
+ *
+ * With "overlap" K, every "local_steps"-th call only begins an exchange: the weights go on from the published ones and
+ * what is pushed of their own. The K-th call after it waits for the answer, which takes the place of that. Before an
+ * evaluation, or at an epoch's end, all workers bring what is left together after the same step, if
+ * cddp_statistics::under_way by cddp_begin and cddp_finish, and if `local_steps` there is above 0 by these once more.
+ */
 CDDP_API cddp_code cddp_step(cddp_client* client, const cddp_step_options* options, cddp_result* result);
+
+/* The first half of cddp_step (since 1.1), for a program that waits in slices: tells that a step was made. *due is 1 if
+ * cddp_begin, as often as wanted cddp_wait, and cddp_finish must follow before its next step; else 0. */
+CDDP_API cddp_code cddp_note_step(cddp_client* client, int* due);
 
 /* ---- State ---- */
 
 /* All that this worker needs to continue from here, except the program's own state (its optimizer, its place in the
- * data): the weights, the residual, the position. Between two steps. The servers keep their state (--state_dir). */
+ * data): the weights, the residual, the position. Between two steps. The servers keep their state (--state_dir).
+ * With "overlap" the call waits for an exchange that is under way; the later steps stay the same. */
 CDDP_API cddp_code cddp_state_size(cddp_client* client, size_t* size);
 CDDP_API cddp_code cddp_save_state(cddp_client* client, void* state, size_t capacity, size_t* size);
 
@@ -300,7 +315,7 @@ typedef struct cddp_statistics {
   uint32_t in_place;        /* 1: the parameters lie next to each other, see cddp_tensor */
   uint64_t elements;        /* of all tensors */
   uint64_t step;            /* number of the coming exchange, from 1; 0 before cddp_start */
-  uint64_t local_steps;     /* "weights": steps since the last exchange */
+  uint64_t local_steps;     /* "weights": steps since the last exchange, with "overlap" since it began */
   uint64_t version_at_join; /* of the servers' weights; 0: a new training */
   uint64_t exchanges;       /* of this client; the members below are sums over them, up to wait_seconds */
   uint64_t refused;
@@ -311,9 +326,13 @@ typedef struct cddp_statistics {
   double compress_seconds;
   double wait_seconds;
   double residual_norm; /* after the last exchange */
+  /* Since 1.1: */
+  uint64_t round_steps; /* steps that the round under way makes: "local_steps", or what "auto" has decided */
+  uint32_t under_way;   /* 1: an exchange of "overlap" whose answer is not in the weights yet */
+  uint32_t unused;
 } cddp_statistics;
 #define CDDP_STATISTICS_INIT \
-  { sizeof(cddp_statistics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(cddp_statistics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 CDDP_API cddp_code cddp_get_statistics(cddp_client* client, cddp_statistics* statistics);
 

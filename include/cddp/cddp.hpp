@@ -134,6 +134,12 @@ class Client {
     return result;
   }
   void Cancel() { Check(cddp_cancel(client_.get())); }
+  // Must Begin and Finish follow before the program's next step?
+  bool NoteStep() {
+    int due = 0;
+    Check(cddp_note_step(client_.get(), &due));
+    return due != 0;
+  }
   cddp_result Step(const cddp_step_options* options = nullptr) {
     cddp_result result = CDDP_RESULT_INIT;
     Check(cddp_step(client_.get(), options, &result));

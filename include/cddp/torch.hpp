@@ -7,6 +7,9 @@
 // The servers, the rank and the number of workers come from the environment (CDDP_SERVERS, RANK, WORLD_SIZE, as `cddp
 // run` sets them) or from the options.
 //
+// {"local_steps", "auto"}: as few as the network hides, decided by all workers. {"overlap", "1"}: an exchange goes on
+// beside the next step, and the weights get its answer after that step; call exchange() at an epoch's end.
+//
 // By default the program's own optimizer makes the steps, and the changes of the weights are pushed ("push" is
 // "weights"; start the servers with --optimizer=sgd --lr=1 --momentum=0). With {"push", "gradients"} the servers'
 // optimizer makes the steps, and the one given only clears gradients; optimizer.backward(loss) instead of
@@ -75,6 +78,18 @@ class DistributedOptimizer {
     for (size_t i = tensors_.size(); i > 0; --i) Ready(i - 1);
     is_begun_ = false;  // also if it fails: the client is over then
     return client_.Finish();
+  }
+
+  // Where weights are pushed: exchanges now, what has moved since the last exchange; then all workers have the same
+  // weights. All of them must call it after the same step: at an epoch's end, before an evaluation.
+  void exchange() {
+    torch::NoGradGuard no_grad;
+    const cddp_statistics now = client_.Statistics();
+    const int exchanges = now.under_way != 0 && now.local_steps > 0 ? 2 : 1;  // one ends first
+    for (int i = 0; i < exchanges; ++i) {
+      client_.Begin();
+      client_.Finish();
+    }
   }
 
   void zero_grad() { optimizer_.zero_grad(); }

@@ -118,6 +118,8 @@ class Client:
     def save(self) -> bytes:
         """All that this worker needs to continue from here, except its optimizer and its place in the data."""
         self._check_usable()
+        if self.statistics().under_way:
+            self._wait()
         size = ctypes.c_size_t()
         library.check(library.library().cddp_state_size(self._handle, ctypes.byref(size)))
         state = ctypes.create_string_buffer(size.value)
@@ -134,10 +136,12 @@ class Client:
         options = library.StepOptions(flags=flags, weight=weight, loss=0.0 if loss is None or loss != loss else loss)
         library.check(library.library().cddp_begin(self._handle, ctypes.byref(options)))
 
-    def note_step(self) -> None:
-        """Notes a step of the program that is not exchanged yet, so that save() includes its changes."""
+    def note_step(self) -> bool:
+        """Notes a step of the program, so that save() includes its changes. True: begin() and finish() must follow."""
         self._check_usable()
-        library.check(library.library().cddp_step(self._handle, None, None))
+        due = ctypes.c_int()
+        library.check(library.library().cddp_note_step(self._handle, ctypes.byref(due)))
+        return bool(due.value)
 
     def ready(self, tensor: int, gradient: int | None) -> None:
         """Copies a tensor's complete gradient from this address (float32 in C order); None: the gradient is zero."""
@@ -147,12 +151,15 @@ class Client:
     def finish(self) -> library.Result:
         """Waits for the other workers; then the weights are the new ones. Ctrl-C ends the wait."""
         self._check_usable()
-        while (code := library.library().cddp_wait(self._handle, _SLICE_SECONDS)) == library.DEADLINE_EXCEEDED:
-            pass  # between two calls Python handles signals
-        library.check(code)
+        self._wait()
         result = library.Result()
         library.check(library.library().cddp_finish(self._handle, ctypes.byref(result)))
         return result
+
+    def _wait(self) -> None:
+        while (code := library.library().cddp_wait(self._handle, _SLICE_SECONDS)) == library.DEADLINE_EXCEEDED:
+            pass  # between two calls Python handles signals
+        library.check(code)
 
     def statistics(self) -> library.Statistics:
         self._check_usable()

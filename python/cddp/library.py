@@ -10,6 +10,7 @@ from ctypes import POINTER, c_char_p, c_double, c_int, c_int32, c_int64, c_size_
 from . import errors
 
 MAJOR_VERSION = 1
+MINOR_VERSION = 1  # the least
 NAME = "libcddp.so.1"
 
 OK = 0
@@ -32,7 +33,7 @@ class _Sized(ctypes.Structure):
         super().__init__(struct_size=ctypes.sizeof(type(self)), **members)
 
     def as_dict(self) -> dict[str, int | float]:
-        return {name: getattr(self, name) for name, *_ in self._fields_ if name != "struct_size"}
+        return {name: getattr(self, name) for name, *_ in self._fields_ if name not in ("struct_size", "unused")}
 
 
 class Tensor(_Sized):
@@ -63,7 +64,7 @@ class Statistics(_Sized):
                 ("local_steps", c_uint64), ("version_at_join", c_uint64), ("exchanges", c_uint64),
                 ("refused", c_uint64), ("missed", c_uint64), ("pushed_bytes", c_uint64), ("pulled_bytes", c_uint64),
                 ("retries", c_uint64), ("compress_seconds", c_double), ("wait_seconds", c_double),
-                ("residual_norm", c_double)]
+                ("residual_norm", c_double), ("round_steps", c_uint64), ("under_way", c_uint32), ("unused", c_uint32)]
 
 
 class AdamW(_Sized):
@@ -98,6 +99,7 @@ _FUNCTIONS = {
     "cddp_cancel": (c_int, [c_void_p]),
     "cddp_finish": (c_int, [c_void_p, POINTER(Result)]),
     "cddp_step": (c_int, [c_void_p, POINTER(StepOptions), POINTER(Result)]),
+    "cddp_note_step": (c_int, [c_void_p, POINTER(c_int)]),
     "cddp_state_size": (c_int, [c_void_p, POINTER(c_size_t)]),
     "cddp_save_state": (c_int, [c_void_p, c_char_p, c_size_t, POINTER(c_size_t)]),
     "cddp_get_statistics": (c_int, [c_void_p, POINTER(Statistics)]),
@@ -118,17 +120,18 @@ def _load() -> ctypes.CDLL:
     try:
         # DEEPBIND: the library uses its own gRPC and protobuf, even if the process has others (scripts/bundle_library).
         library = ctypes.CDLL(path, mode=os.RTLD_NOW | os.RTLD_LOCAL | os.RTLD_DEEPBIND)
-        for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(library, name)
-            function.restype = result
-            function.argtypes = arguments
+        version = library.cddp_version()
     except (OSError, AttributeError) as error:
         raise errors.LibraryError(f"cannot load {path}: {error}; install the wheel of this package, or set CDDP_LIBRARY "
                                   "to the library's path") from None
-    version = library.cddp_version()
-    if version // 1000 != MAJOR_VERSION:
-        raise errors.LibraryError(f"{path} has version {version // 1000}.{version % 1000}, this package needs "
-                                  f"{MAJOR_VERSION}.x")
+    major, minor = divmod(version, 1000)
+    if major != MAJOR_VERSION or minor < MINOR_VERSION:
+        raise errors.LibraryError(f"{path} has version {major}.{minor}, this package needs {MAJOR_VERSION}.x from "
+                                  f"{MAJOR_VERSION}.{MINOR_VERSION} on")
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(library, name)
+        function.restype = result
+        function.argtypes = arguments
     return library
 
 

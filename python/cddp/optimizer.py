@@ -11,6 +11,7 @@ import torch
 from . import library, parameters
 from .client import Client
 from .errors import ConfigurationError, Error, InUseError
+from .rounds import Rounds
 
 _MOST_REFUSED = 20  # refused exchanges in a row, as cddp-worker --max_skipped_steps
 
@@ -67,7 +68,8 @@ class DistributedBase(torch.optim.Optimizer):
     def _finish(self) -> library.Result:
         result = self._client.finish()
         self._flat.scatter()
-        self._refused_in_a_row = self._refused_in_a_row + 1 if result.refused else 0
+        if result.exchanged:
+            self._refused_in_a_row = self._refused_in_a_row + 1 if result.refused else 0
         if self._refused_in_a_row >= _MOST_REFUSED:
             raise Error(f"{_MOST_REFUSED} exchanges in a row were refused, for a weight or gradient of a worker is NaN or "
                         "infinite: the training has diverged; lower the learning rate or clip gradients")
@@ -133,28 +135,28 @@ class DistributedOptimizer(DistributedBase):
 
     Servers, rank and number of workers come from the arguments, else from the environment (CDDP_SERVERS, RANK,
     WORLD_SIZE), which `cddp run` sets. Each exchange sends the largest changes, a part `ratio` of all; the rest is sent
-    later. Further options have the names of cddp-worker's flags: value_encoding="int4", server_timeout="60s", ....
-    `agree` names facts that all workers must have alike ({"batch_size": 64}).
+    later. `local_steps="auto"`: as few as the network hides, decided by all workers together. With `overlap=K` an exchange
+    goes on beside the next K steps, and the weights get its answer after them; call exchange() at an epoch's end. Further
+    options have the names of cddp-worker's flags: value_encoding="int4", server_timeout="60s", .... `agree` names facts that
+    all workers must have alike ({"batch_size": 64}).
 
     The model's parameters are moved into one array: make the optimizer after model.to() and the like.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, model: torch.nn.Module | None = None, *,
-                 local_steps: int | None = None, ratio: float | None = None, servers: str | list[str] | None = None,
-                 rank: int | str | None = None, workers: int | None = None, agree: Mapping[str, object] | None = None,
-                 **options: object) -> None:
+                 local_steps: int | str | None = None, overlap: int | None = None, ratio: float | None = None,
+                 servers: str | list[str] | None = None, rank: int | str | None = None, workers: int | None = None,
+                 agree: Mapping[str, object] | None = None, **options: object) -> None:
         # Optimizer.__init__ is not called: groups and state are those of the wrapped optimizer.
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise ConfigurationError(f"optimizer must be a torch.optim.Optimizer, not {type(optimizer).__name__}")
         if isinstance(optimizer, DistributedBase):
             raise ConfigurationError("the optimizer is a distributed one already")
         self.optimizer = optimizer
-        self._round = 0  # steps since the last exchange
-        self._weight = 0.0  # of these steps together
         self._outer_groups: list[dict[str, Any]] | None = None  # with masters: the groups that the user sees
         self._join(model, "weights", _place(servers, rank, workers), {"local_steps": 4, "ratio": 0.1},
-                   {"local_steps": local_steps, "ratio": ratio, **options}, agree)
-        self.local_steps = int(self._client.option("local_steps"))
+                   {"local_steps": local_steps, "overlap": overlap, "ratio": ratio, **options}, agree)
+        self._rounds = Rounds(self._client)
         self._use_masters()
 
     def _use_masters(self) -> None:
@@ -170,6 +172,11 @@ class DistributedOptimizer(DistributedBase):
         self.optimizer.param_groups = [
             {**group, "params": [masters.get(id(parameter), parameter) for parameter in group["params"]]}
             for group in self._outer_groups]
+
+    @property
+    def local_steps(self) -> int:
+        """Steps between two exchanges, now."""
+        return self._client.statistics().round_steps
 
     # Schedulers, GradScaler and training loops see the wrapped optimizer's members.
     @property
@@ -190,7 +197,7 @@ class DistributedOptimizer(DistributedBase):
         return getattr(self.optimizer, name)
 
     def __repr__(self) -> str:
-        return f"DistributedOptimizer({self.optimizer!r}, local_steps={self.local_steps})"
+        return f"DistributedOptimizer({self.optimizer!r}, local_steps={self._client.option('local_steps')})"
 
     def zero_grad(self, *args: Any, **keywords: Any) -> None:
         self.optimizer.zero_grad(*args, **keywords)
@@ -216,23 +223,23 @@ class DistributedOptimizer(DistributedBase):
         result = None
         if not self._take_scale(amp.get("grad_scaler")) and weight > 0:
             result = self._step_within(closure)
-        self._round += 1
-        self._weight += weight
         if loss is not None:
             self._client.loss = float(loss)
-        if self._round >= self.local_steps:
-            self.exchange()
-        else:
-            self._client.note_step()
+        if self._rounds.note_step(weight):
+            self._exchange()
         return result
 
     def exchange(self) -> None:
-        """Exchanges the changes since the last exchange now. All workers must call it after the same step."""
+        """Exchanges the changes since the last exchange now; then all workers have the same weights. All workers must call
+        it after the same step."""
+        for _ in range(self._rounds.until_together()):
+            self._exchange()
+
+    def _exchange(self) -> None:
         self._flat.gather()
-        self._client.begin(weight=self._weight / max(1, self._round), loss=self._client.loss)  # 0: no examples
-        self._round = 0
-        self._weight = 0.0
+        self._rounds.begin()
         self._finish()
+        self._rounds.note_finished()
 
     def _step_within(self, closure: Callable[[], Any] | None) -> Any:
         if not self._masters:
@@ -251,7 +258,7 @@ class DistributedOptimizer(DistributedBase):
         """The optimizer's state, and under "cddp" this worker's: weights, residual, position."""
         self._flat.gather()
         state = self.optimizer.state_dict()
-        state["cddp"] = {"state": self._save(), "round": self._round, "weight": self._weight}
+        state["cddp"] = {"state": self._save(), "round": self._rounds.steps, "weight": self._rounds.weight}
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -268,5 +275,5 @@ class DistributedOptimizer(DistributedBase):
         if own is None:
             return
         self._restore(own["state"])
-        self._round = own["round"]
-        self._weight = own["weight"]
+        self._rounds.steps = own["round"]
+        self._rounds.weight = own["weight"]

@@ -17,7 +17,7 @@
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/scratch_file.h"
 #include "worker/optimizer/parameter_groups.h"
-#include "worker/trainer/adaptive_ratio.h"
+#include "worker/rounds/adaptive_ratio.h"
 
 namespace {
 

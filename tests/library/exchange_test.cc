@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
@@ -178,6 +179,35 @@ TEST_F(ExchangeTest, CountersAreEachWorkersOwnAndGoOn) {
   cddp::Client restored = join();
   restored.Restore(state);
   EXPECT_EQ(counter, 10);
+}
+
+TEST_F(ExchangeTest, AWeightThatIsNotFiniteIsRefusedBesideTheNextStepsToo) {
+  const cddp::ServerProcess server({"--workers=1", "--lr=1", "--momentum=0"});
+  Model model;
+  cddp::Client client(cddp::Options({{"servers", server.address()},
+                                     {"workers", "1"},
+                                     {"push", "weights"},
+                                     {"overlap", "1"},
+                                     {"ratio", "1"},
+                                     {"value_encoding", "fp32"}}),
+                      model.Tensors());
+  client.Start();
+  model.memory[0] = std::numeric_limits<float>::quiet_NaN();
+  model.memory[1] += 1;
+  EXPECT_EQ(client.Step().exchanged, 0u) << "it goes on";
+  EXPECT_EQ(model.Parameters(), (std::vector<float>{1, 2, 1, 0, 0})) << "what is finite is expected to arrive";
+  EXPECT_TRUE(client.Wait(60));
+  EXPECT_EQ(client.Statistics().under_way, 1u);
+  model.memory[2] += 1;
+  const cddp_result result = client.Step();
+  EXPECT_EQ(result.exchanged, 1u);
+  EXPECT_EQ(result.refused, 1u);
+  EXPECT_EQ(result.step, 1u);
+  client.Begin();
+  EXPECT_EQ(client.Finish().step, 2u);
+  EXPECT_EQ(client.Statistics().under_way, 0u);
+  EXPECT_EQ(model.Parameters(), (std::vector<float>{1, 1, 2, 0, 0})) << "the refused round is given up";
+  client.Leave();
 }
 
 TEST_F(ExchangeTest, TensorsMayLieApartOrTogether) {

@@ -112,9 +112,15 @@ TEST_F(TorchTest, AGraphMayOutliveTheOptimizer) {
   loss.backward();
 }
 
-TEST_F(TorchTest, AnyOptimizerOfTheProgramGoesOnFromAState) {
+class StateTest : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
+
+TEST_P(StateTest, AnyOptimizerOfTheProgramGoesOnFromAState) {
   const cddp::ServerProcess server({"--workers=1", "--lr=1", "--momentum=0", "--log_versions=50"});
-  const OptionList options = {{"servers", server.address()}, {"local_steps", "2"}, {"ratio", "0.2"}, {"run", "one"}};
+  const OptionList options = {{"servers", server.address()},
+                              {"local_steps", GetParam().first},
+                              {"overlap", GetParam().second},
+                              {"ratio", "0.2"},
+                              {"run", "one"}};
   Net net;
   std::string state, own;
   std::vector<torch::Tensor> expected;
@@ -122,7 +128,7 @@ TEST_F(TorchTest, AnyOptimizerOfTheProgramGoesOnFromAState) {
     torch::optim::SGD sgd(net->parameters(), 0.05);
     cddp::DistributedOptimizer optimizer(sgd, *net, options);
     for (int step = 0; step < 11; ++step) {
-      if (step == 5) state = optimizer.state();  // between two exchanges
+      if (step == 5) state = optimizer.state();  // between two exchanges, or while one is under way
       optimizer.zero_grad();
       LossOf(net, step).backward();
       optimizer.step();
@@ -140,6 +146,37 @@ TEST_F(TorchTest, AnyOptimizerOfTheProgramGoesOnFromAState) {
   }
   const std::vector<torch::Tensor> reached = All(again);
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(torch::equal(expected[i], reached[i])) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Rounds, StateTest,
+                         ::testing::Values(std::pair("2", "0"), std::pair("4", "2"), std::pair("1", "1"),
+                                           std::pair("auto", "0"), std::pair("auto", "3")));
+
+TEST_F(TorchTest, AnExchangeUnderWayEndsWithTheEpoch) {
+  const cddp::ServerProcess server({"--workers=1", "--lr=1", "--momentum=0", "--value_encoding=fp32"});
+  Net net, alone;
+  torch::optim::SGD sgd(net->parameters(), 0.05), other(alone->parameters(), 0.05);
+  cddp::DistributedOptimizer optimizer(sgd, *net,
+                                       {{"servers", server.address()},
+                                        {"local_steps", "2"},
+                                        {"overlap", "2"},
+                                        {"ratio", "1"},
+                                        {"value_encoding", "fp32"}});
+  for (int step = 0; step < 5; ++step) {
+    sgd.zero_grad();
+    other.zero_grad();
+    LossOf(net, step).backward();
+    LossOf(alone, step).backward();
+    EXPECT_EQ(optimizer.step().exchanged, step == 3 ? 1u : 0u) << step;
+    other.step();
+  }
+  EXPECT_EQ(optimizer.client().Statistics().under_way, 1u);
+  optimizer.exchange();
+  EXPECT_EQ(optimizer.client().Statistics().under_way, 0u);
+  EXPECT_EQ(optimizer.client().Statistics().exchanges, 3u);
+  const std::vector<torch::Tensor> expected = All(alone), reached = All(net);  // one worker is ahead of nobody
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(torch::allclose(expected[i], reached[i], 0, 1e-5)) << i;
+  optimizer.finish();
 }
 
 TEST_F(TorchTest, AModelOfAnotherTypeIsToldWhatToDo) {

@@ -1,6 +1,7 @@
 // Arguments, options, tensors and structs that make no sense.
 
 #include <cmath>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 
@@ -32,6 +33,7 @@ TEST_F(WrongUseTest, NullPointersAreNamed) {
   EXPECT_ERROR(cddp_wait(nullptr, 1), CDDP_INVALID_ARGUMENT, "client is null");
   EXPECT_ERROR(cddp_finish(nullptr, nullptr), CDDP_INVALID_ARGUMENT, "client is null");
   EXPECT_ERROR(cddp_step(nullptr, nullptr, nullptr), CDDP_INVALID_ARGUMENT, "client is null");
+  EXPECT_ERROR(cddp_note_step(nullptr, nullptr), CDDP_INVALID_ARGUMENT, "client is null");
   EXPECT_ERROR(cddp_state_size(nullptr, &size), CDDP_INVALID_ARGUMENT, "client is null");
   EXPECT_ERROR(cddp_save_state(nullptr, nullptr, 0, &size), CDDP_INVALID_ARGUMENT, "client is null");
   EXPECT_ERROR(cddp_get_statistics(nullptr, nullptr), CDDP_INVALID_ARGUMENT, "client is null");
@@ -80,6 +82,10 @@ TEST_F(WrongUseTest, OptionsThatContradictEachOther) {
   EXPECT_ERROR(JoinCode(OptionsOf({{"rank", "1"}}), model), CDDP_INVALID_ARGUMENT, "rank=1 is outside workers=1");
   EXPECT_ERROR(JoinCode(OptionsOf({{"ratio", "2"}}), model), CDDP_INVALID_ARGUMENT, "ratio=2 is outside (0, 1]");
   EXPECT_ERROR(JoinCode(OptionsOf({{"local_steps", "2"}}), model), CDDP_INVALID_ARGUMENT, "needs push=weights");
+  EXPECT_ERROR(JoinCode(OptionsOf({{"local_steps", "auto"}}), model), CDDP_INVALID_ARGUMENT, "needs push=weights");
+  EXPECT_ERROR(JoinCode(OptionsOf({{"overlap", "1"}}), model), CDDP_INVALID_ARGUMENT, "needs push=weights");
+  EXPECT_ERROR(JoinCode(OptionsOf({{"push", "weights"}, {"local_steps", "@file"}}), model), CDDP_INVALID_ARGUMENT,
+               "use a number or auto");
   EXPECT_ERROR(JoinCode(OptionsOf({{"local_steps", "0"}}), model), CDDP_INVALID_ARGUMENT, "at least 1");
   EXPECT_ERROR(JoinCode(OptionsOf({{"push", "weights"}, {"clip_norm", "1"}}), model), CDDP_INVALID_ARGUMENT,
                "clip before your optimizer's step");
@@ -188,6 +194,23 @@ TEST_F(WrongUseTest, StructsOfOtherVersions) {
   EXPECT_EQ(result.known.struct_size, sizeof(result));
   EXPECT_EQ(result.known.step, 1u);
   EXPECT_EQ(result.later, 42u);
+}
+
+// A program that was compiled with the header of 1.0 is told nothing that its struct has no room for.
+TEST_F(WrongUseTest, StatisticsOfAnEarlierVersion) {
+  Model model;
+  const Client client = Start(model, {{"push", "weights"}, {"local_steps", "3"}});
+  ASSERT_FINE(cddp_step(client.get(), nullptr, nullptr));
+  cddp_statistics statistics = CDDP_STATISTICS_INIT;
+  ASSERT_FINE(cddp_get_statistics(client.get(), &statistics));
+  EXPECT_EQ(statistics.round_steps, 3u);
+  statistics = CDDP_STATISTICS_INIT;
+  statistics.struct_size = offsetof(cddp_statistics, round_steps);
+  statistics.round_steps = 42;
+  ASSERT_FINE(cddp_get_statistics(client.get(), &statistics));
+  EXPECT_EQ(statistics.struct_size, 128u) << "what it was in 1.0";
+  EXPECT_EQ(statistics.local_steps, 1u);
+  EXPECT_EQ(statistics.round_steps, 42u);
 }
 
 TEST_F(WrongUseTest, MemoryAndFlagsThatThisBuildDoesNotKnow) {

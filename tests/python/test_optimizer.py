@@ -77,6 +77,104 @@ def test_dense_sgd_is_that_of_one_process_with_the_global_batch(start_servers):
     torch.testing.assert_close(mine, weights(model), rtol=0, atol=1e-6)
 
 
+class AheadOfExchanges:
+    """What rounds of `steps` steps with the first `overlap` of them beside the last exchange come to, of two workers, all
+    in one process (worker/optimizer/moved_weights.h)."""
+
+    def __init__(self, steps, overlap):
+        self.steps, self.overlap = steps, overlap
+        self.models = [small_model(), small_model()]
+        self.optimizers = [torch.optim.SGD(model.parameters(), lr=0.1) for model in self.models]
+        self.published = weights(self.models[0])
+        self.begin = [self.published, self.published]
+        self.pushed = None  # by both, under way
+
+    def end_exchange(self):
+        self.published = self.published - sum(self.pushed) / 2
+        self.pushed = None
+
+    def set_weights(self, rank, values):
+        torch.nn.utils.vector_to_parameters(values.clone(), self.models[rank].parameters())
+
+    def step(self, made, data):
+        for rank in range(2):
+            train(self.models[rank], self.optimizers[rank], [data[rank]])
+        ends = made == self.steps
+        if self.pushed is not None and (ends or made == self.overlap):
+            self.end_exchange()
+            for rank in range(0 if ends else 2):
+                self.set_weights(rank, self.published + (weights(self.models[rank]) - self.begin[rank]))
+                self.begin[rank] = self.published
+        if ends:
+            self.pushed = [self.begin[rank] - weights(self.models[rank]) for rank in range(2)]
+            for rank in range(2):
+                self.begin[rank] = self.published - self.pushed[rank]
+                self.set_weights(rank, self.begin[rank])
+
+    def come_together(self, made):
+        if self.pushed is not None:
+            self.end_exchange()
+            for rank in range(2):
+                self.set_weights(rank, self.published + (weights(self.models[rank]) - self.begin[rank]))
+        if made > 0:
+            self.pushed = [self.published - weights(self.models[rank]) for rank in range(2)]
+            self.end_exchange()
+        return self.published
+
+
+@pytest.mark.parametrize("steps, overlap", [(1, 1), (4, 1), (4, 4), (3, 2), (2, 5)])
+def test_overlapped_rounds_are_those_of_their_definition(start_servers, steps, overlap):
+    servers = start_servers(2, 2, EXACT)
+    models = [small_model(), small_model()]
+    count = 5 * steps + 1  # the last of them within a round
+
+    def worker(rank):
+        model = models[rank]
+        optimizer = cddp.DistributedOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model, servers=servers, rank=rank,
+                                              workers=2, local_steps=steps, overlap=overlap, **DENSE)
+        seen = []
+        for batch in batches(count, rank):
+            train(model, optimizer, [batch])
+            seen.append(weights(model))
+        optimizer.exchange()
+        seen.append(weights(model))
+        assert optimizer.summary()["under_way"] == 0
+        optimizer.leave()
+        return seen
+
+    seen = together(lambda: worker(0), lambda: worker(1))
+    wanted = AheadOfExchanges(steps, overlap)
+    for number, data in enumerate(zip(batches(count, 0), batches(count, 1))):
+        wanted.step(number % steps + 1, data)
+        for rank in range(2):
+            torch.testing.assert_close(seen[rank][number], weights(wanted.models[rank]), rtol=0, atol=1e-6)
+    assert not torch.equal(seen[0][-2], seen[1][-2])
+    assert torch.equal(seen[0][-1], seen[1][-1])
+    torch.testing.assert_close(seen[0][-1], wanted.come_together(1 if steps > 1 else 0), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("overlap", [0, 2])
+def test_workers_decide_together_how_many_steps_they_make(start_servers, overlap):
+    servers = start_servers(2, 2)
+    models = [small_model(), small_model()]
+
+    def worker(rank):
+        model = models[rank]
+        optimizer = cddp.DistributedOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model, servers=servers, rank=rank,
+                                              workers=2, local_steps="auto", overlap=overlap, **SMALL)
+        decided = []
+        for batch in batches(200, rank):
+            train(model, optimizer, [batch])
+            decided.append(optimizer.local_steps)
+        optimizer.exchange()
+        optimizer.leave()
+        return decided, weights(model)
+
+    (first, mine), (second, other) = together(lambda: worker(0), lambda: worker(1))
+    assert first == second and torch.equal(mine, other)
+    assert first[0] == 4 and max(first) > 4, "a step takes less time than an exchange"
+
+
 class Odd(nn.Module):
     """Parameters of all kinds."""
 
@@ -187,14 +285,15 @@ def test_batch_norm_statistics_are_averaged(start_servers):
     assert torch.equal(first, second)
 
 
-def test_a_state_goes_on_where_it_was(start_servers):
-    data = batches(12)
+@pytest.mark.parametrize("overlap, saved_after", [(0, 6), (1, 4), (1, 6), (3, 4), (3, 5), (3, 7), (4, 8)])
+def test_a_state_goes_on_where_it_was(start_servers, overlap, saved_after):
+    data = batches(15)
 
     def new(servers):
         model = small_model()
         within = torch.optim.Adam(model.parameters(), lr=0.01)
         return model, cddp.DistributedOptimizer(within, model, servers=servers, rank=0, workers=1, local_steps=4, ratio=0.3,
-                                                run="one")  # whoever knows the run takes the place of a killed process
+                                                overlap=overlap, run="one")  # whoever knows the run takes the place of a killed process
 
     model, optimizer = new(start_servers())
     train(model, optimizer, data)
@@ -202,14 +301,14 @@ def test_a_state_goes_on_where_it_was(start_servers):
 
     servers = start_servers()
     first, before = new(servers)
-    train(first, before, data[:6])  # within a round of local steps
+    train(first, before, data[:saved_after])
     file = io.BytesIO()
     torch.save(before.state_dict(), file)
     before._client.close()  # as a process that is killed
     second, after = new(servers)
     file.seek(0)
     after.load_state_dict(torch.load(file))
-    train(second, after, data[6:])
+    train(second, after, data[saved_after:])
     after.leave()
     assert torch.equal(weights(second), weights(model))
 

@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 
+import pytest
 import torch
 from conftest import PROGRAMS  # noqa: F401: sets the paths
 
@@ -14,7 +15,7 @@ rank, output = int(os.environ["RANK"]), pathlib.Path(cddp.output())
 torch.manual_seed(1)
 model = torch.nn.Sequential(torch.nn.Linear(20, 30), torch.nn.Tanh(), torch.nn.Linear(30, 1))
 within = torch.optim.Adam(model.parameters(), lr=0.01)
-optimizer = cddp.DistributedOptimizer(within, model, local_steps=2, ratio=0.2, bucket_bytes=1024)
+optimizer = cddp.DistributedOptimizer(within, model, local_steps=2, overlap=OVERLAP, ratio=0.2, bucket_bytes=1024)
 saved = pathlib.Path(cddp.state() or output) / f"worker-{rank}.pt"
 first = 0
 if saved.exists():
@@ -32,6 +33,7 @@ for step in range(first, STEPS):
         torch.save({"optimizer": optimizer.state_dict(), "step": step + 1}, saved.with_suffix(".new"))
         os.replace(saved.with_suffix(".new"), saved)
     HERE
+if OVERLAP: optimizer.exchange()
 optimizer.leave()
 torch.save(torch.cat([p.detach().reshape(-1) for p in model.parameters()]), output / f"weights-{rank}")
 """
@@ -46,8 +48,8 @@ PAUSE = """
 """
 
 
-def training(steps, here=""):
-    return TRAINING.replace("STEPS", str(steps)).replace("    HERE\n", here)
+def training(steps, here="", overlap=0):
+    return TRAINING.replace("STEPS", str(steps)).replace("OVERLAP", str(overlap)).replace("    HERE\n", here)
 
 
 def weights(run):
@@ -56,8 +58,8 @@ def weights(run):
     return loaded[0]
 
 
-def undisturbed(start_run, steps):
-    run = start_run(training(steps), "--workers=2")
+def undisturbed(start_run, steps, overlap=0):
+    run = start_run(training(steps, overlap=overlap), "--workers=2")
     assert run.wait() == 0, run.words
     result = weights(run)
     (run.output / "lock").unlink()
@@ -65,9 +67,10 @@ def undisturbed(start_run, steps):
     return result
 
 
-def test_killed_workers_go_on_from_their_states(start_run):
-    wanted = undisturbed(start_run, 30)
-    run = start_run(training(30, ONCE), "--workers=2", "--durable")
+@pytest.mark.parametrize("overlap", [0, 1, 2])
+def test_killed_workers_go_on_from_their_states(start_run, overlap):
+    wanted = undisturbed(start_run, 30, overlap)
+    run = start_run(training(30, ONCE, overlap), "--workers=2", "--durable")
     assert run.wait() == 0, run.words
     assert run.words.count("worker 1 was killed; it goes on from its checkpoint") == 2, run.words
     assert "goes on at 10" in run.log(1) and "goes on at 20" in run.log(1)

@@ -33,7 +33,7 @@ constexpr uint32_t kResultBytes = 80;
 constexpr uint32_t kStatisticsBytes = 128;
 static_assert(sizeof(cddp_tensor) == kTensorBytes && sizeof(cddp_memory) == kMemoryBytes &&
               sizeof(cddp_step_options) == kStepOptionsBytes && sizeof(cddp_result) == kResultBytes &&
-              sizeof(cddp_statistics) == kStatisticsBytes);
+              offsetof(cddp_statistics, round_steps) == kStatisticsBytes);
 
 constexpr uint32_t kMostDimensions = 64;
 
@@ -352,6 +352,16 @@ cddp_code cddp_step(cddp_client* client, const cddp_step_options* options, cddp_
   });
 }
 
+cddp_code cddp_note_step(cddp_client* client, int* due) {
+  return WithClient(client, [&](cddp::Client& c) -> absl::Status {
+    if (absl::Status status = CheckGiven(due, "due"); !status.ok()) return status;
+    const absl::StatusOr<bool> is_due = c.NoteStep();
+    if (!is_due.ok()) return is_due.status();
+    *due = *is_due ? 1 : 0;
+    return absl::OkStatus();
+  });
+}
+
 cddp_code cddp_state_size(cddp_client* client, size_t* size) {
   return WithClient(client, [&](cddp::Client& c) -> absl::Status {
     if (absl::Status status = CheckGiven(size, "size"); !status.ok()) return status;
@@ -396,6 +406,8 @@ cddp_code cddp_get_statistics(cddp_client* client, cddp_statistics* statistics) 
     value.compress_seconds = now.compress_seconds;
     value.wait_seconds = now.wait_seconds;
     value.residual_norm = now.residual_norm;
+    value.round_steps = now.round_steps;
+    value.under_way = now.under_way ? 1 : 0;
     cddp::capi::WriteStruct(value, *size, statistics);
     return absl::OkStatus();
   });

@@ -41,6 +41,20 @@ absl::Status CheckServersAverage(absl::string_view server_settings) {
                    "--optimizer=sgd --lr=1 --momentum=0, or with --nesterov"));
 }
 
+absl::Status CheckConsistency(const StepsChoice& local_steps, uint32_t overlap, const Cluster& cluster) {
+  if (cluster.is_sync()) return absl::OkStatus();
+  if (local_steps.kind != StepsChoice::Kind::kFixed) {
+    return absl::InvalidArgumentError(absl::StrCat("--local_steps=", AbslUnparseFlag(local_steps),
+                                                   " needs servers with --consistency=sync: with any other, workers "
+                                                   "are at different versions, so that they cannot decide alike"));
+  }
+  if (overlap > 0) {
+    return absl::InvalidArgumentError(
+        "--overlap needs servers with --consistency=sync: with any other, no worker waits for an exchange anyway");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status TakeFirstWeights(const Cluster& cluster, GradientExchange* exchange, absl::Span<float> weights,
                               bool is_source) {
   return cluster.version() == 0 ? exchange->Initialise(weights, is_source) : exchange->CatchUp(weights);

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "common/config/steps_choice.h"
 #include "worker/exchange/cluster.h"
 #include "worker/exchange/gradient_exchange.h"
 
@@ -20,6 +21,9 @@ absl::Status CheckServersTakePart(absl::string_view server_settings, absl::strin
 // For workers that push differences of weights: InvalidArgument unless the servers average (SGD with rate 1 and no
 // momentum, or with Nesterov's).
 absl::Status CheckServersAverage(absl::string_view server_settings);
+
+// Would the servers' rounds do for options that need all workers at one version? InvalidArgument if not.
+absl::Status CheckConsistency(const StepsChoice& local_steps, uint32_t overlap, const Cluster& cluster);
 
 // Sets `weights` to those of all workers: rank 0's (`is_source`) in a new training, else the published ones.
 absl::Status TakeFirstWeights(const Cluster& cluster, GradientExchange* exchange, absl::Span<float> weights,

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/clock/monotonic.h"
 #include "worker/client/begin_training.h"
 
 namespace cddp {
@@ -62,10 +63,9 @@ absl::Status Client::Start() {
   if (status.ok()) status = SetWeights();
   if (!status.ok()) return Fail(status);
   MutexLock lock(mutex_);
-  phase_ = Phase::kBetweenSteps;
-  statistics_.step = exchange_->step();
+  if (status = BeginRounds(); !status.ok()) return status;
   if (cluster_->version() > 0) {  // as if this worker had made the steps before it
-    for (int64_t* counter : counters_) *counter = static_cast<int64_t>((exchange_->step() - 1) * options_.local_steps);
+    for (int64_t* counter : counters_) *counter = static_cast<int64_t>(StepsMade());
   }
   return absl::OkStatus();
 }
@@ -80,6 +80,20 @@ void Client::Cancel() {
 }
 
 absl::Status Client::Leave(bool finished) {
+  bool waits = false;
+  {
+    MutexLock lock(mutex_);
+    waits = finished && phase_ == Phase::kBetweenSteps && under_way_;
+    if (waits) {
+      phase_ = Phase::kFinishing;
+      waits_since_ = MonotonicNow();
+    }
+  }
+  if (waits) {  // else the others would miss this worker's share of it
+    if (absl::Status status = TakeAnswer(); !status.ok()) return Fail(status);
+    MutexLock lock(mutex_);
+    phase_ = Phase::kBetweenSteps;
+  }
   {
     MutexLock lock(mutex_);
     if (phase_ == Phase::kLeft) return Require(Phase::kBetweenSteps, "leave");
@@ -100,6 +114,8 @@ absl::Status Client::Leave(bool finished) {
 ClientStatistics Client::Statistics() {
   MutexLock lock(mutex_);
   if (phase_ != Phase::kLeft) statistics_.retries = cluster_->retries();
+  statistics_.round_steps = statistics_.step == 0 ? 0 : RoundSteps();
+  statistics_.under_way = under_way_;
   return statistics_;
 }
 

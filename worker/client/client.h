@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -30,6 +31,8 @@
 #include "worker/cuda/cuda_buckets.h"
 #include "worker/exchange/cluster.h"
 #include "worker/exchange/gradient_exchange.h"
+#include "worker/rounds/agreed_rounds.h"
+#include "worker/rounds/agreed_steps.h"
 
 namespace cddp {
 
@@ -42,14 +45,16 @@ struct StepInput {
 };
 
 struct StepResult {
-  bool exchanged = false;  // false: a local step
+  bool exchanged = false;  // has an exchange ended? false: a local step, or an exchange that goes on beside the next
   uint64_t step = 0;       // number of the exchange, from 1
   StepTraffic traffic;
 };
 
 struct ClientStatistics {
-  uint64_t step = 0;  // the coming exchange; 0 before Start
-  uint64_t local_steps = 0;
+  uint64_t step = 0;         // the coming exchange; 0 before Start
+  uint64_t local_steps = 0;  // since the last exchange has begun
+  uint64_t round_steps = 0;  // that the round under way makes; 0 before Start
+  bool under_way = false;    // an overlapped exchange, whose answer is not in the weights yet
   uint64_t version_at_join = 0;
   uint64_t exchanges = 0;  // the members below are sums over them
   uint64_t refused = 0;
@@ -62,6 +67,10 @@ struct ClientStatistics {
   double residual_norm = 0;  // after the last exchange
 };
 
+// Rounds of kWeights. Every `local_steps` steps of the program, an exchange of the weights' changes. With `overlap` it
+// goes on beside the first steps of the next round (worker/optimizer/moved_weights.h). That holds for the exchanges of
+// Step and NoteStep; Finish waits for one that the program begins by itself.
+//
 // One call at a time, from any thread, except that several threads may call Ready, Wait, Cancel and Statistics at once.
 // Calls out of order are FailedPrecondition and change nothing. After an error of the servers or the network in a step
 // the client cannot be used any more: every call except Leave says so.
@@ -89,30 +98,35 @@ class Client {
   absl::Status Restore(absl::string_view state);
 
   // PushKind::kGradients: begins a step; no gradient is ready yet. kWeights: begins an exchange of the weights'
-  // changes, all of which are ready.
+  // changes, all of which are ready; Finish sets the weights to the published ones. With `overlap` it begins what a
+  // step is due to (NoteStep), or else the end of the exchange under way: Finish then adds its answer to the weights.
   absl::Status Begin(const StepInput& input);
 
   // Says that the gradient of a tensor, by its index in Join, is complete; null: zero. It is copied. Buffers need no
   // call: they are complete when a step begins.
   absl::Status Ready(size_t tensor, const float* gradient);
 
-  // Waits until the step is done; DeadlineExceeded if that takes longer than `timeout`.
+  // Waits until the step, or an overlapped exchange, is done; DeadlineExceeded if that takes longer than `timeout`.
   absl::Status Wait(absl::Duration timeout);
 
   // Waits for the step and sets the weights. FailedPrecondition, with the step still open, if a tensor is not ready.
   absl::StatusOr<StepResult> Finish();
 
-  // kWeights: notes a step of the program. Every local_steps-th call exchanges.
+  // kWeights: notes a step of the program. True if Begin and Finish must follow before its next one.
+  absl::StatusOr<bool> NoteStep();
+
+  // NoteStep, and what must follow. Every local_steps-th call exchanges.
   absl::StatusOr<StepResult> Step(const StepInput& input);
 
   // From any thread: a wait of another in Start, Wait, Finish or Step ends with Cancelled, and the client cannot be
   // used any more. The same holds for a step in which no thread waits. Between two steps it does nothing.
   void Cancel();
 
-  // All that Restore needs. Between two steps.
+  // All that Restore needs. Between two steps. Waits for an overlapped exchange, and changes nothing that follows.
   absl::StatusOr<std::string> State();
 
-  // Tells the servers. Only Statistics may follow.
+  // Tells the servers; with `finished` after an overlapped exchange has ended, whose errors it returns. Only Statistics
+  // may follow.
   absl::Status Leave(bool finished);
 
   ClientStatistics Statistics();
@@ -127,11 +141,19 @@ class Client {
   bool IsOfThisProcess() const;
 
  private:
+  using AgreedElements = std::array<float, kAgreedElements>;
   static constexpr size_t kNowhere = std::numeric_limits<size_t>::max();
   enum class Phase { kJoined, kStarting, kBetweenSteps, kInStep, kFinishing, kFailed, kLeft };
+  // How Finish ends.
+  enum class Ending {
+    kExchange,  // the weights are the published ones
+    kAnswer,    // the answer of an overlapped exchange is in the weights
+    kAhead,     // another exchange begins, of what has moved, once the last one is done
+  };
 
   Client(ClientOptions options, const ParameterLayout& layout, const std::vector<ClientTensor>& tensors,
-         const ClientMemory& memory, std::vector<size_t> places, std::unique_ptr<Claims> claims);
+         const ClientMemory& memory, std::vector<size_t> places, std::unique_ptr<Claims> claims,
+         std::unique_ptr<AgreedElements> agreed);
 
   absl::Status Connect();
   absl::StatusOr<std::unique_ptr<BucketEngine>> MakeEngine();
@@ -144,7 +166,25 @@ class Client {
   void Advance(ReadyToken token) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status TakeGradient(size_t place, const float* gradient) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status SetWeights();  // sets the program's weights to the published ones
-  void NoteFinished(const StepTraffic& traffic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status BeginExchange(const StepInput& input) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What Finish and others do in kFinishing. The exchange that is under way ends; its answer comes into the weights;
+  // another one begins.
+  absl::Status EndExchange();
+  absl::Status TakeAnswer();
+  absl::Status GoAhead();
+  // Have workers decided upon another number of steps?
+  absl::StatusOr<bool> NoteExchanged(const StepTraffic& traffic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteTensorboard(const StepTraffic& traffic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Weights were taken, in Start or Restore, and steps begin.
+  absl::Status BeginRounds() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ReadAgreed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WriteAgreed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint64_t RoundSteps() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint64_t StepsMade() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // by the training, before the coming exchange
+  bool IsDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Likewise of a state.
+  std::string OverlapState() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status SetOverlapState(absl::string_view state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string NameOf(size_t tensor) const;
   bool pushes_weights() const { return options_.push == PushKind::kWeights; }
 
@@ -154,6 +194,7 @@ class Client {
   const std::vector<size_t> places_;  // layout's index by the program's tensor; kNowhere: no elements
   std::unique_ptr<Claims> claims_;
   const ClientMemory where_;
+  const std::unique_ptr<AgreedElements> agreed_;  // what this worker says to the rounds to come; null: nothing
   ExchangeArrays arrays_;
   const std::vector<int64_t*> counters_;  // the program's, in the layout's order
 
@@ -165,6 +206,13 @@ class Client {
   StepInput input_ ABSL_GUARDED_BY(mutex_);          // not_finite is also set by the loss or a weight
   bool direct_ ABSL_GUARDED_BY(mutex_) = false;      // gradients are read from the program's memory
   bool has_stepped_ ABSL_GUARDED_BY(mutex_) = false;
+  Ending ending_ ABSL_GUARDED_BY(mutex_) = Ending::kExchange;
+  bool under_way_ ABSL_GUARDED_BY(mutex_) = false;  // an overlapped exchange, whose answer is not in the weights
+  bool answered_ ABSL_GUARDED_BY(mutex_) = false;   // but it is done
+  StepTraffic traffic_ ABSL_GUARDED_BY(mutex_);     // of the last exchange that is done
+  std::unique_ptr<AgreedRounds> rounds_ ABSL_GUARDED_BY(mutex_);  // local_steps=auto; else null
+  absl::Duration round_began_ ABSL_GUARDED_BY(mutex_);            // MonotonicNow, as the next one
+  absl::Duration waits_since_ ABSL_GUARDED_BY(mutex_);            // for the exchange
   ClientStatistics statistics_ ABSL_GUARDED_BY(mutex_);
 
   std::unique_ptr<EventFile> tensorboard_ ABSL_GUARDED_BY(mutex_);  // null: none

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/agreement/agreement.h"
+#include "common/layout/agreed_tensor.h"
 #include "common/log/log.h"
 #include "common/transport/credentials.h"
 #include "worker/buckets/host_buckets.h"
@@ -54,6 +55,14 @@ absl::Status CheckPlace(const ClientTensor& tensor, const ClientMemory& memory) 
       absl::StrCat("tensor '", tensor.spec.name, "' lies on GPU ", *device, ", not ", memory.device));
 }
 
+// What all workers agree on (worker/rounds/agreed_steps.h), as a tensor behind the model's buffers.
+ClientTensor AgreedTensor(absl::Span<float> elements) {
+  ClientTensor tensor;
+  tensor.spec = {std::string(kAgreedTensor), {static_cast<int64_t>(elements.size())}, TensorKind::kBuffer};
+  tensor.data = elements.data();
+  return tensor;
+}
+
 bool IsEmpty(const TensorSpec& spec) { return std::find(spec.shape.begin(), spec.shape.end(), 0) != spec.shape.end(); }
 
 }  // namespace
@@ -62,6 +71,13 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Join(ClientOptions options, cons
                                                      const ClientMemory& memory) {
   if (absl::Status status = CheckNotForked(); !status.ok()) return status;
   if (absl::Status status = Validate(options); !status.ok()) return status;
+  std::unique_ptr<AgreedElements> agreed;
+  if (options.local_steps.kind != StepsChoice::Kind::kFixed) {
+    if (memory.is_gpu) {
+      return absl::InvalidArgumentError("local_steps=auto needs tensors in the host's memory: give a number");
+    }
+    agreed = std::make_unique<AgreedElements>();
+  }
   std::vector<ClientTensor> parts;
   std::vector<size_t> places(tensors.size(), kNowhere);
   std::vector<TensorSpec> specs;
@@ -74,6 +90,9 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Join(ClientOptions options, cons
       specs.push_back(tensors[i].spec);
       parts.push_back(tensors[i]);
     }
+    if (kind != TensorKind::kBuffer || agreed == nullptr) continue;
+    parts.push_back(AgreedTensor(absl::MakeSpan(*agreed)));
+    specs.push_back(parts.back().spec);
   }
   absl::StatusOr<ParameterLayout> layout =
       ParameterLayout::Create(std::move(specs), (options.bucket_bytes + 3) / sizeof(float));
@@ -86,19 +105,21 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Join(ClientOptions options, cons
   for (const ClientTensor& part : parts) elements.push_back(part.counter == nullptr ? ElementsOf(part.spec) : 0);
   if (absl::Status status = claims->ClaimMemory(parts, elements); !status.ok()) return status;
   std::unique_ptr<Client> client(
-      new Client(std::move(options), *layout, parts, memory, std::move(places), std::move(claims)));
+      new Client(std::move(options), *layout, parts, memory, std::move(places), std::move(claims), std::move(agreed)));
   if (absl::Status status = client->Connect(); !status.ok()) return status;
   return client;
 }
 
 Client::Client(ClientOptions options, const ParameterLayout& layout, const std::vector<ClientTensor>& tensors,
-               const ClientMemory& memory, std::vector<size_t> places, std::unique_ptr<Claims> claims)
+               const ClientMemory& memory, std::vector<size_t> places, std::unique_ptr<Claims> claims,
+               std::unique_ptr<AgreedElements> agreed)
     : process_(getpid()),
       options_(std::move(options)),
       layout_(layout),
       places_(std::move(places)),
       claims_(std::move(claims)),
       where_(memory),
+      agreed_(std::move(agreed)),
       arrays_(
           layout,
           [&tensors] {
@@ -144,9 +165,9 @@ absl::Status Client::Connect() {
   if (!cluster.ok()) return cluster.status();
   run_ = (*cluster)->run();
   cluster_ = *std::move(cluster);
-  absl::Status status;
-  if (pushes_weights() && !options_.any_outer) status = CheckServersAverage(cluster_->server_settings());
-  if (!pushes_weights() && !options_.sparse_adam) {
+  absl::Status status = CheckConsistency(options_.local_steps, options_.overlap, *cluster_);
+  if (status.ok() && pushes_weights() && !options_.any_outer) status = CheckServersAverage(cluster_->server_settings());
+  if (status.ok() && !pushes_weights() && !options_.sparse_adam) {
     status = CheckServersTakePart(cluster_->server_settings(), absl::StrCat(options_.exchange.compressor.ratio));
   }
   if (!status.ok()) {
@@ -156,8 +177,15 @@ absl::Status Client::Connect() {
   absl::StatusOr<std::unique_ptr<BucketEngine>> engine = MakeEngine();
   if (!engine.ok()) return engine.status();
   exchange_ = std::make_unique<GradientExchange>(layout_, *std::move(engine), cluster_.get());
+  if (options_.overlap > 0) arrays_.MakeBegin();
   MutexLock lock(mutex_);
   statistics_.version_at_join = cluster_->version();
+  if (agreed_ == nullptr) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<AgreedRounds>> rounds = AgreedRounds::Create(options_.local_steps, /*log=*/"");
+  if (!rounds.ok()) return rounds.status();
+  rounds_ = *std::move(rounds);
+  const std::vector<float> first = rounds_->FirstElements();
+  std::copy(first.begin(), first.end(), agreed_->begin());
   return absl::OkStatus();
 }
 

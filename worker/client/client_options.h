@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "common/config/steps_choice.h"
 #include "common/transport/security_options.h"
 #include "worker/buckets/gradient_compressor.h"
 #include "worker/cluster/grpc_cluster_options.h"
@@ -38,7 +39,8 @@ struct ClientOptions {
 
   std::string model = "custom";  // the same name at all workers
   PushKind push = PushKind::kGradients;
-  uint32_t local_steps = 1;   // kWeights: between two exchanges
+  StepsChoice local_steps;    // kWeights: between two exchanges
+  uint32_t overlap = 0;       // kWeights: steps of the next round while the exchange of the last is under way; 0: none
   bool sparse_adam = false;   // allow Adam at the servers although not every element is pushed
   bool any_outer = false;     // kWeights: allow servers that do not just average
   uint64_t bucket_bytes = 0;  // of float32; 0: by the model's size

@@ -92,7 +92,8 @@ std::vector<Option> MakeOptions() {
       Flag("--workers", "number of workers", [](auto& o) -> auto& { return o.cluster.worker_count; }),
       Flag("--model", "what all workers call the model", [](auto& o) -> auto& { return o.model; }),
       Flag("push", "gradients: the servers' optimizer makes the steps; weights: the program's own does, and the servers average", [](auto& o) -> auto& { return o.push; }),
-      Flag("--local_steps", "weights: steps between two exchanges", [](auto& o) -> auto& { return o.local_steps; }),
+      Flag("--local_steps", "weights: steps between two exchanges; auto: as few as the network hides, decided by all workers", [](auto& o) -> auto& { return o.local_steps; }),
+      Flag("--overlap", "weights: steps that are made while the exchange of the last ones is under way; 0: none", [](auto& o) -> auto& { return o.overlap; }),
       Flag("--ratio", "fraction of the elements sent each step, in (0, 1]; 1: dense", [](auto& o) -> auto& { return o.exchange.compressor.ratio; }),
       Flag("--selection", "top_k: exactly the fraction; threshold: half to twice of it, by a threshold that is carried over", [](auto& o) -> auto& { return o.exchange.compressor.selection; }),
       Flag("--value_encoding", "encoding of the values sent", [](auto& o) -> auto& { return o.exchange.compressor.value_encoding; }),
@@ -156,6 +157,27 @@ std::string Describe(const ClientOptions& options, bool (*wanted)(const Setting&
   return text;
 }
 
+absl::Status ValidateRounds(const ClientOptions& options) {
+  const StepsChoice& steps = options.local_steps;
+  if (steps.kind == StepsChoice::Kind::kRepeat) {
+    return absl::InvalidArgumentError(absl::StrCat("local_steps=", AbslUnparseFlag(steps),
+                                                   ": decisions can be repeated by cddp-worker alone; use a number or "
+                                                   "auto"));
+  }
+  if (steps.kind == StepsChoice::Kind::kFixed && steps.steps == 0) {
+    return absl::InvalidArgumentError("local_steps must be at least 1");
+  }
+  if (options.push == PushKind::kWeights) return absl::OkStatus();
+  if (steps != StepsChoice()) {
+    return absl::InvalidArgumentError("local_steps above 1 needs push=weights: gradients are pushed every step");
+  }
+  if (options.overlap > 0) {
+    return absl::InvalidArgumentError(
+        "overlap needs push=weights: no step can begin before the servers' optimizer has made the last one");
+  }
+  return absl::OkStatus();
+}
+
 bool IsWord(absl::string_view text) {
   return !text.empty() && text.find_first_of(" \t\r\n=") == absl::string_view::npos;
 }
@@ -213,13 +235,10 @@ absl::Status Validate(const ClientOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat(
         "rank=", *options.rank, " is outside workers=", options.cluster.worker_count, ": ranks count from 0"));
   }
-  if (options.local_steps == 0) return absl::InvalidArgumentError("local_steps must be at least 1");
+  if (absl::Status status = ValidateRounds(options); !status.ok()) return status;
   if (!IsWord(options.model)) {
     return absl::InvalidArgumentError(
         absl::StrCat("model='", options.model, "' must be a word, without spaces or '='"));
-  }
-  if (options.push == PushKind::kGradients && options.local_steps > 1) {
-    return absl::InvalidArgumentError("local_steps above 1 needs push=weights: gradients are pushed every step");
   }
   if (options.push == PushKind::kWeights && options.exchange.clip_norm > 0) {
     return absl::InvalidArgumentError("clip_norm has no effect with push=weights: clip before your optimizer's step");

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/agreement/agreement.h"
+#include "common/clock/monotonic.h"
 #include "common/codec/byte_io.h"
 #include "worker/client/client.h"
 #include "worker/client/client_settings.h"
@@ -13,8 +14,19 @@
 namespace cddp {
 
 absl::StatusOr<std::string> Client::State() {
+  bool waits = false;
+  {
+    MutexLock lock(mutex_);
+    if (absl::Status status = Require(Phase::kBetweenSteps, "save_state"); !status.ok()) return status;
+    waits = under_way_ && !answered_;
+    if (waits) {
+      phase_ = Phase::kFinishing;
+      waits_since_ = MonotonicNow();
+    }
+  }
+  if (absl::Status status = waits ? EndExchange() : absl::OkStatus(); !status.ok()) return Fail(status);
   MutexLock lock(mutex_);
-  if (absl::Status status = Require(Phase::kBetweenSteps, "save_state"); !status.ok()) return status;
+  phase_ = Phase::kBetweenSteps;
   WorkerCheckpoint checkpoint;
   checkpoint.fingerprint = layout_.fingerprint();
   checkpoint.run = run_;
@@ -23,11 +35,12 @@ absl::StatusOr<std::string> Client::State() {
   absl::StatusOr<std::vector<float>> published = arrays_.Published();
   if (!published.ok()) return published.status();
   checkpoint.weights = *std::move(published);
-  if (statistics_.local_steps > 0) {  // the program's own weights have changed since
+  if (statistics_.local_steps > 0 || under_way_) {  // the program's own weights have changed since
     const absl::StatusOr<std::vector<float>> own = arrays_.Own();
     if (!own.ok()) return own.status();
     checkpoint.model.assign(reinterpret_cast<const char*>(own->data()), own->size() * sizeof(float));
   }
+  if (options_.overlap > 0) checkpoint.optimizer = OverlapState();
   ByteWriter totals(&checkpoint.totals);
   totals.Put<uint64_t>(statistics_.local_steps);
   for (const int64_t* counter : counters_) totals.Put<int64_t>(*counter);
@@ -78,15 +91,16 @@ absl::Status Client::Restore(absl::string_view state) {
   ByteReader totals(checkpoint->totals);
   const auto local_steps = totals.Get<uint64_t>();
   for (int64_t* counter : counters_) *counter = totals.Get<int64_t>();
-  if (local_steps > 0 && checkpoint->model.size() == own_bytes) {
+  if (options_.overlap > 0) {
+    if (absl::Status status = SetOverlapState(checkpoint->optimizer); !status.ok()) return status;
+  }
+  if ((local_steps > 0 || under_way_) && checkpoint->model.size() == own_bytes) {
     std::vector<float> own(layout_.total_elements());
     std::memcpy(own.data(), checkpoint->model.data(), own_bytes);
     if (absl::Status status = arrays_.SetOwn(std::move(own)); !status.ok()) return status;
   }
-  phase_ = Phase::kBetweenSteps;
-  statistics_.step = exchange_->step();
   statistics_.local_steps = local_steps;
-  return absl::OkStatus();
+  return BeginRounds();
 }
 
 }  // namespace cddp

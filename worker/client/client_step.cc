@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/clock/monotonic.h"
 #include "worker/client/client.h"
 #include "worker/cuda/cuda_stream.h"
-#include "worker/exchange/traffic_scalars.h"
 
 namespace cddp {
 
@@ -27,7 +26,22 @@ absl::Status Client::Begin(const StepInput& input) {
         "begin: with tensors that lie in one array on a GPU, gradients must lie in one, too: name it in the step "
         "options");
   }
+  has_stepped_ = true;
+  waits_since_ = MonotonicNow();
+  ending_ = Ending::kExchange;
+  if (options_.overlap > 0 && (under_way_ || IsDue())) {
+    ending_ = statistics_.local_steps >= RoundSteps() ? Ending::kAhead : Ending::kAnswer;
+    input_ = input;
+    frontier_ = 0;
+    phase_ = Phase::kInStep;
+    return absl::OkStatus();
+  }
+  return BeginExchange(input);
+}
+
+absl::Status Client::BeginExchange(const StepInput& input) {
   bool refuse = input.not_finite || (!pushes_weights() && !std::isfinite(input.loss));
+  WriteAgreed();
   if (pushes_weights()) {
     const absl::StatusOr<bool> finite = arrays_.PushDifferences();
     if (!finite.ok()) return finite.status();
@@ -36,7 +50,6 @@ absl::Status Client::Begin(const StepInput& input) {
     return status;
   }
   phase_ = Phase::kInStep;
-  has_stepped_ = true;
   input_ = input;
   input_.not_finite = refuse;
   direct_ = input.gradients != nullptr && !pushes_weights() && (!where_.is_gpu || gpu_ != nullptr);
@@ -101,13 +114,17 @@ absl::Status Client::TakeGradient(size_t place, const float* gradient) {
 absl::Status Client::Wait(absl::Duration timeout) {
   {
     MutexLock lock(mutex_);
-    if (absl::Status status = Require(Phase::kInStep, "wait"); !status.ok()) return status;
+    if (phase_ != Phase::kBetweenSteps || !under_way_) {
+      if (absl::Status status = Require(Phase::kInStep, "wait"); !status.ok()) return status;
+    }
   }
   if (exchange_->WaitFor(timeout)) return absl::OkStatus();  // also if it was cancelled, which Finish reports
   return absl::DeadlineExceededError("wait: the step is still under way");
 }
 
 absl::StatusOr<StepResult> Client::Finish() {
+  Ending ending;
+  StepResult result;
   {
     MutexLock lock(mutex_);
     if (absl::Status status = Require(Phase::kInStep, "finish"); !status.ok()) return status;
@@ -118,47 +135,44 @@ absl::StatusOr<StepResult> Client::Finish() {
                                                         "': tell each, also one without a gradient (null)"));
     }
     phase_ = Phase::kFinishing;
+    ending = ending_;
+    result.exchanged = ending != Ending::kAhead || under_way_;
   }
-  absl::StatusOr<ReadyToken> token = NoteReady();
-  if (!token.ok()) return Fail(token.status());
-  absl::StatusOr<StepTraffic> traffic = exchange_->Finish(*std::move(token));
-  if (!traffic.ok()) return Fail(traffic.status());
-  if (absl::Status status = SetWeights(); !status.ok()) return Fail(status);
+  absl::Status status;
+  if (ending == Ending::kExchange) {
+    status = EndExchange();
+    if (status.ok()) status = SetWeights();
+  } else {
+    status = ending == Ending::kAnswer ? TakeAnswer() : GoAhead();
+  }
+  if (!status.ok()) return Fail(status);
   MutexLock lock(mutex_);
-  NoteFinished(*traffic);
-  return StepResult{true, exchange_->step() - 1, *traffic};
+  phase_ = Phase::kBetweenSteps;
+  if (ending != Ending::kAnswer) statistics_.local_steps = 0;
+  if (result.exchanged) result.traffic = traffic_;
+  result.step = statistics_.step - (result.exchanged ? 1 : 0);
+  return result;
 }
 
-void Client::NoteFinished(const StepTraffic& traffic) {
-  phase_ = Phase::kBetweenSteps;
-  statistics_.step = exchange_->step();
-  statistics_.local_steps = 0;
-  ++statistics_.exchanges;
-  statistics_.refused += traffic.refused ? 1 : 0;
-  statistics_.missed += traffic.missed;
-  statistics_.pushed_bytes += traffic.pushed_bytes;
-  statistics_.pulled_bytes += traffic.pulled_bytes;
-  statistics_.compress_seconds += traffic.compress_seconds;
-  statistics_.wait_seconds += traffic.exchange_seconds;
-  statistics_.residual_norm = traffic.residual_norm;
-  cluster_->NoteProgress(exchange_->step() - 1, input_.loss);
-  if (tensorboard_ == nullptr) return;
-  const uint64_t steps = (exchange_->step() - 1) * options_.local_steps;
-  const std::optional<double> loss = input_.loss == 0 ? std::nullopt : std::optional(input_.loss);  // 0: not given
-  AddTraffic(steps, loss, traffic, layout_.total_elements(), tensorboard_.get());
+absl::StatusOr<bool> Client::NoteStep() {
+  MutexLock lock(mutex_);
+  if (!pushes_weights()) {
+    return absl::FailedPreconditionError(
+        "step: this client pushes gradients (push=gradients): call begin, ready and finish, or join with "
+        "push=weights");
+  }
+  if (absl::Status status = Require(Phase::kBetweenSteps, "step"); !status.ok()) return status;
+  has_stepped_ = true;
+  ++statistics_.local_steps;
+  return IsDue();
 }
 
 absl::StatusOr<StepResult> Client::Step(const StepInput& input) {
-  {
+  const absl::StatusOr<bool> due = NoteStep();
+  if (!due.ok()) return due.status();
+  if (!*due) {
     MutexLock lock(mutex_);
-    if (!pushes_weights()) {
-      return absl::FailedPreconditionError(
-          "step: this client pushes gradients (push=gradients): call begin, ready and finish, or join with "
-          "push=weights");
-    }
-    if (absl::Status status = Require(Phase::kBetweenSteps, "step"); !status.ok()) return status;
-    has_stepped_ = true;
-    if (++statistics_.local_steps < options_.local_steps) return StepResult{false, exchange_->step(), {}};
+    return StepResult{false, statistics_.step, {}};
   }
   if (absl::Status status = Begin(input); !status.ok()) return status;
   return Finish();

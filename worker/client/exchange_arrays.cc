@@ -5,6 +5,7 @@
 
 #include "common/compress/finite.h"
 #include "worker/exchange/buffer_difference.h"
+#include "worker/optimizer/moved_weights.h"
 
 namespace cddp {
 namespace {
@@ -69,7 +70,7 @@ absl::Status ExchangeArrays::PushBuffers() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> ExchangeArrays::PushDifferences() {
+absl::StatusOr<bool> ExchangeArrays::PushMoved(const std::vector<float>& from) {
   MakePushed();
   bool finite = true;
   for (size_t i = 0; i < memory_.size() && layout_.tensors()[i].kind == TensorKind::kParameter; ++i) {
@@ -79,10 +80,44 @@ absl::StatusOr<bool> ExchangeArrays::PushDifferences() {
       if (absl::Status status = memory_.GatherOne(i, own, pushed_.Of(range)); !status.ok()) return status;
       own = pushed_.Of(range);
     }
-    finite = Subtract(published_.Of(range), own, pushed_.Of(range), range.size()) && finite;
+    finite = Subtract(from.data() + range.begin, own, pushed_.Of(range), range.size()) && finite;
   }
   if (absl::Status status = PushBuffers(); !status.ok()) return status;
   return finite;
+}
+
+absl::Status ExchangeArrays::SetProgramsWeights() {
+  if (!begin_.empty()) begin_ = replica_;
+  return memory_.Scatter(published_);
+}
+
+absl::Status ExchangeArrays::ChangeParameters(
+    absl::FunctionRef<void(uint64_t at, float* weights, size_t size)> change) {
+  std::vector<float> on_host;
+  for (size_t i = 0; i < memory_.size() && layout_.tensors()[i].kind == TensorKind::kParameter; ++i) {
+    const ElementRange range = layout_.tensor_range(i);
+    float* weights = memory_.tensor(i);
+    if (memory_.is_gpu()) {
+      on_host.resize(range.size());
+      weights = on_host.data();
+      if (absl::Status status = memory_.GatherOne(i, memory_.tensor(i), weights); !status.ok()) return status;
+    }
+    change(range.begin, weights, range.size());
+    if (absl::Status status = memory_.ScatterOne(i, weights); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ExchangeArrays::GoAhead() {
+  return ChangeParameters([this](uint64_t at, float* weights, size_t size) {
+    cddp::GoAhead(replica_.data() + at, pushed_parameters_.data() + at, weights, begin_.data() + at, size);
+  });
+}
+
+absl::Status ExchangeArrays::TakeAnswer() {
+  return ChangeParameters([this](uint64_t at, float* weights, size_t size) {
+    cddp::TakeAnswer(replica_.data() + at, weights, begin_.data() + at, size);
+  });
 }
 
 Elements ExchangeArrays::Split(std::vector<float>* all) const {
@@ -109,6 +144,7 @@ absl::StatusOr<std::vector<float>> ExchangeArrays::Published() const {
 absl::Status ExchangeArrays::SetPublished(std::vector<float> weights) {
   const Elements from = Split(&weights);
   if (!replica_.empty()) std::copy(from.parameters.begin(), from.parameters.end(), replica_.begin());
+  if (!begin_.empty()) begin_ = replica_;
   std::copy(from.buffers.begin(), from.buffers.end(), published_buffers_.begin());
   return memory_.Scatter(from);
 }

@@ -62,10 +62,9 @@ class TensorMemory {
 
   // The same for one tensor: its elements, or its gradient's.
   absl::Status GatherOne(size_t tensor, const float* from, float* to) const;
-
- private:
   absl::Status ScatterOne(size_t tensor, const float* from) const;
 
+ private:
   const ParameterLayout layout_;
   const ClientMemory memory_;
   const std::vector<float*> tensors_;

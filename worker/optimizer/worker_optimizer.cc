@@ -9,6 +9,7 @@
 #include "common/codec/byte_io.h"
 #include "common/compress/finite.h"
 #include "common/compress/momentum_correction.h"
+#include "worker/optimizer/moved_weights.h"
 
 namespace cddp {
 namespace {
@@ -120,21 +121,18 @@ void WorkerOptimizer::NoteDifference(const ElementRange& range, absl::Span<const
 }
 
 void WorkerOptimizer::NoteMoved(const ElementRange& range, absl::Span<const float> weights) {
-  for (uint64_t i = range.begin; i < range.end; ++i) difference_[i] = begin_[i] - weights[i];
+  const uint64_t at = range.begin;
+  cddp::NoteMoved(begin_.data() + at, weights.data() + at, difference_.data() + at, range.size());
 }
 
 void WorkerOptimizer::GoAhead(const ElementRange& range, absl::Span<float> weights) {
-  for (uint64_t i = range.begin; i < range.end; ++i) {
-    const float moved = std::isfinite(difference_[i]) ? difference_[i] : 0;
-    weights[i] = begin_[i] = replica_[i] - moved;
-  }
+  const uint64_t at = range.begin;
+  cddp::GoAhead(replica_.data() + at, difference_.data() + at, weights.data() + at, begin_.data() + at, range.size());
 }
 
 void WorkerOptimizer::TakeAnswer(const ElementRange& range, absl::Span<float> weights) {
-  for (uint64_t i = range.begin; i < range.end; ++i) {
-    weights[i] = replica_[i] + (weights[i] - begin_[i]);
-    begin_[i] = replica_[i];
-  }
+  const uint64_t at = range.begin;
+  cddp::TakeAnswer(replica_.data() + at, weights.data() + at, begin_.data() + at, range.size());
 }
 
 absl::Status WorkerOptimizer::TakePublished(absl::Span<float> weights) {

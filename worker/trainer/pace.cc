@@ -36,10 +36,10 @@ absl::StatusOr<std::unique_ptr<Pace>> Pace::Create(const TrainerOptions& options
                                                    " steps, but --epochs=", options.epochs, " have ", all,
                                                    ": give fewer epochs or a number of local steps"));
   }
-  absl::StatusOr<std::unique_ptr<AdaptiveSteps>> steps =
-      AdaptiveSteps::Create(options.local_steps, options.local_steps_log);
-  if (!steps.ok()) return steps.status();
-  pace->adaptive_steps_ = *std::move(steps);
+  absl::StatusOr<std::unique_ptr<AgreedRounds>> agreed =
+      AgreedRounds::Create(options.local_steps, options.local_steps_log);
+  if (!agreed.ok()) return agreed.status();
+  pace->agreed_ = *std::move(agreed);
   return pace;
 }
 
@@ -62,12 +62,12 @@ absl::Status Pace::UseElementsOf(LocalOptimizer* optimizer, const Device& device
   optimizer_ = optimizer;
   device_ = device;
   model_elements_ = model_elements;
-  return CopyFromHost(device_, WriteSteps(FirstSteps(adaptive_steps_->first_steps())), AgreedOf(optimizer_->replica()));
+  return CopyFromHost(device_, agreed_->FirstElements(), AgreedOf(optimizer_->replica()));
 }
 
 absl::Status Pace::Begin(uint64_t exchange, uint64_t counted) {
   absl::Status status;
-  if (decides_steps()) status = adaptive_steps_->Begin(exchange, agreed_.steps);
+  if (decides_steps()) status = agreed_->Begin(exchange);
   if (status.ok() && decides_ratio()) status = adaptive_ratio_->Begin(exchange, counted);
   return status;
 }
@@ -77,9 +77,9 @@ absl::Status Pace::BeginRound(GradientExchange* exchange) {
     if (absl::Status status = exchange->SetLevel(LevelOf(exchange->step())); !status.ok()) return status;
   }
   if (!decides_steps()) return absl::OkStatus();
-  pushed_ = adaptive_steps_->Next(exchange->step(), agreed_, steps_per_epoch_);
+  const uint64_t made = StepsOfRound(agreed_->now(), steps_per_epoch_);
   std::vector<float> difference(kAgreedElements);
-  BufferDifference(published_, WriteSteps(pushed_), absl::MakeSpan(difference));
+  BufferDifference(published_, agreed_->Next(exchange->step(), made), absl::MakeSpan(difference));
   return CopyFromHost(device_, difference, AgreedOf(optimizer_->difference()));
 }
 
@@ -88,7 +88,7 @@ absl::Status Pace::ReadPublished() {
   absl::StatusOr<std::vector<float>> published = OnHost(device_, AgreedOf(optimizer_->replica()));
   if (!published.ok()) return published.status();
   published_ = *std::move(published);
-  before_ = std::exchange(agreed_, ReadSteps(published_));
+  agreed_->ReadPublished(published_);
   return absl::OkStatus();
 }
 
@@ -97,12 +97,9 @@ absl::StatusOr<Pace::Changes> Pace::NoteRound(uint64_t exchange, uint64_t next, 
   Changes changes;
   RatioControl::Limits limits;
   if (decides_steps()) {
-    limits = LimitsBeside(before_.steps);
+    limits = LimitsBeside(agreed_->before().steps);
     const bool can_send_less = decides_ratio() && adaptive_ratio_->CanSendLess(limits);
-    if (StepsOfRound(before_, steps_per_epoch_) == before_.steps) {  // not an epoch's shorter last one
-      adaptive_steps_->NoteRound(before_.steps, compute_seconds, wait_seconds, can_send_less);
-    }
-    const absl::StatusOr<bool> changed = adaptive_steps_->NoteDecided(next, agreed_.steps);
+    const absl::StatusOr<bool> changed = agreed_->NoteRound(next, compute_seconds, wait_seconds, can_send_less);
     if (!changed.ok()) return changed.status();
     changes.steps = *changed;
   }
@@ -110,16 +107,19 @@ absl::StatusOr<Pace::Changes> Pace::NoteRound(uint64_t exchange, uint64_t next, 
   const absl::StatusOr<bool> changed = adaptive_ratio_->NoteRound(exchange, compute_seconds, wait_seconds, limits);
   if (!changed.ok()) return changed.status();
   changes.ratio = *changed;
-  if (agreed_.steps != before_.steps) adaptive_ratio_->StartWindow();
+  if (decides_steps() && agreed_->now().steps != agreed_->before().steps) adaptive_ratio_->StartWindow();
   return changes;
 }
 
 uint64_t Pace::StepsBefore(uint64_t exchange) const {
-  return decides_steps() ? agreed_.position : (exchange - 1) * options_.local_steps.steps;
+  return decides_steps() ? agreed_->now().position : (exchange - 1) * options_.local_steps.steps;
 }
 
-StepRange Pace::StepsOf(uint64_t exchange, const AgreedSteps& agreed) const {
-  if (decides_steps()) return {agreed.position, agreed.position + StepsOfRound(agreed, steps_per_epoch_)};
+StepRange Pace::StepsOf(uint64_t exchange, const AgreedSteps& (AgreedRounds::*agreed)() const) const {
+  if (decides_steps()) {
+    const AgreedSteps& round = (*agreed_.*agreed)();
+    return {round.position, round.position + StepsOfRound(round, steps_per_epoch_)};
+  }
   const uint64_t each = options_.local_steps.steps;
   const uint64_t rounds = (steps_per_epoch_ + each - 1) / each;
   const uint64_t epoch = (exchange - 1) / rounds * steps_per_epoch_;

@@ -18,9 +18,9 @@
 #include "worker/exchange/send_level.h"
 #include "worker/model/device.h"
 #include "worker/optimizer/local_optimizer.h"
-#include "worker/trainer/adaptive_ratio.h"
-#include "worker/trainer/adaptive_steps.h"
-#include "worker/trainer/agreed_steps.h"
+#include "worker/rounds/adaptive_ratio.h"
+#include "worker/rounds/agreed_rounds.h"
+#include "worker/rounds/agreed_steps.h"
 #include "worker/trainer/trainer.h"
 
 namespace cddp {
@@ -49,10 +49,10 @@ class Pace {
   static absl::StatusOr<std::unique_ptr<Pace>> Create(const TrainerOptions& options, uint64_t steps_per_epoch);
 
   // Whether workers agree on steps (--local_steps=auto or @FILE).
-  bool decides_steps() const { return adaptive_steps_ != nullptr; }
+  bool decides_steps() const { return agreed_ != nullptr; }
   bool decides_ratio() const { return adaptive_ratio_ != nullptr; }
   // Of the decisions that are repeated; 0: none are.
-  uint32_t steps_crc32c() const { return adaptive_steps_ == nullptr ? 0 : adaptive_steps_->crc32c(); }
+  uint32_t steps_crc32c() const { return agreed_ == nullptr ? 0 : agreed_->crc32c(); }
 
   // Errors of the file of decisions; InvalidArgument if --ratio is no number and the engine knows only one.
   absl::Status ChooseRatio(BucketEngine& engine);
@@ -74,14 +74,14 @@ class Pace {
   // decisions.
   absl::StatusOr<Changes> NoteRound(uint64_t exchange, uint64_t next, double compute_seconds, double wait_seconds);
 
-  // Steps between two exchanges, of the coming round, and what `exchange` sends.
-  uint32_t steps() const { return agreed_.steps; }
+  // Steps between two exchanges, of the coming round, where workers agree on them; and what `exchange` sends.
+  uint32_t steps() const { return agreed_->now().steps; }
   SendLevel LevelOf(uint64_t exchange) const { return adaptive_ratio_->LevelOf(exchange); }
 
   // The steps of the round of `exchange`: the coming one; the one after an exchange that is under way; the last one.
-  StepRange ComingSteps(uint64_t exchange) const { return StepsOf(exchange, agreed_); }
-  StepRange StepsAfterPushed(uint64_t exchange) const { return StepsOf(exchange, pushed_); }
-  StepRange LastSteps(uint64_t exchange) const { return StepsOf(exchange, before_); }
+  StepRange ComingSteps(uint64_t exchange) const { return StepsOf(exchange, &AgreedRounds::now); }
+  StepRange StepsAfterPushed(uint64_t exchange) const { return StepsOf(exchange, &AgreedRounds::pushed); }
+  StepRange LastSteps(uint64_t exchange) const { return StepsOf(exchange, &AgreedRounds::before); }
 
   // Steps that the training has made before `exchange`, the coming one.
   uint64_t StepsBefore(uint64_t exchange) const;
@@ -90,20 +90,18 @@ class Pace {
   Pace(const TrainerOptions& options, uint64_t steps_per_epoch)
       : options_(options), steps_per_epoch_(steps_per_epoch) {}
 
-  StepRange StepsOf(uint64_t exchange, const AgreedSteps& agreed) const;
+  // `agreed`: which of what workers have agreed on says it, if they do.
+  StepRange StepsOf(uint64_t exchange, const AgreedSteps& (AgreedRounds::*agreed)() const) const;
   absl::Span<float> AgreedOf(absl::Span<float> exchanged) const { return exchanged.subspan(model_elements_); }
 
   const TrainerOptions& options_;
   const uint64_t steps_per_epoch_;
   std::unique_ptr<AdaptiveRatio> adaptive_ratio_;  // null: --ratio is a number
-  std::unique_ptr<AdaptiveSteps> adaptive_steps_;  // null: --local_steps is a number; then the rest is not used
+  std::unique_ptr<AgreedRounds> agreed_;           // null: --local_steps is a number; then the rest is not used
   LocalOptimizer* optimizer_ = nullptr;
   Device device_;
   size_t model_elements_ = 0;
   std::vector<float> published_;  // what workers agree on, as published before the coming exchange
-  AgreedSteps agreed_;            // the same
-  AgreedSteps before_;            // the same, of the last exchange
-  AgreedSteps pushed_;            // with the last exchange that has begun
 };
 
 }  // namespace cddp

@@ -11,24 +11,6 @@
 #include "worker/trainer/worker_settings.h"
 
 namespace cddp {
-namespace {
-
-// Checks that the servers' rounds suit flags that need all workers at one version.
-absl::Status CheckConsistency(const TrainerOptions& options, const GrpcCluster& cluster) {
-  if (cluster.is_sync()) return absl::OkStatus();
-  if (options.local_steps.kind != StepsChoice::Kind::kFixed) {
-    return absl::InvalidArgumentError(absl::StrCat("--local_steps=", AbslUnparseFlag(options.local_steps),
-                                                   " needs servers with --consistency=sync: with any other, workers "
-                                                   "are at different versions, so that they cannot decide alike"));
-  }
-  if (options.overlap > 0) {
-    return absl::InvalidArgumentError(
-        "--overlap needs servers with --consistency=sync: with any other, no worker waits for an exchange anyway");
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
 
 absl::Status TakeRunOf(const TrainerOptions& options, const WorkerCheckpoint& checkpoint, RunIdentity* run) {
   if (!run->name.empty() && run->name != checkpoint.run) {
@@ -41,7 +23,7 @@ absl::Status TakeRunOf(const TrainerOptions& options, const WorkerCheckpoint& ch
 }
 
 absl::Status CheckTakesPart(const TrainerOptions& options, const GrpcCluster& cluster, bool has_checkpoint) {
-  absl::Status status = CheckConsistency(options, cluster);
+  absl::Status status = CheckConsistency(options.local_steps, options.overlap, cluster);
   if (status.ok() && !options.sparse_adam) {
     status = CheckServersTakePart(cluster.server_settings(), AbslUnparseFlag(options.ratio));
   }

@@ -1,4 +1,4 @@
-#include "worker/trainer/adaptive_steps.h"
+#include "worker/rounds/adaptive_steps.h"
 
 #include <filesystem>
 
@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/codec/crc32c.h"
 #include "common/files/durable_file.h"
-#include "worker/trainer/decision_file.h"
+#include "worker/rounds/decision_file.h"
 
 namespace cddp {
 namespace {
@@ -63,8 +63,8 @@ absl::Status AdaptiveSteps::Begin(uint64_t exchange, uint32_t steps) {
   return NoteDecided(exchange, steps).status();
 }
 
-AgreedSteps AdaptiveSteps::Next(uint64_t exchange, const AgreedSteps& now, uint64_t steps_per_epoch) const {
-  return StepsAfter(now, steps_per_epoch, repeats_ ? StepsOf(exchange + 1) : now.wished_steps(), control_.wish());
+AgreedSteps AdaptiveSteps::Next(uint64_t exchange, const AgreedSteps& now, uint64_t made) const {
+  return StepsAfter(now, made, repeats_ ? StepsOf(exchange + 1) : now.wished_steps(), control_.wish());
 }
 
 absl::StatusOr<bool> AdaptiveSteps::NoteDecided(uint64_t exchange, uint32_t steps) {

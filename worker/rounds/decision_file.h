@@ -2,8 +2,8 @@
 // decision, which begins with the number of the step or exchange from which on it holds. Lines ascend; those that are
 // empty or begin with '#' say nothing.
 
-#ifndef WORKER_TRAINER_DECISION_FILE_H_
-#define WORKER_TRAINER_DECISION_FILE_H_
+#ifndef WORKER_ROUNDS_DECISION_FILE_H_
+#define WORKER_ROUNDS_DECISION_FILE_H_
 
 #include <cstdint>
 #include <string>
@@ -26,4 +26,4 @@ absl::Status CheckDecisionLog(absl::string_view flag, const std::string& path);
 
 }  // namespace cddp
 
-#endif  // WORKER_TRAINER_DECISION_FILE_H_
+#endif  // WORKER_ROUNDS_DECISION_FILE_H_

@@ -1,4 +1,4 @@
-#include "worker/trainer/adaptive_ratio.h"
+#include "worker/rounds/adaptive_ratio.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/files/durable_file.h"
-#include "worker/trainer/decision_file.h"
+#include "worker/rounds/decision_file.h"
 
 namespace cddp {
 namespace {

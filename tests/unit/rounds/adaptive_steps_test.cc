@@ -1,4 +1,4 @@
-#include "worker/trainer/adaptive_steps.h"
+#include "worker/rounds/adaptive_steps.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -32,7 +32,7 @@ class AdaptiveStepsTest : public ::testing::Test {
     std::vector<uint32_t> made;
     for (int i = 0; i < rounds; ++i, ++exchange) {
       made.push_back(now->steps);
-      *now = steps.Next(exchange, *now, kEpoch);
+      *now = steps.Next(exchange, *now, StepsOfRound(*now, kEpoch));
       steps.NoteRound(made.back(), 0.1 * made.back(), exchange < 40 ? 0.1 : 0.01, /*can_send_less=*/false);
       EXPECT_EQ(*steps.NoteDecided(exchange + 1, now->steps), now->steps != made.back());
     }

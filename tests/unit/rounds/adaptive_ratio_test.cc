@@ -1,4 +1,4 @@
-#include "worker/trainer/adaptive_ratio.h"
+#include "worker/rounds/adaptive_ratio.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

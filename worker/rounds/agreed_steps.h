@@ -15,8 +15,8 @@
 // contributed nothing to a round (it rolled a bucket forward after a crash), the mean lies between the values before
 // and after: all round it alike, and make a few steps of the data twice or not at all.
 
-#ifndef WORKER_TRAINER_AGREED_STEPS_H_
-#define WORKER_TRAINER_AGREED_STEPS_H_
+#ifndef WORKER_ROUNDS_AGREED_STEPS_H_
+#define WORKER_ROUNDS_AGREED_STEPS_H_
 
 #include <cstdint>
 #include <vector>
@@ -49,9 +49,10 @@ std::vector<float> WriteSteps(const AgreedSteps& agreed);
 // How many steps a round at `now` makes: an epoch's last may be shorter.
 uint64_t StepsOfRound(const AgreedSteps& now, uint64_t steps_per_epoch);
 
-// What a worker pushes with the exchange of the round at `now`, after which rounds make `steps` and it wishes `wish`.
-AgreedSteps StepsAfter(const AgreedSteps& now, uint64_t steps_per_epoch, uint32_t steps, uint32_t wish);
+// What a worker pushes with the exchange of the round at `now`, which made `made` steps, after which rounds make
+// `steps` and it wishes `wish`.
+AgreedSteps StepsAfter(const AgreedSteps& now, uint64_t made, uint32_t steps, uint32_t wish);
 
 }  // namespace cddp
 
-#endif  // WORKER_TRAINER_AGREED_STEPS_H_
+#endif  // WORKER_ROUNDS_AGREED_STEPS_H_

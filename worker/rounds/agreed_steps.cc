@@ -1,10 +1,10 @@
-#include "worker/trainer/agreed_steps.h"
+#include "worker/rounds/agreed_steps.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "common/check/check.h"
-#include "worker/trainer/steps_control.h"
+#include "worker/rounds/steps_control.h"
 
 namespace cddp {
 namespace {
@@ -41,8 +41,8 @@ uint64_t StepsOfRound(const AgreedSteps& now, uint64_t steps_per_epoch) {
   return std::min<uint64_t>(now.steps, steps_per_epoch - now.position % steps_per_epoch);
 }
 
-AgreedSteps StepsAfter(const AgreedSteps& now, uint64_t steps_per_epoch, uint32_t steps, uint32_t wish) {
-  return {now.position + StepsOfRound(now, steps_per_epoch), steps, std::log2(wish)};
+AgreedSteps StepsAfter(const AgreedSteps& now, uint64_t made, uint32_t steps, uint32_t wish) {
+  return {now.position + made, steps, std::log2(wish)};
 }
 
 }  // namespace cddp

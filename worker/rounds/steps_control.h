@@ -12,8 +12,8 @@
 // It decides from the medians of kWindow rounds of equally many steps. What a round really makes is decided by all
 // (agreed_steps.h).
 
-#ifndef WORKER_TRAINER_STEPS_CONTROL_H_
-#define WORKER_TRAINER_STEPS_CONTROL_H_
+#ifndef WORKER_ROUNDS_STEPS_CONTROL_H_
+#define WORKER_ROUNDS_STEPS_CONTROL_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -68,4 +68,4 @@ class StepsControl {
 
 }  // namespace cddp
 
-#endif  // WORKER_TRAINER_STEPS_CONTROL_H_
+#endif  // WORKER_ROUNDS_STEPS_CONTROL_H_

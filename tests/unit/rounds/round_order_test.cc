@@ -1,4 +1,4 @@
-#include "worker/trainer/round_order.h"
+#include "worker/rounds/round_order.h"
 
 #include <gtest/gtest.h>
 

@@ -4,8 +4,8 @@
 // RATIO VALUES INDICES" from that step on, before the step begins: a worker restarted from a checkpoint repeats the
 // steps that the servers have counted with the same levels, and --ratio=@FILE repeats a run.
 
-#ifndef WORKER_TRAINER_ADAPTIVE_RATIO_H_
-#define WORKER_TRAINER_ADAPTIVE_RATIO_H_
+#ifndef WORKER_ROUNDS_ADAPTIVE_RATIO_H_
+#define WORKER_ROUNDS_ADAPTIVE_RATIO_H_
 
 #include <cstdint>
 #include <map>
@@ -16,7 +16,7 @@
 #include "absl/status/statusor.h"
 #include "common/config/ratio_choice.h"
 #include "worker/exchange/send_level.h"
-#include "worker/trainer/ratio_control.h"
+#include "worker/rounds/ratio_control.h"
 
 namespace cddp {
 
@@ -62,4 +62,4 @@ class AdaptiveRatio {
 
 }  // namespace cddp
 
-#endif  // WORKER_TRAINER_ADAPTIVE_RATIO_H_
+#endif  // WORKER_ROUNDS_ADAPTIVE_RATIO_H_

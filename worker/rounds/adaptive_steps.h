@@ -4,8 +4,8 @@
 // Decisions are published and the same at all workers (agreed_steps.h), so no restart needs the file. It is written so
 // that a run can be repeated: a line "EXCHANGE STEPS" for each change, from that exchange's round on.
 
-#ifndef WORKER_TRAINER_ADAPTIVE_STEPS_H_
-#define WORKER_TRAINER_ADAPTIVE_STEPS_H_
+#ifndef WORKER_ROUNDS_ADAPTIVE_STEPS_H_
+#define WORKER_ROUNDS_ADAPTIVE_STEPS_H_
 
 #include <cstdint>
 #include <map>
@@ -16,8 +16,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/config/steps_choice.h"
-#include "worker/trainer/agreed_steps.h"
-#include "worker/trainer/steps_control.h"
+#include "worker/rounds/agreed_steps.h"
+#include "worker/rounds/steps_control.h"
 
 namespace cddp {
 
@@ -38,8 +38,9 @@ class AdaptiveSteps {
   // later. Once, before all below; what a log has from there on is forgotten.
   absl::Status Begin(uint64_t exchange, uint32_t steps);
 
-  // The values that this worker pushes with `exchange`; `now`: those published before it.
-  AgreedSteps Next(uint64_t exchange, const AgreedSteps& now, uint64_t steps_per_epoch) const;
+  // The values that this worker pushes with `exchange`, before which it made `made` steps; `now`: those published
+  // before it.
+  AgreedSteps Next(uint64_t exchange, const AgreedSteps& now, uint64_t made) const;
 
   // StepsControl::NoteRound.
   void NoteRound(uint32_t steps, double compute_seconds, double wait_seconds, bool can_send_less) {
@@ -66,4 +67,4 @@ class AdaptiveSteps {
 
 }  // namespace cddp
 
-#endif  // WORKER_TRAINER_ADAPTIVE_STEPS_H_
+#endif  // WORKER_ROUNDS_ADAPTIVE_STEPS_H_

@@ -11,8 +11,8 @@
 // Between the two it stays. A decision is made from the medians of kWindow rounds, so that an occasional
 // evaluation or disturbance has no effect.
 
-#ifndef WORKER_TRAINER_RATIO_CONTROL_H_
-#define WORKER_TRAINER_RATIO_CONTROL_H_
+#ifndef WORKER_ROUNDS_RATIO_CONTROL_H_
+#define WORKER_ROUNDS_RATIO_CONTROL_H_
 
 #include <array>
 #include <cstddef>
@@ -98,4 +98,4 @@ class RatioControl {
 
 }  // namespace cddp
 
-#endif  // WORKER_TRAINER_RATIO_CONTROL_H_
+#endif  // WORKER_ROUNDS_RATIO_CONTROL_H_

@@ -1,4 +1,4 @@
-#include "worker/trainer/agreed_steps.h"
+#include "worker/rounds/agreed_steps.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "worker/trainer/steps_control.h"
+#include "worker/rounds/steps_control.h"
 
 namespace cddp {
 namespace {
@@ -36,7 +36,9 @@ TEST(AgreedStepsTest, AllComeToTheSameWithAnyNumberOfWorkers) {
       const uint64_t made = StepsOfRound(now, kEpoch);
       ASSERT_LE(position % kEpoch + made, kEpoch);
       const uint32_t wish = round % 50 < 25 ? 32 : 4;
-      published = Average(published, std::vector(workers, StepsAfter(now, kEpoch, now.wished_steps(), wish)), workers);
+      published =
+          Average(published, std::vector(workers, StepsAfter(now, StepsOfRound(now, kEpoch), now.wished_steps(), wish)),
+                  workers);
       position += made;
       steps = next;
       next = wish;
@@ -49,7 +51,7 @@ TEST(AgreedStepsTest, WishesAreAveragedByTheirLogarithms) {
   const AgreedSteps now = ReadSteps(published);
   const auto wished = [&](const std::vector<uint32_t>& wishes) {
     std::vector<AgreedSteps> pushed;
-    for (const uint32_t wish : wishes) pushed.push_back(StepsAfter(now, 100, 4, wish));
+    for (const uint32_t wish : wishes) pushed.push_back(StepsAfter(now, StepsOfRound(now, 100), 4, wish));
     return ReadSteps(Average(published, pushed, wishes.size())).wished_steps();
   };
   EXPECT_EQ(wished({4, 4, 4, 32}), 8u);
@@ -61,7 +63,7 @@ TEST(AgreedStepsTest, WishesAreAveragedByTheirLogarithms) {
 // A worker that rolls a bucket forward after a crash contributes nothing.
 TEST(AgreedStepsTest, WhereSomeContributedNothingTheRestGoesOn) {
   const std::vector<float> published = WriteSteps({96, 8, 3});
-  const AgreedSteps pushed = StepsAfter(ReadSteps(published), 1000, 32, 32);
+  const AgreedSteps pushed = StepsAfter(ReadSteps(published), 8, 32, 32);
   EXPECT_EQ(pushed.position, 104u);
   const AgreedSteps after = ReadSteps(Average(published, {pushed}, /*workers=*/3));
   EXPECT_EQ(after.position, 99u) << "the nearest to 98.67";
@@ -82,7 +84,7 @@ TEST(AgreedStepsTest, AnyElementsGiveStepsThatCanBeMade) {
 
 TEST(AgreedStepsTest, PositionsAreExactUpToTheMost) {
   const std::vector<float> published = WriteSteps({kMostAgreedPosition - 4, 4, 2});
-  const AgreedSteps pushed = StepsAfter(ReadSteps(published), kMostAgreedPosition, 4, 4);
+  const AgreedSteps pushed = StepsAfter(ReadSteps(published), 4, 4, 4);
   EXPECT_EQ(ReadSteps(Average(published, {pushed, pushed, pushed}, 3)).position, kMostAgreedPosition);
 }
 

@@ -1,4 +1,4 @@
-#include "worker/trainer/decision_file.h"
+#include "worker/rounds/decision_file.h"
 
 #include <cerrno>
 #include <fstream>

@@ -1,4 +1,4 @@
-#include "worker/trainer/steps_control.h"
+#include "worker/rounds/steps_control.h"
 
 #include <gtest/gtest.h>
 

@@ -10,8 +10,8 @@
 // under way, and the round's steps are held back: there a checkpoint is taken, and there a worker stops. An epoch ends
 // when its last exchange has: all workers then have the published weights alike.
 
-#ifndef WORKER_TRAINER_ROUND_ORDER_H_
-#define WORKER_TRAINER_ROUND_ORDER_H_
+#ifndef WORKER_ROUNDS_ROUND_ORDER_H_
+#define WORKER_ROUNDS_ROUND_ORDER_H_
 
 #include <cstdint>
 
@@ -64,4 +64,4 @@ class RoundOrder {
 
 }  // namespace cddp
 
-#endif  // WORKER_TRAINER_ROUND_ORDER_H_
+#endif  // WORKER_ROUNDS_ROUND_ORDER_H_

@@ -1,4 +1,4 @@
-#include "worker/trainer/ratio_control.h"
+#include "worker/rounds/ratio_control.h"
 
 #include <gtest/gtest.h>
 
