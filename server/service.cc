@@ -433,6 +433,7 @@ grpc::ServerUnaryReactor* ParameterService::Status(grpc::CallbackServerContext* 
   response->set_uptime_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(now - started_)));
   if (request->with_weights_crc32c()) response->set_weights_crc32c(shard_.Checksum());
   response->set_run(shard_.run());
+  response->set_agreement(shard_.agreement());
   response->set_trouble(status.trouble);
   return Answer(context, absl::OkStatus());
 }

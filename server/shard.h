@@ -133,6 +133,7 @@ class Shard {
   // Checks the run of a joined worker's call, see RunKeeper::CheckCall.
   absl::Status CheckRun(absl::string_view run);
   std::string run() const { return run_.name(); }  // empty: none
+  std::string agreement();                         // the workers' settings; empty: none has joined
 
   // A call with pushes has three parts, so that the work per call is done once: CheckCall, then Push for each push, and
   // NoteCall when all are answered.

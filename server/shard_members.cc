@@ -150,6 +150,11 @@ void Shard::AdoptAgreement(uint32_t rank, absl::string_view settings) {
   if (journal_ != nullptr) AppendTo(*journal_, Agreed());
 }
 
+std::string Shard::agreement() {
+  MutexLock lock(join_mutex_);
+  return agreement_.settings();
+}
+
 AgreementEvent Shard::Agreed() const { return {agreement_.rank(), agreement_.settings()}; }
 
 absl::Status Shard::CheckRun(absl::string_view run) {

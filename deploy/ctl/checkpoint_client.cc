@@ -24,6 +24,7 @@
 #include "common/transport/reach.h"
 #include "common/transport/status.h"
 #include "deploy/ctl/one_cluster.h"
+#include "deploy/ctl/trained_steps.h"
 
 namespace cddp::ctl {
 namespace {
@@ -80,6 +81,7 @@ absl::Status CheckpointClient::CheckServers(const std::vector<ServerStatus>& ser
                                                    " now: has another training begun there?"));
   }
   run_ = run;
+  agreement_ = servers.front().response->agreement();
   shards_.clear();
   for (const ServerStatus& server : servers) shards_.push_back(server.response->shard());
   return absl::OkStatus();
@@ -202,6 +204,7 @@ absl::Status CheckpointClient::Take(const v1::SnapshotChunk& chunk, Reading* rea
   std::memcpy(read->weights.data() + read->layout.bucket_range(chunk.bucket()).begin, chunk.weights().data(),
               chunk.weights().size());
   reading->taken[chunk.bucket()] = true;
+  reading->version = std::min<uint64_t>(reading->version, chunk.version());
   return absl::OkStatus();
 }
 
@@ -235,6 +238,7 @@ absl::StatusOr<ClusterWeights> CheckpointClient::Read(uint64_t version) {
     return absl::InvalidArgumentError(
         "--servers does not name all servers of the cluster: parts of the model are missing");
   }
+  reading.weights->steps = TrainedSteps(agreement_, reading.weights->layout, reading.weights->weights, reading.version);
   return *std::move(reading.weights);
 }
 

@@ -23,6 +23,7 @@ namespace cddp::ctl {
 struct ClusterWeights {
   ParameterLayout layout;
   std::vector<float> weights;  // [layout.total_elements()]
+  uint64_t steps = 0;          // of a worker, that they come from
 };
 
 // Keeps a channel to each server. Its first query finds out the servers' run and each one's shard. Every later call
@@ -47,7 +48,8 @@ class CheckpointClient {
   // The weights that have arrived so far.
   struct Reading {
     std::optional<ClusterWeights> weights;
-    std::vector<bool> taken;  // [bucket]
+    std::vector<bool> taken;        // [bucket]
+    uint64_t version = UINT64_MAX;  // the least of the buckets
   };
   static absl::Status Take(const v1::SnapshotChunk& chunk, Reading* reading);
 
@@ -74,6 +76,7 @@ class CheckpointClient {
   const absl::Duration timeout_;
   std::vector<std::unique_ptr<v1::ParameterServer::Stub>> stubs_;
   std::string run_;               // that the servers hold
+  std::string agreement_;         // of its workers
   std::vector<uint32_t> shards_;  // [server]; empty before the first look
 };
 

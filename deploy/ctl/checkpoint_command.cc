@@ -58,7 +58,7 @@ absl::Status Run() {
   if (path.empty()) return absl::OkStatus();
   const absl::StatusOr<ClusterWeights> read = client.Read(version);
   if (!read.ok()) return read.status();
-  if (absl::Status status = WriteSafetensors(path, read->layout, read->weights, version); !status.ok()) {
+  if (absl::Status status = WriteSafetensors(path, read->layout, read->weights, version, read->steps); !status.ok()) {
     return absl::InternalError(
         absl::StrCat(status.message(), "; the servers keep the checkpoint: try again with --version=", version));
   }

@@ -10,14 +10,14 @@
 namespace cddp::ctl {
 
 absl::Status WriteSafetensors(const std::string& path, const ParameterLayout& layout, absl::Span<const float> weights,
-                              uint64_t version) {
+                              uint64_t version, uint64_t steps) {
   nlohmann::ordered_json header;
   header["__metadata__"] = {{"format", "pt"}, {"version", std::to_string(version)}};
   std::string counters;  // in front, where they are aligned
   for (const TensorSpec& tensor : layout.tensors()) {
     if (tensor.kind != TensorKind::kCounter) continue;
     const size_t begin = counters.size();
-    ByteWriter(&counters).Put<int64_t>(static_cast<int64_t>(version) - 1);
+    ByteWriter(&counters).Put<int64_t>(static_cast<int64_t>(steps));
     header[tensor.name] = {{"dtype", "I64"}, {"shape", tensor.shape}, {"data_offsets", {begin, counters.size()}}};
   }
   uint64_t elements = 0;

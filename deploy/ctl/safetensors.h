@@ -13,10 +13,11 @@
 
 namespace cddp::ctl {
 
-// Writes all tensors, named as the model names them; `weights` has total_elements(). Counters of training steps get the
-// version's number of exchanges. The file's metadata has the version. The file is replaced completely or not at all.
+// Writes all tensors, named as the model names them; `weights` has total_elements(). Counters of training steps get
+// `steps`, those of one worker (deploy/ctl/trained_steps.h). The file's metadata has the version. The file is replaced
+// completely or not at all.
 absl::Status WriteSafetensors(const std::string& path, const ParameterLayout& layout, absl::Span<const float> weights,
-                              uint64_t version);
+                              uint64_t version, uint64_t steps);
 
 }  // namespace cddp::ctl
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from . import arithmetic
 from .client import Client, Tensor
 from .errors import ConfigurationError
 from .rounds import Rounds
@@ -70,11 +71,13 @@ class Arrays:
 
     def state_dict(self) -> dict[str, Any]:
         """All that this worker needs to continue from here: weights, residual, position."""
-        return {"state": self._client.save(), "round": self._rounds.steps, "weight": self._rounds.weight}
+        return {"state": self._client.save(), "round": self._rounds.steps, "weight": self._rounds.weight,
+                "arithmetic": arithmetic.kind()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues from a state_dict() of this rank, before the first step."""
         self._client.restore(state["state"])
+        arithmetic.compare(state.get("arithmetic"))
         self._rounds.steps = state["round"]
         self._rounds.weight = state["weight"]
 

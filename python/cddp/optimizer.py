@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from . import library, parameters
+from . import arithmetic, library, parameters
 from .client import Client
 from .errors import ConfigurationError, Error, InUseError
 from .rounds import Rounds
@@ -93,12 +93,14 @@ class DistributedBase(torch.optim.Optimizer):
                         parameter.grad.div_(scale.to(parameter.grad.device))
         return found is not None and float(found) > 0
 
-    def _save(self) -> torch.Tensor:
+    def _save(self) -> dict[str, Any]:
         self._flat.gather_counters()
-        return torch.frombuffer(bytearray(self._client.save()), dtype=torch.uint8)
+        state = torch.frombuffer(bytearray(self._client.save()), dtype=torch.uint8)
+        return {"state": state, "arithmetic": arithmetic.kind()}
 
-    def _restore(self, state: torch.Tensor) -> None:
-        self._client.restore(state.numpy().tobytes())
+    def _restore(self, own: Mapping[str, Any]) -> None:
+        self._client.restore(own["state"].numpy().tobytes())
+        arithmetic.compare(own.get("arithmetic"))
         self._flat.scatter()
         self._flat.scatter_counters()
 
@@ -258,7 +260,7 @@ class DistributedOptimizer(DistributedBase):
         """The optimizer's state, and under "cddp" this worker's: weights, residual, position."""
         self._flat.gather()
         state = self.optimizer.state_dict()
-        state["cddp"] = {"state": self._save(), "round": self._rounds.steps, "weight": self._rounds.weight}
+        state["cddp"] = {**self._save(), "round": self._rounds.steps, "weight": self._rounds.weight}
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -274,6 +276,6 @@ class DistributedOptimizer(DistributedBase):
                 outer.update({name: value for name, value in inner.items() if name != "params"})
         if own is None:
             return
-        self._restore(own["state"])
+        self._restore(own)
         self._rounds.steps = own["round"]
         self._rounds.weight = own["weight"]

@@ -108,8 +108,8 @@ class ServerOptimizer(DistributedBase):
 
     def state_dict(self) -> dict[str, Any]:
         """This worker's state: weights, residual, position. The servers have the optimizer's state."""
-        return {"cddp": {"state": self._save()}}
+        return {"cddp": self._save()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continues from a state_dict() of this rank, before the first step; sets the model's weights as well."""
-        self._restore(state_dict["cddp"]["state"])
+        self._restore(state_dict["cddp"])

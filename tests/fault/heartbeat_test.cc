@@ -23,7 +23,7 @@ TEST(HeartbeatTest, ServersThatStandStillDoNotKeepTheOthersFromHearing) {
   GrpcClusterOptions options;
   for (uint32_t shard = 0; shard < kServers; ++shard) {
     std::vector<std::string> flags = TrainingServerFlags(shard, kServers);
-    flags.push_back("--lease=1500ms");
+    flags.push_back("--lease=3s");
     servers.push_back(std::make_unique<ServerProcess>(std::move(flags)));
     options.addresses.push_back(servers.back()->address());
   }

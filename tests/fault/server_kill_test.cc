@@ -125,7 +125,6 @@ TEST_F(ServerKillTest, ASecondSignalEndsAServerThatStillWaits) {
   GrpcClusterOptions options;
   for (const auto& server : servers) options.addresses.push_back(server->address());
   options.worker_count = kTrainingWorkers;
-  options.server_timeout = absl::Milliseconds(100);
   absl::StatusOr<std::unique_ptr<GrpcCluster>> client = GrpcCluster::Join(options, TrainingLayout());
   ASSERT_TRUE(client.ok()) << client.status();
   std::atomic<bool> ended = false;
@@ -144,11 +143,10 @@ TEST_F(ServerKillTest, ASecondSignalEndsAServerThatStillWaits) {
   servers[0]->Signal(SIGTERM);
   while (health().ok()) absl::SleepFor(absl::Milliseconds(1));
   EXPECT_FALSE(ended) << "it waits for the other workers";
-  const absl::Time begin = absl::Now();
   servers[0]->Signal(SIGTERM);
   const int status = servers[0]->Wait();
+  // One that had come to the end of its --drain_timeout would have exited.
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) << "wait status " << status;
-  EXPECT_LT(absl::Now() - begin, absl::Seconds(10)) << "the default --drain_timeout is 20 s";
 }
 
 }  // namespace

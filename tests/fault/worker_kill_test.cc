@@ -192,7 +192,6 @@ TEST_F(WorkerKillTest, NewWorkersJoinInTheMiddleOfTheRun) {
   }
   cluster.Finish();
   EXPECT_GE(joined, 1u);
-  EXPECT_LT(longest_pause, kLeaseSeconds + 5);
   printf("result new_workers %lu workers\n", static_cast<unsigned long>(joined));
   printf("result replicas_equal %d bool\n", !HasFailure());
   printf("result longest_pause_without_checkpoint %.3f s\n", longest_pause);

@@ -4,10 +4,12 @@
 usage: agreement_test.py FOLDER_OF_PROGRAMS [TEST...]
 """
 
+import json
 import shutil
+import unittest
 
 import programs
-from programs import FieldTest
+from programs import FieldTest, wait_for
 
 
 class Agreement(FieldTest):
@@ -68,6 +70,51 @@ class Agreement(FieldTest):
         for worker in workers:
             worker.until('"event":"epoch"')
 
+    def test_labels_alone_that_differ(self):
+        server, address = self.start_server("--workers=2")
+        self.start_worker(address, "--rank=0", "--workers=2")
+        server.until("event=agreement rank=0")
+        labels = self.folder / "data" / "train-labels-idx1-ubyte"
+        bytes_ = bytearray(labels.read_bytes())
+        bytes_[-1] ^= 1
+        labels.unlink()
+        labels.write_bytes(bytes_)
+        other = self.run_to_end("cddp-worker", f"--servers={address}", "--metrics_listen=", *self.small, "--rank=1",
+                                "--workers=2")
+        self.assertEqual(other.code, 2, other.words())
+        self.assertIn("worker 1 has data_crc32c=", other.words())
+
+    def test_data_that_changed_before_a_resume(self):
+        """The servers' state remembers it, although no worker of before lives."""
+        run = self.start("cddp", "train", *self.small, "--epochs=1000", "--workers=2", "--durable", f"--output={self.folder}/run")
+        run.until("epoch  1")
+        run.process.terminate()
+        run.wait()
+        images = self.folder / "data" / "train-images-idx3-ubyte"
+        images.write_bytes(images.read_bytes()[:-1] + b"\x07")
+        resumed = self.run_to_end("cddp", "train", "--resume", f"--output={self.folder}/run")
+        self.assertEqual(resumed.code, 2, resumed.words())
+        self.assertIn("data_crc32c=", resumed.words())
+
+    def test_one_of_two_servers_that_went_back(self):
+        """--restore_version at one alone: its weights are of another step than the other's, and that is said."""
+        state = [f"--state_dir={self.folder}/state-{shard}" for shard in (0, 1)]
+        servers = [self.start_server("--shards=2", f"--shard={shard}", state[shard], "--checkpoint_every=20",
+                                     "--keep_checkpoints=2") for shard in (0, 1)]
+        addresses = ",".join(address for _, address in servers)
+        worker = self.start_worker(addresses, "--bucket_bytes=8192", "--epochs=1000", "--progress=json")
+        wait_for(lambda: worker.output().count('"event":"epoch"') >= 2, "epochs")
+        for program in (worker, *(server for server, _ in servers)):
+            programs.end(program.process)
+        versions = sorted(int(path.name.rsplit("-", 1)[1]) for path in (self.folder / "state-0").glob("checkpoint-*"))
+        again = [self.start("cddp-server", f"--listen={address}", "--metrics_listen=", "--shards=2", f"--shard={shard}",
+                            state[shard], *([f"--restore_version={versions[0]}"] if shard == 0 else []))
+                 for shard, (_, address) in enumerate(servers)]
+        for server in again:
+            server.until("event=listening")
+        worker = self.start_worker(addresses, "--bucket_bytes=8192")
+        worker.until(f"event=server_went_back server={servers[0][1]} version={versions[0]} newest=")
+
     def test_a_join_that_failed_fixes_nothing(self):
         state = f"--state_dir={self.folder}/state"
         server, address = self.start_server("--workers=2", state)
@@ -102,6 +149,47 @@ class Agreement(FieldTest):
                 self.assertEqual(worker.code, 2)
                 self.assertIn(f"server {second} has {flag}", worker.words())
                 self.assertIn(f"but server {first} has {flag.split('=')[0]}=", worker.words())
+
+
+ARRAYS = """
+import json, os, numpy, cddp
+given = json.loads(os.environ["GIVEN"])
+arrays = {name: numpy.zeros(shape, numpy.float32) for name, shape in given.pop("arrays", {"a": [64], "b": [64]}).items()}
+with cddp.Arrays(arrays, **{"ratio": 1.0, "agree": {"batch_size": 32}, **given}) as training:
+    training.step()
+"""
+
+
+@unittest.skipUnless(programs.has_module("numpy"), f"{programs.PYTHON} has no numpy")
+class Programs(FieldTest):
+    """Of the library; what they compute themselves they name with `agree`."""
+
+    def start_arrays(self, address, rank, **given):
+        return self.start_python(ARRAYS, CDDP_SERVERS=address, RANK=str(rank), WORLD_SIZE="2", GIVEN=json.dumps(given))
+
+    def test_a_program_that_differs_stops_with_both_values(self):
+        server, address = self.start_server("--workers=2", "--optimizer=sgd", "--lr=1", "--momentum=0")
+        first = self.start_arrays(address, 0)
+        server.until("event=agreement rank=0")
+        for words, given in (("batch_size=64, but this training was begun with batch_size=32", {"agree": {"batch_size": 64}}),
+                             ("no batch_size, but this training was begun with batch_size=32", {"agree": {}}),
+                             ("--local_steps=2, but this training was begun with --local_steps=1", {"local_steps": 2}),
+                             ("model|layout", {"arrays": {"a": [64], "c": [64]}}),  # other names of the same shapes
+                             ("model|layout", {"arrays": {"b": [64], "a": [64]}}),  # another order
+                             ("model|layout", {"arrays": {"a": [32], "b": [96]}}),
+                             ("model|layout|bucket", {"bucket_bytes": 128})):
+            with self.subTest(given):
+                other = self.start_arrays(address, 1, **given)
+                self.assertEqual(other.wait(), 1)
+                self.assertIn("cddp.errors.ConfigurationError", other.words().splitlines()[-1])
+                self.assertRegex(other.words().splitlines()[-1], words)
+        worker = self.run_to_end("cddp-worker", f"--servers={address}", "--metrics_listen=", *self.small, "--rank=1",
+                                 "--workers=2")
+        self.assertEqual(worker.code, 2, worker.words())
+        self.assertIsNone(first.process.poll())
+        same = self.start_arrays(address, 1, ratio=0.5)
+        for program in (first, same):
+            self.assertEqual(program.wait(), 0, program.words())
 
 
 if __name__ == "__main__":

@@ -100,5 +100,17 @@ class OutOfReach(FieldTest):
         self.expect(plain, "it speaks plaintext", trusting)
 
 
+class Words(FieldTest):
+    def test_words_without_effect_are_refused(self):
+        data = f"--data_dir={self.folder}/data"
+        for program, flags, words in (
+                ("cddp", ["train", "--dataset=mnits", data], f"--dataset=mnits has no effect with {data}"),
+                ("cddp-server", ["--listen", "127.0.0.1:0", "false"], "'false' is not a flag"),
+                ("cddp-worker", ["--model=mlp", "--modle=mlp"], "--model")):
+            refused = self.run_to_end(program, *flags)
+            self.assertEqual(refused.code, 2)
+            self.assertIn(words, refused.words())
+
+
 if __name__ == "__main__":
     programs.main()

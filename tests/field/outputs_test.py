@@ -60,6 +60,14 @@ class WorkerOutputs(FieldTest):
         saved = worker.words().split("it is saved as ")[1].split(" instead")[0]
         self.assertGreater(os.path.getsize(saved), 100000)
 
+    def test_files_of_decisions_are_checked_before_the_worker_joins(self):
+        for flags in (["--ratio=auto", "--ratio_log=/nonexistent/x"],
+                      ["--optimizer=adamw", "--local_steps=auto", "--local_steps_log=/nonexistent/x"]):
+            worker = self.start_worker("127.0.0.1:1", *flags)
+            self.assertEqual(worker.wait(), 2, worker.words())
+            self.assertIn(f"{flags[-1]}: no file can be made there", worker.words())
+            self.assertNotIn("waiting_for_server", worker.words())
+
 
 class RunFolders(FieldTest):
     def test_a_run_with_relative_paths_goes_on_from_any_folder(self):

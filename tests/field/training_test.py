@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import signal
+import time
 import unittest
 
 import programs
@@ -99,7 +100,81 @@ def continue_if_there(process):
         pass
 
 
+def cgroup_of_one_core(name):
+    """The folder of a new control group that may use one core, or None where we may make none."""
+    root = pathlib.Path("/sys/fs/cgroup")
+    for folder, files in ((root / "cpu" / name, {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "100000"}),
+                          (root / name, {"cpu.max": "100000 100000"})):
+        try:
+            folder.mkdir()
+        except OSError:
+            continue
+        try:
+            for file, value in files.items():
+                if not (folder / file).exists():
+                    raise OSError
+                (folder / file).write_text(value)
+            return folder
+        except OSError:
+            folder.rmdir()
+    return None
+
+
+def processor_seconds(process):
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+FACTS = """
+import os, time, numpy, cddp
+print("facts", os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"], flush=True)
+weights = numpy.zeros(100, numpy.float32)
+with cddp.Arrays({"weights": weights}) as training:
+    training.step()
+"""
+
+
 class Machine(FieldTest):
+    def expect_one_thread(self, preexec_fn):
+        run = self.train("train", "--workers=1", "--servers=1", preexec_fn=preexec_fn)
+        self.assertEqual(run.code, 0, run.words())
+        self.assertEqual(self.report("train")["configuration"]["threads"], 1)
+        if not programs.has_module("numpy"):
+            return
+        words, options = self.python(FACTS)
+        for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+            options["env"].pop(name, None)
+        for policy in ("passive", "active"):
+            run = self.run_to_end("cddp", "run", f"--output={self.folder}/{policy}", "--workers=1", "--servers=1", "--", *words,
+                                  preexec_fn=preexec_fn, **options)
+            self.assertEqual(run.code, 0, run.words())
+            self.assertIn(f"facts 1 {policy}\n", run.output())
+            options["env"]["OMP_WAIT_POLICY"] = "active"  # a user's own counts
+
+    def test_threads_follow_the_quota(self):
+        group = cgroup_of_one_core(f"cddp-test-{os.getpid()}")
+        if group is None:
+            self.skipTest("no control group can be made here")
+        self.addCleanup(group.rmdir)
+        self.expect_one_thread(lambda: (group / "cgroup.procs").write_text(str(os.getpid())))
+
+    def test_who_waits_takes_no_processor_time(self):
+        """Servers, a worker whose step waits for another, and a program of the library's."""
+        server, address = self.start_server("--workers=2")
+        worker = self.start_worker(address, "--rank=0", "--workers=2")
+        averaging, other = self.start_server("--workers=2", "--optimizer=sgd", "--lr=1", "--momentum=0")
+        waiting = [server, averaging, worker]
+        if programs.has_module("numpy"):
+            place = {"CDDP_SERVERS": other, "RANK": "0", "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": ""}
+            waiting.append(self.start_python(FACTS, **place))
+            averaging.until("event=run name=")
+        worker.until("event=run name=")
+        before = [processor_seconds(program.process) for program in waiting]
+        began = time.monotonic()
+        worker.until("event=step_waits for_workers=1 seconds=")
+        for program, used in zip(waiting, before):
+            self.assertLess(processor_seconds(program.process) - used, (time.monotonic() - began) / 10, program.log)
+
     def test_threads_wait_without_spinning(self):
         environment = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
         _, address = self.start_server("--workers=2")
@@ -113,9 +188,7 @@ class Machine(FieldTest):
 
     def test_threads_follow_the_affinity(self):
         one = min(os.sched_getaffinity(0))
-        run = self.train("run", "--workers=1", "--servers=1", preexec_fn=lambda: os.sched_setaffinity(0, {one}))
-        self.assertEqual(run.code, 0)
-        self.assertEqual(self.report("run")["configuration"]["threads"], 1)
+        self.expect_one_thread(lambda: os.sched_setaffinity(0, {one}))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ class Joining {
       if (absl::Status status = JoinServer(shard); !status.ok()) return status;
     }
     if (absl::Status status = AgreeOnRun(); !status.ok()) return status;
-    return CheckThatNoneBeginsAnew();
+    if (absl::Status status = CheckThatNoneBeginsAnew(); !status.ok()) return status;
+    return TellServersApart();
   }
 
   void Claim(const RunIdentity& run) {
@@ -187,6 +188,26 @@ class Joining {
         options_.addresses[static_cast<size_t>(most - joined_.versions.begin())], " is at version ", *most,
         ": it has lost its state; start it with the --state_dir that it had, all servers with --restore_version, or "
         "all with empty ones"));
+  }
+
+  // A worker makes a step once it has the answers of the one before from all servers. So in rounds none is more than a
+  // version ahead of another, unless one went back. That may be meant (--durability=none, and a crash), so it is said.
+  absl::Status TellServersApart() {
+    if (!joined_.is_sync) return absl::OkStatus();
+    const uint64_t newest = *std::max_element(joined_.versions.begin(), joined_.versions.end());
+    for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
+      if (joined_.versions[shard] + 1 >= newest) continue;
+      // It may have gone on since it was joined.
+      if (absl::Status status = JoinServer(shard); !status.ok()) return status;
+      if (joined_.versions[shard] + 1 >= newest) continue;
+      LogWarning(absl::StrCat(
+          "event=server_went_back server=", servers_[shard]->address(), " version=", joined_.versions[shard],
+          " newest=", newest,
+          " reason=\"it has lost steps that others hold: --restore_version at it alone, an old copy of its state, or a "
+          "crash under --durability=none or snapshot\" consequence=\"its part of the model goes on from there; for a "
+          "model of one step start all servers with --restore_version\""));
+    }
+    return absl::OkStatus();
   }
 
   const GrpcClusterOptions& options_;

@@ -111,10 +111,6 @@ absl::StatusOr<Pace::Changes> Pace::NoteRound(uint64_t exchange, uint64_t next, 
   return changes;
 }
 
-uint64_t Pace::StepsBefore(uint64_t exchange) const {
-  return decides_steps() ? agreed_->now().position : (exchange - 1) * options_.local_steps.steps;
-}
-
 StepRange Pace::StepsOf(uint64_t exchange, const AgreedSteps& (AgreedRounds::*agreed)() const) const {
   if (decides_steps()) {
     const AgreedSteps& round = (*agreed_.*agreed)();

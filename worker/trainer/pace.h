@@ -84,7 +84,7 @@ class Pace {
   StepRange LastSteps(uint64_t exchange) const { return StepsOf(exchange, &AgreedRounds::before); }
 
   // Steps that the training has made before `exchange`, the coming one.
-  uint64_t StepsBefore(uint64_t exchange) const;
+  uint64_t StepsBefore(uint64_t exchange) const { return StepsOf(exchange, &AgreedRounds::now).begin; }
 
  private:
   Pace(const TrainerOptions& options, uint64_t steps_per_epoch)
