@@ -68,7 +68,7 @@ class Busy(FieldTest):
         waiting = [worker, auto, self.start("cddp", "status", f"--servers={addresses[2]}", "--interval=10ms", "--timeout=40s")]
         if programs.has_module("numpy"):
             waiting.append(self.start_python(SCRIPT, CDDP_SERVERS=addresses[2], RANK="0", WORLD_SIZE="1"))
-        worker.until("it takes connections and says nothing")
+        worker.until("event=waiting_for_server")
         auto.until("event=rank_waited_for")
         for server, _ in servers:
             server.process.send_signal(signal.SIGCONT)
