@@ -87,7 +87,10 @@ bool BucketCore::Changes(const BucketInput& input) const {
 
 void BucketCore::NoteRecovered(CallNumber first_call) {
   first_call_ = first_call;
-  for (Slot& slot : slots_) slot.lost = Lost{};  // no worker gets the answers to a journal's contributions
+  for (Slot& slot : slots_) {  // no worker gets the answers to a journal's contributions
+    slot.lost = Lost{};
+    slot.heard = false;
+  }
   if (options_.may_lose_versions) recovered_ = std::min(recovered_.value_or(version_), version_);
 }
 
@@ -111,6 +114,7 @@ BucketEffects BucketCore::Take(const Contribute& input) {
     effects.answers.push_back({input.call, status});
     return effects;
   }
+  slots_[contribution.rank].heard = true;
   if (IsTakenBack(contribution)) return TakeAhead(input);
   Take(contribution, input.update, {input.call});
   Advance(&effects);
@@ -440,6 +444,16 @@ std::vector<uint32_t> BucketCore::MissingRanks() const {
   std::vector<uint32_t> ranks;
   for (uint32_t rank = 0; rank < slots_.size() && contributed_ != 0; ++rank) {
     if (!slots_[rank].is_there() && slots_[rank].active) ranks.push_back(rank);
+  }
+  return ranks;
+}
+
+std::vector<uint32_t> BucketCore::SilentRanks() const {
+  std::vector<uint32_t> ranks;
+  if (!recovered_.has_value() || version_ == 0 || !is_waiting()) return ranks;
+  for (uint32_t rank = 0; rank < slots_.size(); ++rank) {
+    const Slot& slot = slots_[rank];
+    if (slot.active && !slot.heard && !slot.is_there()) ranks.push_back(rank);
   }
   return ranks;
 }

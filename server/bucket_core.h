@@ -18,9 +18,10 @@
 // With may_lose_versions a crash may take the bucket back, so that workers are ahead of it, in this bucket and not in
 // others. In synchronous training such a contribution is held until the bucket is at its step, and rounds before that
 // do not wait for its worker: otherwise one worker would wait here and another in a bucket that lost nothing, each for
-// the other. If all workers are ahead of a bucket, it moves to the first of their steps at once. In the other modes,
-// where no worker waits, a worker that is ahead gets the present weights. Values of lost versions at workers are
-// replaced: their next answer holds the whole weights.
+// the other. If all workers are ahead of a bucket, it moves to the first of their steps at once. A worker that has its
+// answer for a lost version may not come at all, and wait in another bucket for a worker that waits here: see
+// SilentRanks. In the other modes, where no worker waits, a worker that is ahead gets the present weights. Values of
+// lost versions at workers are replaced: their next answer holds the whole weights.
 
 #ifndef SERVER_BUCKET_CORE_H_
 #define SERVER_BUCKET_CORE_H_
@@ -150,6 +151,9 @@ class BucketCore {
   bool is_waiting() const;
   // Ranks that the open round still waits for; none if it is not open.
   std::vector<uint32_t> MissingRanks() const;
+  // Where a crash may have taken the bucket back, and calls or a round wait here: active ranks that have contributed
+  // nothing since the start. Empty before the first weights.
+  std::vector<uint32_t> SilentRanks() const;
 
   // Everything on which later answers depend, as bytes, except the checksums of earlier versions' weights and the
   // answers that workers got since the start.
@@ -194,6 +198,7 @@ class BucketCore {
     std::vector<Waiter> waiting;  // more than one after retries
     std::optional<Ahead> ahead;
     Lost lost;
+    bool heard = false;  // whether it has contributed since the start; not saved
 
     // Whether the open round does not wait for it.
     bool is_there() const { return contributed || ahead.has_value(); }

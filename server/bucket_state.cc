@@ -157,6 +157,18 @@ BucketState::Waiting BucketState::waiting() const {
   return {core_->MissingRanks(), open_since_};
 }
 
+std::vector<uint32_t> BucketState::RanksToRetire(absl::Duration patience) {
+  MutexLock lock(mutex_);
+  std::vector<uint32_t> silent = core_->SilentRanks();
+  if (silent.empty() || waits_at_ != core_->version()) waits_since_ = absl::InfiniteFuture();
+  if (silent.empty()) return silent;
+  waits_at_ = core_->version();
+  const absl::Time now = SteadyNow();
+  waits_since_ = std::min(waits_since_, now);
+  if (now - waits_since_ < patience) silent.clear();
+  return silent;
+}
+
 PublishedWeights BucketState::Read(uint64_t held) const {
   MutexLock lock(mutex_);
   PublishedWeights read;

@@ -105,6 +105,11 @@ class BucketState {
   };
   Waiting waiting() const;
 
+  // Call it now and then. Where a crash may have taken the bucket back: the ranks that have contributed nothing since
+  // the start, although others have waited here at one version for `patience`. They may have answers for lost versions
+  // and wait in another bucket for those that wait here, so rounds of this bucket must continue without them.
+  std::vector<uint32_t> RanksToRetire(absl::Duration patience);
+
   // Version and published weights or, if that is shorter, the changes since a version that the reader holds (0:
   // none).
   PublishedWeights Read(uint64_t held = 0) const;
@@ -156,6 +161,8 @@ class BucketState {
   BucketJournal* journal_ ABSL_GUARDED_BY(mutex_) = nullptr;
   uint64_t journalled_ ABSL_GUARDED_BY(mutex_) = 0;                            // position of the last event
   absl::Time open_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();     // the open round
+  absl::Time waits_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();    // see RanksToRetire
+  uint64_t waits_at_ ABSL_GUARDED_BY(mutex_) = 0;                              // the version
   std::vector<std::pair<uint64_t, TakeState>> saves_ ABSL_GUARDED_BY(mutex_);  // requested, by version
 };
 

@@ -184,7 +184,8 @@ class Shard {
   absl::StatusOr<std::vector<uint32_t>> BeginWithoutMissing(absl::Duration now);
 
   // Lets rounds continue without workers that were silent for longer than the lease; returns them. It also notes which
-  // are back. Call it more often than RunningTime::kStandstill.
+  // are back. In single buckets that a crash may have taken back, it also lets rounds continue without workers that
+  // contribute to other buckets only. Call it more often than RunningTime::kStandstill.
   std::vector<uint32_t> RetireLost();
 
   Membership& membership() { return membership_; }
@@ -218,6 +219,8 @@ class Shard {
   absl::Status LeaveNow(uint32_t rank, uint64_t incarnation, bool finished);
   absl::StatusOr<PublishedWeights> ReadNow(uint32_t bucket, uint64_t held) const;
   void Retire(uint32_t rank);
+  void Retire(uint32_t rank, BucketState& bucket);
+  void RetireFromBucketsTakenBack();
   // From now on rounds wait for a worker that was catching up.
   void LetIn(uint32_t rank) ABSL_EXCLUSIVE_LOCKS_REQUIRED(join_mutex_);
 

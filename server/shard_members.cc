@@ -187,10 +187,25 @@ void Shard::LetIn(uint32_t rank) {
 void Shard::Retire(uint32_t rank) {
   const Space* space = this->space();
   if (space == nullptr) return;
-  for (const auto& bucket : space->buckets) {
-    if (const std::optional<RoundTiming> timing = bucket->Retire(rank); timing.has_value()) {
-      metrics_.NoteRound(*timing);
-    }
+  for (const auto& bucket : space->buckets) Retire(rank, *bucket);
+}
+
+void Shard::Retire(uint32_t rank, BucketState& bucket) {
+  if (const std::optional<RoundTiming> timing = bucket.Retire(rank); timing.has_value()) metrics_.NoteRound(*timing);
+}
+
+void Shard::RetireFromBucketsTakenBack() {
+  const Space* space = this->space();
+  if (space == nullptr || options_.durability == Durability::kVersion) return;
+  for (uint32_t i = 0; i < space->buckets.size(); ++i) {
+    BucketState& bucket = *space->buckets[i];
+    const std::vector<uint32_t> ranks = bucket.RanksToRetire(options_.lease);
+    if (ranks.empty()) continue;
+    spdlog::warn(
+        "event=bucket_goes_on bucket={} version={} without_ranks={} reason=\"--durability={} lost versions of it in a "
+        "crash; these workers may have them and wait at other servers, so its rounds do not wait until they come\"",
+        space->run.begin + i, bucket.version(), absl::StrJoin(ranks, ","), AbslUnparseFlag(options_.durability));
+    for (const uint32_t rank : ranks) Retire(rank, bucket);
   }
 }
 
@@ -288,6 +303,7 @@ std::vector<uint32_t> Shard::RetireLost() {
   MutexLock lock(join_mutex_);  // a snapshot that knows of it holds buckets that do, too
   const std::vector<uint32_t> lost = membership_.TakeNewlyLost();
   for (uint32_t rank : lost) Retire(rank);
+  RetireFromBucketsTakenBack();
   NoteMemberChanges();
   return lost;
 }

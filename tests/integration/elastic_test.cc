@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <thread>
 
 #include "common/transport/protocol.h"
@@ -73,6 +74,80 @@ TEST(ElasticTest, AServerThatHasLostItsStateIsNotTakenForANewRun) {
   EXPECT_NE(std::string(lost.message()).find("this server holds no run: it has lost its state"), std::string::npos)
       << lost;
   EXPECT_TRUE(GrpcCluster::Join(LocalServers(options).ClientOptions(0), layout).ok()) << "all are new";
+}
+
+// Found by the simulation: each process that comes anew makes a version where all others wait for the first weights.
+TEST(ElasticTest, WithoutRoundsAServerThatStillWaitsForItsFirstWeightsHasLostNothing) {
+  const ParameterLayout layout = *ParameterLayout::Create({{"w", {200}}}, 100);
+  LocalClusterOptions options;
+  options.servers = 2;
+  options.consistency.mode = Consistency::kAsync;
+  LocalServers servers(options);
+  GrpcClusterOptions client = servers.ClientOptions(1);
+  client.run = {"run", RunClaim::kNamed};  // so that a new process takes the rank at once
+  for (client.incarnation = 1; client.incarnation <= 3; ++client.incarnation) {
+    const absl::StatusOr<std::unique_ptr<GrpcCluster>> joined = GrpcCluster::Join(client, layout);
+    ASSERT_TRUE(joined.ok()) << joined.status();
+    Push push;
+    push.bucket = 1;
+    std::unique_ptr<GrpcCluster> source;
+    if (client.incarnation == 1) {  // the first weights, for which all are needed
+      source = *GrpcCluster::Join(servers.ClientOptions(0), layout);
+      source->Exchange({push}, [](uint32_t, const absl::StatusOr<PushReply>&) {});
+    }
+    std::promise<absl::Status> answered;
+    (*joined)->Exchange({push},
+                        [&](uint32_t, const absl::StatusOr<PushReply>& reply) { answered.set_value(reply.status()); });
+    EXPECT_EQ(answered.get_future().get(), absl::OkStatus());
+  }
+}
+
+TEST(ElasticTest, AWorkerThatOneServerTurnsAwayEndsAtOnceAlthoughItsOtherCallsWait) {
+  const ParameterLayout layout = *ParameterLayout::Create({{"w", {200}}}, 100);
+  for (const bool other_is_away : {false, true}) {
+    LocalClusterOptions options;
+    options.workers = 2;
+    options.servers = 2;
+    LocalServers servers(options);
+    std::vector<std::unique_ptr<GrpcCluster>> clients;
+    std::vector<std::unique_ptr<GradientExchange>> exchanges;
+    std::vector<std::vector<float>> weights(2, std::vector<float>(200, 1));
+    for (uint32_t rank = 0; rank < 2; ++rank) {
+      GrpcClusterOptions client = servers.ClientOptions(rank);
+      client.server_timeout = absl::Hours(1);
+      clients.push_back(*GrpcCluster::Join(client, layout));
+      exchanges.push_back(*MakeHostExchange(layout, {CompressorOptions{}, 1, 0}, clients[rank].get()));
+    }
+    std::thread other([&] { EXPECT_TRUE(exchanges[1]->Initialise(absl::MakeSpan(weights[1]), false).ok()); });
+    EXPECT_TRUE(exchanges[0]->Initialise(absl::MakeSpan(weights[0]), true).ok());
+    other.join();
+    // Server 1 waits for the other worker, or is tried again for an hour.
+    if (other_is_away) servers.server(1).Stop();
+    ASSERT_TRUE(servers.server(0).shard().membership().Join(0, UINT64_MAX).ok());
+    const absl::Status status = exchanges[0]->Step(weights[0], absl::MakeSpan(weights[0])).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  }
+}
+
+TEST(ElasticTest, AWorkerThatWaitsAtOneServerHearsFromTheOtherThatItTakesNoPartAnyMore) {
+  const ParameterLayout layout = *ParameterLayout::Create({{"w", {200}}}, 100);
+  LocalClusterOptions options;
+  options.workers = 2;
+  options.servers = 2;
+  options.lease = absl::Seconds(1);
+  LocalServers servers(options);
+  const auto client = *GrpcCluster::Join(servers.ClientOptions(0), layout);
+  Push push;
+  push.bucket = 1;
+  std::promise<absl::Status> answered;
+  client->Exchange({push},
+                   [&](uint32_t, const absl::StatusOr<PushReply>& reply) { answered.set_value(reply.status()); });
+  ASSERT_TRUE(servers.server(0).shard().membership().Join(0, UINT64_MAX).ok());
+  const absl::Status status = answered.get_future().get();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_NE(std::string(status.message()).find(servers.addresses()[0] + ": another process holds rank 0"),
+            std::string::npos)
+      << status;
 }
 
 TEST(ElasticTest, AWorkerDiesTheRestGoOnAndANewOneJoins) {

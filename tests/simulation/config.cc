@@ -99,7 +99,7 @@ std::vector<Fault> MakeFaults(uint64_t seed, const Config& config) {
     fault.after = random.Between(absl::ZeroDuration(), 3 * config.sync_time);
     fault.lasts = random.Chance(0.7) ? random.Between(absl::Milliseconds(10), absl::Seconds(1))
                                      : random.Between(absl::Seconds(1), 2 * config.lease);
-    if (fault.kind == Fault::kComeBackAndDie)
+    if (fault.kind == Fault::kComeBackAndDie || fault.kind == Fault::kComeBackTwice)
       fault.lasts = config.lease + random.Between(absl::Seconds(1), absl::Seconds(3));
     faults.push_back(fault);
     // Often one right after the other.
@@ -164,6 +164,9 @@ std::string Describe(const Fault& fault) {
       return absl::StrCat("a worker with other flags comes to ", server);
     case Fault::kComeBackAndDie:
       return absl::StrCat(worker, " is cut off for ", lasts, "; when it is back it dies, and so does the server");
+    case Fault::kComeBackTwice:
+      return absl::StrCat(worker, " is killed, and starts again after ", lasts,
+                          "; when it is back, a server is restarted and it goes back to its checkpoint");
     case Fault::kTurnClockBack:
       return absl::StrCat(worker, "'s clock is set back; it is killed, and starts again after ", lasts);
     case Fault::kLoseCalls:

@@ -286,6 +286,13 @@ bool Disk::FlipBack() {
   return true;
 }
 
+void Disk::RemoveAll() {
+  names_.clear();
+  synced_names_.clear();
+  history_.clear();
+  flipped_ = nullptr;
+}
+
 void Disk::Heal() {
   full_ = false;
   fail_sync_ = false;

@@ -35,6 +35,8 @@ class Disk {
   // Keeps a loss of power the order in which names came and went, as file systems with a journal do?
   void set_orders_names(bool orders) { orders_names_ = orders; }
   void Heal();
+  // Somebody empties the folder. No process that has mounted the disk may be alive.
+  void RemoveAll();
 
   // Calls `then` when the next call of that kind begins, once.
   enum class Operation { kAppend, kSync, kCreate, kRename, kRemove, kSyncFolder, kOperations };

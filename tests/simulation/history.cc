@@ -132,6 +132,8 @@ bool History::Explain(uint32_t bucket, uint64_t version) {
     }
   }
   std::reverse(of_round.begin(), of_round.end());  // the newest first
+  // The mean of two that are equal looks like one alone, so those that must count come first.
+  if (!told.empty() && Explain(bucket, version, of_round, told, of_round.size())) return true;
   if (Explain(bucket, version, of_round, {}, shares_rounds ? of_round.size() : 1)) return true;
   if (!shares_rounds || version == 1) return false;
   for (const bool with_told : {true, false}) {

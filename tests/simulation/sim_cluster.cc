@@ -35,13 +35,12 @@ SimCluster::SimCluster(World* world, Process* process, uint32_t rank, uint64_t i
       self_(std::make_shared<SimCluster*>(this)) {}
 
 SimCluster::~SimCluster() {
-  CancelCalls();
+  CancelExchanges(absl::CancelledError("the process ends"));
   *self_ = nullptr;
 }
 
 uint32_t SimCluster::worker_count() const { return world_.config().workers; }
 bool SimCluster::is_sync() const { return world_.config().consistency.mode == Consistency::kSync; }
-bool SimCluster::all_contribute() const { return is_sync() && world_.config().consistency.quorum == 0; }
 
 uint64_t SimCluster::version() const {
   uint64_t version = UINT64_MAX;
@@ -81,11 +80,11 @@ absl::Status SimCluster::JoinServer(uint32_t shard) {
 bool SimCluster::OneBeginsAnew() const {
   uint64_t most = 0;
   for (const Server& server : servers_) most = std::max(most, server.version);
-  return version() == 0 && most > 1;
+  return is_sync() && version() == 0 && most > 1;
 }
 
 absl::Status SimCluster::CheckThatNoneBeginsAnew() {
-  if (!all_contribute() || !OneBeginsAnew()) return absl::OkStatus();
+  if (!OneBeginsAnew()) return absl::OkStatus();
   for (uint32_t shard = 0; shard < servers_.size(); ++shard) {
     if (servers_[shard].version > 0) continue;
     if (absl::Status status = JoinServer(shard); !status.ok()) return status;
@@ -118,7 +117,9 @@ void SimCluster::SendHeartbeats() {
         },
         period,
         [self = self_, shard, view](const absl::Status& status) {
-          if (!status.ok() || *self == nullptr) return;
+          if (*self == nullptr) return;
+          if (absl::IsFailedPrecondition(status)) (*self)->CancelExchanges(status);
+          if (!status.ok()) return;
           (*self)->servers_[shard].heard = Kernel::Get().Now();
           (*self)->NoteView(shard, *view);
         });
@@ -145,7 +146,7 @@ void SimCluster::Exchange(std::vector<Push> pushes, Answered done) {
 void SimCluster::Send(const std::shared_ptr<ExchangeCall>& call) {
   if (*call->cluster == nullptr || call->finished) return;
   SimCluster& cluster = **call->cluster;
-  if (cluster.cancelled_) return cluster.Finish(call, absl::CancelledError("the process ends"));
+  if (!cluster.cancelled_.ok()) return cluster.Finish(call, cluster.cancelled_);
   call->retry.Begin(Kernel::Get().Now());
   cluster.world_.network().Call(
       cluster.process_, cluster.rank_, &cluster.world_.server(call->shard),
@@ -166,7 +167,7 @@ void SimCluster::Ended(const std::shared_ptr<ExchangeCall>& call, const absl::St
   const absl::Duration now = Kernel::Get().Now();
   call->retry.NoteHeard(cluster.servers_[call->shard].heard);
   const std::optional<absl::Duration> pause = call->retry.NoteFailure(FailureOf(status), now);
-  if (!pause.has_value() || cluster.cancelled_) return cluster.Finish(call, status);
+  if (!pause.has_value()) return cluster.Finish(call, status);
   Kernel::Get().At(now + *pause, cluster.process_, [call] { Send(call); });
 }
 
@@ -174,6 +175,7 @@ void SimCluster::Finish(const std::shared_ptr<ExchangeCall>& call,
                         const absl::StatusOr<std::vector<PushReply>>& replies) {
   if (std::exchange(call->finished, true)) return;
   calls_.remove(call);
+  if (!replies.ok() && cancelled_.ok()) CheckThatItEnds(replies.status());
   for (size_t i = 0; i < call->request.pushes.size(); ++i) {
     const Push& push = call->request.pushes[i];
     if (replies.ok()) {
@@ -185,6 +187,15 @@ void SimCluster::Finish(const std::shared_ptr<ExchangeCall>& call,
   }
 }
 
+void SimCluster::CheckThatItEnds(const absl::Status& error) {
+  Kernel::Get().Spawn(process_, [&world = world_, rank = rank_, error] {
+    for (int tenths = 0; tenths < 100; ++tenths) {  // more than a step takes; it may stand still meanwhile
+      if (!Kernel::Get().SleepAlive(absl::Milliseconds(100))) return;
+    }
+    world.Violated(absl::StrCat("worker ", rank, " has not ended 10 s after it was told: ", error.ToString()));
+  });
+}
+
 void SimCluster::NoteAccepted(const Push& push, const PushReply& reply) {
   if (push.step == 0 || push.update.empty() || reply.refused) return;
   const ElementRange range = world_.layout().bucket_range(push.bucket);
@@ -193,11 +204,12 @@ void SimCluster::NoteAccepted(const Push& push, const PushReply& reply) {
   for (size_t i = 0; i < values.size(); ++i) accepted_[range.begin + i] += values[i];
 }
 
-void SimCluster::CancelCalls() {
-  cancelled_ = true;
+void SimCluster::CancelExchanges(const absl::Status& why) {
+  if (cancelled_.ok() && !calls_.empty()) CheckThatItEnds(why);
+  cancelled_.Update(why);
   while (!calls_.empty()) {
     const std::shared_ptr<ExchangeCall> call = calls_.front();
-    Finish(call, absl::CancelledError("the process ends"));
+    Finish(call, cancelled_);
   }
 }
 

@@ -36,15 +36,13 @@ class SimCluster final : public Cluster {
   // As JoinServers (worker/cluster/join.h); then heartbeats begin.
   absl::Status Join();
 
-  // Ends every Exchange under way with Cancelled, and later ones at once.
-  void CancelCalls();
-
   uint32_t worker_count() const override;
   const std::string& server_settings() const override { return settings_; }
   bool is_sync() const override;
   uint64_t version() const override;
   uint32_t server_of(uint32_t bucket) const override { return map_.shard_of(bucket); }
   void Exchange(std::vector<Push> pushes, Answered done) override;
+  void CancelExchanges(const absl::Status& why) override;
   absl::Status ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) override;
   absl::Status TakePart() override;
   void Leave(bool finished) override;
@@ -66,7 +64,6 @@ class SimCluster final : public Cluster {
 
   absl::Status JoinServer(uint32_t shard);
   absl::Status CheckThatNoneBeginsAnew();
-  bool all_contribute() const;
   bool OneBeginsAnew() const;
   absl::Status Try(uint32_t shard, const RetryOptions& options, const Network::Serve& serve);
   void NoteView(uint32_t shard, uint64_t view);
@@ -74,6 +71,8 @@ class SimCluster final : public Cluster {
   static void Send(const std::shared_ptr<ExchangeCall>& call);
   static void Ended(const std::shared_ptr<ExchangeCall>& call, const absl::Status& status);
   void Finish(const std::shared_ptr<ExchangeCall>& call, const absl::StatusOr<std::vector<PushReply>>& replies);
+  // Some time after a call of the present process has failed for good.
+  void CheckThatItEnds(const absl::Status& error);
   void NoteAccepted(const Push& push, const PushReply& reply);
 
   World& world_;
@@ -84,7 +83,7 @@ class SimCluster final : public Cluster {
   std::string settings_;
   std::vector<Server> servers_;
   uint64_t step_ = 0;
-  bool cancelled_ = false;
+  absl::Status cancelled_;  // with what exchanges end; OK: not yet
   std::list<std::shared_ptr<ExchangeCall>> calls_;
   std::vector<double> accepted_;
   const std::shared_ptr<SimCluster*> self_;  // null inside once this is destroyed

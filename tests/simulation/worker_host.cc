@@ -33,7 +33,7 @@ void WorkerHost::Start() {
   // Calls under way end with the process.
   Kernel::Get().Spawn(&run_->process, [run = run_] {
     while (!run->process.dead) Kernel::Get().Wait(&run->process.killed);
-    if (run->cluster != nullptr) run->cluster->CancelCalls();
+    if (run->cluster != nullptr) run->cluster->CancelExchanges(absl::CancelledError("the process ends"));
   });
 }
 

@@ -30,6 +30,12 @@ class WorkerHost {
     if (running()) Kernel::Get().Freeze(&run_->process, until);
   }
   void ForgetCheckpoint() { checkpoint_ = std::nullopt; }
+  // Kill; the next process knows of nothing.
+  void BeginAnew() {
+    Kill();
+    ForgetCheckpoint();
+    finished_ = false;
+  }
   // What the machine's clock says for the next process, besides the true time.
   void set_clock_error(absl::Duration error) { clock_error_ = error; }
 

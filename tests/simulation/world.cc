@@ -124,9 +124,13 @@ void World::NoteWorkerError(uint32_t rank, const absl::Status& status) {
     case absl::StatusCode::kFailedPrecondition:
       // Of two processes with one rank.
       if (absl::StrContains(status.message(), "process holds rank")) return;
-      // Where nothing was promised.
-      if (config_.durability != Durability::kVersion) return;
-      break;
+      if (config_.durability == Durability::kVersion || began_anew_) break;
+      // Where nothing was promised, a server may come back without a worker that has joined, which joins again, or
+      // without the first weights: then it says what to do.
+      if (absl::StrContains(status.message(), "has not joined this server")) return;
+      if (!absl::StrContains(status.message(), "has lost its state")) break;
+      must_begin_anew_ = healed_;
+      return;
     default:
       break;
   }
@@ -145,7 +149,8 @@ void World::Operate() {
     Tell(Describe(faults_[i]));
     Apply(faults_[i]);
     kernel_.At(kernel_.Now() + faults_[i].lasts, nullptr, [this, i] { Mend(faults_[i]); });
-    if (faults_[i].kind == Fault::kComeBackAndDie) kernel_.Sleep(faults_[i].lasts + absl::Seconds(1));
+    if (faults_[i].kind == Fault::kComeBackAndDie || faults_[i].kind == Fault::kComeBackTwice)
+      kernel_.Sleep(faults_[i].lasts + absl::Seconds(1));
   }
   kernel_.Sleep(absl::Seconds(1));
   Heal();
@@ -203,6 +208,7 @@ void World::Apply(const Fault& fault) {
       break;
     case Fault::kKillWorker:
     case Fault::kReplaceWorker:
+    case Fault::kComeBackTwice:
       worker_due_[fault.worker] = back;
       worker.Kill();
       if (fault.kind == Fault::kReplaceWorker) worker.ForgetCheckpoint();
@@ -303,15 +309,24 @@ void World::Abandon(uint32_t rank) {
 }
 
 void World::NoteRequest(uint32_t shard, uint32_t rank) {
-  if (ambushed_ != rank || healed_) return;
-  ambushed_ = std::nullopt;
+  if (!ambush_.has_value() || ambush_->rank != rank || healed_) return;
+  if (ambush_->calls-- > 0) return;
+  const Ambush ambush = *std::exchange(ambush_, std::nullopt);
   kernel_.At(kernel_.Now() + random_.Between(absl::ZeroDuration(), absl::Milliseconds(200)), nullptr,
-             [this, shard, rank] {
-               if (healed_) return;
-               Tell(absl::StrCat("worker ", rank, " and server ", shard, " die"));
-               Abandon(rank);
-               servers_[shard]->Kill(/*lose_power=*/false);
+             [this, shard, ambush] {
+               if (!healed_) Strike(ambush, shard);
              });
+}
+
+void World::Strike(const Ambush& ambush, uint32_t shard) {
+  Tell(absl::StrCat("worker ", ambush.rank, " dies, and server ", shard, " ends"));
+  if (ambush.kind == Fault::kComeBackAndDie) {
+    Abandon(ambush.rank);
+    servers_[shard]->Kill(/*lose_power=*/false);
+  } else {
+    workers_[ambush.rank]->Kill();
+    servers_[shard]->StopGently();
+  }
 }
 
 void World::ReadNowAndThen() {
@@ -365,8 +380,9 @@ void World::Mend(const Fault& fault) {
   if (fault.kind == Fault::kCut) network_.Heal();
   if (fault.kind == Fault::kComeBackAndDie) {
     network_.Heal();
-    ambushed_ = fault.worker;
+    ambush_ = Ambush{fault.kind, fault.worker, 0};
   }
+  if (fault.kind == Fault::kComeBackTwice) ambush_ = Ambush{fault.kind, fault.worker, random_.Below(20)};
   if (fault.kind == Fault::kFillDisk || fault.kind == Fault::kFillDiskAtCall)
     servers_[fault.server]->disk().set_full(false);
   if (fault.kind == Fault::kLoseCalls) network_.set_options(config_.network);
@@ -395,19 +411,34 @@ void World::Heal() {
   target_step_ = newest + kStepsAtTheEnd;
 }
 
+bool World::AllFinished() const {
+  for (uint32_t rank = 0; rank < config_.workers; ++rank) {
+    if (away_.count(rank) == 0 && !workers_[rank]->finished()) return false;
+  }
+  return true;
+}
+
+// What the error says: all with empty folders.
+void World::BeginAnew() {
+  Tell("all begin anew");
+  began_anew_ = true;
+  for (const auto& worker : workers_) worker->BeginAnew();
+  for (const auto& server : servers_) {
+    server->Kill(/*lose_power=*/false);
+    server->disk().RemoveAll();
+  }
+  target_step_ = kStepsAtTheEnd;
+}
+
 bool World::AwaitWorkers() {
-  const absl::Duration end = kernel_.Now() + kMostRecovery;
-  const auto all_finished = [this] {
-    for (uint32_t rank = 0; rank < config_.workers; ++rank) {
-      if (away_.count(rank) == 0 && !workers_[rank]->finished()) return false;
-    }
-    return true;
-  };
-  while (!all_finished() && kernel_.Now() < end) kernel_.Sleep(kLook);
-  if (all_finished()) return true;
-  // Known, and not mended, where nothing is promised and a server comes back with less than it had answered: workers
-  // may wait for each other, one where versions are lost for another that has its answer of them and waits elsewhere.
-  if (config_.durability != Durability::kVersion && history_->lost_versions()) return false;
+  absl::Duration end = kernel_.Now() + kMostRecovery;
+  while (!AllFinished() && kernel_.Now() < end) {
+    kernel_.Sleep(kLook);
+    if (!must_begin_anew_ || began_anew_) continue;
+    BeginAnew();
+    end = kernel_.Now() + kMostRecovery;
+  }
+  if (AllFinished()) return true;
   std::string who;
   for (uint32_t rank = 0; rank < config_.workers; ++rank) {
     if (away_.count(rank) == 0 && !workers_[rank]->finished()) {

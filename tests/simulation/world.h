@@ -70,6 +70,7 @@ struct Fault {
     kFreezeWorker,
     kStranger,        // one with another rank, number of workers or model wants to join
     kComeBackAndDie,  // a worker that was lost is back, and dies, and the server too
+    kComeBackTwice,   // a worker that was lost is back, and goes back to its checkpoint while the server is restarted
     kTurnClockBack,
     kLoseCalls,  // for a while
     kKinds,
@@ -118,6 +119,13 @@ class World {
   void NoteWorkerError(uint32_t rank, const absl::Status& status);
 
  private:
+  // A rank whose worker dies with one of its next calls with pushes, and what happens to the server that has it.
+  struct Ambush {
+    Fault::Kind kind = Fault::kComeBackAndDie;
+    uint32_t rank = 0;
+    uint64_t calls = 0;  // before that one
+  };
+
   void Operate();    // begin, faults, healing, end
   void Supervise();  // starts what has ended
   void Apply(const Fault& fault);
@@ -125,12 +133,15 @@ class World {
   void ReadNowAndThen();
   void Stranger(const Fault& fault);
   void Abandon(uint32_t rank);
+  void Strike(const Ambush& ambush, uint32_t shard);
   void CheckReplicas();
   void Cut(const Fault& fault);
   void Mend(const Fault& fault);
   void Heal();
   bool HasBegun() const;  // does every bucket have a version?
+  bool AllFinished() const;
   bool AwaitWorkers();
+  void BeginAnew();
   void CheckEnd();
   void EndAll();
 
@@ -148,9 +159,11 @@ class World {
   std::vector<absl::Duration> server_due_;  // when it is started again
   std::vector<absl::Duration> worker_due_;
   uint64_t target_step_ = UINT64_MAX;
-  std::set<uint32_t> away_;           // ranks whose workers were abandoned
-  std::optional<uint32_t> ambushed_;  // a rank whose worker dies with its next push, and the server with it
+  std::set<uint32_t> away_;  // ranks whose workers were abandoned
+  std::optional<Ambush> ambush_;
   bool healed_ = false;
+  bool must_begin_anew_ = false;  // a worker was told that a server has lost its state
+  bool began_anew_ = false;       // that has been done, after all was mended
   bool ending_ = false;
   bool over_ = false;      // every process has freed what it held
   std::string violation_;  // the first

@@ -44,13 +44,19 @@ struct ExchangeCalls::Call {
   Retry retry;
 };
 
-ExchangeCalls::~ExchangeCalls() {
+void ExchangeCalls::Cancel(const absl::Status& why) {
   MutexLock lock(mutex_);
-  ending_ = true;
+  if (!cancelled_.ok()) return;
+  cancelled_ = why;
   for (Call* call : calls_) {
     if (call->context.has_value()) call->context->TryCancel();
     call->alarm.Cancel();
   }
+}
+
+ExchangeCalls::~ExchangeCalls() {
+  Cancel(absl::CancelledError("the worker ends"));
+  MutexLock lock(mutex_);
   ended_.Wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return calls_.empty(); });
 }
 
@@ -72,7 +78,7 @@ void ExchangeCalls::Send(Call* call) {
     MutexLock lock(mutex_);
     call->context.emplace();
     call->server->NameIn(&*call->context);
-    if (ending_) call->context->TryCancel();
+    if (!cancelled_.ok()) call->context->TryCancel();
   }
   call->stubs = call->server->stubs.get();
   call->response.Clear();
@@ -103,14 +109,21 @@ void ExchangeCalls::Failed(Call* call, const absl::Status& status) {
   if (pause.has_value() && SendLater(call, *pause)) {
     retries_.fetch_add(1, std::memory_order_relaxed);
     call->server->TellWaiting(status.message());
+  } else if (const absl::Status why = cancelled(); !why.ok()) {
+    Finish(call, why);
   } else {
     Finish(call, GaveUp(call->server->address(), call->retry.FailingFor(now), status));
   }
 }
 
+absl::Status ExchangeCalls::cancelled() {
+  MutexLock lock(mutex_);
+  return cancelled_;
+}
+
 bool ExchangeCalls::SendLater(Call* call, absl::Duration pause) {
-  MutexLock lock(mutex_);  // otherwise the destructor might miss the alarm
-  if (ending_) return false;
+  MutexLock lock(mutex_);  // otherwise Cancel might miss the alarm
+  if (!cancelled_.ok()) return false;
   call->alarm.Set(DeadlineIn(pause), [this, call](bool) { Send(call); });
   return true;
 }

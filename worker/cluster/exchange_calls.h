@@ -23,8 +23,11 @@ class ExchangeCalls {
   // the same moment.
   ExchangeCalls(absl::Duration patience, uint64_t seed) : patience_(patience), seed_(seed) {}
 
-  // Cancels the calls under way: their callbacks run before this returns.
+  // Cancels all calls and waits until every callback has returned.
   ~ExchangeCalls();
+
+  // Ends the calls under way, and every later one, with `why`; see Cluster::CancelExchanges. The first call counts.
+  void Cancel(const absl::Status& why);
 
   // Makes one call; see Cluster::Exchange. `server` must outlive it. request.pushes must not be empty.
   void Start(ServerConnection* server, const PushRequest& request, Cluster::Answered done);
@@ -36,8 +39,9 @@ class ExchangeCalls {
   struct Call;
 
   void Send(Call* call);
-  // Sends after a pause; returns false and does nothing once the destructor has begun.
+  // Sends after a pause; returns false and does nothing once all calls are cancelled.
   bool SendLater(Call* call, absl::Duration pause);
+  absl::Status cancelled();
   void Failed(Call* call, const absl::Status& status);
   void Succeeded(Call* call);
   // Gives every push its result, the replies or the error, and ends the call.
@@ -48,7 +52,7 @@ class ExchangeCalls {
   std::atomic<uint64_t> retries_{0};
   Mutex mutex_;
   CondVar ended_;
-  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status cancelled_ ABSL_GUARDED_BY(mutex_);  // with what; OK: not yet
   absl::flat_hash_set<Call*> calls_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -62,7 +62,8 @@ absl::StatusOr<std::unique_ptr<GrpcCluster>> GrpcCluster::Join(const GrpcCluster
   if (!joined.ok()) return joined.status();
   cluster->joined_ = *std::move(joined);
   cluster->heartbeats_ =
-      std::make_unique<Heartbeats>(IdOf(complete), cluster->joined_.heartbeat_period, cluster->servers_);
+      std::make_unique<Heartbeats>(IdOf(complete), cluster->joined_.heartbeat_period, cluster->servers_,
+                                   [calls = &cluster->calls_](const absl::Status& why) { calls->Cancel(why); });
   return cluster;
 }
 

@@ -38,6 +38,7 @@ class GrpcCluster final : public Cluster {
   uint64_t version() const override;
   uint32_t server_of(uint32_t bucket) const override { return map_.shard_of(bucket); }
   void Exchange(std::vector<Push> pushes, Answered done) override;
+  void CancelExchanges(const absl::Status& why) override { calls_.Cancel(why); }
   absl::Status ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) override;
   absl::Status TakePart() override;
   // Retries for a while if a server is out of reach, since servers may wait for this before they end themselves.

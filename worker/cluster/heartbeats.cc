@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "common/log/log.h"
+#include "common/retry/retry.h"
 #include "common/transport/deadline.h"
 #include "common/transport/status.h"
 
@@ -20,7 +21,14 @@ struct Heartbeat {
   std::shared_ptr<ServerStubs> stubs;
   grpc::ClientContext context;
   v1::HeartbeatResponse response;
+  absl::Status status;
 };
+
+// Will every call of this process to that server end so? Servers that are away, starting or another's say something
+// else.
+bool IsForGood(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status);
+}
 
 }  // namespace
 
@@ -50,7 +58,8 @@ void Heartbeats::Run() {
               server->NoteHeard();
               server->NoteView(heartbeat.response.view());
             } else {
-              server->heartbeat_stubs.NoteFailure(FromGrpc(status));
+              heartbeat.status = FromGrpc(status);
+              server->heartbeat_stubs.NoteFailure(heartbeat.status);
               LogWarning(absl::StrCat("event=heartbeat_failed server=", server->address(), " reason=\"",
                                       status.error_message(), "\""));
             }
@@ -58,6 +67,10 @@ void Heartbeats::Run() {
           });
     }
     unanswered.Wait();
+    for (size_t i = 0; i < heartbeats.size(); ++i) {
+      const absl::Status& status = heartbeats[i].status;
+      if (IsForGood(status)) refused_(GaveUp(servers_[i]->address(), absl::ZeroDuration(), status));
+    }
     // The server whose round has waited longest.
     size_t oldest = 0;
     for (size_t i = 0; i < heartbeats.size(); ++i) {

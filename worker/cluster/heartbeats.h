@@ -5,11 +5,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "cddp/v1/parameter_server.pb.h"
 #include "common/clock/end_signal.h"
@@ -21,10 +24,14 @@ namespace cddp {
 // the others.
 class Heartbeats {
  public:
+  // Called from the thread with what a server has said that will not change: another process holds the rank, or the
+  // server has lost its state. May be called again.
+  using Refused = std::function<void(const absl::Status& why)>;
+
   // `servers` must outlive this.
   Heartbeats(const v1::WorkerId& worker, absl::Duration period,
-             const std::vector<std::unique_ptr<ServerConnection>>& servers)
-      : worker_(worker), period_(period), servers_(servers), thread_([this] { Run(); }) {}
+             const std::vector<std::unique_ptr<ServerConnection>>& servers, Refused refused)
+      : worker_(worker), period_(period), servers_(servers), refused_(std::move(refused)), thread_([this] { Run(); }) {}
   ~Heartbeats();
 
   // Sets what the next heartbeats report.
@@ -41,6 +48,7 @@ class Heartbeats {
   const v1::WorkerId worker_;
   const absl::Duration period_;
   const std::vector<std::unique_ptr<ServerConnection>>& servers_;
+  const Refused refused_;
   std::atomic<uint64_t> step_{0};
   std::atomic<double> loss_{0};
   uint64_t told_waiting_ms_ = 0;  // used by the thread only

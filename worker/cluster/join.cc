@@ -118,7 +118,6 @@ class Joining {
     }
     server.NoteView(response.view());
     joined_.is_sync = response.consistency() == v1::SYNC;
-    joined_.quorum = response.quorum();
     joined_.versions[shard] = response.version();
     joined_.heartbeat_period = absl::Milliseconds(std::max<uint32_t>(response.lease_ms() / 3, 1));
     return absl::OkStatus();
@@ -167,13 +166,15 @@ class Joining {
     return absl::OkStatus();
   }
 
+  // Elsewhere a worker that comes anew may make versions while another server waits for all its first weights.
   bool OneBeginsAnew() const {
+    if (!joined_.is_sync) return false;
     const auto [least, most] = std::minmax_element(joined_.versions.begin(), joined_.versions.end());
     return *least == 0 && *most > 1;
   }
 
-  // A worker makes its first step once it has the initial weights, version 1, of all buckets. So no server can be past
-  // version 1 while another is at 0: that one has lost its state.
+  // Where versions are steps: a worker makes its first step once it has the initial weights, version 1, of all buckets.
+  // So no server can be past version 1 while another is at 0: that one has lost its state.
   absl::Status CheckThatNoneBeginsAnew() {
     if (!OneBeginsAnew()) return absl::OkStatus();
     // The versions are from each server's Join: others may have trained while this worker waited for a later server.

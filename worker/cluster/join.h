@@ -21,14 +21,10 @@ namespace cddp {
 struct JoinedCluster {
   std::vector<uint64_t> versions;  // by server: the smallest of its buckets' versions
   bool is_sync = true;
-  uint32_t quorum = 0;
   std::string settings;    // see Cluster::server_settings
   std::string run;         // name of the run, the same at all servers
   uint64_t next_step = 0;  // the rank's steps below it have been counted, from an earlier process
   absl::Duration heartbeat_period = absl::Seconds(3);
-
-  // See Cluster.
-  bool all_contribute() const { return is_sync && quorum == 0; }
 };
 
 // Joins every server, in shard order, with retries up to options.server_timeout while one is out of reach. Errors:

@@ -33,8 +33,8 @@ absl::StatusOr<ExchangeMailbox::Event> NextEvent(const ExchangeParts& parts) {
   return event;
 }
 
-// Makes `count` pushes, buckets descending, and waits until all replies are applied; every one is awaited after an
-// error, too. Cancelled if the exchange ends.
+// Makes `count` pushes, buckets descending, and waits until all replies are applied. The first error cancels the
+// others, which are awaited, too. Cancelled if the exchange ends.
 absl::Status PushAndApply(const ExchangeParts& parts, size_t count, absl::FunctionRef<Push(size_t)> make) {
   PushBatch batch;
   std::vector<bool> awaited(parts.layout.bucket_count());
@@ -56,15 +56,17 @@ absl::Status PushAndApply(const ExchangeParts& parts, size_t count, absl::Functi
       --left;
     }
     const auto* answered = std::get_if<ExchangeMailbox::Answered>(&*event);
-    if (answered == nullptr || !awaited[answered->bucket]) continue;
-    if (!answered->reply.ok()) {
-      status.Update(answered->reply.status());
-      awaited[answered->bucket] = false;
-      --left;
-    } else if (!parts.driver.IsRepeated(answered->bucket, *answered->reply)) {
-      awaited[answered->bucket] = false;
-      Apply(parts, answered->bucket, *answered->reply);
+    if (answered != nullptr && awaited[answered->bucket]) {
+      if (!answered->reply.ok()) {
+        status.Update(answered->reply.status());
+        awaited[answered->bucket] = false;
+        --left;
+      } else if (!parts.driver.IsRepeated(answered->bucket, *answered->reply)) {
+        awaited[answered->bucket] = false;
+        Apply(parts, answered->bucket, *answered->reply);
+      }
     }
+    if (!status.ok()) parts.cluster.CancelExchanges(status);
   }
   return status;
 }

@@ -41,6 +41,11 @@ class Cluster {
   using Answered = std::function<void(uint32_t bucket, absl::StatusOr<PushReply> reply)>;
   virtual void Exchange(std::vector<Push> pushes, Answered done) = 0;
 
+  // From now on every Exchange ends with `why`, soon and without being tried again, and so do those under way. For a
+  // worker that ends because one of its calls failed: the others may wait for rounds that need its next steps. The
+  // cluster does so itself where a server says that this process takes no part any more.
+  virtual void CancelExchanges(const absl::Status& why) = 0;
+
   // Reads the published weights of every bucket. `take` is called for each, one after the other, until it returns an
   // error; after a lost connection it continues at the same bucket. DataLoss if a checksum is wrong; otherwise the
   // server's error, with its name. `held`: versions of the replica, by bucket, so that only the changes since are

@@ -129,6 +129,7 @@ void GradientExchange::RunStep(bool refuse, std::optional<float> weight) {
   while (!driver_.done()) {
     if (!mailbox_->HasNext()) engine_->Flush();
     if (!Handle(mailbox_->Next())) return;
+    if (!driver_.status().ok()) cluster_.CancelExchanges(driver_.status());
   }
   const StepCounts& counts = driver_.counts();
   driver_.set_full_call_bytes(FullCallBytes(static_cast<double>(counts.pushed_bytes + counts.pulled_bytes),

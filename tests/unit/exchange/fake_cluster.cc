@@ -15,15 +15,16 @@ class FakeCluster final : public Cluster {
   const std::string& server_settings() const override { return settings_; }
   bool is_sync() const override { return true; }
   uint64_t version() const override { return servers_.version(0); }
-  uint32_t server_of(uint32_t bucket) const override { return bucket % servers_.options_.servers; }
+  uint32_t server_of(uint32_t bucket) const override { return servers_.server_of(bucket); }
   void Exchange(std::vector<Push> pushes, Answered done) override { servers_.Take(rank_, std::move(pushes), done); }
+  void CancelExchanges(const absl::Status& why) override { servers_.Cancel(rank_, why); }
   absl::Status ReadSnapshot(absl::Span<const uint64_t> held, const TakeBucket& take) override {
     MutexLock lock(servers_.mutex_);
     for (uint32_t bucket = 0; bucket < servers_.buckets_.size(); ++bucket) {
       const auto& state = servers_.buckets_[bucket];
       if (absl::Status status = take({bucket, state.version, state.weights, {}}); !status.ok()) return status;
     }
-    return servers_.failed_;
+    return servers_.failed_[0];
   }
   absl::Status TakePart() override { return absl::OkStatus(); }
   void Leave(bool finished) override { servers_.Retire(rank_); }
@@ -42,6 +43,8 @@ FakeServers::FakeServers(const ParameterLayout& layout, const FakeServersOptions
       buckets_(layout.bucket_count()),
       active_(options.workers, true),
       pushes_(options.workers),
+      failed_(options.servers),
+      cancelled_(options.workers),
       random_(options.seed),
       thread_([this] { Deliver(); }) {
   MutexLock lock(mutex_);
@@ -67,8 +70,9 @@ void FakeServers::Take(uint32_t rank, std::vector<Push> pushes, const Cluster::A
     pushes_[rank].push_back(push);
     const uint32_t index = push.bucket;
     const Waiting waiting = {rank, std::move(push), done};
-    if (!failed_.ok()) {
-      Answer(waiting, failed_);
+    const absl::Status status = cancelled_[rank].ok() ? failed_[server_of(index)] : cancelled_[rank];
+    if (!status.ok()) {
+      Answer(waiting, status);
       continue;
     }
     buckets_[index].round[rank] = waiting;
@@ -130,11 +134,25 @@ void FakeServers::Deliver() {
 }
 
 void FakeServers::Fail(const absl::Status& error) {
+  for (uint32_t server = 0; server < options_.servers; ++server) FailServer(server, error);
+}
+
+void FakeServers::FailServer(uint32_t server, const absl::Status& error) {
   MutexLock lock(mutex_);
-  failed_ = error;
+  failed_[server] = error;
+  for (uint32_t index = 0; index < buckets_.size(); ++index) {
+    if (server_of(index) != server) continue;
+    for (const auto& [rank, waiting] : buckets_[index].round) Answer(waiting, error);
+    buckets_[index].round.clear();
+  }
+}
+
+void FakeServers::Cancel(uint32_t rank, const absl::Status& why) {
+  MutexLock lock(mutex_);
+  cancelled_[rank] = why;
   for (Bucket& bucket : buckets_) {
-    for (const auto& [rank, waiting] : bucket.round) Answer(waiting, error);
-    bucket.round.clear();
+    const auto waiting = bucket.round.extract(rank);
+    if (!waiting.empty()) Answer(waiting.mapped(), why);
   }
 }
 
@@ -147,6 +165,11 @@ void FakeServers::Retire(uint32_t rank) {
   MutexLock lock(mutex_);
   active_[rank] = false;
   for (uint32_t bucket = 0; bucket < buckets_.size(); ++bucket) CloseIfComplete(bucket);
+}
+
+void FakeServers::Await(uint32_t rank) {
+  MutexLock lock(mutex_);
+  active_[rank] = true;
 }
 
 std::vector<float> FakeServers::weights() const {

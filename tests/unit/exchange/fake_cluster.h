@@ -37,12 +37,16 @@ class FakeServers {
 
   // From now on every call ends with `error`, and so do those under way.
   void Fail(const absl::Status& error);
+  // Likewise those to one server.
+  void FailServer(uint32_t server, const absl::Status& error);
 
   // From now on no call is answered, unless with an error.
   void Hold();
 
   // Rounds no longer wait for `rank`.
   void Retire(uint32_t rank);
+  // They do again.
+  void Await(uint32_t rank);
 
   std::vector<float> weights() const;
   uint64_t version(uint32_t bucket) const;
@@ -62,6 +66,8 @@ class FakeServers {
     std::map<uint32_t, Waiting> round;  // by rank
   };
 
+  uint32_t server_of(uint32_t bucket) const { return bucket % options_.servers; }
+  void Cancel(uint32_t rank, const absl::Status& why);  // all its calls
   void Take(uint32_t rank, std::vector<Push> pushes, const Cluster::Answered& done);
   void CloseIfComplete(uint32_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Answer(const Waiting& waiting, const absl::StatusOr<PushReply>& reply) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -75,7 +81,8 @@ class FakeServers {
   std::vector<bool> active_ ABSL_GUARDED_BY(mutex_);  // by rank
   std::vector<std::vector<Push>> pushes_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::function<void()>> answers_ ABSL_GUARDED_BY(mutex_);  // to be delivered
-  absl::Status failed_ ABSL_GUARDED_BY(mutex_);
+  std::vector<absl::Status> failed_ ABSL_GUARDED_BY(mutex_);            // by server
+  std::vector<absl::Status> cancelled_ ABSL_GUARDED_BY(mutex_);         // by rank
   bool holds_ ABSL_GUARDED_BY(mutex_) = false;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::mt19937_64 random_;  // the thread's

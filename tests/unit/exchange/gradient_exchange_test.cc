@@ -188,6 +188,24 @@ TEST(GradientExchangeTest, AFailedCallEndsTheStepWithItsError) {
   }
 }
 
+TEST(GradientExchangeTest, AnErrorOfOneServerEndsTheCallsToOthersWhoseRoundsWaitForWorkersThatDoNotCome) {
+  FakeServersOptions options;
+  options.workers = 2;
+  const absl::Status error = absl::FailedPreconditionError("the server has lost its state");
+  for (uint32_t encodings : {0u, 4u}) {
+    Alone alone(options, encodings);
+    alone.servers.Retire(1);
+    ASSERT_TRUE(alone.exchange->Initialise(absl::MakeSpan(alone.weights), true).ok());
+    alone.servers.Await(1);
+    alone.servers.FailServer(1, error);
+    const std::vector<float> gradient = GradientOf(0, 1, alone.weights);
+    EXPECT_EQ(alone.exchange->Step(gradient, absl::MakeSpan(alone.weights)).status(), error);
+  }
+  Alone alone(options);
+  alone.servers.FailServer(1, error);
+  EXPECT_EQ(alone.exchange->Initialise(absl::MakeSpan(alone.weights), true), error);
+}
+
 TEST(GradientExchangeTest, InitialisingAndCatchingUpFailWithTheClustersError) {
   Alone alone;
   alone.servers.Fail(absl::FailedPreconditionError("rank 0 was taken over"));

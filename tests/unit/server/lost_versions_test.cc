@@ -1,5 +1,6 @@
 // With may_lose_versions: a crash sets a bucket back, and workers continue from versions that it no longer has.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -10,6 +11,9 @@
 
 namespace cddp {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 constexpr uint32_t kWorkers = 2;
 
@@ -147,6 +151,34 @@ TEST_F(LostVersionsTest, WhatWorkersHaveDoneBeforeTheSecondStartTellsNothing) {
   const size_t call = second->Push(0, 7, Values(1));
   ASSERT_TRUE(second->answered(call));
   EXPECT_TRUE(second->answer(call).replaces) << "its version 7 may be one that is lost";
+}
+
+// Found by the simulation: a worker that has its answer of a version that is lost waits in another bucket for one that
+// begins again at an earlier step, and that one waits here.
+TEST_F(LostVersionsTest, AWorkerThatDoesNotComeIsNotWaitedForWithoutEnd) {
+  EXPECT_THAT(bucket_->state().RanksToRetire(absl::ZeroDuration()), IsEmpty()) << "nobody waits";
+  const size_t waits = bucket_->Push(1, 3, Values(2));
+  EXPECT_THAT(bucket_->state().RanksToRetire(absl::Hours(1)), IsEmpty()) << "it may be under way";
+  EXPECT_THAT(bucket_->state().RanksToRetire(absl::ZeroDuration()), ElementsAre(0));
+  bucket_->state().Retire(0);
+  EXPECT_TRUE(bucket_->answered(waits));
+  EXPECT_THAT(bucket_->state().RanksToRetire(absl::ZeroDuration()), IsEmpty());
+  // It is waited for again once it comes.
+  bucket_->Push(0, 5, Values(7));
+  EXPECT_TRUE(bucket_->answered(bucket_->Push(1, 4, Values(2))));
+  EXPECT_TRUE(bucket_->answered(bucket_->Push(1, 5, Values(2))));
+  EXPECT_FALSE(bucket_->answered(bucket_->Push(1, 6, Values(2))));
+  EXPECT_THAT(bucket_->state().RanksToRetire(absl::ZeroDuration()), IsEmpty()) << "it has been heard of";
+}
+
+TEST_F(LostVersionsTest, WhereNoVersionIsLostEverybodyIsWaitedFor) {
+  BucketOptions options = Options();
+  options.may_lose_versions = false;
+  BucketDriver bucket(options);
+  ASSERT_TRUE(bucket.state().Load(saved_).ok());
+  bucket.state().NoteRecovered();
+  EXPECT_FALSE(bucket.answered(bucket.Push(1, 3, Values(2))));
+  EXPECT_THAT(bucket.state().RanksToRetire(absl::ZeroDuration()), IsEmpty());
 }
 
 TEST_F(LostVersionsTest, WhatIsHeldIsSaved) {
