@@ -59,7 +59,7 @@ TEST(SaveOutputTest, SaysThatItIsLost) {
   FakeClock clock;
   Disk disk = {100};
   EXPECT_THAT(SaveOutput("/o/m.pt", std::ref(disk), clock, {.patience = absl::Seconds(5), .refuge = "/r"}).message(),
-              HasSubstr("it is lost: /r/m.pt: cannot write"));
+              HasSubstr("it could not be saved elsewhere either and is lost: /r/m.pt: cannot write"));
 }
 
 }  // namespace
