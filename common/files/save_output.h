@@ -16,9 +16,9 @@ struct SaveOptions {
   absl::Duration patience = absl::Seconds(60);  // how long to retry: someone may make room
   absl::Duration pause = absl::Milliseconds(500);
   // Empty: a new folder in $TMPDIR, or in /tmp.
-  std::string refuge;
-  std::function<bool()> should_stop;                  // empty: never; true ends the retries
-  std::function<void(const absl::Status&)> on_first;  // called at the first failure; may be empty
+  std::string refuge = {};
+  std::function<bool()> should_stop = nullptr;                  // empty: never; true ends the retries
+  std::function<void(const absl::Status&)> on_first = nullptr;  // called at the first failure; may be empty
 };
 
 // Calls `write` with `path` until it succeeds or `patience` is over; then once with a file of the same name in
