@@ -15,6 +15,7 @@ namespace cddp {
 namespace {
 
 constexpr int kBacklog = 4096;  // the kernel's own limit may be lower
+constexpr int kPortAttempts = 16;
 
 std::string Reason(int error, uint16_t port) {
   switch (error) {
@@ -66,36 +67,48 @@ HostPort WithoutFamily(const HostPort& address) {
   return {"::", address.port};
 }
 
-absl::StatusOr<ListenSockets> BindAll(const HostPort& address) {
-  absl::StatusOr<std::vector<SocketAddress>> addresses = Resolve(WithoutFamily(address), PortUse::kListen);
-  if (!addresses.ok()) return addresses.status();
-  ListenSockets sockets;
-  sockets.port = address.port;
-  int error = 0;
-  for (SocketAddress& one : *addresses) {
-    SetPort(sockets.port, &one);
-    const int fd = Bind(one);
-    if (fd < 0) {
-      error = errno;
-      // A name may have an address of a family that this machine does not use.
-      if (error == EADDRNOTAVAIL || error == EAFNOSUPPORT) continue;
-      break;
+// All addresses at `port`, or at the port that the first gets. False if one is in use, or fails otherwise: *error.
+bool BindOnce(absl::Span<const SocketAddress> addresses, uint16_t port,
+              absl::FunctionRef<int(const SocketAddress&)> bind, ListenSockets* sockets, int* error) {
+  *sockets = {};
+  sockets->port = port;
+  *error = 0;
+  for (SocketAddress one : addresses) {
+    SetPort(sockets->port, &one);
+    const int fd = bind(one);
+    if (fd >= 0) {
+      sockets->fds.push_back(fd);
+      sockets->port = PortOf(fd);
+      continue;
     }
-    sockets.fds.push_back(fd);
-    sockets.port = PortOf(fd);
-    error = 0;
+    *error = errno;
+    // A name may have an address of a family that this machine does not use.
+    if (*error != EADDRNOTAVAIL && *error != EAFNOSUPPORT) break;
   }
-  if (sockets.fds.empty() || (error != 0 && error != EADDRNOTAVAIL && error != EAFNOSUPPORT)) {
-    for (const int fd : sockets.fds) close(fd);
-    return absl::InvalidArgumentError(Reason(error, address.port));
-  }
-  return sockets;
+  const bool skipped = *error == 0 || *error == EADDRNOTAVAIL || *error == EAFNOSUPPORT;
+  if (skipped && !sockets->fds.empty()) return true;
+  for (const int fd : sockets->fds) close(fd);
+  return false;
 }
 
 }  // namespace
 
+absl::StatusOr<ListenSockets> BindAll(absl::Span<const SocketAddress> addresses, uint16_t port,
+                                      absl::FunctionRef<int(const SocketAddress&)> bind) {
+  ListenSockets sockets;
+  int error = 0;
+  for (int attempt = 1; !BindOnce(addresses, port, bind, &sockets, &error); ++attempt) {
+    if (error != EADDRINUSE || port != 0 || attempt == kPortAttempts) {
+      return absl::InvalidArgumentError(Reason(error, port));
+    }
+  }
+  return sockets;
+}
+
 absl::StatusOr<ListenSockets> ListenOn(const HostPort& address) {
-  absl::StatusOr<ListenSockets> sockets = BindAll(address);
+  const absl::StatusOr<std::vector<SocketAddress>> addresses = Resolve(WithoutFamily(address), PortUse::kListen);
+  if (!addresses.ok()) return addresses.status();
+  absl::StatusOr<ListenSockets> sockets = BindAll(*addresses, address.port, Bind);
   if (!sockets.ok()) return sockets;
   for (const int fd : sockets->fds) {
     if (listen(fd, kBacklog) == 0) continue;

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "common/net/host_port.h"
 
 namespace cddp {
@@ -21,6 +23,11 @@ struct ListenSockets {
 // InvalidArgument that says why this fails: the port is in use, the address is not this machine's, a permission
 // is missing, or the name has no address.
 absl::StatusOr<ListenSockets> ListenOn(const HostPort& address);
+
+// ListenOn's sockets before they listen. `bind` returns a bound socket, or -1 and errno. For port 0 the kernel chooses
+// a free port of the first address; where another process has it at a later address, other ports are tried.
+absl::StatusOr<ListenSockets> BindAll(absl::Span<const SocketAddress> addresses, uint16_t port,
+                                      absl::FunctionRef<int(const SocketAddress&)> bind);
 
 }  // namespace cddp
 

@@ -1,10 +1,14 @@
 #include "common/net/listen.h"
 
+#include <errno.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <string>
+#include <vector>
 
 namespace cddp {
 namespace {
@@ -39,6 +43,34 @@ TEST(ListenTest, SaysInOneLineWhyNot) {
   EXPECT_EQ(Reason({"0.0.0.0", ntohs(taken.sin_port)}), "another process listens on this port");
   close(fd);
   EXPECT_EQ(Reason({"127.0.0.1", ntohs(taken.sin_port)}), "");
+}
+
+// 127.0.0.1 and ::1 of a name: two attempts find the first one's port taken at the second.
+TEST(ListenTest, TriesOtherPortsWhereOneOfAnAddressIsTaken) {
+  const absl::StatusOr<std::vector<SocketAddress>> own = Resolve({"127.0.0.1", 0}, PortUse::kListen);
+  ASSERT_TRUE(own.ok());
+  const std::vector<SocketAddress> addresses = {own->front(), own->front()};
+  int calls = 0;
+  const auto bind = [&](const SocketAddress& address) {
+    if (++calls % 2 == 0 && calls < 6) {
+      errno = EADDRINUSE;
+      return -1;
+    }
+    const int fd = socket(address.family(), SOCK_STREAM, 0);
+    const int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+    EXPECT_EQ(::bind(fd, address.get(), address.length), 0);
+    return fd;
+  };
+  const absl::StatusOr<ListenSockets> sockets = BindAll(addresses, 0, bind);
+  ASSERT_TRUE(sockets.ok()) << sockets.status();
+  EXPECT_EQ(sockets->fds.size(), 2);
+  EXPECT_EQ(calls, 6);
+  for (const int fd : sockets->fds) close(fd);
+
+  calls = 0;
+  EXPECT_FALSE(BindAll(addresses, sockets->port, bind).ok()) << "a port that was asked for is not replaced";
+  EXPECT_EQ(calls, 2);
 }
 
 TEST(ListenTest, APortBelow1024NeedsARight) {
