@@ -112,7 +112,8 @@ TEST_F(TorchTest, AGraphMayOutliveTheOptimizer) {
   loss.backward();
 }
 
-class StateTest : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
+// local_steps and overlap.
+class StateTest : public ::testing::TestWithParam<std::pair<std::string, std::string>> {};
 
 TEST_P(StateTest, AnyOptimizerOfTheProgramGoesOnFromAState) {
   const cddp::ServerProcess server({"--workers=1", "--lr=1", "--momentum=0", "--log_versions=50"});
@@ -150,7 +151,8 @@ TEST_P(StateTest, AnyOptimizerOfTheProgramGoesOnFromAState) {
 
 INSTANTIATE_TEST_SUITE_P(Rounds, StateTest,
                          ::testing::Values(std::pair("2", "0"), std::pair("4", "2"), std::pair("1", "1"),
-                                           std::pair("auto", "0"), std::pair("auto", "3")));
+                                           std::pair("auto", "0"), std::pair("auto", "3")),
+                         [](const auto& made) { return made.param.first + "_overlap_" + made.param.second; });
 
 TEST_F(TorchTest, AnExchangeUnderWayEndsWithTheEpoch) {
   const cddp::ServerProcess server({"--workers=1", "--lr=1", "--momentum=0", "--value_encoding=fp32"});
