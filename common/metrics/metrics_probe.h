@@ -12,7 +12,7 @@ namespace cddp {
 
 // `address`: host:port; 0.0.0.0 and [::] mean this machine. OK if GET /metrics is answered with 200 and with a metric
 // whose name begins with `prefix`, so that it is not another program's. Otherwise Unavailable with the reason, or
-// InvalidArgument for an invalid address. `timeout` holds for each step of the conversation.
+// InvalidArgument for an invalid address. `timeout` holds for the connection and for the answer.
 absl::Status ProbeMetrics(const std::string& address, const std::string& prefix, absl::Duration timeout);
 
 }  // namespace cddp

@@ -1,7 +1,6 @@
 #include "common/net/port_probe.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/net/talk.h"
 
 namespace cddp {
 namespace {
@@ -26,53 +26,6 @@ constexpr size_t kHeadBytes = 9;  // of a frame of HTTP/2
 constexpr unsigned char kSettingsFrame = 4;
 constexpr unsigned char kTlsAlert = 0x15;
 constexpr unsigned char kTlsHandshake = 0x16;
-
-// Waits for `events`; false after `end`.
-bool Await(int fd, int16_t events, steady_clock::time_point end) {
-  while (true) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - steady_clock::now());
-    if (left.count() <= 0) return false;
-    pollfd watched = {fd, events, 0};
-    const int ready = poll(&watched, 1, static_cast<int>(left.count()));
-    if (ready > 0) return true;
-    if (ready == 0 || errno != EINTR) return false;
-  }
-}
-
-// Returns 0, or the errno of the failed connection.
-int Connect(int fd, const SocketAddress& address, steady_clock::time_point end) {
-  if (connect(fd, address.get(), address.length) == 0) return 0;
-  if (errno != EINPROGRESS) return errno;
-  if (!Await(fd, POLLOUT, end)) return ETIMEDOUT;
-  int error = 0;
-  socklen_t length = sizeof(error);
-  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
-  return error;
-}
-
-struct Heard {
-  std::string bytes;
-  bool closed = false;
-};
-
-// Sends `words` and receives the first bytes of the answer.
-Heard Talk(int fd, absl::string_view words, steady_clock::time_point end) {
-  Heard heard;
-  if (send(fd, words.data(), words.size(), MSG_NOSIGNAL) < 0) {
-    heard.closed = true;
-    return heard;
-  }
-  while (heard.bytes.size() < kHeadBytes && Await(fd, POLLIN, end)) {
-    char piece[64];
-    const ssize_t got = recv(fd, piece, sizeof(piece), 0);
-    if (got <= 0) {
-      heard.closed = true;
-      break;
-    }
-    heard.bytes.append(piece, static_cast<size_t>(got));
-  }
-  return heard;
-}
 
 std::string Judge(const Heard& heard, bool tls) {
   const auto byte = [&heard](size_t i) { return static_cast<unsigned char>(heard.bytes[i]); };
@@ -121,7 +74,10 @@ std::string ProbePort(const HostPort& address, bool tls, absl::Duration timeout)
     if (fd < 0) return "";
     const absl::Cleanup close_it = [fd] { close(fd); };
     const int error = Connect(fd, one, end);
-    if (error == 0) return Judge(Talk(fd, tls ? kHttp1Request : kHttp2Begin, end), tls);
+    if (error == 0) {
+      const auto has_head = [](const std::string& bytes) { return bytes.size() >= kHeadBytes; };
+      return Judge(Talk(fd, tls ? kHttp1Request : kHttp2Begin, has_head, end), tls);
+    }
     why = WhyNoConnection(error);
   }
   return why;
