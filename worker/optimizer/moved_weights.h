@@ -13,6 +13,7 @@
 
 namespace cddp {
 
+// `begin` is the replica where no exchange is under way.
 inline void NoteMoved(const float* __restrict begin, const float* __restrict weights, float* __restrict difference,
                       size_t size) {
   for (size_t i = 0; i < size; ++i) difference[i] = begin[i] - weights[i];

@@ -107,22 +107,19 @@ void WorkerOptimizer::DoAlong(Along along, const ElementRange& range, absl::Span
     case Along::kNothing:
       return;
     case Along::kDifference:
-      return NoteDifference(range, weights);
+      return NoteMoved(replica_, range, weights);
     case Along::kAnswer:
       return TakeAnswer(range, weights);
     case Along::kAhead:
-      NoteMoved(range, weights);
+      NoteMoved(begin_, range, weights);
       return GoAhead(range, weights);
   }
 }
 
-void WorkerOptimizer::NoteDifference(const ElementRange& range, absl::Span<const float> weights) {
-  for (uint64_t i = range.begin; i < range.end; ++i) difference_[i] = replica_[i] - weights[i];
-}
-
-void WorkerOptimizer::NoteMoved(const ElementRange& range, absl::Span<const float> weights) {
+void WorkerOptimizer::NoteMoved(const std::vector<float>& from, const ElementRange& range,
+                                absl::Span<const float> weights) {
   const uint64_t at = range.begin;
-  cddp::NoteMoved(begin_.data() + at, weights.data() + at, difference_.data() + at, range.size());
+  cddp::NoteMoved(from.data() + at, weights.data() + at, difference_.data() + at, range.size());
 }
 
 void WorkerOptimizer::GoAhead(const ElementRange& range, absl::Span<float> weights) {
@@ -143,7 +140,7 @@ absl::Status WorkerOptimizer::TakePublished(absl::Span<float> weights) {
 
 absl::Status WorkerOptimizer::NoteMoved(absl::Span<const float> weights) {
   CDDP_CHECK(begin_.size() == weights.size()) << "made without overlap";
-  NoteMoved(Behind(ahead_), weights);
+  NoteMoved(begin_, Behind(ahead_), weights);
   return absl::OkStatus();
 }
 

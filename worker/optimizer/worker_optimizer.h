@@ -80,8 +80,8 @@ class WorkerOptimizer final : public LocalOptimizer {
   void StepRun(size_t run, absl::Span<const float> gradients, absl::Span<float> weights, Along along);
   // Of elements that a step leaves behind in the cache.
   void DoAlong(Along along, const ElementRange& range, absl::Span<float> weights);
-  void NoteDifference(const ElementRange& range, absl::Span<const float> weights);
-  void NoteMoved(const ElementRange& range, absl::Span<const float> weights);
+  // `from`: where the weights have moved from.
+  void NoteMoved(const std::vector<float>& from, const ElementRange& range, absl::Span<const float> weights);
   void GoAhead(const ElementRange& range, absl::Span<float> weights);
   void TakeAnswer(const ElementRange& range, absl::Span<float> weights);
   // The parameters but for so many runs from the front.
