@@ -170,6 +170,7 @@ class Client {
   // What Finish and others do in kFinishing. The exchange that is under way ends; its answer comes into the weights;
   // another one begins.
   absl::Status EndExchange();
+  absl::Status AwaitAnswer();  // EndExchange, if an overlapped exchange is not done
   absl::Status TakeAnswer();
   absl::Status GoAhead();
   // Have workers decided upon another number of steps?
@@ -182,6 +183,7 @@ class Client {
   uint64_t RoundSteps() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint64_t StepsMade() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // by the training, before the coming exchange
   bool IsDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool awaits_answer() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return under_way_ && !answered_; }
   // Likewise of a state.
   std::string OverlapState() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status SetOverlapState(absl::string_view state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

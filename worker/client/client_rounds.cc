@@ -11,14 +11,13 @@
 #include "common/codec/byte_io.h"
 #include "common/log/log.h"
 #include "worker/client/client.h"
-#include "worker/cuda/cuda_stream.h"
 #include "worker/exchange/traffic_scalars.h"
 
 namespace cddp {
 
 uint64_t Client::RoundSteps() const {
   if (rounds_ == nullptr) return options_.local_steps.steps;
-  return (under_way_ && !answered_ ? rounds_->pushed() : rounds_->now()).steps;
+  return (awaits_answer() ? rounds_->pushed() : rounds_->now()).steps;
 }
 
 uint64_t Client::StepsMade() const {
@@ -94,14 +93,21 @@ void Client::NoteTensorboard(const StepTraffic& traffic) {
   AddTraffic(StepsMade(), loss, traffic, layout_.total_elements(), tensorboard_.get());
 }
 
-absl::Status Client::TakeAnswer() {
-  bool is_answered = false, has_moved = false;
+absl::Status Client::AwaitAnswer() {
   {
     MutexLock lock(mutex_);
-    is_answered = answered_;
+    if (!awaits_answer()) return absl::OkStatus();
+  }
+  return EndExchange();
+}
+
+absl::Status Client::TakeAnswer() {
+  absl::Status status = AwaitAnswer();
+  bool has_moved = false;
+  {
+    MutexLock lock(mutex_);
     has_moved = statistics_.local_steps > 0;
   }
-  absl::Status status = is_answered ? absl::OkStatus() : EndExchange();
   // Between two rounds the weights become the published ones, buffers too.
   if (status.ok()) status = has_moved ? arrays_.TakeAnswer() : SetWeights();
   MutexLock lock(mutex_);
@@ -110,12 +116,7 @@ absl::Status Client::TakeAnswer() {
 }
 
 absl::Status Client::GoAhead() {
-  bool waits = false;
-  {
-    MutexLock lock(mutex_);
-    waits = under_way_ && !answered_;
-  }
-  if (absl::Status status = waits ? EndExchange() : absl::OkStatus(); !status.ok()) return status;
+  if (absl::Status status = AwaitAnswer(); !status.ok()) return status;
   MutexLock lock(mutex_);
   WriteAgreed();
   const absl::StatusOr<bool> finite = arrays_.NoteMoved();

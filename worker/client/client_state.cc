@@ -14,17 +14,15 @@
 namespace cddp {
 
 absl::StatusOr<std::string> Client::State() {
-  bool waits = false;
   {
     MutexLock lock(mutex_);
     if (absl::Status status = Require(Phase::kBetweenSteps, "save_state"); !status.ok()) return status;
-    waits = under_way_ && !answered_;
-    if (waits) {
+    if (awaits_answer()) {
       phase_ = Phase::kFinishing;
       waits_since_ = MonotonicNow();
     }
   }
-  if (absl::Status status = waits ? EndExchange() : absl::OkStatus(); !status.ok()) return Fail(status);
+  if (absl::Status status = AwaitAnswer(); !status.ok()) return Fail(status);
   MutexLock lock(mutex_);
   phase_ = Phase::kBetweenSteps;
   WorkerCheckpoint checkpoint;
