@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/agreement/settings.h"
 
 namespace cddp {
@@ -15,25 +16,37 @@ std::vector<absl::string_view> Split(absl::string_view settings) {
   return absl::StrSplit(settings, ' ', absl::SkipEmpty());
 }
 
-// The setting of that name, for people.
-std::string Find(const std::vector<absl::string_view>& settings, absl::string_view name) {
+// The whole setting of that name; nothing if there is none.
+std::optional<absl::string_view> Find(const std::vector<absl::string_view>& settings, absl::string_view name) {
   const auto found = std::find_if(settings.begin(), settings.end(),
                                   [name](absl::string_view setting) { return NameOf(setting) == name; });
-  return found == settings.end() ? absl::StrCat("no ", name) : std::string(*found);
+  return found == settings.end() ? std::nullopt : std::optional(*found);
+}
+
+// The same for people.
+std::string Describe(const std::vector<absl::string_view>& settings, absl::string_view name) {
+  const std::optional<absl::string_view> found = Find(settings, name);
+  return found.has_value() ? std::string(*found) : absl::StrCat("no ", name);
 }
 
 }  // namespace
+
+std::optional<absl::string_view> ValueOf(absl::string_view settings, absl::string_view name) {
+  const std::optional<absl::string_view> found = Find(Split(settings), name);
+  if (!found.has_value()) return std::nullopt;
+  return absl::StripPrefix(found->substr(name.size()), "=");
+}
 
 std::vector<SettingDifference> Differences(absl::string_view first, absl::string_view second) {
   const std::vector<absl::string_view> ours = Split(first);
   const std::vector<absl::string_view> theirs = Split(second);
   std::vector<SettingDifference> differences;
   for (const absl::string_view setting : ours) {
-    const std::string other = Find(theirs, NameOf(setting));
+    const std::string other = Describe(theirs, NameOf(setting));
     if (other != setting) differences.push_back({std::string(NameOf(setting)), std::string(setting), other});
   }
   for (const absl::string_view setting : theirs) {
-    const std::string other = Find(ours, NameOf(setting));
+    const std::string other = Describe(ours, NameOf(setting));
     if (NameOf(other) != NameOf(setting)) {
       differences.push_back({std::string(NameOf(setting)), other, std::string(setting)});
     }

@@ -5,6 +5,7 @@
 #define COMMON_AGREEMENT_AGREEMENT_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@
 #include "absl/strings/string_view.h"
 
 namespace cddp {
+
+// The value of a setting, "42" of "--seed"; nothing if the text does not have it.
+std::optional<absl::string_view> ValueOf(absl::string_view settings, absl::string_view name);
 
 // A setting that two texts do not have alike, as each has it: "--seed=42", or "no --seed".
 struct SettingDifference {

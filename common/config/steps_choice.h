@@ -38,6 +38,13 @@ inline std::string AbslUnparseFlag(const StepsChoice& choice) {
   return UnparseAutoOrFile(choice, absl::StrCat(choice.steps));
 }
 
+// The steps that lead to the first `exchanges` of a training, with `local_steps` before each: an epoch's last exchange
+// may follow fewer. The other numbers are at least 1.
+inline uint64_t StepsOfExchanges(uint64_t exchanges, uint64_t local_steps, uint64_t steps_per_epoch) {
+  const uint64_t rounds = (steps_per_epoch + local_steps - 1) / local_steps;  // of an epoch
+  return exchanges / rounds * steps_per_epoch + exchanges % rounds * local_steps;
+}
+
 }  // namespace cddp
 
 #endif  // COMMON_CONFIG_STEPS_CHOICE_H_

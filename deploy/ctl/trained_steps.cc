@@ -1,26 +1,19 @@
 #include "deploy/ctl/trained_steps.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
+#include "common/agreement/agreement.h"
+#include "common/config/steps_choice.h"
 #include "common/layout/agreed_tensor.h"
 
 namespace cddp::ctl {
 namespace {
 
-// The number behind "NAME="; 0 if there is none.
+// 0 if there is none.
 uint64_t NumberOf(absl::string_view agreement, absl::string_view name) {
-  for (absl::string_view setting : absl::StrSplit(agreement, ' ')) {
-    uint64_t number = 0;
-    if (absl::ConsumePrefix(&setting, name) && absl::ConsumePrefix(&setting, "=") &&
-        absl::SimpleAtoi(setting, &number)) {
-      return number;
-    }
-  }
-  return 0;
+  uint64_t number = 0;
+  return absl::SimpleAtoi(ValueOf(agreement, name).value_or(""), &number) ? number : 0;
 }
 
 }  // namespace
@@ -29,7 +22,7 @@ uint64_t TrainedSteps(absl::string_view agreement, const ParameterLayout& layout
                       uint64_t version) {
   for (size_t i = 0; i < layout.tensors().size(); ++i) {
     if (layout.tensors()[i].name != kAgreedTensor) continue;
-    return static_cast<uint64_t>(std::max(0.0F, std::round(weights[layout.tensor_range(i).begin])));
+    return AgreedPosition(weights[layout.tensor_range(i).begin]);
   }
   const uint64_t exchanges = version == 0 ? 0 : version - 1;  // version 1: the initial weights
   const uint64_t local_steps = std::max<uint64_t>(NumberOf(agreement, "--local_steps"), 1);
@@ -37,8 +30,7 @@ uint64_t TrainedSteps(absl::string_view agreement, const ParameterLayout& layout
   const uint64_t batches = NumberOf(agreement, "--batch_size") * NumberOf(agreement, "--workers");
   const uint64_t epoch = batches == 0 ? 0 : NumberOf(agreement, "--train_examples") / batches;
   if (epoch == 0) return exchanges * local_steps;
-  const uint64_t rounds = (epoch + local_steps - 1) / local_steps;
-  return exchanges / rounds * epoch + exchanges % rounds * local_steps;
+  return StepsOfExchanges(exchanges, local_steps, epoch);
 }
 
 }  // namespace cddp::ctl

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "common/check/check.h"
+#include "common/layout/agreed_tensor.h"
 #include "worker/rounds/steps_control.h"
 
 namespace cddp {
@@ -24,9 +25,7 @@ AgreedSteps FirstSteps(uint32_t steps) { return {0, steps, std::log2(steps)}; }
 AgreedSteps ReadSteps(absl::Span<const float> elements) {
   CDDP_CHECK(elements.size() == kAgreedElements) << elements.size() << " elements";
   AgreedSteps agreed;
-  const double position = std::floor(static_cast<double>(elements[0]) + 0.5);
-  if (position > 0)
-    agreed.position = static_cast<uint64_t>(std::min(position, static_cast<double>(kMostAgreedPosition)));
+  agreed.position = AgreedPosition(elements[0]);
   agreed.steps = FromLog(elements[1]);
   agreed.wish = elements[2];
   return agreed;

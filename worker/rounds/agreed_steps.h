@@ -27,9 +27,6 @@ namespace cddp {
 
 inline constexpr size_t kAgreedElements = 3;
 
-// Positions up to here are exact in a float's 24 bits.
-inline constexpr uint64_t kMostAgreedPosition = uint64_t{1} << 24;
-
 struct AgreedSteps {
   uint64_t position = 0;  // steps of the training that have been made
   uint32_t steps = 0;     // of the round that begins there

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/config/steps_choice.h"
 #include "common/layout/agreed_tensor.h"
 #include "worker/exchange/buffer_difference.h"
 
@@ -117,10 +118,7 @@ StepRange Pace::StepsOf(uint64_t exchange, const AgreedSteps& (AgreedRounds::*ag
     return {round.position, round.position + StepsOfRound(round, steps_per_epoch_)};
   }
   const uint64_t each = options_.local_steps.steps;
-  const uint64_t rounds = (steps_per_epoch_ + each - 1) / each;
-  const uint64_t epoch = (exchange - 1) / rounds * steps_per_epoch_;
-  const uint64_t begin = (exchange - 1) % rounds * each;
-  return {epoch + begin, epoch + std::min(begin + each, steps_per_epoch_)};
+  return {StepsOfExchanges(exchange - 1, each, steps_per_epoch_), StepsOfExchanges(exchange, each, steps_per_epoch_)};
 }
 
 }  // namespace cddp

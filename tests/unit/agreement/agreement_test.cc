@@ -25,6 +25,15 @@ TEST(DifferencesTest, ANameIsWhole) {
   EXPECT_TRUE(Differences("", "").empty());
 }
 
+TEST(ValueOfTest, BelongsToTheWholeName) {
+  EXPECT_EQ(ValueOf("--lr_schedule=step --lr=1 --name=a=b", "--lr"), "1");
+  EXPECT_EQ(ValueOf("--lr_schedule=step --lr=1 --name=a=b", "--name"), "a=b");
+  EXPECT_EQ(ValueOf("--a --b=", "--a"), "");
+  EXPECT_EQ(ValueOf("--a --b=", "--b"), "");
+  EXPECT_FALSE(ValueOf("--a=1", "--b").has_value());
+  EXPECT_FALSE(ValueOf("", "--b").has_value());
+}
+
 TEST(DescribeFileDifferenceTest, TellsTheFirst) {
   EXPECT_EQ(DescribeFileDifference("--a=1 --b=2", "--a=1 --b=2", "server"), "");
   EXPECT_EQ(DescribeFileDifference("--a=1 --b=2 --c=3", "--a=1 --b=4 --c=5", "server"),

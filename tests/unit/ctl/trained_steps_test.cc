@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "common/layout/agreed_tensor.h"
 
 namespace cddp::ctl {
@@ -33,6 +35,8 @@ TEST(TrainedStepsTest, WhereTheWorkersDecideTheWeightsTell) {
   std::vector<float> weights(layout.total_elements(), 0);
   weights[layout.tensor_range(1).begin] = 123;
   EXPECT_EQ(TrainedSteps("--local_steps=auto", layout, weights, 11), 123u);
+  weights[layout.tensor_range(1).begin] = INFINITY;
+  EXPECT_EQ(TrainedSteps("--local_steps=auto", layout, weights, 11), kMostAgreedPosition);
 }
 
 }  // namespace

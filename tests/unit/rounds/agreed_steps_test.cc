@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "common/layout/agreed_tensor.h"
 #include "worker/rounds/steps_control.h"
 
 namespace cddp {
