@@ -6,15 +6,12 @@ usage: environment_test.py FOLDER_OF_PROGRAMS [TEST...]
 
 import json
 import os
-import pathlib
 import re
-import subprocess
 import unittest
 
 import programs
 from programs import FieldTest
 
-CERTIFICATES = pathlib.Path(__file__).resolve().parents[1] / "integration" / "certificates"
 NOBODY = "http://127.0.0.1:9"
 PROXIES = {name: NOBODY for name in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY",
                                      "ALL_PROXY")}
@@ -62,13 +59,9 @@ class Environment(FieldTest):
         self.expect_that_all_works([f"--state_dir={self.folder}/state"], [], environment(**PROXIES))
 
     def test_grpcs_variables_and_proxies_under_tls(self):
-        certificates = self.folder / "certificates"
-        certificates.mkdir()
-        subprocess.run([CERTIFICATES, certificates], check=True)
-        server = certificates / "server"
-        self.expect_that_all_works(
-            [f"--tls_cert_file={server}/cert.pem", f"--tls_key_file={server}/key.pem", f"--state_dir={self.folder}/state"],
-            [f"--tls_ca_file={certificates}/ca.pem"], environment(**PROXIES, **OF_GRPC))
+        of_server, of_clients = self.tls()
+        self.expect_that_all_works([*of_server, f"--state_dir={self.folder}/state"], of_clients,
+                                   environment(**PROXIES, **OF_GRPC))
 
     @unittest.skipUnless(programs.has_module("numpy"), f"{programs.PYTHON} has no numpy")
     def test_cddp_run_and_python(self):

@@ -5,15 +5,12 @@ usage: messages_test.py FOLDER_OF_PROGRAMS [TEST...]
 """
 
 import http.server
-import pathlib
 import socket
-import subprocess
 import threading
 
 import programs
 from programs import FieldTest
 
-CERTIFICATES = pathlib.Path(__file__).resolve().parents[1] / "integration" / "certificates"
 
 
 class OutOfReach(FieldTest):
@@ -89,15 +86,11 @@ class OutOfReach(FieldTest):
         self.expect("no-such-host.invalid:50051", "has no address")
 
     def test_tls_on_one_side_only(self):
-        certificates = self.folder / "certificates"
-        certificates.mkdir()
-        subprocess.run([CERTIFICATES, certificates], check=True)
-        trusting = f"--tls_ca_file={certificates}/ca.pem"
-        server = certificates / "server"
-        _, with_tls = self.start_server(f"--tls_cert_file={server}/cert.pem", f"--tls_key_file={server}/key.pem")
+        of_server, of_clients = self.tls()
+        _, with_tls = self.start_server(*of_server)
         self.expect(with_tls, "TLS")
         _, plain = self.start_server()
-        self.expect(plain, "it speaks plaintext", trusting)
+        self.expect(plain, "it speaks plaintext", *of_clients)
 
 
 class Words(FieldTest):

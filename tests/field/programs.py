@@ -18,6 +18,7 @@ from small_images import write_images  # noqa: E402  (tests/support is where it 
 
 DEADLINE = 60  # seconds for anything that is waited for
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+CERTIFICATES = ROOT / "tests" / "integration" / "certificates"
 # Debian's, which has NumPy and PyTorch.
 PYTHON = "/usr/bin/python3"
 
@@ -162,6 +163,14 @@ class FieldTest(unittest.TestCase):
 
     def start_worker(self, address, *flags, **options):
         return self.start("cddp-worker", f"--servers={address}", "--metrics_listen=", *self.small, *flags, **options)
+
+    def tls(self):
+        """The flags of a server with certificates of its own, and of its clients."""
+        folder = self.folder / "certificates"
+        folder.mkdir()
+        subprocess.run([CERTIFICATES, folder], check=True)
+        return ([f"--tls_cert_file={folder}/server/cert.pem", f"--tls_key_file={folder}/server/key.pem"],
+                [f"--tls_ca_file={folder}/ca.pem"])
 
     def start_proxy(self, address, **options):
         proxy = Proxy(address, **options)

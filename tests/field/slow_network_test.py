@@ -4,15 +4,12 @@
 usage: slow_network_test.py FOLDER_OF_PROGRAMS [TEST...]
 """
 
-import pathlib
 import signal
-import subprocess
 import unittest
 
 import programs
 from programs import FieldTest
 
-CERTIFICATES = pathlib.Path(__file__).resolve().parents[1] / "integration" / "certificates"
 AVERAGE = ["--optimizer=sgd", "--lr=1", "--momentum=0"]
 ONE_WAY = 0.15  # seconds
 SCRIPT = """
@@ -29,21 +26,16 @@ HAS_NUMPY = unittest.skipUnless(programs.has_module("numpy"), f"{programs.PYTHON
 
 class FarAway(FieldTest):
     def test_with_tls(self):
-        certificates = self.folder / "certificates"
-        certificates.mkdir()
-        subprocess.run([CERTIFICATES, certificates], check=True)
-        server = certificates / "server"
-        _, address = self.start_server(f"--tls_cert_file={server}/cert.pem", f"--tls_key_file={server}/key.pem",
-                                       f"--state_dir={self.folder}/state", "--lease=10s")
+        of_server, of_clients = self.tls()
+        _, address = self.start_server(*of_server, f"--state_dir={self.folder}/state", "--lease=10s")
         address = self.start_proxy(address, delay=ONE_WAY).address
-        trusting = f"--tls_ca_file={certificates}/ca.pem"
-        worker = self.start_worker(address, "--epochs=1", "--batch_size=160", "--rank=auto", "--server_timeout=20s", trusting)
+        worker = self.start_worker(address, "--epochs=1", "--batch_size=160", "--rank=auto", "--server_timeout=20s", *of_clients)
         self.assertEqual(worker.wait(), 0, worker.words())
         self.assertNotIn("waiting", worker.words())  # nothing had to be tried twice
         for program, flags in (("cddp", ["status", f"--servers={address}", "--interval=10ms"]),
                                ("cddp", ["checkpoint", f"--servers={address}", f"--export_to={self.folder}/model"]),
                                ("cddp-server", [f"--healthcheck={address}"])):
-            tool = self.run_to_end(program, *flags, trusting)
+            tool = self.run_to_end(program, *flags, *of_clients)
             self.assertEqual(tool.code, 0, tool.words() + tool.output())
 
     @HAS_NUMPY
