@@ -18,8 +18,8 @@ class Arrays:
 
     Change the arrays as you like, then call step(): every `local_steps`-th call exchanges the changes and sets the arrays
     to the new values. `local_steps="auto"`: as few as the network hides, decided by all workers together. With `overlap=K`
-    an exchange goes on beside the next K steps; exchange() waits for it. Servers, rank and workers come from the arguments, else from the environment.
-    Further options have the names of cddp-worker's flags.
+    an exchange goes on beside the next K steps; exchange() waits for it. Servers, rank and workers come from the arguments,
+    else from the environment. Further options have the names of cddp-worker's flags.
     """
 
     def __init__(self, arrays: Mapping[str, numpy.ndarray], *, local_steps: int | str | None = None,
@@ -71,15 +71,13 @@ class Arrays:
 
     def state_dict(self) -> dict[str, Any]:
         """All that this worker needs to continue from here: weights, residual, position."""
-        return {"state": self._client.save(), "round": self._rounds.steps, "weight": self._rounds.weight,
-                "arithmetic": arithmetic.kind()}
+        return {"state": self._client.save(), **self._rounds.state(), "arithmetic": arithmetic.kind()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues from a state_dict() of this rank, before the first step."""
         self._client.restore(state["state"])
         arithmetic.compare(state.get("arithmetic"))
-        self._rounds.steps = state["round"]
-        self._rounds.weight = state["weight"]
+        self._rounds.restore(state)
 
     def summary(self) -> dict[str, int | float]:
         return {**self._client.statistics().as_dict(), "loss": self._client.loss}

@@ -260,7 +260,7 @@ class DistributedOptimizer(DistributedBase):
         """The optimizer's state, and under "cddp" this worker's: weights, residual, position."""
         self._flat.gather()
         state = self.optimizer.state_dict()
-        state["cddp"] = {**self._save(), "round": self._rounds.steps, "weight": self._rounds.weight}
+        state["cddp"] = {**self._save(), **self._rounds.state()}
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -277,5 +277,4 @@ class DistributedOptimizer(DistributedBase):
         if own is None:
             return
         self._restore(own)
-        self._rounds.steps = own["round"]
-        self._rounds.weight = own["weight"]
+        self._rounds.restore(own)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from .client import Client
 
 
@@ -27,6 +30,12 @@ class Rounds:
         if self._client.statistics().local_steps == 0:
             self.steps = 0
             self.weight = 0.0
+
+    def state(self) -> dict[str, float]:
+        return {"round": self.steps, "weight": self.weight}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.steps, self.weight = state["round"], state["weight"]
 
     def until_together(self) -> int:
         """How many exchanges, one after the other, leave all workers with the same weights."""
