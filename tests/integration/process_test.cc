@@ -1,11 +1,11 @@
 // Real processes, as a person starts them: whole clusters through `cddp train`, and what each program says to bad
 // input.
 
+#include "tests/integration/process_test.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -14,50 +14,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "tests/integration/small_data_set.h"
-#include "tests/support/temp_folder.h"
 
+namespace cddp {
 namespace {
 
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
-
-struct Outcome {
-  int exit_code = -1;
-  std::string output;  // standard output and error together
-};
-
-Outcome RunShell(const std::string& command) {
-  Outcome outcome;
-  FILE* pipe = popen(absl::StrCat(command, " 2>&1 </dev/null").c_str(), "r");
-  if (pipe == nullptr) return outcome;
-  char piece[4096];
-  for (size_t got; (got = fread(piece, 1, sizeof piece, pipe)) > 0;) outcome.output.append(piece, got);
-  const int status = pclose(pipe);
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return outcome;
-}
-
-std::string Bin(const std::string& name) { return absl::StrCat(CDDP_BIN, "/", name); }
-
-class ProcessTest : public ::testing::Test {
- protected:
-  ProcessTest() { cddp::WriteSmallDataSet(data()); }
-
-  std::filesystem::path data() const { return folder_ / "data"; }
-
-  std::string Train(const std::string& flags, const std::string& output = "run") const {
-    return absl::StrCat(Bin("cddp"), " train --data_dir=", data().string(), " --output=", (folder_ / output).string(),
-                        " --model=mlp --epochs=2 --batch_size=16 ", flags);
-  }
-
-  nlohmann::json Report(const std::string& output = "run") const {
-    std::ifstream file(folder_ / output / "report.json");
-    return nlohmann::json::parse(file);
-  }
-
-  const cddp::TempFolder folder_;
-};
 
 TEST_F(ProcessTest, ClustersOfSeveralShapesLearn) {
   for (const auto& [servers, workers] : {std::pair{1, 1}, std::pair{2, 4}, std::pair{3, 5}}) {
@@ -69,110 +31,6 @@ TEST_F(ProcessTest, ClustersOfSeveralShapesLearn) {
     EXPECT_TRUE(std::filesystem::exists(folder_ / output / "model.pt"));
     EXPECT_TRUE(std::filesystem::exists(folder_ / output / "report.svg"));
   }
-}
-
-// Where the optimizer steps, and what is exchanged: gradients every step, the change of the weights every step, or
-// every few steps.
-struct Mode {
-  const char* name;
-  const char* flags;
-};
-void PrintTo(const Mode& mode, std::ostream* to) { *to << mode.name; }
-
-class ModesTest : public ProcessTest, public ::testing::WithParamInterface<Mode> {};
-
-INSTANTIATE_TEST_SUITE_P(
-    Modes, ModesTest,
-    ::testing::Values(
-        Mode{"SgdAtTheServers", ""}, Mode{"AdamWAtTheWorkers", "--optimizer=adamw --local_steps=1 "},
-        Mode{"AdamWClippedEveryFourSteps", "--optimizer=adamw --clip_norm=1 --weight_decay=0.1 "},
-        Mode{"AdamWOverlapped", "--optimizer=adamw --clip_norm=1 --overlap=1 "},
-        Mode{"BatchNormalisation", "--model=bn_cnn --bucket_bytes=8192 "},
-        Mode{"BatchNormalisationAndAdamWEveryFourSteps", "--model=bn_cnn --bucket_bytes=8192 --optimizer=adamw "},
-        Mode{"BatchNormalisationOverlapped", "--model=bn_cnn --bucket_bytes=8192 --optimizer=adamw --overlap=4 "}),
-    [](const auto& info) { return info.param.name; });
-
-TEST_P(ModesTest, TheSameSeedGivesTheSameWeightsWithAnyNumberOfServers) {
-  const std::string flags = absl::StrCat(GetParam().flags, "--overwrite --workers=3 ");
-  std::string checksum;
-  for (int servers : {1, 2, 3, 1}) {
-    const Outcome run = RunShell(Train(absl::StrCat(flags, "--servers=", servers)));
-    ASSERT_EQ(run.exit_code, 0) << run.output;
-    const std::string got = Report().at("weights_crc32c");
-    if (checksum.empty()) checksum = got;
-    EXPECT_EQ(got, checksum) << servers << " servers";
-  }
-  ASSERT_EQ(RunShell(Train(flags + "--seed=43")).exit_code, 0);
-  EXPECT_NE(Report().at("weights_crc32c"), checksum);
-}
-
-// What is left to the programs to decide, beside the mode.
-struct AutoMode {
-  const char* name;
-  const char* flags;
-  bool decides_ratio;
-  bool decides_steps;
-};
-void PrintTo(const AutoMode& mode, std::ostream* to) { *to << mode.name; }
-
-class AutoTest : public ProcessTest, public ::testing::WithParamInterface<AutoMode> {
- protected:
-  // "auto", or "@FOLDER" to repeat the run there.
-  static std::string Decided(const std::string& how) {
-    return absl::StrCat(GetParam().decides_ratio ? absl::StrCat("--ratio=", how, " ") : "",
-                        GetParam().decides_steps ? absl::StrCat("--local_steps=", how, " ") : "");
-  }
-};
-
-INSTANTIATE_TEST_SUITE_P(
-    Modes, AutoTest,
-    ::testing::Values(AutoMode{"SgdAtTheServers", "", true, false},
-                      AutoMode{"AdamWOverlapped", "--optimizer=adamw --local_steps=1 --overlap=1 ", true, false},
-                      AutoMode{"StepsOfAdamW", "--optimizer=adamw ", false, true},
-                      AutoMode{"StepsOfAdamWOverlapped", "--optimizer=adamw --overlap=2 ", false, true},
-                      AutoMode{"StepsAndRatioWithBatchNormalisation",
-                               "--model=bn_cnn --bucket_bytes=8192 --optimizer=adamw ", true, true}),
-    [](const auto& info) { return info.param.name; });
-
-// What --ratio=auto and --local_steps=auto decide depends on times, so it is written down: whoever is killed goes on
-// with it, and a run that repeats it has the same bits.
-TEST_P(AutoTest, WhatAutoDecidesSurvivesAKillAndCanBeRepeated) {
-  const std::string flags = absl::StrCat(GetParam().flags, "--workers=2 --servers=2 --epochs=20 ");
-  std::ofstream(folder_ / "script") << absl::StrReplaceAll(
-      R"sh(
-TRAIN >FOLDER/output 2>&1 &
-run=$!
-until [ -e FOLDER/run/DECISIONS ] && [ "$(wc -l <FOLDER/run/DECISIONS)" -ge 2 ]; do kill -0 $run || break; done
-for process in $(cat /proc/$run/task/$run/children); do  # quickly: the run must not end meanwhile
-  grep -qsz '^--rank=1$' /proc/$process/cmdline && kill -9 $process
-done
-wait $run
-code=$?
-cat FOLDER/output
-exit $code
-)sh",
-      {{"FOLDER", folder_.string()},
-       {"DECISIONS", GetParam().decides_steps ? "local_steps" : "ratio-1"},
-       {"TRAIN", Train(absl::StrCat(flags, Decided("auto"), "--durable"))}});
-  const Outcome killed = RunShell(absl::StrCat("bash ", (folder_ / "script").string()));
-  ASSERT_EQ(killed.exit_code, 0) << killed.output;
-  EXPECT_THAT(killed.output, HasSubstr("worker 1 was killed; it goes on from its checkpoint"));
-  if (GetParam().decides_ratio) {
-    const nlohmann::json ratios = Report().at("ratios");
-    EXPECT_EQ(ratios.at(0).at("step"), 1);
-    EXPECT_EQ(ratios.at(0).at("ratio"), GetParam().decides_steps ? 0.05 : 0.01);
-    EXPECT_GE(ratios.size(), 2u) << "a loopback and a small model: they do not stay there";
-  }
-  if (GetParam().decides_steps) {
-    const nlohmann::json steps = Report().at("local_steps");
-    EXPECT_EQ(steps.at(0).at("exchange"), 1);
-    EXPECT_EQ(steps.at(0).at("local_steps"), 4);
-    EXPECT_GE(steps.size(), 2u) << "a small model: an exchange lasts longer than four steps";
-  }
-  const Outcome again =
-      RunShell(Train(absl::StrCat(flags, Decided(absl::StrCat("@", (folder_ / "run").string()))), "again"));
-  ASSERT_EQ(again.exit_code, 0) << again.output;
-  EXPECT_EQ(Report("again").at("weights_crc32c"), Report().at("weights_crc32c"));
 }
 
 // Two workers see in a step what one sees with twice the batch, and exchange all of it: but for the order of additions
@@ -264,40 +122,6 @@ struct BadCase {
   std::string command;
   std::string says;
 };
-
-TEST_P(ModesTest, WhoeverIsKilledGoesOnFromItsJournalOrCheckpoint) {
-  const std::string flags = absl::StrCat(GetParam().flags, "--workers=2 --epochs=20 --durable");
-  const Outcome calm = RunShell(Train(flags, "calm"));
-  ASSERT_EQ(calm.exit_code, 0) << calm.output;
-  // Kills server 1 and worker 1 when the first epoch is over.
-  std::ofstream(folder_ / "script") << absl::StrReplaceAll(
-      R"(
-TRAIN >FOLDER/output 2>&1 &
-run=$!
-until [ -e FOLDER/run/report.json ] && grep -q '"epoch":' FOLDER/run/report.json; do kill -0 $run || break; done
-for process in /proc/[0-9]*; do
-  if grep -qsz '^--state_dir=FOLDER/run/state-1$' $process/cmdline ||
-    { grep -qsz '^--checkpoint_dir=FOLDER/run/' $process/cmdline && grep -qsz '^--rank=1$' $process/cmdline; }; then
-    kill -9 ${process#/proc/} && echo killed
-  fi
-done
-wait $run
-code=$?
-cat FOLDER/output
-exit $code
-)",
-      {{"FOLDER", folder_.string()}, {"TRAIN", Train(flags)}});
-  const Outcome outcome = RunShell(absl::StrCat("bash ", (folder_ / "script").string()));
-  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
-  EXPECT_THAT(outcome.output, HasSubstr("killed\nkilled\n"));
-  EXPECT_THAT(outcome.output, HasSubstr("worker 1 was killed; it goes on from its checkpoint"));
-  EXPECT_THAT(outcome.output, HasSubstr("server 1 was killed; it goes on from its journal"));
-  EXPECT_EQ(Report().at("weights_crc32c"), Report("calm").at("weights_crc32c"));
-
-  const Outcome again = RunShell(Train(flags));
-  EXPECT_EQ(again.exit_code, 2);
-  EXPECT_THAT(again.output, HasSubstr("holds the state of another run"));
-}
 
 TEST_F(ProcessTest, AServerEndsWhenItsWorkersHaveFinished) {
   // Worker 0 finishes alone: worker 1 has been killed, which is no finishing. Its rank's next process finishes too.
@@ -515,3 +339,4 @@ exit $code
 }
 
 }  // namespace
+}  // namespace cddp

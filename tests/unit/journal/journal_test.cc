@@ -8,85 +8,20 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <functional>
 #include <future>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "common/codec/byte_io.h"
 #include "server/journal/snapshot.h"
 #include "tests/unit/journal/faulty_files.h"
+#include "tests/unit/journal/journal_events.h"
 
 namespace cddp {
 namespace {
 
 using ::testing::HasSubstr;
-
-// An event: a tag, its number, and the length of its text; then the text.
-std::string Head(uint64_t number, const std::string& text) {
-  std::string bytes(1, '\x2a');
-  ByteWriter to(&bytes);
-  to.Put<uint64_t>(number);
-  to.Put<uint64_t>(text.size());
-  return bytes;
-}
-
-uint64_t Append(Journal& journal, uint64_t number, const std::string& text) {
-  return journal.Append(Head(number, text), text);
-}
-
-// Calls `take` with the number and the text of each event; returns how many there are.
-uint64_t ForEach(const SharedBytes& events, const std::function<void(uint64_t number, absl::string_view text)>& take) {
-  ByteReader from(events.view());
-  uint64_t count = 0;
-  for (; !from.left().empty() && from.ok(); ++count) {
-    EXPECT_EQ(from.Get<uint8_t>(), 0x2a);
-    const auto number = from.Get<uint64_t>();
-    take(number, from.GetBytes());
-  }
-  EXPECT_TRUE(from.ok()) << "they are cut between events";
-  return count;
-}
-
-JournalOptions InFolder(const std::string& folder) {
-  JournalOptions options;
-  options.folder = folder;
-  return options;
-}
-
-// Opens, and says what it has read: "number:text" of every event.
-struct Opened {
-  absl::StatusOr<std::unique_ptr<Journal>> journal = absl::UnknownError("");
-  std::vector<std::string> events;
-};
-
-Opened Open(FileLayer* files, Durability durability = Durability::kVersion) {
-  Opened opened;
-  opened.journal = Journal::Open({"state", durability, 0, files}, [&](const SharedBytes& events, uint64_t position) {
-    EXPECT_EQ(position, opened.events.size() + 1);
-    return ForEach(events, [&](uint64_t number, absl::string_view text) {
-      opened.events.push_back(absl::StrCat(number, ":", text));
-    });
-  });
-  return opened;
-}
-
-// Writes frames of one event each. Returns how many are durable.
-size_t Write(Journal& journal, size_t begin, size_t end) {
-  for (size_t step = begin; step < end; ++step) {
-    if (!journal.Wait(Append(journal, step, std::string(step * 5, 'x'))).ok()) return step;
-  }
-  return end;
-}
-
-std::vector<std::string> Events(size_t count) {
-  std::vector<std::string> events;
-  for (size_t step = 0; step < count; ++step) events.push_back(absl::StrCat(step, ":", std::string(step * 5, 'x')));
-  return events;
-}
 
 TEST(JournalTest, RealFilesAreReadAgainAndHeldByOneProcess) {
   const std::string folder = absl::StrCat(::testing::TempDir(), "/cddp_journal_", getpid());
@@ -350,79 +285,7 @@ TEST(JournalTest, WithoutDurabilityNobodyWaitsButTheEndWritesAll) {
   EXPECT_EQ(Open(&files).events, Events(20));
 }
 
-TEST(JournalTest, SegmentsAreReadOneAfterTheOtherAndNoneMayBeMissing) {
-  FaultyFiles files;
-  {
-    const Opened opened = Open(&files);
-    Journal& journal = **opened.journal;
-    for (size_t segment = 0; segment < 3; ++segment) {
-      ASSERT_EQ(Write(journal, segment * 2, segment * 2 + 2), segment * 2 + 2);
-      const absl::StatusOr<SegmentHead> next = journal.Rotate();
-      ASSERT_TRUE(next.ok()) << next.status();
-      EXPECT_EQ(next->segment, segment + 1);
-      EXPECT_EQ(next->position, segment * 2 + 2);
-    }
-  }
-  EXPECT_EQ(Open(&files).events, Events(6));
-  const std::map<std::string, std::string> good = files.contents();
-  for (const auto& [name, bytes] : good) {
-    if (name == "lock" || name == "journal-3") continue;  // the last holds nothing but its first frame
-    std::map<std::string, std::string> bad = good;
-    bad.erase(name);
-    files.set_contents(bad);
-    const absl::Status missing = Open(&files).journal.status();
-    EXPECT_EQ(missing.code(), absl::StatusCode::kDataLoss) << name;
-    EXPECT_THAT(missing.message(), HasSubstr(name + ": is missing"));
-    for (size_t cut = 1; cut <= bytes.size(); ++cut) {
-      bad[name] = bytes.substr(0, bytes.size() - cut);
-      files.set_contents(bad);
-      ASSERT_EQ(Open(&files).journal.status().code(), absl::StatusCode::kDataLoss) << name << " less " << cut;
-    }
-    bad[name] = good.at("journal-3");
-    files.set_contents(bad);
-    ASSERT_EQ(Open(&files).journal.status().code(), absl::StatusCode::kDataLoss) << name << " is another";
-  }
-}
-
-TEST(JournalTest, ARotationThatFailsLeavesTheOldSegmentGoingOn) {
-  FaultyFiles files;
-  {
-    const Opened opened = Open(&files);
-    Journal& journal = **opened.journal;
-    ASSERT_EQ(Write(journal, 0, 2), 2u);
-    files.FailOnce(1, absl::ResourceExhaustedError("the disk is full"));  // the new segment's first frame
-    EXPECT_EQ(journal.Rotate().status().code(), absl::StatusCode::kResourceExhausted);
-    ASSERT_EQ(Write(journal, 2, 4), 4u);
-  }
-  EXPECT_EQ(files.contents().count("journal-1"), 0u);
-  EXPECT_EQ(Open(&files).events, Events(4));
-}
-
-TEST(JournalTest, ASegmentThatCouldNotEvenBeMadeLeavesTheOldOneGoingOn) {
-  FaultyFiles files;
-  {
-    const Opened opened = Open(&files);
-    Journal& journal = **opened.journal;
-    files.RefuseOpen(absl::ResourceExhaustedError("too many open files"));
-    EXPECT_EQ(journal.Rotate().status().code(), absl::StatusCode::kResourceExhausted);
-    ASSERT_EQ(Write(journal, 0, 2), 2u);
-    EXPECT_TRUE(journal.Rotate().ok());
-    ASSERT_EQ(Write(journal, 2, 4), 4u);
-  }
-  EXPECT_EQ(Open(&files).events, Events(4));
-}
-
 // The kernel tells once of what it could not write.
-TEST(JournalTest, WithoutDurabilityASegmentWhoseEndIsLostIsTheLast) {
-  FaultyFiles files;
-  const Opened opened = Open(&files, Durability::kNone);
-  Journal& journal = **opened.journal;
-  files.FailOnce(0, absl::InternalError("input/output error"));  // the old segment's sync
-  EXPECT_FALSE(journal.Rotate().ok());
-  EXPECT_FALSE(journal.Rotate().ok());
-  EXPECT_FALSE(journal.Wait(Append(journal, 0, "")).ok());
-}
-
 TEST(JournalTest, WithoutDurabilityAnswersWaitForADiskThatIsFarBehind) {
   FaultyFiles files;
   std::promise<void> stalled, goes_on;
@@ -473,35 +336,6 @@ TEST(JournalTest, ZerosOverSeveralFramesAreATornTail) {
     ASSERT_TRUE(opened.journal.ok()) << begin << ": " << opened.journal.status();
     EXPECT_EQ(opened.events, Events(2));
   }
-}
-
-TEST(JournalTest, SegmentHeadsComeBackAndNothingElseIsOne) {
-  const std::string bytes = ToBytes({kJournalFormat, 8, 9, 10});
-  SegmentHead head;
-  for (size_t size = 0; size < bytes.size(); ++size) {
-    absl::string_view cut = absl::string_view(bytes).substr(0, size);
-    EXPECT_EQ(TakeSegmentHead(&cut, &head).code(), absl::StatusCode::kDataLoss);
-  }
-  const std::string longer = bytes + "event";
-  absl::string_view left = longer;
-  ASSERT_TRUE(TakeSegmentHead(&left, &head).ok());
-  EXPECT_EQ(left, "event");
-  EXPECT_EQ(head.segment, 8u);
-  EXPECT_EQ(head.position, 9u);
-  EXPECT_EQ(head.restored, 10u);
-  const std::string other = ToBytes({kJournalFormat + 1, 8, 9, 10});
-  left = other;
-  EXPECT_EQ(TakeSegmentHead(&left, &head).code(), absl::StatusCode::kFailedPrecondition);
-  std::string event = bytes;
-  event[0] = 1;
-  left = event;
-  EXPECT_EQ(TakeSegmentHead(&left, &head).code(), absl::StatusCode::kDataLoss);
-}
-
-TEST(JournalTest, AnOlderReleasesJournalIsNotTakenForNone) {
-  FaultyFiles files;
-  files.set_contents({{"journal", "old"}});
-  EXPECT_EQ(Open(&files).journal.status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 }  // namespace
